@@ -1,0 +1,11 @@
+"""The command line: ``sendgrid-bounces``."""
+
+from sendgrid_bounces.cli.accounts import account
+from sendgrid_bounces.cli.bounces import bounces
+from sendgrid_bounces.cli.main import main
+from sendgrid_bounces.cli.serve import init_db, serve
+
+for command in (serve, init_db, account, bounces):
+    main.add_command(command)
+
+__all__ = ["main"]

@@ -1,0 +1,116 @@
+"""Accounts on the command line."""
+
+import os
+import sys
+from collections import defaultdict
+from typing import Any
+
+import click
+
+from sendgrid_bounces.cli.main import database_option, opened
+from sendgrid_bounces.config import PROFILES, from_environment, settings
+from sendgrid_bounces.core.accounts import Account
+from sendgrid_bounces.core.bounces import BounceQuery
+from sendgrid_bounces.core.clock import WallClock
+from sendgrid_bounces.credentials import Credentials
+from sendgrid_bounces.storage.database import Storage
+
+NAME = click.argument("name")
+
+
+@click.group()
+def account() -> None:
+    """Add, list and remove accounts, and set their keys."""
+
+
+@account.command()
+@NAME
+@click.option("--customer-of", metavar="RESELLER", help="Make it RESELLER's customer.")
+@click.option(
+    "--profile", type=click.Choice(PROFILES), help="What it sees, if not the server's."
+)
+@click.option(
+    "--timezone", default="UTC", show_default=True, help="Where its days begin."
+)
+@database_option
+def add(
+    name: str,
+    customer_of: str | None,
+    profile: str | None,
+    timezone: str,
+    database: str,
+) -> None:
+    """Add the account NAME. Its API key is asked for, or read from stdin."""
+    WallClock(timezone)
+    with opened(database) as storage:
+        key = _read_key()
+        with storage.engine.transaction():
+            reseller = storage.accounts.get(customer_of) if customer_of else None
+            added = storage.accounts.add(name, reseller)
+            storage.accounts.change(
+                added, key_hash=_hash(storage, key), profile=profile, timezone=timezone
+            )
+    click.echo(f"added {name}")
+
+
+@account.command("list")
+@database_option
+def list_(database: str) -> None:
+    """List the accounts, customers below their resellers."""
+    with opened(database) as storage:
+        customers: dict[int | None, list[Account]] = defaultdict(list)
+        for found in storage.accounts.all():
+            customers[found.reseller].append(found)
+        click.echo(f"{'account':<32} {'profile':<11} {'time zone':<20} bounces")
+        _echo_tree(storage, customers, None, "")
+
+
+@account.command()
+@NAME
+@database_option
+def remove(name: str, database: str) -> None:
+    """Remove the account NAME, its customers, domains and bounces."""
+    with opened(database) as storage:
+        removed = storage.accounts.remove(name)
+    customers = f" and {removed - 1} customers" if removed > 1 else ""
+    click.echo(f"removed {name}{customers}")
+
+
+@account.command("set-key")
+@NAME
+@database_option
+def set_key(name: str, database: str) -> None:
+    """Give the account NAME a new API key, asked for or read from stdin."""
+    with opened(database) as storage:
+        found = storage.accounts.get(name)
+        storage.accounts.change(found, key_hash=_hash(storage, _read_key()))
+    click.echo(f"set the key of {name}")
+
+
+def _echo_tree(
+    storage: Storage,
+    customers: dict[int | None, list[Account]],
+    reseller: int | None,
+    indent: str,
+) -> None:
+    for found in customers[reseller]:
+        bounces = storage.bounces.count(found.bounce_list, BounceQuery())
+        name, profile = indent + found.username, found.profile or "(server's)"
+        click.echo(f"{name:<32} {profile:<11} {found.timezone:<20} {bounces}")
+        _echo_tree(storage, customers, found.id, indent + "  ")
+
+
+def _read_key() -> str:
+    """Ask for a key, or read it from stdin; an argument could be seen by all."""
+    if sys.stdin.isatty():
+        key: Any = click.prompt("API key", hide_input=True, confirmation_prompt=True)
+    else:
+        key = sys.stdin.readline().rstrip("\r\n")
+    if not key:
+        raise click.ClickException("the API key must not be empty")
+    return str(key)
+
+
+def _hash(storage: Storage, key: str) -> str:
+    values = settings(from_environment(os.environ))
+    return Credentials(storage.accounts, values["KEY_HASH"]).hash(key)

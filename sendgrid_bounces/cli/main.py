@@ -1,0 +1,97 @@
+"""The command that holds the others, and what they share: options and errors."""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from typing import Any
+
+import click
+
+from sendgrid_bounces import __version__
+from sendgrid_bounces.config import SETTINGS
+from sendgrid_bounces.core.errors import BounceError, ParametersError
+from sendgrid_bounces.storage.database import Storage, open_storage
+
+#: Faults told of a file with many.
+TOLD = 10
+
+
+class OneLineErrors(click.Group):
+    """A group whose errors are one line on stderr, and never a traceback.
+
+    The exit code is 1, or 2 if the command was called wrongly.
+    """
+
+    def main(  # type: ignore[override] # as click calls it, without its overloads
+        self, args: Sequence[str] | None = None, **options: Any
+    ) -> Any:
+        """Run the command that the arguments name."""
+        if not options.pop("standalone_mode", True):
+            return super().main(args, standalone_mode=False, **options)
+        try:
+            code = super().main(args, standalone_mode=False, **options)
+        except click.exceptions.NoArgsIsHelpError as error:
+            error.show()
+            sys.exit(error.exit_code)
+        except click.ClickException as error:
+            _fail(error.format_message(), error.exit_code)
+        except BounceError as error:
+            _fail(describe(error), 1)
+        except (click.Abort, KeyboardInterrupt):
+            _fail("stopped", 1)
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+@click.group(
+    cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]}
+)
+@click.version_option(__version__, prog_name="sendgrid-bounces")
+def main() -> None:
+    """Emulate the SendGrid v2 bounce API, with real state, on this machine.
+
+    Each setting can also be given as an environment variable, which its option's help
+    names.
+    """
+
+
+def describe(error: BounceError) -> str:
+    """Return *error* in one line."""
+    if not isinstance(error, ParametersError):
+        return str(error)
+    lines = [f"{place}: {text}" if place else text for place, text in error.faults]
+    if len(lines) > TOLD:
+        lines[TOLD:] = [f"and {len(lines) - TOLD} more"]
+    return "; ".join(lines)
+
+
+def setting_option(name: str, *flags: str, **options: Any) -> Callable[[Any], Any]:
+    """Return a click option for the setting *name*, with its help and variable."""
+    setting = next(setting for setting in SETTINGS if setting.name == name)
+    if setting.choices:
+        options["type"] = click.Choice(setting.choices)
+    return click.option(
+        *flags,
+        **{
+            "envvar": setting.variable,
+            "default": setting.default,
+            "show_default": True,
+            "show_envvar": True,
+            "help": setting.help,
+            **options,
+        },
+    )
+
+
+database_option = setting_option("DATABASE_URL", "--database", metavar="URL")
+
+
+@contextmanager
+def opened(database: str) -> Iterator[Storage]:
+    """Open the database for one command."""
+    with closing(open_storage(database)) as storage:
+        yield storage
+
+
+def _fail(message: str, code: int) -> None:
+    click.echo(f"Error: {' '.join(message.split())}", err=True)
+    sys.exit(code)

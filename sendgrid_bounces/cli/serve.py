@@ -1,0 +1,110 @@
+"""Serving, and making a database."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import resources
+from pathlib import Path
+
+import click
+
+from sendgrid_bounces.app import open_emulator
+from sendgrid_bounces.cli.main import database_option, opened, setting_option
+from sendgrid_bounces.config import from_environment, settings
+from sendgrid_bounces.core.clock import Clock
+
+DEMO_SEED = resources.files("sendgrid_bounces") / "demo.yaml"
+
+DEMO_CALLS = """\
+A throw-away database, gone when the server stops. Try:
+  curl '{url}/api/bounces.get.json?api_user=demo&api_key=demo&date=1'
+  curl '{url}/api/bounces.get.xml?api_user=demo&api_key=demo&type=hard'
+  curl '{url}/api/bounces.count.json?api_user=demo&api_key=demo'
+"""
+
+
+@click.command()
+@setting_option("HOST", "-H", "--host")
+@setting_option("PORT", "-p", "--port", type=click.IntRange(0, 65_535))
+@database_option
+@click.option(
+    "--seed",
+    "seeds",
+    multiple=True,
+    metavar="FILE",
+    envvar="SENDGRID_BOUNCES_SEED",
+    show_envvar=True,
+    type=click.Path(),
+    help="A seed file (YAML or JSON) to store at the start; may be given often.",
+)
+@click.option("--demo", is_flag=True, help="Serve a throw-away database of examples.")
+@setting_option("AUTH", "--auth")
+@setting_option("PROFILE", "--profile")
+@setting_option("WORKERS", "--workers", type=click.IntRange(1, 64))
+@setting_option("THREADS", "--threads", type=click.IntRange(1, 256))
+def serve(
+    host: str,
+    port: int,
+    database: str,
+    seeds: tuple[str, ...],
+    demo: bool,  # noqa: FBT001 - click passes options by name
+    auth: str,
+    profile: str,
+    workers: int,
+    threads: int,
+) -> None:
+    """Answer requests until Ctrl-C or SIGTERM.
+
+    The first line on stdout says where, as soon as requests are answered.
+    """
+    from sendgrid_bounces.server import Server, address, listen
+
+    with _demo_folder(demo) as folder:
+        if folder is not None:
+            database = f"sqlite:///{folder / 'demo.sqlite3'}?synchronous=off"
+            seeds = (str(DEMO_SEED), *seeds)
+        values = settings(
+            from_environment(os.environ),
+            {
+                "DATABASE_URL": database,
+                "SEED": os.pathsep.join(seeds),
+                "AUTH": auth,
+                "PROFILE": profile,
+                "WORKERS": str(workers),
+                "THREADS": str(threads),
+            },
+        )
+        listener = listen(host, port)
+        url = address(listener)
+        open_emulator(values, Clock()).storage.close()
+
+        def announce() -> None:
+            print(f"Listening on {url}", flush=True)  # noqa: T201
+            if demo:
+                click.echo(DEMO_CALLS.format(url=url), err=True, nl=False)
+
+        Server({**values, "SEED": ""}, listener, announce).run()
+
+
+@click.command("init-db")
+@database_option
+def init_db(database: str) -> None:
+    """Make the tables, if they are not there."""
+    with opened(database) as storage:
+        click.echo(f"{storage.engine.name} database {storage.engine.location} is ready")
+
+
+@contextmanager
+def _demo_folder(wanted: bool) -> Iterator[Path | None]:  # noqa: FBT001
+    """Make a folder that goes with this process, and not with one forked from it."""
+    if not wanted:
+        yield None
+        return
+    folder, owner = Path(tempfile.mkdtemp(prefix="sendgrid-bounces-")), os.getpid()
+    try:
+        yield folder
+    finally:
+        if os.getpid() == owner:
+            shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,101 @@
+"""The settings: one table of what can be set, its default and what it does.
+
+Each is an environment variable ``SENDGRID_BOUNCES_<NAME>`` and, where it makes sense,
+an option of ``sendgrid-bounces serve`` that wins over it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sendgrid_bounces.core.errors import ParametersError
+
+PREFIX = "SENDGRID_BOUNCES_"
+
+#: The environment variables of this prefix that are not settings of the program.
+TEST_PREFIX = PREFIX + "TEST_"
+
+#: What an account, or all that have no profile of their own, may be shown.
+PROFILES = ("documented", "recorded")
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A setting: its name, default, help, and the values it may have (any if none)."""
+
+    name: str
+    default: str
+    help: str
+    choices: tuple[str, ...] = ()
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that sets it."""
+        return PREFIX + self.name
+
+
+SETTINGS = (
+    Setting(
+        "DATABASE_URL",
+        "sqlite:///sendgrid-bounces.sqlite3",
+        "The database: sqlite:///FILE, or sqlite:////ABSOLUTE/FILE.",
+    ),
+    Setting(
+        "SEED",
+        "",
+        "Seed files to store at the start, separated as in PATH.",
+    ),
+    Setting(
+        "AUTH",
+        "strict",
+        "Who may call: accounts with their keys, or any, made on first use.",
+        ("strict", "any"),
+    ),
+    Setting(
+        "PROFILE",
+        "documented",
+        "What accounts see that have no profile of their own.",
+        PROFILES,
+    ),
+    Setting("HOST", "127.0.0.1", "The address to listen on."),
+    Setting("PORT", "8000", "The port to listen on; 0 takes a free one."),
+    Setting("WORKERS", "2", "How many processes answer."),
+    Setting(
+        "THREADS",
+        "16",
+        "How many requests a process answers at a time: each slow reader takes one.",
+    ),
+    Setting(
+        "KEY_HASH",
+        "scrypt",
+        "How API keys are hashed, in Werkzeug's notation, as scrypt:32768:8:1.",
+    ),
+)
+
+
+def settings(*sources: Mapping[str, str]) -> dict[str, str]:
+    """Return all settings, from the defaults and *sources*; the last one wins.
+
+    :raises ParametersError: if a name is unknown or a value is none of the choices.
+    """
+    values = {setting.name: setting.default for setting in SETTINGS}
+    for source in sources:
+        values.update(source)
+    known = {setting.name: setting for setting in SETTINGS}
+    faults = []
+    for name, value in values.items():
+        if name not in known:
+            faults.append((PREFIX + name, "no such setting"))
+        elif (choices := known[name].choices) and value not in choices:
+            faults.append((PREFIX + name, f"must be {' or '.join(choices)}"))
+    if faults:
+        raise ParametersError(faults)
+    return values
+
+
+def from_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the settings that *environment* holds, without the prefix."""
+    return {
+        name.removeprefix(PREFIX): value
+        for name, value in environment.items()
+        if name.startswith(PREFIX) and not name.startswith(TEST_PREFIX)
+    }

@@ -1,0 +1,33 @@
+"""Accounts: who may ask, and whose bounce list is meant."""
+
+from dataclasses import dataclass
+
+#: Longest name of an account or a domain, in characters.
+MAX_NAME = 255
+NAME_RULE = f"must be 1 to {MAX_NAME} printable characters"
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A customer of a mail service, or of one of its resellers.
+
+    :param key_hash: the API key as a salted slow hash; empty if it has none.
+    :param profile: which of the vendor's behaviours it sees; None for the server's.
+    :param timezone: IANA name of the zone in which its days begin.
+    :param bounce_list: the identifier of its list.
+    :param reseller: the identifier of the account whose customer this is.
+    """
+
+    id: int
+    username: str
+    key_hash: str
+    profile: str | None
+    timezone: str
+    bounce_list: int
+    is_reseller: bool
+    reseller: int | None
+
+
+def is_name(text: str) -> bool:
+    """Return whether *text* can be the name of an account or a domain."""
+    return 0 < len(text) <= MAX_NAME and text.isprintable()

@@ -1,0 +1,129 @@
+"""A bounce, how it is classified, and the question that picks bounces from a list."""
+
+import re
+from dataclasses import dataclass, replace
+from enum import IntEnum
+
+from sendgrid_bounces.core.errors import ParametersError
+
+#: Longest texts that are stored, in characters. RFC 5321 allows an address
+#: 64 + 1 + 255; no reply of a mail server comes near the reason's bound.
+MAX_LENGTHS = {"email": 320, "status": 32, "code": 32, "reason": 65_535}
+
+#: Years 1 to 9999, what the vendors' date forms can express, less two days at
+#: either end, so that every instant has a time of day in every time zone.
+EARLIEST, LATEST = -62_135_424_000, 253_402_127_999
+
+_REPLY_CODE = re.compile(r"[0-9]{3}(?![0-9])")
+
+
+class BounceType(IntEnum):
+    """The class of a status code (RFC 3463): its first digit."""
+
+    OTHER = 0
+    SOFT = 4
+    HARD = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Bounce:
+    """A recipient to whom delivery failed.
+
+    :param email: the address, in the letter case it was given in.
+    :param status: enhanced status code (RFC 3463), as ``5.1.1``; some servers give
+        only a reply code, as ``550``.
+    :param code: SMTP reply code (RFC 5321), as ``550``.
+    :param reason: what the other side said (RFC 3464, diagnostic code), to the byte.
+    :param created: the instant of the failure.
+    :param reported: whether a mail server reported it; False if somebody entered it.
+    """
+
+    email: str
+    status: str
+    code: str
+    reason: str
+    created: int
+    reported: bool = False
+
+    @property
+    def type(self) -> BounceType:
+        """Hard, soft, or neither."""
+        return classify(self.status)
+
+    def checked(self) -> "Bounce":
+        """Return this bounce with what one vendor lacks derived, fit to be stored.
+
+        :raises ParametersError: if a text is too long or no Unicode text.
+        """
+        faults = [
+            (name, fault)
+            for name, longest in MAX_LENGTHS.items()
+            if (fault := _fault(getattr(self, name), longest))
+        ]
+        if not self.email:
+            faults.insert(0, ("email", "must not be empty"))
+        elif "\0" in self.email:
+            faults.insert(0, ("email", "must not contain a NUL character"))
+        if not EARLIEST <= self.created <= LATEST:
+            faults.append(("created", "must be of the years 1 to 9999"))
+        if faults:
+            raise ParametersError(faults)
+        status = self.status or self.code
+        return replace(self, status=status, code=self.code or self._derived_code())
+
+    def _derived_code(self) -> str:
+        """Return the reply code that begins the reason, else the status's general one.
+
+        A status that is a reply code itself (``550``) is the code.
+        """
+        for text in (self.reason, self.status):
+            if match := _REPLY_CODE.match(text):
+                return match[0]
+        return "450" if self.type is BounceType.SOFT else "550"
+
+
+@dataclass(frozen=True, slots=True)
+class BounceQuery:
+    """Which bounces of a list are meant: those that match everything given.
+
+    :param created_from: first instant.
+    :param created_before: first instant no longer meant: ranges are half-open.
+    :param emails: any of these addresses, letter case ignored.
+    """
+
+    created_from: int | None = None
+    created_before: int | None = None
+    type: BounceType | None = None
+    emails: tuple[str, ...] = ()
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether the query leaves nothing out."""
+        return self == BounceQuery()
+
+
+def classify(status: str) -> BounceType:
+    """Return the type that the first digit of *status* says."""
+    return {"4": BounceType.SOFT, "5": BounceType.HARD}.get(
+        status[:1], BounceType.OTHER
+    )
+
+
+def fold(email: str) -> str:
+    """Return the key under which *email* is found: its letter case taken away.
+
+    Letter by letter, so that the key of a beginning is the beginning of the key,
+    and ``ß`` stays apart from ``ss``: they are different mailboxes.
+    """
+    return email.lower() if email.isascii() else "".join(map(str.lower, email))
+
+
+def _fault(text: str, longest: int) -> str | None:
+    if len(text) > longest:
+        return f"must not be longer than {longest} characters"
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            return "must be Unicode text without lone surrogates"
+    return None

@@ -1,0 +1,50 @@
+"""What can go wrong, as facts; each dialect finds its own words and status codes."""
+
+from collections.abc import Sequence
+
+
+class BounceError(Exception):
+    """Something the caller asked for cannot be done."""
+
+
+class CredentialsError(BounceError):
+    """The user name is unknown, or the key is not its key."""
+
+
+class RequestError(BounceError):
+    """The request as a whole cannot be read; *reason* says why."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class ContentTypeError(RequestError):
+    """The body is of a kind that carries no parameters."""
+
+
+class ParametersError(BounceError):
+    """One or more arguments do not parse.
+
+    :param faults: (name of the argument, what is wrong with it), in that order.
+    """
+
+    def __init__(self, faults: Sequence[tuple[str, str]]) -> None:
+        super().__init__("; ".join(f"{name}: {text}" for name, text in faults))
+        self.faults = tuple(faults)
+
+
+class NoFilterError(BounceError):
+    """A delete names nothing to delete where that must not mean everything."""
+
+
+class NameTakenError(BounceError):
+    """An account of this name exists already."""
+
+
+class UnknownNameError(BounceError):
+    """No account has this name."""
+
+
+class StorageError(BounceError):
+    """The database does not answer, or refuses."""

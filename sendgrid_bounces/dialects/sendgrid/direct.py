@@ -1,0 +1,111 @@
+"""The direct calls: ``/api/bounces.{get,delete,count}.{json,xml}``.
+
+Their twin is the resellers' dispatcher: the same operations, another envelope.
+"""
+
+from flask import Blueprint, Response
+
+from sendgrid_bounces.core.errors import (
+    BounceError,
+    ContentTypeError,
+    CredentialsError,
+    NoFilterError,
+    ParametersError,
+    RequestError,
+    StorageError,
+)
+from sendgrid_bounces.dialects import Dialect
+from sendgrid_bounces.dialects.sendgrid import web
+from sendgrid_bounces.dialects.sendgrid.documents import Document
+from sendgrid_bounces.dialects.sendgrid.operations import OPERATIONS, Call
+from sendgrid_bounces.dialects.sendgrid.profiles import PROFILES, Profile
+from sendgrid_bounces.dialects.sendgrid.serializers import (
+    JSONSerializer,
+    XMLSerializer,
+    write_direct_row,
+)
+from sendgrid_bounces.emulator import current_emulator
+
+bp = Blueprint("sendgrid_direct", __name__)
+bp.before_request(web.refuse_other_methods)
+
+SERIALIZERS: dict[str, JSONSerializer | XMLSerializer] = {
+    "json": JSONSerializer((", ", ": "), write_direct_row),
+    "xml": XMLSerializer(),
+}
+
+#: Wire: ``Bad username / password``, ``error in <param>: ...`` and the advice to use
+#: delete_all are recorded; the rest is inferred.
+ERRORS: web.Wording = {
+    CredentialsError: (403, lambda _: ["Bad username / password"]),
+    ParametersError: (
+        400,
+        lambda error: [f"error in {name}: {text}" for name, text in error.faults],
+    ),
+    NoFilterError: (
+        400,
+        lambda _: [
+            (
+                "error in email: no valid parameters provided. "
+                "Use delete_all=1 to remove everything"
+            )
+        ],
+    ),
+    ContentTypeError: (415, lambda error: [error.reason]),
+    RequestError: (400, lambda error: [error.reason]),
+    StorageError: (503, lambda _: ["the service is temporarily unavailable"]),
+    BounceError: (500, lambda _: ["internal error"]),
+}
+
+#: What is said when the request does not get as far as a call (inferred).
+REFUSALS = {
+    400: "bad request",
+    404: "there is no such call",
+    405: "only GET and POST are allowed",
+    413: f"the body is larger than {web.MAX_BODY} bytes",
+}
+
+
+@bp.route(
+    "/api/bounces.<any(get, delete, count):task>.<any(json, xml):suffix>",
+    methods=web.METHODS,
+    provide_automatic_options=False,
+)
+def bounces(task: str, suffix: str) -> Response:
+    """Answer a call on the caller's own list."""
+    emulator = current_emulator()
+    profile = PROFILES[emulator.profile]
+    try:
+        arguments = web.read_arguments()
+        account = web.authenticate(arguments)
+        profile = PROFILES[account.profile or emulator.profile]
+        call = Call(
+            emulator.storage.bounces, account, arguments, emulator.clock.now(), profile
+        )
+        return _respond(OPERATIONS[task](call), suffix, profile)
+    except BounceError as error:
+        status, errors = web.word(error, ERRORS)
+        return _respond(profile.errors(errors), suffix, profile, status)
+
+
+def _respond(
+    document: Document, suffix: str, profile: Profile, status: int = 200
+) -> Response:
+    headers = profile.json_headers if suffix == "json" else web.XML_HEADERS
+    return web.respond(SERIALIZERS[suffix].pieces(document), status, headers)
+
+
+def _word(status: int, path: str) -> Response:
+    """Word a refusal: in XML where the call exists and its suffix asks for it."""
+    profile = PROFILES[current_emulator().profile]
+    suffix = "xml" if path.endswith(".xml") and status != 404 else "json"  # noqa: PLR2004
+    errors = profile.errors([REFUSALS.get(status, "internal error")])
+    return _respond(errors, suffix, profile, status)
+
+
+DIALECT = Dialect(
+    name="sendgrid.direct",
+    blueprint=bp,
+    owns=lambda path: path.startswith("/api/"),
+    word=_word,
+)

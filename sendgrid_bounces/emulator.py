@@ -1,0 +1,34 @@
+"""The emulator: all that the requests of one application share."""
+
+from dataclasses import dataclass
+from typing import cast
+
+from flask import Flask, current_app
+
+from sendgrid_bounces.core.clock import Clock
+from sendgrid_bounces.credentials import Credentials
+from sendgrid_bounces.storage.database import Storage
+
+EXTENSION = "sendgrid_bounces"
+
+
+@dataclass(frozen=True, slots=True)
+class Emulator:
+    """The state of one application. It lives on the application, never in a module.
+
+    :param profile: what accounts see that have no profile of their own.
+    """
+
+    storage: Storage
+    credentials: Credentials
+    clock: Clock
+    profile: str
+
+    def attach(self, app: Flask) -> None:
+        """Let the requests of *app* find this emulator."""
+        app.extensions[EXTENSION] = self
+
+
+def current_emulator() -> Emulator:
+    """Return the emulator of the application that answers this request."""
+    return cast(Emulator, current_app.extensions[EXTENSION])

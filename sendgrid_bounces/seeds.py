@@ -1,0 +1,283 @@
+"""Seed files: accounts, customers, domains and bounces, as YAML or JSON."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from marshmallow import RAISE, Schema, ValidationError, fields, validate
+
+from sendgrid_bounces.config import PROFILES
+from sendgrid_bounces.core.accounts import NAME_RULE, Account, is_name
+from sendgrid_bounces.core.bounces import Bounce, fold
+from sendgrid_bounces.core.clock import WallClock
+from sendgrid_bounces.core.errors import NameTakenError, ParametersError
+from sendgrid_bounces.credentials import Credentials
+from sendgrid_bounces.records import read_record
+from sendgrid_bounces.storage.database import Storage
+from sendgrid_bounces.validation import Text, load
+
+
+def _check_name(text: str) -> None:
+    if not is_name(text):
+        raise ValidationError(NAME_RULE)
+
+
+class DomainSchema(Schema):
+    """A Mailgun domain, with a list of its own or the account's."""
+
+    name = Text(required=True, validate=_check_name)
+    bounces = fields.List(fields.Raw(), load_default=list)
+    list = Text(load_default="own", validate=validate.OneOf(["own", "account"]))
+
+    class Meta:
+        unknown = RAISE
+
+
+class AccountSchema(Schema):
+    """An account, or a customer, which has the same keys."""
+
+    username = Text(required=True, validate=_check_name)
+    api_key = Text(validate=validate.Length(min=1))
+    profile = Text(validate=validate.OneOf(PROFILES))
+    timezone = Text()
+    bounces = fields.List(fields.Raw(), load_default=list)
+    customers = fields.List(fields.Nested(lambda: AccountSchema()))
+    domains = fields.List(fields.Nested(DomainSchema), load_default=list)
+
+    class Meta:
+        unknown = RAISE
+
+
+class SeedSchema(Schema):
+    """A whole seed file."""
+
+    accounts = fields.List(fields.Nested(AccountSchema), required=True)
+
+    class Meta:
+        unknown = RAISE
+
+
+SEED = SeedSchema()
+
+
+@dataclass(frozen=True, slots=True)
+class ListSeed:
+    """The bounces of a list: those with a time of their own, and those without."""
+
+    dated: list[Bounce]
+    undated: list[Bounce]
+
+
+@dataclass(frozen=True, slots=True)
+class DomainSeed:
+    """A domain to be."""
+
+    name: str
+    shares_list: bool
+    bounces: ListSeed
+
+
+@dataclass(frozen=True, slots=True)
+class AccountSeed:
+    """An account to be, *settings* being those of the row that the file names."""
+
+    username: str
+    api_key: str | None
+    settings: dict[str, Any]
+    bounces: ListSeed
+    customers: "list[AccountSeed]"
+    domains: list[DomainSeed]
+
+
+def read_seed_file(path: str, now: int) -> list[AccountSeed]:
+    """Read and check the seed file *path*; see :func:`read_seed`.
+
+    :raises ParametersError: each fault begins with the path.
+    """
+    try:
+        return read_seed(Path(path).read_text(encoding="utf-8"), now)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise ParametersError([(path, str(reason))]) from None
+    except ParametersError as error:
+        faults = [
+            (f"{path}: {place}" if place else path, t) for place, t in error.faults
+        ]
+        raise ParametersError(faults) from None
+
+
+def read_seed(text: str, now: int) -> list[AccountSeed]:
+    """Return the accounts that the seed *text* describes, checked as a whole.
+
+    :param now: the instant of the bounces that name none.
+    :raises ParametersError: with every fault, each named by its place.
+    """
+    document = load(SEED, _parse(text))
+    reader = _Reader(now)
+    accounts = [
+        reader.account(raw, f"accounts[{i}]")
+        for i, raw in enumerate(document["accounts"])
+    ]
+    if reader.faults:
+        raise ParametersError(reader.faults)
+    return accounts
+
+
+def plant(
+    storage: Storage, credentials: Credentials, accounts: list[AccountSeed]
+) -> None:
+    """Store *accounts*, all or nothing. Planting them again changes nothing.
+
+    :raises NameTakenError: if a name belongs to somebody else already.
+    """
+    with storage.engine.transaction():
+        for seed in accounts:
+            _plant_account(storage, credentials, seed, None)
+
+
+def _plant_account(
+    storage: Storage,
+    credentials: Credentials,
+    seed: AccountSeed,
+    reseller: Account | None,
+) -> None:
+    account = storage.accounts.find(seed.username)
+    if account is None:
+        account = storage.accounts.add(seed.username, reseller)
+    elif account.reseller != (reseller and reseller.id):
+        raise NameTakenError(f"account {seed.username!r} is there with another owner")
+    settings = dict(seed.settings)
+    if seed.api_key and not credentials.matches(account, seed.api_key):
+        settings["key_hash"] = credentials.hash(seed.api_key)
+    if settings:
+        storage.accounts.change(account, **settings)
+    _plant_bounces(storage, account.bounce_list, seed.bounces)
+    for customer in seed.customers:
+        _plant_account(storage, credentials, customer, account)
+    for domain in seed.domains:
+        bounce_list = storage.accounts.add_domain(
+            domain.name, account, shares_list=domain.shares_list
+        )
+        _plant_bounces(storage, bounce_list, domain.bounces)
+
+
+def _plant_bounces(storage: Storage, bounce_list: int, seed: ListSeed) -> None:
+    storage.bounces.put(bounce_list, seed.dated)
+    storage.bounces.put(bounce_list, seed.undated, redate=False)
+
+
+class _Reader:
+    """Turn what the schema let pass into accounts, noting the faults it cannot see."""
+
+    def __init__(self, now: int) -> None:
+        self.faults: list[tuple[str, str]] = []
+        self._now = now
+        self._names: Counter[tuple[str, str]] = Counter()
+
+    def account(self, raw: Mapping[str, Any], place: str) -> AccountSeed:
+        self._once("account", raw["username"], f"{place}.username")
+        settings = {k: raw[k] for k in ("profile", "timezone") if k in raw}
+        if "customers" in raw:
+            settings["is_reseller"] = True
+        zone = self._zone(raw.get("timezone", "UTC"), f"{place}.timezone")
+        return AccountSeed(
+            username=raw["username"],
+            api_key=raw.get("api_key"),
+            settings=settings,
+            bounces=self._bounces(raw["bounces"], zone, f"{place}.bounces"),
+            customers=[
+                self.account(customer, f"{place}.customers[{i}]")
+                for i, customer in enumerate(raw.get("customers", ()))
+            ],
+            domains=[
+                self._domain(domain, zone, f"{place}.domains[{i}]")
+                for i, domain in enumerate(raw["domains"])
+            ],
+        )
+
+    def _domain(
+        self, raw: Mapping[str, Any], zone: WallClock, place: str
+    ) -> DomainSeed:
+        name = raw["name"].lower()
+        self._once("domain", name, f"{place}.name")
+        bounces = self._bounces(raw["bounces"], zone, f"{place}.bounces")
+        return DomainSeed(name, raw["list"] == "account", bounces)
+
+    def _zone(self, name: str, place: str) -> WallClock:
+        try:
+            return WallClock(name)
+        except ParametersError as error:
+            self.faults.append((place, error.faults[0][1]))
+            return WallClock()
+
+    def _bounces(self, raws: list[Any], zone: WallClock, place: str) -> ListSeed:
+        seed = ListSeed([], [])
+        first_places: dict[str, str] = {}
+        for i, raw in enumerate(raws):
+            here = f"{place}[{i}]"
+            try:
+                bounce = read_record(raw, zone, self._now)
+            except ParametersError as error:
+                self.faults += [
+                    (f"{here}.{name}" if name else here, text)
+                    for name, text in error.faults
+                ]
+                continue
+            first = first_places.setdefault(fold(bounce.email), here)
+            if first != here:
+                self.faults.append((f"{here}.email", f"the address of {first} again"))
+            (seed.dated if raw.get("created") else seed.undated).append(bounce)
+        return seed
+
+    def _once(self, kind: str, name: str, place: str) -> None:
+        self._names[kind, name] += 1
+        if self._names[kind, name] > 1:
+            self.faults.append((place, f"there is an earlier {kind} {name!r}"))
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which only plain whole numbers and null are more than text.
+
+    So ``status: 5.10``, ``created: 2011-09-16 22:02:19`` and ``api_key: 0123`` mean
+    what is written there. A key that stands twice in a mapping is a fault.
+    """
+
+    def construct_mapping(
+        self,
+        node: yaml.MappingNode,
+        deep: bool = False,  # noqa: FBT001, FBT002 - its signature
+    ) -> dict[Hashable, Any]:
+        seen = set()
+        for key, _value in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"{key.value!r} stands here twice", key.start_mark
+                )
+            seen.add(str(key.value))
+        return super().construct_mapping(node, deep)
+
+
+_Loader.yaml_implicit_resolvers = {}
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:null", re.compile(r"(~|null|)\Z"), ["~", "n", ""]
+)
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:int", re.compile(r"(0|[1-9][0-9]{0,17})\Z"), list("0123456789")
+)
+
+
+def _parse(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:  # YAML then, which also names the place of a fault in JSON
+        pass
+    try:
+        return yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
+    except yaml.YAMLError as error:
+        words = " ".join(str(error).split())
+        raise ParametersError([("", f"not YAML or JSON: {words}")]) from None

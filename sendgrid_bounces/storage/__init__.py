@@ -1,0 +1,1 @@
+"""The database behind the bounce lists: Peewee, SQL and nothing of HTTP."""

@@ -1,0 +1,125 @@
+"""The accounts and domains in one database, and which bounce list is whose."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sendgrid_bounces.core.accounts import NAME_RULE, Account, is_name
+from sendgrid_bounces.core.errors import (
+    NameTakenError,
+    ParametersError,
+    UnknownNameError,
+)
+from sendgrid_bounces.storage.engines import SQLiteEngine
+from sendgrid_bounces.storage.models import AccountRow, BounceListRow, DomainRow
+
+COLUMNS = (
+    AccountRow.id,
+    AccountRow.username,
+    AccountRow.key_hash,
+    AccountRow.profile,
+    AccountRow.timezone,
+    AccountRow.bounce_list,
+    AccountRow.is_reseller,
+    AccountRow.reseller,
+)
+
+
+class AccountStore:
+    """Accounts by name, and the domains that belong to them."""
+
+    def __init__(self, engine: SQLiteEngine) -> None:
+        self._engine = engine
+        accounts = AccountRow.select(*COLUMNS)
+        self._find = engine.text(accounts.where(AccountRow.username == ""))
+        self._all = engine.text(accounts.order_by(AccountRow.username))
+
+    def find(self, username: str) -> Account | None:
+        """Return the account of this name, if there is one."""
+        rows = self._engine.fetch(self._find, (username,))
+        return _account(rows[0]) if rows else None
+
+    def get(self, username: str) -> Account:
+        """Return the account of this name.
+
+        :raises UnknownNameError: if there is none.
+        """
+        account = self.find(username)
+        if account is None:
+            raise UnknownNameError(f"there is no account {username!r}")
+        return account
+
+    def all(self) -> list[Account]:
+        """Return all accounts, by name."""
+        return [_account(row) for row in self._engine.fetch(self._all)]
+
+    def add(self, username: str, reseller: Account | None = None) -> Account:
+        """Make an account with an empty bounce list and no key.
+
+        :raises NameTakenError: if there is one of this name.
+        :raises ParametersError: if it cannot be a name.
+        """
+        if not is_name(username):
+            raise ParametersError([("username", NAME_RULE)])
+        with self._engine.transaction():
+            if self.find(username):
+                raise NameTakenError(f"there is an account {username!r} already")
+            self._engine.insert(
+                AccountRow,
+                username=username,
+                bounce_list=self._new_list(),
+                reseller=reseller and reseller.id,
+            )
+            if reseller:
+                self.change(reseller, is_reseller=True)
+            return self.get(username)
+
+    def change(self, account: Account, **settings: object) -> None:
+        """Change the named settings of *account* (key_hash, profile, timezone, ...)."""
+        query = AccountRow.update(settings).where(AccountRow.id == account.id)
+        self._engine.execute(query)
+
+    def remove(self, username: str) -> int:
+        """Remove an account, its customers, domains and bounces.
+
+        :returns: how many accounts that were.
+        :raises UnknownNameError: if there is none of this name.
+        """
+        with self._engine.transaction():
+            account, before = self.get(username), len(self.all())
+            self._engine.execute(AccountRow.delete().where(AccountRow.id == account.id))
+            unnamed = [
+                BounceListRow.id.not_in(table.select(table.bounce_list))
+                for table in (AccountRow, DomainRow)
+            ]
+            self._engine.execute(BounceListRow.delete().where(*unnamed))
+            return before - len(self.all())
+
+    def add_domain(
+        self, name: str, account: Account, *, shares_list: bool = False
+    ) -> int:
+        """Give *account* a domain, if it has not got it; return the domain's list.
+
+        :param shares_list: whether the account's own list is the domain's too.
+        :raises NameTakenError: if the domain is another account's.
+        """
+        query = DomainRow.select(DomainRow.account, DomainRow.bounce_list)
+        with self._engine.transaction():
+            found = self._engine.select(query.where(DomainRow.name == name))
+            if found:
+                owner, bounce_list = found[0]
+                if owner != account.id:
+                    raise NameTakenError(f"domain {name!r} is another account's")
+                return int(bounce_list)
+            bounce_list = account.bounce_list if shares_list else self._new_list()
+            self._engine.insert(
+                DomainRow, name=name, account=account.id, bounce_list=bounce_list
+            )
+            return bounce_list
+
+    def _new_list(self) -> int:
+        return self._engine.insert(BounceListRow)
+
+
+def _account(row: Sequence[Any]) -> Account:
+    *most, is_reseller, reseller = row
+    return Account(*most, bool(is_reseller), reseller)  # type: ignore[call-arg] # counts *most as one more

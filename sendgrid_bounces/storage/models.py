@@ -1,0 +1,88 @@
+"""The tables. The models are unbound: every query names the database it runs on."""
+
+import peewee
+
+from sendgrid_bounces.core.accounts import MAX_NAME
+from sendgrid_bounces.core.bounces import MAX_LENGTHS
+
+#: The version of the schema below, kept in :class:`SchemaVersionRow`.
+SCHEMA_VERSION = 1
+
+
+class SchemaVersionRow(peewee.Model):
+    """The version of the schema that the database was made with: one row."""
+
+    version = peewee.IntegerField()
+
+    class Meta:
+        table_name = "schema_version"
+
+
+class BounceListRow(peewee.Model):
+    """A bounce list; accounts and domains give it its names."""
+
+    id = peewee.AutoField()
+
+    class Meta:
+        table_name = "bounce_list"
+
+
+class AccountRow(peewee.Model):
+    """An account; a customer's row names its reseller."""
+
+    id = peewee.AutoField()
+    username = peewee.CharField(max_length=MAX_NAME, unique=True)
+    key_hash = peewee.CharField(max_length=255, default="")
+    profile = peewee.CharField(max_length=32, null=True)
+    timezone = peewee.CharField(max_length=64, default="UTC")
+    bounce_list = peewee.ForeignKeyField(BounceListRow, on_delete="RESTRICT")
+    is_reseller = peewee.BooleanField(default=False)
+    reseller = peewee.ForeignKeyField("self", null=True, on_delete="CASCADE")
+
+    class Meta:
+        table_name = "account"
+
+
+class DomainRow(peewee.Model):
+    """A sending domain of an account, with a list of its own or a shared one."""
+
+    id = peewee.AutoField()
+    name = peewee.CharField(max_length=MAX_NAME, unique=True)
+    account = peewee.ForeignKeyField(AccountRow, on_delete="CASCADE")
+    bounce_list = peewee.ForeignKeyField(BounceListRow, on_delete="RESTRICT")
+
+    class Meta:
+        table_name = "domain"
+
+
+class BounceRow(peewee.Model):
+    """A bounce on a list, at most one for an address.
+
+    ``key`` is the folded address, so that neither look-ups nor order depend on an
+    engine's collation. ``type`` is derived from ``status`` and indexed. ``created``
+    is an instant. Two indexes do all the work: the unique one finds an address; the
+    other one holds all that a count, a range and an offset need.
+    """
+
+    id = peewee.BigAutoField()
+    bounce_list = peewee.ForeignKeyField(
+        BounceListRow, index=False, on_delete="CASCADE"
+    )
+    key = peewee.CharField(max_length=2 * MAX_LENGTHS["email"])
+    email = peewee.CharField(max_length=MAX_LENGTHS["email"])
+    status = peewee.CharField(max_length=MAX_LENGTHS["status"])
+    code = peewee.CharField(max_length=MAX_LENGTHS["code"])
+    reason = peewee.TextField()
+    type = peewee.SmallIntegerField()
+    created = peewee.BigIntegerField()
+    reported = peewee.BooleanField()
+
+    class Meta:
+        table_name = "bounce"
+        indexes = (
+            (("bounce_list", "key"), True),
+            (("bounce_list", "created", "id", "type"), False),
+        )
+
+
+TABLES = (SchemaVersionRow, BounceListRow, AccountRow, DomainRow, BounceRow)
