@@ -51,7 +51,12 @@ class Credentials:
             raise ParametersError([("KEY_HASH", str(error))]) from None
 
     def hash(self, key: str) -> str:
-        """Return *key* as it is stored."""
+        """Return *key* as it is stored.
+
+        :raises ParametersError: if it can be no key.
+        """
+        if not key or "\0" in key:
+            raise ParametersError([("api_key", "must not be empty, or contain NUL")])
         return generate_password_hash(key, self._method)
 
     def matches(self, account: Account, key: str) -> bool:
@@ -75,7 +80,8 @@ class Credentials:
         :raises CredentialsError: if there is none. An unknown name takes as long as
             a wrong key.
         """
-        if not username or not key:
+        if not username or not key or "\0" in key:
+            # HMAC, inside the hashes, takes NULs at a key's end for nothing.
             raise CredentialsError
         account = self._accounts.find(username)
         if self._accept_any:

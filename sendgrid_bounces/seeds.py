@@ -105,10 +105,7 @@ def read_seed_file(path: str, now: int) -> list[AccountSeed]:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise ParametersError([(path, str(reason))]) from None
     except ParametersError as error:
-        faults = [
-            (f"{path}: {place}" if place else path, t) for place, t in error.faults
-        ]
-        raise ParametersError(faults) from None
+        raise error.within(path, ": ") from None
 
 
 def read_seed(text: str, now: int) -> list[AccountSeed]:
@@ -223,10 +220,7 @@ class _Reader:
             try:
                 bounce = read_record(raw, zone, self._now)
             except ParametersError as error:
-                self.faults += [
-                    (f"{here}.{name}" if name else here, text)
-                    for name, text in error.faults
-                ]
+                self.faults += error.within(here).faults
                 continue
             first = first_places.setdefault(fold(bounce.email), here)
             if first != here:

@@ -106,8 +106,6 @@ def _read_key() -> str:
         key: Any = click.prompt("API key", hide_input=True, confirmation_prompt=True)
     else:
         key = sys.stdin.readline().rstrip("\r\n")
-    if not key:
-        raise click.ClickException("the API key must not be empty")
     return str(key)
 
 

@@ -1,21 +1,24 @@
 """Bounces on the command line."""
 
-import os
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import IO
 
 import click
 
-from sendgrid_bounces.cli.files import READERS, WRITERS
+from sendgrid_bounces.cli.files import (
+    READERS,
+    WRITERS,
+    Record,
+    progress,
+    reading,
+    writing,
+)
 from sendgrid_bounces.cli.main import database_option, opened
 from sendgrid_bounces.core.bounces import Bounce, BounceQuery
 from sendgrid_bounces.core.clock import Clock, WallClock, wall_clock
 from sendgrid_bounces.core.errors import ParametersError, UnknownNameError
 from sendgrid_bounces.records import read_record, write_record
 from sendgrid_bounces.storage.bounces import as_bounce
-from sendgrid_bounces.storage.database import Storage
 
 ACCOUNT = click.argument("account")
 FORMAT = click.option(
@@ -102,30 +105,38 @@ def remove(account: str, email: str, database: str) -> None:
 
 @bounces.command("import")
 @ACCOUNT
-@click.argument("file", type=click.File(encoding="utf-8-sig"))
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
 @FORMAT
 @database_option
-def import_(account: str, file: IO[str], form: str | None, database: str) -> None:
+def import_(account: str, file: str, form: str | None, database: str) -> None:
     """Store the bounces of FILE (- for stdin) in the list of ACCOUNT: all or none."""
-    with opened(database) as storage:
+    form = _format(file, form)
+    with opened(database) as storage, reading(file) as text:
         owner = storage.accounts.get(account)
-        bounces = _read(file, form, wall_clock(owner.timezone))
-        stored = storage.bounces.put(owner.bounce_list, bounces)
+        read = READERS[form](text)
+        bounces = _bounces(read, wall_clock(owner.timezone), progress(text))
+        try:
+            stored = storage.bounces.put(owner.bounce_list, bounces)
+        except ParametersError as error:
+            raise error.within(file, ", ") from None
     click.echo(f"imported {stored} bounces")
 
 
 @bounces.command()
 @ACCOUNT
-@click.argument("file", type=click.File("w", encoding="utf-8"), default="-")
+@click.argument("file", type=click.Path(dir_okay=False, allow_dash=True), default="-")
 @FORMAT
 @database_option
-def export(account: str, file: IO[str], form: str | None, database: str) -> None:
-    """Write the bounces of ACCOUNT to FILE (stdout if absent)."""
+def export(account: str, file: str, form: str | None, database: str) -> None:
+    """Write the bounces of ACCOUNT to FILE (stdout, as CSV, if absent)."""
+    form = "csv" if file == "-" and not form else _format(file, form)
     with opened(database) as storage:
         owner = storage.accounts.get(account)
-        records = (write_record(bounce) for bounce in _all(storage, owner.bounce_list))
-        for text in WRITERS[form or _format(file.name) or "csv"](records):
-            file.write(text)
+        found = storage.bounces.find(owner.bounce_list, BounceQuery())
+        records = (write_record(as_bounce(row)) for rows in found for row in rows)
+        with writing(file) as text:
+            for piece in WRITERS[form](records):
+                text.write(piece)
 
 
 @bounces.command()
@@ -143,40 +154,24 @@ def clear(account: str, yes: bool, database: str) -> None:  # noqa: FBT001
     click.echo(f"removed {removed} bounces")
 
 
-def _all(storage: Storage, bounce_list: int) -> Iterator[Bounce]:
-    for rows in storage.bounces.find(bounce_list, BounceQuery()):
-        yield from map(as_bounce, rows)
-
-
-def _read(file: IO[str], form: str | None, zone: WallClock) -> Iterator[Bounce]:
-    """Yield the bounces of *file*, moving a progress bar on a terminal's stderr."""
-    form = form or _format(file.name)
-    if form is None:
-        raise click.UsageError("say --format csv or --format json")
+def _bounces(
+    records: Iterable[tuple[str, Record]],
+    zone: WallClock,
+    moved: Callable[[], None],
+) -> Iterator[Bounce]:
+    """Yield the bounces of *records*, calling *moved* every now and then."""
     now = Clock().now()
-    size = os.fstat(file.fileno()).st_size if file.name != "<stdin>" else 0
-    with click.progressbar(
-        length=size, label="Importing", file=sys.stderr, hidden=not sys.stderr.isatty()
-    ) as bar:
+    for number, (place, record) in enumerate(records):
         try:
-            for number, (place, record) in enumerate(READERS[form](file)):
-                try:
-                    yield read_record(record, zone, now)
-                except ParametersError as error:
-                    raise ParametersError(
-                        [(f"{place}, {name}", text) for name, text in error.faults]
-                    ) from None
-                if number % STEP == 0 and size:
-                    bar.update(os.lseek(file.fileno(), 0, os.SEEK_CUR) - bar.pos)
-        except UnicodeDecodeError:
-            raise ParametersError([("", "the file is not UTF-8 text")]) from None
+            yield read_record(record, zone, now)
         except ParametersError as error:
-            raise ParametersError(
-                [(f"{file.name}, {place}", text) for place, text in error.faults]
-            ) from None
-        bar.update(size - bar.pos)
+            raise error.within(place, ", ") from None
+        if number % STEP == 0:
+            moved()
 
 
-def _format(name: str) -> str | None:
-    suffix = Path(name).suffix.lower().removeprefix(".")
-    return suffix if suffix in READERS else None
+def _format(file: str, form: str | None) -> str:
+    suffix = Path(file).suffix.lower().removeprefix(".")
+    if form is None and suffix not in READERS:
+        raise click.UsageError("say --format csv or --format json")
+    return form or suffix

@@ -3,8 +3,14 @@
 import csv
 import io
 import json
+import os
+import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import IO, Any
+
+import click
 
 from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.records import FIELDS
@@ -13,6 +19,40 @@ Record = dict[str, Any]
 
 #: What a spreadsheet may put into a cell.
 csv.field_size_limit(1024 * 1024)
+
+
+@contextmanager
+def reading(path: str) -> Iterator[IO[str]]:
+    """Open a file of UTF-8 text, or stdin (-), its line ends as they are.
+
+    :raises ParametersError: if it turns out not to be UTF-8.
+    """
+    binary = click.open_file(path, "rb")
+    with io.TextIOWrapper(binary, encoding="utf-8-sig", newline="") as text:
+        try:
+            yield text
+        except UnicodeDecodeError:
+            raise ParametersError([(path, "not UTF-8 text")]) from None
+
+
+@contextmanager
+def writing(path: str) -> Iterator[IO[str]]:
+    """Open a file for UTF-8 text, or stdout (-), its line ends as they are."""
+    if path == "-":
+        yield sys.stdout
+    else:
+        with Path(path).open("w", encoding="utf-8", newline="") as text:
+            yield text
+
+
+def progress(text: IO[str]) -> Callable[[], None]:
+    """Return what moves a progress bar on a terminal's stderr along a file."""
+    if not sys.stderr.isatty() or not text.seekable():
+        return lambda: None
+    descriptor = text.fileno()
+    size = os.fstat(descriptor).st_size
+    bar = click.progressbar(length=size, label="Importing", file=sys.stderr)
+    return lambda: bar.update(os.lseek(descriptor, 0, os.SEEK_CUR) - bar.pos)
 
 
 def read_csv(file: IO[str]) -> Iterator[tuple[str, Record]]:

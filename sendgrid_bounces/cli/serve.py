@@ -76,16 +76,16 @@ def serve(
                 "THREADS": str(threads),
             },
         )
-        listener = listen(host, port)
-        url = address(listener)
-        open_emulator(values, Clock()).storage.close()
+        with listen(host, port) as listener:
+            url = address(listener)
+            open_emulator(values, Clock()).storage.close()
 
-        def announce() -> None:
-            print(f"Listening on {url}", flush=True)  # noqa: T201
-            if demo:
-                click.echo(DEMO_CALLS.format(url=url), err=True, nl=False)
+            def announce() -> None:
+                click.echo(f"Listening on {url}")
+                if demo:
+                    click.echo(DEMO_CALLS.format(url=url), err=True, nl=False)
 
-        Server({**values, "SEED": ""}, listener, announce).run()
+            Server({**values, "SEED": ""}, listener, announce).run()
 
 
 @click.command("init-db")

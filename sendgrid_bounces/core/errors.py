@@ -33,6 +33,12 @@ class ParametersError(BounceError):
         super().__init__("; ".join(f"{name}: {text}" for name, text in faults))
         self.faults = tuple(faults)
 
+    def within(self, place: str, glue: str = ".") -> "ParametersError":
+        """Return the same faults as they are seen from outside *place*."""
+        return ParametersError(
+            [(f"{place}{glue}{n}" if n else place, text) for n, text in self.faults]
+        )
+
 
 class NoFilterError(BounceError):
     """A delete names nothing to delete where that must not mean everything."""

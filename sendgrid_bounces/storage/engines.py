@@ -37,7 +37,7 @@ class SQLiteEngine:
         options = dict(parse_qsl(url.query))
         synchronous = options.pop("synchronous", "full").lower()
         path = unquote(url.path[1:])
-        if url.netloc or not path:
+        if url.netloc or not path or not url.path.startswith("/"):
             raise StorageError(
                 "an SQLite URL takes three slashes and a file name, "
                 "as sqlite:///bounces.sqlite3"

@@ -1,0 +1,46 @@
+"""Look into the built wheel and sdist: ``python tests/check_dist.py dist``."""
+
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+
+def _tree(*patterns: str) -> set[str]:
+    """Return the files of the repository that match, as paths from its top."""
+    return {
+        path.relative_to(ROOT).as_posix()
+        for pattern in patterns
+        for path in ROOT.glob(pattern)
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+
+
+def check(folder: Path) -> None:
+    """Compare what is in the archives with what must be there."""
+    package = _tree("sendgrid_bounces/**/*")
+    (wheel,), (sdist,) = folder.glob("*.whl"), folder.glob("*.tar.gz")
+    with zipfile.ZipFile(wheel) as archive:
+        names = {name for name in archive.namelist() if ".dist-info/" not in name}
+    _compare(wheel, package, names)
+
+    with tarfile.open(sdist) as archive:
+        members = {m.name.partition("/")[2] for m in archive if m.isfile()}
+    made = {name for name in members if ".egg-info/" in name} | {"PKG-INFO"}
+    top = {"setup.cfg", "setup.py", "README.rst", "requirements.txt", "wsgi.py"}
+    top |= {"CHANGES.rst", "LICENSE", "MANIFEST.in", ".ruff.toml", ".ci/run"}
+    tests = _tree("tests/**/*")
+    _compare(sdist, package | top | tests, members - made)
+    print(f"{wheel.name}: {len(names)} files, {sdist.name}: {len(members)} files")
+
+
+def _compare(archive: Path, expected: set[str], found: set[str]) -> None:
+    missing, extra = sorted(expected - found), sorted(found - expected)
+    if missing or extra:
+        sys.exit(f"{archive.name}: missing {missing}, not expected {extra}")
+
+
+if __name__ == "__main__":
+    check(Path(sys.argv[1]))

@@ -1,0 +1,241 @@
+"""The command line: what it does, what it says, and how it says no."""
+
+import csv
+import io
+import json
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from sendgrid_bounces.cli import main
+
+
+@pytest.fixture(name="run")
+def _run(url: str, monkeypatch: pytest.MonkeyPatch):
+    """Run a command on a database of its own."""
+    monkeypatch.setenv("SENDGRID_BOUNCES_DATABASE_URL", url)
+    monkeypatch.setenv("SENDGRID_BOUNCES_KEY_HASH", "pbkdf2:sha256:1")
+
+    def run(*args: str, stdin: str | None = None, code: int = 0) -> Result:
+        result = CliRunner().invoke(main, args, input=stdin)
+        assert code == result.exit_code, result.output
+        if code:
+            assert result.stderr.count("\n") == 1, result.stderr
+            assert result.stderr.startswith("Error: ")
+        return result
+
+    return run
+
+
+@pytest.fixture(name="acme")
+def _acme(run):
+    """Run a command where there is the account acme."""
+    run("account", "add", "acme", stdin="s3cret\n")
+    return run
+
+
+def _commands(group: click.Group, *names: str):
+    for name, command in group.commands.items():
+        yield (*names, name), command
+        if isinstance(command, click.Group):
+            yield from _commands(command, *names, name)
+
+
+@pytest.mark.parametrize("names", [names for names, _ in _commands(main)], ids=" ".join)
+def test_every_command_has_help(names: tuple[str, ...], run) -> None:
+    """And every option of it."""
+    assert run(*names, "--help").stdout
+    command: click.Command = main
+    for name in names:
+        command = command.commands[name]  # type: ignore[attr-defined]
+    assert command.help
+    for parameter in command.params:
+        assert isinstance(parameter, click.Argument) or parameter.help, parameter.name
+
+
+def test_accounts_are_added_listed_and_removed(run) -> None:
+    """Customers stand below their resellers."""
+    run("account", "add", "acme", "--profile", "recorded", stdin="k\n")
+    run("account", "add", "c@x", "--customer-of", "acme", stdin="k\n")
+    run("account", "add", "late", "--timezone", "Asia/Tokyo", stdin="k\n")
+    run("bounces", "add", "c@x", "a@example.com")
+
+    listed = run("account", "list").stdout.splitlines()
+    assert [line.split() for line in listed[1:]] == [
+        ["acme", "recorded", "UTC", "0"],
+        ["c@x", "(server's)", "UTC", "1"],
+        ["late", "(server's)", "Asia/Tokyo", "0"],
+    ]
+    assert listed[2].startswith("  c@x")
+    assert run("account", "remove", "acme").stdout == "removed acme and 1 customers\n"
+    assert len(run("account", "list").stdout.splitlines()) == 2
+
+
+def test_a_key_is_read_from_stdin_and_never_shown(acme, tmp_path) -> None:
+    """Nor kept in clear."""
+    acme("account", "set-key", "acme", stdin="another-s3cret\r\n")
+
+    assert b"s3cret" not in (tmp_path / "bounces.sqlite3").read_bytes()
+    for args in (("account", "add", "b"), ("account", "set-key", "acme")):
+        refused = acme(*args, stdin="\n", code=1)
+        assert "api_key" in refused.stderr
+    assert "b" not in acme("account", "list").stdout.split()
+
+
+def test_bounces_are_added_listed_and_removed(acme) -> None:
+    """In the account's time zone, oldest first."""
+    acme("bounces", "add", "acme", "b@x", "--created", "2012-02-15 00:00:00")
+    acme(
+        *("bounces", "add", "acme", "a@x", "--status", "4.2.2", "--code", "452"),
+        *("--reason", "full", "--created", "2012-02-14 00:00:00"),
+    )
+
+    assert acme("bounces", "list", "acme").stdout == (
+        "2012-02-14 00:00:00  4.2.2     a@x  full\n"
+        "2012-02-15 00:00:00  550       b@x  \n"
+    )
+    assert acme("bounces", "list", "acme", "--limit", "1").stdout.count("\n") == 1
+    assert "b@x" in acme("bounces", "list", "acme", "--email", "B@X").stdout
+    acme("bounces", "remove", "acme", "A@x")
+    assert "no bounce" in acme("bounces", "remove", "acme", "a@x", code=1).stderr
+
+
+@pytest.mark.parametrize("form", ["csv", "json"])
+def test_what_is_exported_is_imported(acme, tmp_path, form: str) -> None:
+    """Every fact of every bounce, through a file or a pipe."""
+    rows = [
+        {
+            "email": "a@x",
+            "status": "5.1.1",
+            "reason": 'caf\u00e9, "no"\nno ',
+            "code": 550,
+        },
+        {"email": "b@x", "code": "777", "created": "2012-02-15T00:00:00Z"},
+    ]
+    (tmp_path / "in.json").write_text(json.dumps(rows))
+    acme("bounces", "import", "acme", str(tmp_path / "in.json"))
+    file = tmp_path / f"out.{form}"
+    acme("bounces", "export", "acme", str(file))
+    exported = acme("bounces", "export", "acme", "--format", form).stdout
+    assert file.read_text() == exported
+
+    acme("bounces", "clear", "acme", "--yes")
+    acme("account", "add", "other", "--timezone", "Asia/Tokyo", stdin="k\n")
+    for account, source in (("acme", str(file)), ("other", "-")):
+        imported = acme(
+            *("bounces", "import", account, source, "--format", form), stdin=exported
+        )
+        assert imported.stdout == "imported 2 bounces\n"
+        again = acme("bounces", "export", account, "--format", form).stdout
+        assert exported == again
+
+
+def test_an_export_is_csv_with_a_header(acme) -> None:
+    """Also of an empty list, and JSON if it is asked for."""
+    assert (
+        acme("bounces", "export", "acme").stdout
+    ) == "email,status,code,reason,created,reported\n"
+    assert acme("bounces", "export", "acme", "--format", "json").stdout == "[]\n"
+    acme("bounces", "add", "acme", "a@x")
+    exported = acme("bounces", "export", "acme").stdout
+    assert [row["email"] for row in csv.DictReader(io.StringIO(exported))] == ["a@x"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("x.csv", "address\na@x\n", "line 1: must name email"),
+        ("x.csv", "email,colour\na@x,red\n", "line 1: must name email"),
+        ("x.csv", "", "line 1: must name email"),
+        ("x.csv", "email\na@x\n\nb@x,c\n", "line 4: has more cells"),
+        ("x.csv", "email,created\na@x,\nb@x,never\n", "line 3, created: not a time"),
+        ("x.csv", "email,status\n,5.1.1\n", "line 2, email: Missing data"),
+        ("x.csv", f"email\n{'a' * 2**21}\n", "line 2: field larger than"),
+        ("x.csv", b"email\n\xff\n", "not UTF-8"),
+        ("x.json", "{}", "must be an array"),
+        ("x.json", "[", "not JSON"),
+        ("x.json", '[{"email": "a@x"}, {}]', "[1], email: Missing data"),
+        ("x.json", "[5]", "[0]: Invalid input"),
+        ("x.txt", "email\na@x\n", "--format"),
+    ],
+)
+def test_an_import_is_all_or_nothing(acme, tmp_path, name, content, words) -> None:
+    """The fault is named by its place, and what stood before it is not stored."""
+    path = tmp_path / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+
+    refused = acme(
+        "bounces", "import", "acme", str(path), code=2 if ".txt" in name else 1
+    )
+
+    assert words in refused.stderr
+    assert acme("bounces", "list", "acme").stdout == ""
+
+
+def test_clear_asks_first(acme) -> None:
+    """And takes only yes for an answer."""
+    acme("bounces", "add", "acme", "a@x")
+
+    asked = CliRunner().invoke(main, ["bounces", "clear", "acme"], input="n\n")
+    assert (
+        asked.exit_code,
+        asked.stdout.partition(":")[0],
+    ) == (1, "Remove 1 bounces of acme? [y/N]")
+    assert "a@x" in acme("bounces", "list", "acme").stdout
+    assert "removed 1 bounces" in (acme("bounces", "clear", "acme", stdin="y\n").stdout)
+
+
+def test_init_db_can_be_repeated(run) -> None:
+    """It says where the database is."""
+    for _ in range(2):
+        assert "bounces.sqlite3 is ready" in run("init-db").stdout
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "words"),
+    [
+        (["serve", "--port", "70000"], 2, "70000 is not in the range"),
+        (["serve", "--auth", "maybe"], 2, "'strict', 'any'"),
+        (["serve", "--workers", "0"], 2, "--workers"),
+        (["serve", "--colour"], 2, "No such option"),
+        (["fly"], 2, "No such command 'fly'"),
+        (["account", "add"], 2, "Missing argument 'NAME'"),
+        (["account", "remove", "nobody"], 1, "there is no account 'nobody'"),
+        (["account", "add", "x", "--customer-of", "nobody"], 1, "no account 'nobody'"),
+        (["account", "add", "x", "--timezone", "Mars"], 1, "unknown time zone 'Mars'"),
+        (["bounces", "list", "nobody"], 1, "there is no account 'nobody'"),
+        (["bounces", "import", "x", "/no/such.csv"], 2, "does not exist"),
+        (["init-db", "--database", "oracle://x"], 1, "database URL"),
+        (["init-db", "--database", "sqlite:////no/such/x"], 1, "no folder /no/such"),
+        (["serve", "-p0", "--seed", "/no/such.yaml"], 1, "/no/such.yaml: No such file"),
+        (["serve", "--host", "256.0.0.1"], 1, "cannot listen on 256.0.0.1:8000"),
+    ],
+)
+def test_an_error_is_one_line(run, args: list[str], code: int, words: str) -> None:
+    """On stderr, with an exit code, and never a traceback."""
+    assert words in run(*args, stdin="k\n", code=code).stderr
+
+
+def test_many_faults_are_one_line(run, tmp_path) -> None:
+    """The first of them, and how many more."""
+    path = tmp_path / "seed.yaml"
+    path.write_text("accounts: [" + "{username: ''}," * 30 + "]")
+
+    assert "; and 20 more\n" in run("serve", "-p0", "--seed", str(path), code=1).stderr
+
+
+def test_an_unknown_setting_is_told(run, monkeypatch) -> None:
+    """A misspelt variable is not overlooked."""
+    monkeypatch.setenv("SENDGRID_BOUNCES_PROFIEL", "recorded")
+    monkeypatch.setenv("SENDGRID_BOUNCES_TEST_MYSQL_URL", "not ours")
+
+    assert "SENDGRID_BOUNCES_PROFIEL: no such setting" in run("serve", code=1).stderr
+
+
+def test_without_a_command_there_is_help(run) -> None:
+    """And an exit code that says so."""
+    result = CliRunner().invoke(main, [])
+
+    assert result.exit_code == 2
+    assert "Commands:" in result.output

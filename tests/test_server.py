@@ -1,0 +1,354 @@
+"""Real servers: they start, stop, refuse and survive as they should."""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from live import COMMAND, ROOT, TIMEOUT, Live, kill, serving
+
+from sendgrid_bounces.core.bounces import BounceQuery
+from sendgrid_bounces.storage.database import open_storage
+
+DEMO = "?api_user=demo&api_key=demo"
+ACME = "?api_user=acme&api_key=s3cret"
+
+
+@pytest.fixture(name="demo", scope="module")
+def _demo():
+    """The demo, which the tests only read."""
+    with serving("--demo", "--workers", "1") as live:
+        yield live
+
+
+def _raw(live: Live, request: bytes) -> tuple[bytes, bytes, bytes]:
+    """Send bytes; return (status, content type, body) of what comes back."""
+    host, port = live.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), TIMEOUT) as connection:
+        connection.sendall(request)
+        connection.shutdown(socket.SHUT_WR)
+        answer = b""
+        while chunk := connection.recv(65_536):
+            answer += chunk
+    head, _, body = answer.partition(b"\r\n\r\n")
+    status, *headers = head.split(b"\r\n")
+    types = [h[14:] for h in headers if h.lower().startswith(b"content-type: ")]
+    return status.split(b" ")[1], b"".join(types), body
+
+
+def test_the_demo_shows_what_the_documentation_prints(demo: Live) -> None:
+    """The first call of the README answers something real."""
+    listed = json.loads(demo.get(f"/api/bounces.get.json{DEMO}&date=1"))
+
+    assert [row["email"] for row in listed[:3]] == [
+        "esting@sendgrid.ne",
+        "rawest@gmail.co",
+        "claims@msp.org",
+    ]
+    assert demo.get(f"/api/bounces.count.json{DEMO}") == '{"count": "6"}'
+
+
+def test_a_connection_is_kept(demo: Live) -> None:
+    """Clients that make many calls do not pay for a connection each."""
+    connection = http.client.HTTPConnection(demo.url.removeprefix("http://"))
+    for _ in range(3):
+        connection.request("GET", f"/api/bounces.count.json{DEMO}")
+        answer = connection.getresponse()
+        assert (answer.status, answer.read()) == (200, b'{"count": "6"}')
+        assert connection.sock is not None
+    connection.close()
+
+
+FORM = b"Host: x\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+TARGET = f"/api/bounces.delete.json{DEMO}".encode()
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (b"NONSENSE\r\n\r\n", b"400"),
+        (b"GET /" + b"a" * 9_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", b"414"),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 9_000 + b"\r\n\r\n", b"431"),
+        (b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 200 + b"\r\n", b"431"),
+        (b"GET /\xff HTTP/1.1\r\nHost: x\r\n\r\n", b"400"),
+        (
+            b"POST " + TARGET + b" HTTP/1.1\r\n" + FORM + b"Content-Length: x\r\n\r\n",
+            b"400",
+        ),
+        (
+            b"POST "
+            + TARGET
+            + b" HTTP/1.1\r\n"
+            + FORM
+            + b"Content-Length: 9\r\n\r\nema",
+            b"400",
+        ),
+        (
+            b"POST "
+            + TARGET
+            + b" HTTP/1.1\r\n"
+            + FORM
+            + b"Transfer-Encoding: chunked\r\n\r\n5\r\nemail\r\n",
+            b"400",
+        ),
+        (
+            b"POST "
+            + TARGET
+            + b" HTTP/1.1\r\n"
+            + FORM
+            + b"Transfer-Encoding: chunked\r\n\r\nZZ\r\nemail\r\n",
+            b"400",
+        ),
+        (
+            b"POST "
+            + TARGET
+            + b" HTTP/1.1\r\n"
+            + FORM
+            + b"Transfer-Encoding: chunked\r\n\r\n"
+            + (b"FFFF\r\n" + b"a" * 0xFFFF + b"\r\n") * 20
+            + b"0\r\n\r\n",
+            b"413",
+        ),
+        (
+            b"POST "
+            + TARGET
+            + b" HTTP/1.1\r\n"
+            + FORM
+            + b"Content-Length: 1500000\r\n\r\n"
+            + b"a" * 1_500_000,
+            b"413",
+        ),
+        (b"BREW " + TARGET + b" HTTP/1.1\r\nHost: x\r\n\r\n", b"405"),
+    ],
+)
+def test_bad_http_is_answered_in_json_and_does_nothing(demo, request_, status) -> None:
+    """Whoever refuses it: no HTML, no 500, no key in the answer, nothing deleted."""
+    answered, content_type, body = _raw(demo, request_)
+
+    assert (status, b"application/json") == (answered, content_type)
+    assert json.loads(body)
+    assert b"api_key" not in body
+    assert demo.get(f"/api/bounces.count.json{DEMO}") == '{"count": "6"}'
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_cleanly(number: signal.Signals, tmp_path: Path) -> None:
+    """With exit code 0, no traceback, and nothing left of the demo."""
+    with serving("--demo", TMPDIR=str(tmp_path)) as live:
+        assert list(tmp_path.iterdir())
+        live.get(f"/api/bounces.count.json{DEMO}")
+        live.process.send_signal(number)
+        out, err = live.process.communicate(timeout=TIMEOUT)
+
+    assert (live.process.returncode, out) == (0, "")
+    assert "Try:" in err
+    assert "Traceback" not in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_port_in_use_is_one_line(demo: Live) -> None:
+    """And an exit code."""
+    port = demo.url.rpartition(":")[2]
+    ended = subprocess.run(
+        [*COMMAND, "serve", "--demo", "--port", port],
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        check=False,
+    )
+
+    assert (
+        1,
+        "",
+        f"Error: cannot listen on 127.0.0.1:{port}: Address already in use\n",
+    ) == (
+        ended.returncode,
+        ended.stdout,
+        ended.stderr,
+    )
+
+
+def test_state_is_kept_between_runs(url: str, tmp_path: Path) -> None:
+    """Seeded once; what is deleted stays deleted."""
+    seed = tmp_path / "seed.yaml"
+    seed.write_text(
+        "accounts: [{username: acme, api_key: s3cret, bounces: [{email: a@x}, {email: b@x}]}]"
+    )
+    with serving("--database", url, "--seed", str(seed)) as live:
+        live.get(f"/api/bounces.delete.json{ACME}&email=a@x")
+    with serving("--database", url) as live:
+        assert [
+            row["email"] for row in json.loads(live.get(f"/api/bounces.get.json{ACME}"))
+        ] == ["b@x"]
+
+
+def test_settings_have_their_variables(url: str) -> None:
+    """A flag wins over its variable."""
+    variables = {
+        "SENDGRID_BOUNCES_DATABASE_URL": url,
+        "SENDGRID_BOUNCES_AUTH": "any",
+        "SENDGRID_BOUNCES_PROFILE": "documented",
+    }
+    with serving("--profile", "recorded", **variables) as live:
+        assert (
+            live.get("/api/bounces.count.json?api_user=x&api_key=y") == '{"count": 0}'
+        )
+
+
+def test_many_first_calls_at_once_make_one_account(url: str) -> None:
+    """Two workers, sixteen callers, nothing lost and no error."""
+    with (
+        serving("--database", url, "--auth", "any") as live,
+        ThreadPoolExecutor(16) as pool,
+    ):
+        answers = set(
+            pool.map(
+                lambda n: live.get(
+                    f"/api/bounces.count.json?api_user=new{n % 4}&api_key=k"
+                ),
+                range(64),
+            )
+        )
+
+    assert {'{"count": "0"}'} == answers
+    storage = open_storage(url)
+    assert len(storage.accounts.all()) == 4
+    storage.close()
+
+
+@pytest.mark.parametrize("target", ["wsgi:app", "wsgi:application"])
+def test_gunicorn_serves_the_entry_point(url: str, target: str, tmp_path: Path) -> None:
+    """With settings from the environment only."""
+    seed = tmp_path / "seed.yaml"
+    seed.write_text("accounts: [{username: acme, api_key: s3cret}]")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "gunicorn",
+            "-b",
+            f"127.0.0.1:{port}",
+            "-w",
+            "4",
+            target,
+        ],
+        cwd=ROOT,
+        env={
+            **os.environ,
+            "SENDGRID_BOUNCES_DATABASE_URL": url,
+            "SENDGRID_BOUNCES_SEED": str(seed),
+        },
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    live = Live(f"http://127.0.0.1:{port}", process)
+    try:
+        assert _when_up(live, f"/api/bounces.count.json{ACME}") == '{"count": "0"}'
+    finally:
+        _out, err = kill(process)
+        assert b"Traceback" not in err
+
+
+def _when_up(live: Live, target: str) -> str:
+    deadline = time.monotonic() + TIMEOUT
+    while True:
+        try:
+            return live.get(target)
+        except (urllib.error.URLError, ConnectionError):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
+TOTAL = 3_000
+
+
+@pytest.fixture(name="seed")
+def _seed(tmp_path: Path) -> str:
+    """A seed file of one account with many bounces."""
+    created = "2012-02-15 12:00:00"
+    bounces = [{"email": f"{n}@x", "created": created} for n in range(TOTAL)]
+    account = {"username": "acme", "api_key": "s3cret", "bounces": bounces}
+    path = tmp_path / "seed.json"
+    path.write_text(json.dumps({"accounts": [account]}))
+    return str(path)
+
+
+def _delete_each(live: Live, numbers: range, acknowledged: set[str]) -> None:
+    """Delete addresses one by one, noting what was answered, until the server dies."""
+    for number in numbers:
+        try:
+            live.get(f"/api/bounces.delete.json{ACME}&email={number}@x")
+        except (OSError, http.client.HTTPException):
+            return
+        acknowledged.add(f"{number}@x")
+
+
+def test_a_killed_server_loses_no_acknowledged_delete(url: str, seed: str) -> None:
+    """SIGKILL amid a stream of deletes: what was answered is done, and nothing more."""
+    acknowledged: set[str] = set()
+    with serving("--database", url, "--seed", seed) as live:
+        threads = [
+            threading.Thread(
+                target=_delete_each, args=(live, range(n, TOTAL, 4), acknowledged)
+            )
+            for n in range(4)
+        ]
+        for thread in threads:
+            thread.start()
+        while len(acknowledged) < 200:
+            time.sleep(0.01)
+        kill(live.process)
+        for thread in threads:
+            thread.join(TIMEOUT)
+
+    with closing(open_storage(url)) as storage:
+        bounce_list = storage.accounts.get("acme").bounce_list
+        batches = storage.bounces.find(bounce_list, BounceQuery())
+        left = {row[0] for rows in batches for row in rows}
+        assert not left & acknowledged
+        assert len(left) >= TOTAL - len(acknowledged) - len(threads)
+        assert storage.engine.fetch("PRAGMA integrity_check") == [("ok",)]
+
+
+def test_a_killed_seed_is_all_or_nothing(url: str, seed: str) -> None:
+    """Whenever it is killed; and then the database opens and can be seeded."""
+    with closing(open_storage(url)) as storage:
+        bounce_list = storage.accounts.add("acme").bounce_list
+        for number in range(5):
+            storage.bounces.delete(bounce_list, BounceQuery())
+            process = subprocess.Popen(
+                [*COMMAND, "serve", "-p0", "--database", url, "--seed", seed],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+            )
+            time.sleep(0.4 + number * 0.15)
+            kill(process)
+            assert storage.bounces.count(bounce_list, BounceQuery()) in (0, TOTAL)
+    with serving("--database", url, "--seed", seed) as live:
+        counted = live.get(f"/api/bounces.count.json{ACME}")
+    assert counted == f'{{"count": "{TOTAL}"}}'
+
+
+def test_the_log_and_the_answers_hold_no_key(url: str) -> None:
+    """Also when something goes wrong in the server."""
+    with serving("--database", url, "--auth", "any") as live:
+        with pytest.raises(urllib.error.HTTPError):
+            live.get("/api/bounces.get.json?api_user=a&api_key=very-s3cret&limit=x")
+        _raw(live, b"GET /api/bounces.get.json?api_key=very-s3cret HTTP/9\r\n\r\n")
+        live.process.send_signal(signal.SIGTERM)
+        out, err = live.process.communicate(timeout=TIMEOUT)
+
+    assert "very-s3cret" not in out + err
