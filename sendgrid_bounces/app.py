@@ -10,11 +10,12 @@ from sendgrid_bounces.config import settings
 from sendgrid_bounces.core.clock import Clock
 from sendgrid_bounces.credentials import Credentials
 from sendgrid_bounces.dialects import Dialect
-from sendgrid_bounces.dialects.sendgrid import direct
+from sendgrid_bounces.dialects.sendgrid import direct, reseller
 from sendgrid_bounces.emulator import Emulator
 from sendgrid_bounces.storage.database import open_storage
 
-DIALECTS: tuple[Dialect, ...] = (direct.DIALECT,)
+#: The first that owns a path words what is refused there.
+DIALECTS: tuple[Dialect, ...] = (reseller.DIALECT, direct.DIALECT)
 
 
 def create_app(

@@ -31,7 +31,7 @@ def check(folder: Path) -> None:
     made = {name for name in members if ".egg-info/" in name} | {"PKG-INFO"}
     top = {"setup.cfg", "setup.py", "README.rst", "requirements.txt", "wsgi.py"}
     top |= {"CHANGES.rst", "LICENSE", "MANIFEST.in", ".ruff.toml", ".ci/run"}
-    tests = _tree("tests/**/*")
+    tests = _tree("tests/**/*", "examples/*")
     _compare(sdist, package | top | tests, members - made)
     print(f"{wheel.name}: {len(names)} files, {sdist.name}: {len(members)} files")
 

@@ -11,6 +11,10 @@ class CredentialsError(BounceError):
     """The user name is unknown, or the key is not its key."""
 
 
+class NotAuthorizedError(BounceError):
+    """The caller is known, and may not do what it asks for."""
+
+
 class RequestError(BounceError):
     """The request as a whole cannot be read; *reason* says why."""
 

@@ -29,7 +29,7 @@ from sendgrid_bounces.emulator import current_emulator
 bp = Blueprint("sendgrid_direct", __name__)
 bp.before_request(web.refuse_other_methods)
 
-SERIALIZERS: dict[str, JSONSerializer | XMLSerializer] = {
+SERIALIZERS: web.Serializers = {
     "json": JSONSerializer((", ", ": "), write_direct_row),
     "xml": XMLSerializer(),
 }
@@ -66,11 +66,7 @@ REFUSALS = {
 }
 
 
-@bp.route(
-    "/api/bounces.<any(get, delete, count):task>.<any(json, xml):suffix>",
-    methods=web.METHODS,
-    provide_automatic_options=False,
-)
+@web.route(bp, "/api/bounces.<any(get, delete, count):task>.<any(json, xml):suffix>")
 def bounces(task: str, suffix: str) -> Response:
     """Answer a call on the caller's own list."""
     emulator = current_emulator()
@@ -91,14 +87,11 @@ def bounces(task: str, suffix: str) -> Response:
 def _respond(
     document: Document, suffix: str, profile: Profile, status: int = 200
 ) -> Response:
-    headers = profile.json_headers if suffix == "json" else web.XML_HEADERS
-    return web.respond(SERIALIZERS[suffix].pieces(document), status, headers)
+    return web.respond(SERIALIZERS, document, suffix, profile, status)
 
 
-def _word(status: int, path: str) -> Response:
-    """Word a refusal: in XML where the call exists and its suffix asks for it."""
+def _word(status: int, suffix: str) -> Response:
     profile = PROFILES[current_emulator().profile]
-    suffix = "xml" if path.endswith(".xml") and status != 404 else "json"  # noqa: PLR2004
     errors = profile.errors([REFUSALS.get(status, "internal error")])
     return _respond(errors, suffix, profile, status)
 
@@ -107,5 +100,5 @@ DIALECT = Dialect(
     name="sendgrid.direct",
     blueprint=bp,
     owns=lambda path: path.startswith("/api/"),
-    word=_word,
+    word=web.refusal_wording(_word),
 )

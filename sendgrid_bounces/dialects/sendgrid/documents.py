@@ -45,6 +45,14 @@ class ErrorList(Document):
 
 
 @dataclass(frozen=True, slots=True)
+class ErrorCode(Document):
+    """An error, as the dispatcher was seen to answer it: a code and what it means."""
+
+    code: int | str
+    message: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class ErrorText(Document):
     """An error, as the direct calls were seen to answer it."""
 

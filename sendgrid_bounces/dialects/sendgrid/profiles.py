@@ -1,10 +1,11 @@
 """Profiles: where SendGrid's documentation and the recorded service disagree.
 
 ``documented`` is the documentation word for word; ``recorded`` is what clients wrote
-down of the service between 2011 and 2015. Only the direct calls have profiles.
+down of the service between 2011 and 2015. Only the direct calls have a choice of them;
+the dispatcher's documentation and recordings agree.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sendgrid_bounces.dialects.sendgrid.documents import (
@@ -17,7 +18,7 @@ from sendgrid_bounces.dialects.sendgrid.documents import (
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """How the direct calls behave.
+    """How a face behaves.
 
     :param count: makes the document of a number.
     :param errors: makes the document of one or more errors.
@@ -31,7 +32,7 @@ class Profile:
     json_headers: dict[str, str] = field(hash=False)
 
 
-PROFILES = {
+PROFILES: Mapping[str, Profile] = {
     # Wire: SendGrid Web API v2, Bounces. The count is a string there.
     "documented": Profile(
         count=lambda number: Count(str(number)),
@@ -51,3 +52,10 @@ PROFILES = {
         },
     ),
 }
+
+RESELLER_PROFILE = Profile(
+    count=Count,
+    errors=lambda errors: ErrorList(tuple(errors)),
+    bare_delete_means_all=False,
+    json_headers={"Content-Type": "application/json"},
+)

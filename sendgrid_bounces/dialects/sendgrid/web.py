@@ -8,18 +8,28 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from io import BytesIO
 from itertools import chain, islice
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
-from flask import Response, request
+from flask import Blueprint, Response, request
 from werkzeug.datastructures import Headers
-from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
+from werkzeug.exceptions import (
+    HTTPException,
+    MethodNotAllowed,
+    NotFound,
+    RequestEntityTooLarge,
+)
 from werkzeug.formparser import MultiPartParser
 
 from sendgrid_bounces.core.accounts import Account
 from sendgrid_bounces.core.errors import BounceError, ContentTypeError, RequestError
+from sendgrid_bounces.dialects.sendgrid.documents import Document
 from sendgrid_bounces.dialects.sendgrid.params import Arguments
-from sendgrid_bounces.dialects.sendgrid.serializers import Pieces
+from sendgrid_bounces.dialects.sendgrid.profiles import Profile
+from sendgrid_bounces.dialects.sendgrid.serializers import (
+    JSONSerializer,
+    XMLSerializer,
+)
 from sendgrid_bounces.emulator import current_emulator
 
 METHODS = ("GET", "POST")
@@ -33,6 +43,8 @@ XML_HEADERS = {"Content-Type": "text/xml; charset=ISO-8859-1"}
 _EMAIL = re.compile(r"email(\[[0-9]*\])?")
 
 Pairs = Iterable[tuple[str, str]]
+View = TypeVar("View", bound=Callable[..., Response])
+Serializers = Mapping[str, JSONSerializer | XMLSerializer]
 
 
 def read_arguments() -> Arguments:
@@ -76,11 +88,24 @@ def authenticate(arguments: Arguments) -> Account:
     return current_emulator().credentials.authenticate(username, key)
 
 
-def respond(pieces: Pieces, status: int, headers: Mapping[str, str]) -> Response:
-    """Return a response of *pieces*: whole if it is small, a stream if it is long.
+def route(bp: Blueprint, rule: str) -> Callable[[View], View]:
+    """Return a decorator that lets *bp* answer GET and POST, and nothing else."""
+    return bp.route(rule, methods=METHODS, provide_automatic_options=False)
+
+
+def respond(
+    serializers: Serializers,
+    document: Document,
+    suffix: str,
+    profile: Profile,
+    status: int,
+) -> Response:
+    """Return *document* in the format of *suffix*: a stream if it is long.
 
     The first pieces are made here, so that what fails at once can be told.
     """
+    pieces = serializers[suffix].pieces(document)
+    headers = profile.json_headers if suffix == "json" else XML_HEADERS
     first = list(islice(pieces, 3))
     body = b"".join(first) if len(first) < 3 else chain(first, pieces)  # noqa: PLR2004
     return Response(body, status, Headers(headers.items()))
@@ -95,6 +120,21 @@ def word(error: BounceError, wording: Wording) -> tuple[int, Any]:
     kind = next(kind for kind in type(error).__mro__ if kind in wording)
     status, words = wording[kind]
     return status, words(error)
+
+
+def refusal_wording(
+    word: Callable[[int, str], Response],
+) -> Callable[[int, str], Response]:
+    """Return what words (status, path), from what words (status, suffix).
+
+    Wire: 404 is worded in JSON; else what the path asks for counts.
+    """
+
+    def word_refusal(status: int, path: str) -> Response:
+        is_xml = path.endswith(".xml") and status != NotFound.code
+        return word(status, "xml" if is_xml else "json")
+
+    return word_refusal
 
 
 def refuse_other_methods() -> None:
