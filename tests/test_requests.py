@@ -4,7 +4,8 @@ import pytest
 from flask.testing import FlaskClient
 
 from sendgrid_bounces.dialects.sendgrid.params import MAX_EMAILS
-from sendgrid_bounces.dialects.sendgrid.web import MAX_BODY, MAX_PARAMETERS
+from sendgrid_bounces.dialects.sendgrid.web import MAX_BODY
+from sendgrid_bounces.wire import MAX_PARAMETERS
 
 ACME = {"api_user": "acme", "api_key": "s3cret"}
 DELETE, COUNT = "/api/bounces.delete.json", "/api/bounces.count.json"

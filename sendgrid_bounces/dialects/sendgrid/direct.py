@@ -5,6 +5,7 @@ Their twin is the resellers' dispatcher: the same operations, another envelope.
 
 from flask import Blueprint, Response
 
+from sendgrid_bounces import wire
 from sendgrid_bounces.core.errors import (
     BounceError,
     ContentTypeError,
@@ -27,7 +28,7 @@ from sendgrid_bounces.dialects.sendgrid.serializers import (
 from sendgrid_bounces.emulator import current_emulator
 
 bp = Blueprint("sendgrid_direct", __name__)
-bp.before_request(web.refuse_other_methods)
+bp.before_request(wire.refuse_head)
 
 SERIALIZERS: web.Serializers = {
     "json": JSONSerializer((", ", ": "), write_direct_row),
@@ -36,7 +37,7 @@ SERIALIZERS: web.Serializers = {
 
 #: Wire: ``Bad username / password``, ``error in <param>: ...`` and the advice to use
 #: delete_all are recorded; the rest is inferred.
-ERRORS: web.Wording = {
+ERRORS: wire.Wording = {
     CredentialsError: (403, lambda _: ["Bad username / password"]),
     ParametersError: (
         400,
@@ -80,7 +81,7 @@ def bounces(task: str, suffix: str) -> Response:
         )
         return _respond(OPERATIONS[task](call), suffix, profile)
     except BounceError as error:
-        status, errors = web.word(error, ERRORS)
+        status, errors = wire.word(error, ERRORS)
         return _respond(profile.errors(errors), suffix, profile, status)
 
 

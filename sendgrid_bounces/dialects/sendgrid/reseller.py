@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from flask import Blueprint, Response
 
+from sendgrid_bounces import wire
 from sendgrid_bounces.core.accounts import Account
 from sendgrid_bounces.core.errors import (
     BounceError,
@@ -38,7 +39,7 @@ from sendgrid_bounces.dialects.sendgrid.serializers import (
 from sendgrid_bounces.emulator import current_emulator
 
 bp = Blueprint("sendgrid_reseller", __name__)
-bp.before_request(web.refuse_other_methods)
+bp.before_request(wire.refuse_head)
 
 SERIALIZERS: web.Serializers = {
     "json": JSONSerializer((",", ":"), write_reseller_row, slash="\\/"),
@@ -76,7 +77,7 @@ METHODS = {method for method, _task in TASKS}
 
 #: Wire: those with the codes 400 and 401 but the last two are recorded, of the call
 #: itself or a sister; the list's words for a missing address are recorded of a sister.
-ERRORS: web.Wording = {
+ERRORS: wire.Wording = {
     CredentialsError: (
         200,
         lambda _: ErrorCode(401, "Permission denied, wrong credentials"),
@@ -146,7 +147,7 @@ def _answer(suffix: str, method: str | None) -> Response:
         )
         return _respond(operation(call), suffix)
     except BounceError as error:
-        status, document = web.word(error, ERRORS)
+        status, document = wire.word(error, ERRORS)
         return _respond(document, suffix, status)
 
 

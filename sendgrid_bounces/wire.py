@@ -1,0 +1,151 @@
+"""HTTP as all dialects need it: requests read strictly, answers that can be long.
+
+A body that does not parse must never look like one without parameters: to some vendors
+a call without parameters means everything.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from io import BytesIO
+from itertools import chain, islice
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl
+
+from flask import Blueprint, Response, request
+from werkzeug.datastructures import Headers
+from werkzeug.exceptions import (
+    HTTPException,
+    MethodNotAllowed,
+    RequestEntityTooLarge,
+)
+from werkzeug.formparser import MultiPartParser
+
+from sendgrid_bounces.core.errors import BounceError, ContentTypeError, RequestError
+
+#: How many parameters a request may have.
+MAX_PARAMETERS = 2_000
+
+Pairs = Iterable[tuple[str, str]]
+View = TypeVar("View", bound=Callable[..., Response])
+
+#: An error class: the status it answers, and what is said of one of its errors.
+Wording = Mapping[type[BounceError], tuple[int, Callable[[Any], Any]]]
+
+
+def route(bp: Blueprint, rule: str, *methods: str) -> Callable[[View], View]:
+    """Return a decorator that lets *bp* answer *methods*, and no other of itself."""
+    return bp.route(rule, methods=methods, provide_automatic_options=False)
+
+
+def refuse_head() -> None:
+    """Refuse HEAD, which the router lets pass with GET: it must not delete anything."""
+    if request.method == "HEAD" and request.url_rule is not None:
+        raise MethodNotAllowed(sorted(request.url_rule.methods or ()))
+
+
+def read_body(limit: int) -> bytes:
+    """Return the body.
+
+    :raises RequestError: if it is not whole.
+    :raises RequestEntityTooLarge: if it has more than *limit* bytes.
+    """
+    request.max_content_length = limit + 1
+    try:
+        body = request.stream.read()
+    except HTTPException:
+        raise
+    except Exception:  # noqa: BLE001 - each WSGI server has its own for bad chunks
+        raise RequestError("the body cannot be read") from None
+    if len(body) > limit:
+        raise RequestEntityTooLarge
+    if request.content_length not in (None, len(body)):
+        raise RequestError("the body ends early")
+    return body
+
+
+def read_pairs(limit: int) -> list[tuple[str, str]]:
+    """Return the parameters of the query string, then those of a form in the body.
+
+    :param limit: bytes that the body may have.
+    :raises ContentTypeError: if there is a body that is no form.
+    :raises RequestError: if a part does not parse.
+    """
+    body = read_body(limit)
+    try:
+        return [*split_query(), *_parse_form(body)]
+    except UnicodeDecodeError:
+        raise RequestError("the request is not UTF-8") from None
+    except ValueError as error:
+        raise RequestError(f"the request cannot be parsed: {error}") from None
+
+
+def split_query() -> Pairs:
+    """Return the parameters of the query string.
+
+    :raises ValueError: if it does not parse.
+    """
+    return _split(request.query_string)
+
+
+def respond(pieces: Iterator[bytes], status: int, headers: Headers) -> Response:
+    """Return a response of *pieces*: whole if it is small, a stream if it is long.
+
+    The first pieces are made here, so that what fails at once can be told.
+    """
+    first = list(islice(pieces, 3))
+    body = b"".join(first) if len(first) < 3 else chain(first, pieces)  # noqa: PLR2004
+    return Response(body, status, headers)
+
+
+def word(error: BounceError, wording: Wording) -> tuple[int, Any]:
+    """Return the status and the words that *wording* has for *error*."""
+    kind = next(kind for kind in type(error).__mro__ if kind in wording)
+    status, words = wording[kind]
+    return status, words(error)
+
+
+def _split(encoded: bytes) -> Pairs:
+    return parse_qsl(
+        encoded.decode(),
+        keep_blank_values=True,
+        errors="strict",
+        max_num_fields=MAX_PARAMETERS,
+    )
+
+
+def _parse_form(body: bytes) -> Pairs:
+    if not body:
+        return ()
+    parse = FORMS.get(request.mimetype)
+    if parse is None:
+        raise ContentTypeError(f"cannot read a body of type {request.mimetype!r}")
+    return parse(body)
+
+
+def _parse_multipart(body: bytes) -> Pairs:
+    boundary = request.mimetype_params.get("boundary", "").encode()
+    if not boundary:
+        raise ValueError("multipart without a boundary")
+    parser = _MultiPartParser(
+        max_form_memory_size=len(body), max_form_parts=MAX_PARAMETERS
+    )
+    form, _files = parser.parse(BytesIO(body), boundary, len(body))
+    return [
+        (name, value.encode("latin-1").decode())
+        for name, value in form.items(multi=True)
+    ]
+
+
+class _MultiPartParser(MultiPartParser):
+    """Werkzeug's, which replaces what is not UTF-8; here it is left for the caller.
+
+    Latin-1 stands for the bytes themselves.
+    """
+
+    def get_part_charset(self, headers: Headers) -> str:
+        return "latin-1"
+
+
+FORMS: Mapping[str, Callable[[bytes], Pairs]] = {
+    "application/x-www-form-urlencoded": _split,
+    "multipart/form-data": _parse_multipart,
+}
