@@ -44,7 +44,7 @@ def open_emulator(values: Mapping[str, str], clock: Clock) -> Emulator:
     """Open the database that the settings *values* name, and plant their seeds."""
     storage = open_storage(values["DATABASE_URL"])
     credentials = Credentials(
-        storage.accounts, values["KEY_HASH"], accept_any=values["AUTH"] == "any"
+        storage, values["KEY_HASH"], accept_any=values["AUTH"] == "any"
     )
     if values["SEED"]:
         from sendgrid_bounces import seeds  # PyYAML is for those who seed

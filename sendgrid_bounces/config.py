@@ -67,7 +67,7 @@ SETTINGS = (
     Setting(
         "KEY_HASH",
         "scrypt",
-        "How API keys are hashed, in Werkzeug's notation, as scrypt:32768:8:1.",
+        "How API keys are hashed: scrypt, or with its costs, as scrypt:32768:8:1.",
     ),
 )
 

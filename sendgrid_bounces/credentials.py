@@ -2,21 +2,28 @@
 
 import hashlib
 import hmac
+import re
 import secrets
 import threading
 
 from werkzeug.security import check_password_hash, generate_password_hash
 
-from sendgrid_bounces.core.accounts import Account
+from sendgrid_bounces.core.accounts import Account, Domain
 from sendgrid_bounces.core.errors import (
     CredentialsError,
     NameTakenError,
     ParametersError,
+    UnknownNameError,
 )
-from sendgrid_bounces.storage.accounts import AccountStore
+from sendgrid_bounces.storage.database import Storage
 
 #: How many verified credentials are remembered before they are forgotten.
 REMEMBERED = 10_000
+
+#: What scrypt costs if nothing else is said: N, r, p.
+DEFAULT_COSTS = (2**15, 8, 1)
+
+_METHOD = re.compile("scrypt(?::([0-9]+):([0-9]+):([0-9]+))?")
 
 
 class Credentials:
@@ -27,72 +34,93 @@ class Credentials:
     verified is remembered in the process, under a secret of its own, until the key
     changes.
 
-    :param method: how new keys are hashed, in Werkzeug's notation.
+    :param method: scrypt and its costs, in Werkzeug's notation.
     :param accept_any: whether any name and key will do: unknown accounts are made.
     :raises ParametersError: if there is no such method.
     """
 
     def __init__(
-        self,
-        accounts: AccountStore,
-        method: str = "scrypt",
-        *,
-        accept_any: bool = False,
+        self, storage: Storage, method: str = "scrypt", *, accept_any: bool = False
     ) -> None:
-        self._accounts = accounts
-        self._method = method
+        match = _METHOD.fullmatch(method)
+        if match is None:
+            raise ParametersError([("KEY_HASH", "must be scrypt, or scrypt:N:r:p")])
+        self._costs = tuple(
+            int(cost or default)
+            for cost, default in zip(match.groups(), DEFAULT_COSTS, strict=True)
+        )
+        self._accounts = storage.accounts
+        self._tag_salt = storage.key_salt.encode()
         self._accept_any = accept_any
         self._secret = secrets.token_bytes(32)
         self._verified: dict[str, bytes] = {}
         self._one_at_a_time = threading.Lock()
         try:
-            self._decoy = self.hash(secrets.token_hex())
+            self._decoy = self._hash(secrets.token_hex())
         except ValueError as error:
             raise ParametersError([("KEY_HASH", str(error))]) from None
 
-    def hash(self, key: str) -> str:
-        """Return *key* as it is stored.
+    def sealed(self, key: str) -> dict[str, object]:
+        """Return what an account stores of *key*, by the names of its settings.
 
         :raises ParametersError: if it can be no key.
         """
         if not key or "\0" in key:
             raise ParametersError([("api_key", "must not be empty, or contain NUL")])
-        return generate_password_hash(key, self._method)
+        return {"key_hash": self._hash(key), "key_tag": self._tag(key)}
 
-    def matches(self, account: Account, key: str) -> bool:
-        """Return whether *key* is the account's, in a time that tells nothing."""
+    def matches(self, account: Account | None, key: str) -> bool:
+        """Return whether *key* is the account's.
+
+        No account, or one without a key, takes as long as a wrong key.
+        """
+        key_hash = account.key_hash if account else ""
         digest = hashlib.blake2b(key.encode(), key=self._secret).digest()
-        remembered = self._verified.get(account.key_hash)
+        remembered = self._verified.get(key_hash)
         if remembered is not None and hmac.compare_digest(remembered, digest):
             return True
+        # HMAC, inside the hash, takes NULs at a key's end for nothing.
         with self._one_at_a_time:
-            matches = check_password_hash(account.key_hash or self._decoy, key)
-        if not matches or not account.key_hash:
+            matches = check_password_hash(key_hash or self._decoy, key)
+        if not matches or not key_hash or "\0" in key:
             return False
         if len(self._verified) >= REMEMBERED:
             self._verified.clear()
-        self._verified[account.key_hash] = digest
+        self._verified[key_hash] = digest
         return True
 
     def authenticate(self, username: str, key: str) -> Account:
         """Return the account that *username* and *key* belong to.
 
-        :raises CredentialsError: if there is none. An unknown name takes as long as
-            a wrong key.
+        :raises CredentialsError: if there is none.
         """
-        if not username or not key or "\0" in key:
-            # HMAC, inside the hashes, takes NULs at a key's end for nothing.
+        if not username or not key:
             raise CredentialsError
         account = self._accounts.find(username)
         if self._accept_any:
             return account or self._make(username, key)
-        if account is None:
-            with self._one_at_a_time:
-                check_password_hash(self._decoy, key)
-            raise CredentialsError
-        if not self.matches(account, key):
+        if not self.matches(account, key) or account is None:
             raise CredentialsError
         return account
+
+    def authenticate_domain(self, name: str, key: str) -> Domain:
+        """Return the domain of this name, if *key* is that of the account it is of.
+
+        :raises CredentialsError: if *key* is no account's.
+        :raises UnknownNameError: if it is another account's than the domain's.
+        """
+        if not key:
+            raise CredentialsError
+        domain = self._accounts.find_domain(name)
+        if self._accept_any:
+            return domain or self._make_domain(name, key)
+        if self.matches(domain.account if domain else None, key) and domain:
+            return domain
+        with self._one_at_a_time:
+            tag = self._tag(key)
+        if not any(self.matches(found, key) for found in self._accounts.with_tag(tag)):
+            raise CredentialsError
+        raise UnknownNameError(f"there is no domain {name!r}")
 
     def _make(self, username: str, key: str) -> Account:
         try:
@@ -101,5 +129,25 @@ class Credentials:
             return self._accounts.get(username)
         except ParametersError:
             raise CredentialsError from None
-        self._accounts.change(account, key_hash=self.hash(key))
+        self._accounts.change(account, **self.sealed(key))
         return self._accounts.get(username)
+
+    def _make_domain(self, name: str, key: str) -> Domain:
+        account = self._accounts.find(name) or self._make(name, key)
+        return self._accounts.add_domain(name, account, shares_list=True)
+
+    def _hash(self, key: str) -> str:
+        n, r, p = self._costs
+        return generate_password_hash(key, f"scrypt:{n}:{r}:{p}")
+
+    def _tag(self, key: str) -> int:
+        """Return 16 bits of a slow hash that is salted alike for all accounts.
+
+        So an account is found by its key alone, at the cost of one hash more, and the
+        tag tells nothing of use about the key.
+        """
+        n, r, p = self._costs
+        digest = hashlib.scrypt(
+            key.encode(), salt=self._tag_salt, n=n, r=r, p=p, maxmem=132 * n * r * p
+        )
+        return int.from_bytes(digest[:2], "big")

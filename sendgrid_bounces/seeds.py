@@ -150,17 +150,17 @@ def _plant_account(
         raise NameTakenError(f"account {seed.username!r} is there with another owner")
     settings = dict(seed.settings)
     if seed.api_key and not credentials.matches(account, seed.api_key):
-        settings["key_hash"] = credentials.hash(seed.api_key)
+        settings |= credentials.sealed(seed.api_key)
     if settings:
         storage.accounts.change(account, **settings)
     _plant_bounces(storage, account.bounce_list, seed.bounces)
     for customer in seed.customers:
         _plant_account(storage, credentials, customer, account)
     for domain in seed.domains:
-        bounce_list = storage.accounts.add_domain(
+        added = storage.accounts.add_domain(
             domain.name, account, shares_list=domain.shares_list
         )
-        _plant_bounces(storage, bounce_list, domain.bounces)
+        _plant_bounces(storage, added.bounce_list, domain.bounces)
 
 
 def _plant_bounces(storage: Storage, bounce_list: int, seed: ListSeed) -> None:

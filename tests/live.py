@@ -37,7 +37,7 @@ def serving(*args: str, **variables: str) -> Iterator[Live]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "SENDGRID_BOUNCES_KEY_HASH": "pbkdf2:sha256:1", **variables},
+        env={**os.environ, "SENDGRID_BOUNCES_KEY_HASH": "scrypt:128:8:1", **variables},
         start_new_session=True,
     )
     try:

@@ -15,7 +15,7 @@ from sendgrid_bounces.cli import main
 def _run(url: str, monkeypatch: pytest.MonkeyPatch):
     """Run a command on a database of its own."""
     monkeypatch.setenv("SENDGRID_BOUNCES_DATABASE_URL", url)
-    monkeypatch.setenv("SENDGRID_BOUNCES_KEY_HASH", "pbkdf2:sha256:1")
+    monkeypatch.setenv("SENDGRID_BOUNCES_KEY_HASH", "scrypt:128:8:1")
 
     def run(*args: str, stdin: str | None = None, code: int = 0) -> Result:
         result = CliRunner().invoke(main, args, input=stdin)

@@ -28,9 +28,9 @@ def _checks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @pytest.fixture(name="credentials")
 def _credentials(storage: Storage) -> Credentials:
     """The credentials of a database where acme's key is s3cret and keyless has none."""
-    credentials = Credentials(storage.accounts, QUICK_HASH)
+    credentials = Credentials(storage, QUICK_HASH)
     acme = storage.accounts.add("acme")
-    storage.accounts.change(acme, key_hash=credentials.hash("s3cret"))
+    storage.accounts.change(acme, **credentials.sealed("s3cret"))
     storage.accounts.add("keyless")
     return credentials
 
@@ -79,7 +79,7 @@ def test_what_can_be_no_credential_is_refused(credentials, username, key) -> Non
 def test_a_changed_key_counts_at_once(credentials, storage) -> None:
     """What was remembered of the old one is worth nothing."""
     acme = credentials.authenticate("acme", "s3cret")
-    storage.accounts.change(acme, key_hash=credentials.hash("new"))
+    storage.accounts.change(acme, **credentials.sealed("new"))
 
     with pytest.raises(CredentialsError):
         credentials.authenticate("acme", "s3cret")
@@ -118,10 +118,11 @@ def test_remembered_keys_are_compared_in_constant_time(
 
 def test_keys_are_stored_salted_and_slow(storage, tmp_path) -> None:
     """The same key is stored differently twice, and nowhere in clear."""
-    credentials = Credentials(storage.accounts)
-    hashes = [credentials.hash("s3cret-in-clear") for _ in range(2)]
-    for name, key_hash in zip(("a", "b"), hashes, strict=True):
-        storage.accounts.change(storage.accounts.add(name), key_hash=key_hash)
+    credentials = Credentials(storage)
+    sealed = [credentials.sealed("s3cret-in-clear") for _ in range(2)]
+    for name, settings in zip(("a", "b"), sealed, strict=True):
+        storage.accounts.change(storage.accounts.add(name), **settings)
+    hashes = [settings["key_hash"] for settings in sealed]
 
     assert hashes[0] != hashes[1]
     assert all(key_hash.startswith("scrypt:32768:8:1$") for key_hash in hashes)
@@ -131,11 +132,11 @@ def test_keys_are_stored_salted_and_slow(storage, tmp_path) -> None:
 
 def test_any_makes_an_account_on_first_use(storage) -> None:
     """Its key is kept for a server that is strict."""
-    anybody = Credentials(storage.accounts, QUICK_HASH, accept_any=True)
+    anybody = Credentials(storage, QUICK_HASH, accept_any=True)
     new = anybody.authenticate("new", "key")
 
     assert new == anybody.authenticate("new", "another")
-    assert new == Credentials(storage.accounts, QUICK_HASH).authenticate("new", "key")
+    assert new == Credentials(storage, QUICK_HASH).authenticate("new", "key")
     for name, key in (("", "key"), ("new2", ""), ("a" * 256, "key"), ("a\n", "key")):
         with pytest.raises(CredentialsError):
             anybody.authenticate(name, key)
@@ -144,7 +145,7 @@ def test_any_makes_an_account_on_first_use(storage) -> None:
 
 def test_an_account_made_meanwhile_is_used(storage, monkeypatch) -> None:
     """Two first requests at once make one account."""
-    anybody = Credentials(storage.accounts, QUICK_HASH, accept_any=True)
+    anybody = Credentials(storage, QUICK_HASH, accept_any=True)
     made = storage.accounts.add("new")
     found = iter([None])
     monkeypatch.setattr(
@@ -164,14 +165,15 @@ def test_an_account_made_meanwhile_is_used(storage, monkeypatch) -> None:
     assert made == anybody.authenticate("new", "key")
 
 
-def test_an_unknown_hash_is_refused(storage) -> None:
+@pytest.mark.parametrize("method", ["rot13", "", "scrypt:8", "scrypt:3:8:1"])
+def test_an_unknown_hash_is_refused(storage, method: str) -> None:
     """When the server starts, not when somebody calls."""
     with pytest.raises(ParametersError, match="KEY_HASH"):
-        Credentials(storage.accounts, "rot13")
+        Credentials(storage, method)
 
 
 @pytest.mark.parametrize("key", ["", "a\0"])
 def test_what_can_be_no_key_is_not_hashed(credentials, key: str) -> None:
     """It could never be used."""
     with pytest.raises(ParametersError, match="api_key"):
-        credentials.hash(key)
+        credentials.sealed(key)

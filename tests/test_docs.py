@@ -60,7 +60,7 @@ def _dialogues() -> list[list[tuple[str, str]]]:
 def _shell(command: str, folder: Path) -> str:
     """Return what *command* prints, run with this environment's programs."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    variables = {"PATH": path, "SENDGRID_BOUNCES_KEY_HASH": "pbkdf2:sha256:1"}
+    variables = {"PATH": path, "SENDGRID_BOUNCES_KEY_HASH": "scrypt:128:8:1"}
     ended = subprocess.run(
         ["/bin/bash", "-c", command.replace("curl ", "curl -s ")],
         cwd=folder,
@@ -163,7 +163,7 @@ def test_every_command_is_shown(command: str) -> None:
 
 def test_every_route_and_parameter_is_told(url: str) -> None:
     """And no other is."""
-    app = create_app({"DATABASE_URL": url, "KEY_HASH": "pbkdf2:sha256:1"})
+    app = create_app({"DATABASE_URL": url, "KEY_HASH": "scrypt:128:8:1"})
     app.extensions[EXTENSION].storage.close()
     rules = {
         re.sub(

@@ -32,7 +32,7 @@ accounts:
 
 @pytest.fixture(name="credentials")
 def _credentials(storage) -> Credentials:
-    return Credentials(storage.accounts, QUICK_HASH)
+    return Credentials(storage, QUICK_HASH)
 
 
 def _dump(storage) -> list[list]:
@@ -56,8 +56,9 @@ def test_a_seed_is_stored(storage, credentials) -> None:
     assert credentials.authenticate("customer@example.com", "0123")
     assert storage.accounts.get("reseller").id == storage.accounts.get("deep").reseller
     assert not storage.accounts.get("plain").is_reseller
-    own = storage.accounts.add_domain("samples.mailgun.org", acme)
-    assert acme.bounce_list == storage.accounts.add_domain("shared.example", acme)
+    own = storage.accounts.find_domain("samples.mailgun.org")
+    shared = storage.accounts.find_domain("shared.example")
+    assert acme.bounce_list == shared.bounce_list
     found = {
         name: [
             as_bounce(row)
@@ -67,7 +68,7 @@ def test_a_seed_is_stored(storage, credentials) -> None:
         for name, bounce_list in (
             ("acme", acme.bounce_list),
             ("customer", customer.bounce_list),
-            ("domain", own),
+            ("domain", own.bounce_list),
         )
     }
     assert {

@@ -203,7 +203,7 @@ def test_a_removed_account_takes_all_that_is_its_own(storage: Storage) -> None:
     other = storage.accounts.add("other")
     reseller = storage.accounts.add("reseller")
     customer = storage.accounts.add("customer", reseller)
-    own = storage.accounts.add_domain("own.example", reseller)
+    own = storage.accounts.add_domain("own.example", reseller).bounce_list
     shared = storage.accounts.add_domain("shared.example", other, shares_list=True)
     for bounce_list in (
         other.bounce_list,
@@ -216,7 +216,7 @@ def test_a_removed_account_takes_all_that_is_its_own(storage: Storage) -> None:
     assert storage.accounts.get("reseller").is_reseller
     assert storage.accounts.remove("reseller") == 2
     assert [other] == storage.accounts.all()
-    assert shared == other.bounce_list
+    assert shared.bounce_list == other.bounce_list
     assert [(other.bounce_list,)] == storage.engine.fetch(
         "SELECT bounce_list_id FROM bounce"
     )
@@ -274,7 +274,7 @@ def test_a_database_of_a_newer_version_is_refused(url: str, tmp_path) -> None:
     """Rather than read wrongly."""
     open_storage(url).close()
     with sqlite3.connect(tmp_path / "bounces.sqlite3") as connection:
-        connection.execute("UPDATE schema_version SET version = 999")
+        connection.execute("UPDATE about SET schema_version = 999")
     connection.close()
 
     with pytest.raises(StorageError, match="newer version .*schema 999"):

@@ -48,7 +48,7 @@ def add(
             reseller = storage.accounts.get(customer_of) if customer_of else None
             added = storage.accounts.add(name, reseller)
             storage.accounts.change(
-                added, key_hash=_hash(storage, key), profile=profile, timezone=timezone
+                added, **_sealed(storage, key), profile=profile, timezone=timezone
             )
     click.echo(f"added {name}")
 
@@ -83,7 +83,7 @@ def set_key(name: str, database: str) -> None:
     """Give the account NAME a new API key, asked for or read from stdin."""
     with opened(database) as storage:
         found = storage.accounts.get(name)
-        storage.accounts.change(found, key_hash=_hash(storage, _read_key()))
+        storage.accounts.change(found, **_sealed(storage, _read_key()))
     click.echo(f"set the key of {name}")
 
 
@@ -109,6 +109,6 @@ def _read_key() -> str:
     return str(key)
 
 
-def _hash(storage: Storage, key: str) -> str:
+def _sealed(storage: Storage, key: str) -> dict[str, object]:
     values = settings(from_environment(os.environ))
-    return Credentials(storage.accounts, values["KEY_HASH"]).hash(key)
+    return Credentials(storage, values["KEY_HASH"]).sealed(key)

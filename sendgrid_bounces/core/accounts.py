@@ -28,6 +28,19 @@ class Account:
     reseller: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """A sending domain.
+
+    :param account: whose it is.
+    :param bounce_list: the identifier of its list, which can be the account's.
+    """
+
+    name: str
+    account: Account
+    bounce_list: int
+
+
 def is_name(text: str) -> bool:
     """Return whether *text* can be the name of an account or a domain."""
     return 0 < len(text) <= MAX_NAME and text.isprintable()

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sendgrid_bounces.core.accounts import NAME_RULE, Account, is_name
+from sendgrid_bounces.core.accounts import NAME_RULE, Account, Domain, is_name
 from sendgrid_bounces.core.errors import (
     NameTakenError,
     ParametersError,
@@ -32,6 +32,10 @@ class AccountStore:
         accounts = AccountRow.select(*COLUMNS)
         self._find = engine.text(accounts.where(AccountRow.username == ""))
         self._all = engine.text(accounts.order_by(AccountRow.username))
+        domains = DomainRow.select(DomainRow.name, DomainRow.bounce_list, *COLUMNS)
+        domains = domains.join(AccountRow)
+        self._find_domain = engine.text(domains.where(DomainRow.name == ""))
+        self._all_domains = engine.text(domains.order_by(DomainRow.name))
 
     def find(self, username: str) -> Account | None:
         """Return the account of this name, if there is one."""
@@ -87,34 +91,65 @@ class AccountStore:
         with self._engine.transaction():
             account, before = self.get(username), len(self.all())
             self._engine.execute(AccountRow.delete().where(AccountRow.id == account.id))
-            unnamed = [
-                BounceListRow.id.not_in(table.select(table.bounce_list))
-                for table in (AccountRow, DomainRow)
-            ]
-            self._engine.execute(BounceListRow.delete().where(*unnamed))
+            self._remove_unnamed_lists()
             return before - len(self.all())
+
+    def with_tag(self, tag: int) -> list[Account]:
+        """Return the accounts whose keys have this tag."""
+        query = AccountRow.select(*COLUMNS).where(AccountRow.key_tag == tag)
+        return [_account(row) for row in self._engine.select(query)]
+
+    def find_domain(self, name: str) -> Domain | None:
+        """Return the domain of this name, if there is one."""
+        rows = self._engine.fetch(self._find_domain, (name,))
+        return _domain(rows[0]) if rows else None
+
+    def domains(self) -> list[Domain]:
+        """Return all domains, by name."""
+        return [_domain(row) for row in self._engine.fetch(self._all_domains)]
 
     def add_domain(
         self, name: str, account: Account, *, shares_list: bool = False
-    ) -> int:
-        """Give *account* a domain, if it has not got it; return the domain's list.
+    ) -> Domain:
+        """Give *account* a domain, if it has not got it.
 
-        :param shares_list: whether the account's own list is the domain's too.
+        :param shares_list: whether the account's own list is the domain's too; that of
+            a domain that is there stays as it is.
         :raises NameTakenError: if the domain is another account's.
+        :raises ParametersError: if it cannot be a name.
         """
-        query = DomainRow.select(DomainRow.account, DomainRow.bounce_list)
+        if not is_name(name) or "/" in name:
+            raise ParametersError([("domain", NAME_RULE)])
         with self._engine.transaction():
-            found = self._engine.select(query.where(DomainRow.name == name))
-            if found:
-                owner, bounce_list = found[0]
-                if owner != account.id:
-                    raise NameTakenError(f"domain {name!r} is another account's")
-                return int(bounce_list)
-            bounce_list = account.bounce_list if shares_list else self._new_list()
-            self._engine.insert(
-                DomainRow, name=name, account=account.id, bounce_list=bounce_list
-            )
-            return bounce_list
+            found = self.find_domain(name)
+            if found is None:
+                bounce_list = account.bounce_list if shares_list else self._new_list()
+                self._engine.insert(
+                    DomainRow, name=name, account=account.id, bounce_list=bounce_list
+                )
+                return Domain(name, account, bounce_list)
+            if found.account.id != account.id:
+                raise NameTakenError(f"domain {name!r} is another account's")
+            return found
+
+    def remove_domain(self, name: str) -> None:
+        """Remove a domain, and its bounces unless its list has another name.
+
+        :raises UnknownNameError: if there is none of this name.
+        """
+        with self._engine.transaction():
+            if not self._engine.execute(
+                DomainRow.delete().where(DomainRow.name == name)
+            ):
+                raise UnknownNameError(f"there is no domain {name!r}")
+            self._remove_unnamed_lists()
+
+    def _remove_unnamed_lists(self) -> None:
+        unnamed = [
+            BounceListRow.id.not_in(table.select(table.bounce_list))
+            for table in (AccountRow, DomainRow)
+        ]
+        self._engine.execute(BounceListRow.delete().where(*unnamed))
 
     def _new_list(self) -> int:
         return self._engine.insert(BounceListRow)
@@ -123,3 +158,8 @@ class AccountStore:
 def _account(row: Sequence[Any]) -> Account:
     *most, is_reseller, reseller = row
     return Account(*most, bool(is_reseller), reseller)  # type: ignore[call-arg] # counts *most as one more
+
+
+def _domain(row: Sequence[Any]) -> Domain:
+    name, bounce_list, *account = row
+    return Domain(name, _account(account), bounce_list)

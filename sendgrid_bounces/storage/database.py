@@ -1,5 +1,6 @@
 """Opening a database: URL, schema and its version."""
 
+import secrets
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -7,7 +8,7 @@ from sendgrid_bounces.core.errors import StorageError
 from sendgrid_bounces.storage.accounts import AccountStore
 from sendgrid_bounces.storage.bounces import BounceStore
 from sendgrid_bounces.storage.engines import ENGINES, SQLiteEngine
-from sendgrid_bounces.storage.models import SCHEMA_VERSION, TABLES, SchemaVersionRow
+from sendgrid_bounces.storage.models import SCHEMA_VERSION, TABLES, AboutRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +16,7 @@ class Storage:
     """An open database and the stores in it."""
 
     engine: SQLiteEngine
+    key_salt: str
     accounts: AccountStore
     bounces: BounceStore
 
@@ -38,21 +40,28 @@ def open_storage(url: str) -> Storage:
         raise StorageError(f"the database URL must be {known}")
     engine = ENGINES[parts.scheme](parts)
     try:
-        _prepare(engine)
+        key_salt = _prepare(engine)
     except StorageError:
         engine.close()
         raise
-    return Storage(engine, AccountStore(engine), BounceStore(engine))
+    return Storage(engine, key_salt, AccountStore(engine), BounceStore(engine))
 
 
-def _prepare(engine: SQLiteEngine) -> None:
+def _prepare(engine: SQLiteEngine) -> str:
+    """Make what is not there yet, check what is, and return the salt for tags."""
     with engine.transaction():
         engine.create_tables(TABLES)
-        found = engine.select(SchemaVersionRow.select(SchemaVersionRow.version))
+        found = engine.select(
+            AboutRow.select(AboutRow.schema_version, AboutRow.key_salt)
+        )
         if not found:
-            engine.insert(SchemaVersionRow, version=SCHEMA_VERSION)
-        elif found[0][0] > SCHEMA_VERSION:
+            key_salt = secrets.token_hex(16)
+            engine.insert(AboutRow, schema_version=SCHEMA_VERSION, key_salt=key_salt)
+            return key_salt
+        version, key_salt = found[0]
+        if version > SCHEMA_VERSION:
             raise StorageError(
                 f"{engine.name} database {engine.location}: made by a newer version "
-                f"of sendgrid-bounces (schema {found[0][0]}, known: {SCHEMA_VERSION})"
+                f"of sendgrid-bounces (schema {version}, known: {SCHEMA_VERSION})"
             )
+        return str(key_salt)

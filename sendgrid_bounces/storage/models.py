@@ -5,17 +5,22 @@ import peewee
 from sendgrid_bounces.core.accounts import MAX_NAME
 from sendgrid_bounces.core.bounces import MAX_LENGTHS
 
-#: The version of the schema below, kept in :class:`SchemaVersionRow`.
+#: The version of the schema below, kept in :class:`AboutRow`.
 SCHEMA_VERSION = 1
 
 
-class SchemaVersionRow(peewee.Model):
-    """The version of the schema that the database was made with: one row."""
+class AboutRow(peewee.Model):
+    """What is known of the database as a whole: one row.
 
-    version = peewee.IntegerField()
+    ``key_salt`` salts the tags of the accounts' keys.
+    """
+
+    schema_version = peewee.IntegerField()
+    key_salt = peewee.CharField(max_length=64)
 
     class Meta:
-        table_name = "schema_version"
+        table_name = "about"
+        primary_key = False
 
 
 class BounceListRow(peewee.Model):
@@ -28,11 +33,16 @@ class BounceListRow(peewee.Model):
 
 
 class AccountRow(peewee.Model):
-    """An account; a customer's row names its reseller."""
+    """An account; a customer's row names its reseller.
+
+    ``key_tag`` is a small part of another slow hash of the key: enough to find the few
+    accounts whose key it may be, and too little to be one.
+    """
 
     id = peewee.AutoField()
     username = peewee.CharField(max_length=MAX_NAME, unique=True)
     key_hash = peewee.CharField(max_length=255, default="")
+    key_tag = peewee.IntegerField(null=True, index=True)
     profile = peewee.CharField(max_length=32, null=True)
     timezone = peewee.CharField(max_length=64, default="UTC")
     bounce_list = peewee.ForeignKeyField(BounceListRow, on_delete="RESTRICT")
@@ -85,4 +95,4 @@ class BounceRow(peewee.Model):
         )
 
 
-TABLES = (SchemaVersionRow, BounceListRow, AccountRow, DomainRow, BounceRow)
+TABLES = (AboutRow, BounceListRow, AccountRow, DomainRow, BounceRow)
