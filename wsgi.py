@@ -4,8 +4,17 @@ Settings come from environment variables ``SENDGRID_BOUNCES_...``.
 """
 
 import os
+import sys
 
 from sendgrid_bounces.app import create_app
 from sendgrid_bounces.config import from_environment
+from sendgrid_bounces.core.errors import BounceError
 
-application = app = create_app(from_environment(os.environ))
+#: Gunicorn's exit code of a worker that is not to be started again.
+APP_LOAD_ERROR = 4
+
+try:
+    application = app = create_app(from_environment(os.environ))
+except BounceError as error:
+    print(f"Error: {error}", file=sys.stderr)
+    sys.exit(APP_LOAD_ERROR)

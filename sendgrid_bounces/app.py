@@ -1,21 +1,29 @@
 """The application: it wires storage, credentials and dialects, and does no more."""
 
+import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 
-from flask import Flask, Response, jsonify, request
+from flask import Flask, Response, current_app, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from sendgrid_bounces.config import settings
 from sendgrid_bounces.core.clock import Clock
 from sendgrid_bounces.credentials import Credentials
 from sendgrid_bounces.dialects import Dialect
+from sendgrid_bounces.dialects.mailgun import v2, v3
 from sendgrid_bounces.dialects.sendgrid import direct, reseller
 from sendgrid_bounces.emulator import Emulator
 from sendgrid_bounces.storage.database import open_storage
 
 #: The first that owns a path words what is refused there.
-DIALECTS: tuple[Dialect, ...] = (reseller.DIALECT, direct.DIALECT)
+DIALECTS: tuple[Dialect, ...] = (
+    reseller.DIALECT,
+    direct.DIALECT,
+    v2.DIALECT,
+    v3.DIALECT,
+)
 
 
 def create_app(
@@ -31,6 +39,7 @@ def create_app(
     """
     values = settings(config or {})
     emulator = open_emulator(values, clock or Clock())
+    plant_files(emulator, [path for path in values["SEED"].split(os.pathsep) if path])
     app = Flask(__name__, static_folder=None)
     app.url_map.merge_slashes = False
     emulator.attach(app)
@@ -41,30 +50,40 @@ def create_app(
 
 
 def open_emulator(values: Mapping[str, str], clock: Clock) -> Emulator:
-    """Open the database that the settings *values* name, and plant their seeds."""
+    """Open the database that the settings *values* name."""
     storage = open_storage(values["DATABASE_URL"])
     credentials = Credentials(
         storage, values["KEY_HASH"], accept_any=values["AUTH"] == "any"
     )
-    if values["SEED"]:
-        from sendgrid_bounces import seeds  # PyYAML is for those who seed
-
-        for path in values["SEED"].split(os.pathsep):
-            accounts = seeds.read_seed_file(path, clock.now())
-            seeds.plant(storage, credentials, accounts)
     return Emulator(storage, credentials, clock, values["PROFILE"])
 
 
+def plant_files(emulator: Emulator, paths: Sequence[str]) -> None:
+    """Store the seed files *paths*, one after the other.
+
+    :raises BounceError: if a file has a fault; nothing of it is stored.
+    """
+    if paths:
+        from sendgrid_bounces import seeds  # PyYAML is for those who seed
+
+        for path in paths:
+            accounts = seeds.read_seed_file(path, emulator.clock.now())
+            seeds.plant(emulator.storage, emulator.credentials, accounts)
+
+
+def word_refusal(app: Flask, status: int, path: str) -> Response:
+    """Return what is said of a request that got no further, by whoever owns *path*."""
+    with app.app_context():
+        for dialect in DIALECTS:
+            if dialect.owns(path):
+                return dialect.word(status, path)
+    body = json.dumps({"error": f"{status} {HTTPStatus(status).phrase}"})
+    return Response(body, status, content_type="application/json")
+
+
 def _refuse(error: HTTPException) -> Response:
-    """Answer what did not get as far as a view, in the words of who owns the path."""
-    status = error.code or 500
-    for dialect in DIALECTS:
-        if dialect.owns(request.path):
-            response = dialect.word(status, request.path)
-            break
-    else:
-        response = jsonify(error=f"{status} {error.name}")
-        response.status_code = status
+    """Answer what the router or the request itself refuses."""
+    response = word_refusal(current_app, error.code or 500, request.path)
     if isinstance(error, MethodNotAllowed) and error.valid_methods:
         allowed = sorted({*error.valid_methods} - {"HEAD", "OPTIONS"})
         response.headers["Allow"] = ", ".join(allowed)

@@ -4,6 +4,7 @@ Each is an environment variable ``SENDGRID_BOUNCES_<NAME>`` and, where it makes 
 an option of ``sendgrid-bounces serve`` that wins over it.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -11,8 +12,9 @@ from sendgrid_bounces.core.errors import ParametersError
 
 PREFIX = "SENDGRID_BOUNCES_"
 
-#: The environment variables of this prefix that are not settings of the program.
-TEST_PREFIX = PREFIX + "TEST_"
+#: What follows the prefix in variables that are not settings of the program: those of
+#: its tests, and those that Docker and Kubernetes make for a service of its name.
+_FOREIGN = re.compile("TEST_|SERVICE_|PORT_")
 
 #: What an account, or all that have no profile of their own, may be shown.
 PROFILES = ("documented", "recorded")
@@ -65,6 +67,11 @@ SETTINGS = (
         "How many requests a process answers at a time: each slow reader takes one.",
     ),
     Setting(
+        "TIMEOUT",
+        "30",
+        "Seconds that a client may send or take nothing before it is let go.",
+    ),
+    Setting(
         "KEY_HASH",
         "scrypt",
         "How API keys are hashed: scrypt, or with its costs, as scrypt:32768:8:1.",
@@ -93,9 +100,12 @@ def settings(*sources: Mapping[str, str]) -> dict[str, str]:
 
 
 def from_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the settings that *environment* holds, without the prefix."""
+    """Return the settings that *environment* holds, without the prefix.
+
+    What an orchestrator adds for a service of this name is none of ours.
+    """
     return {
         name.removeprefix(PREFIX): value
         for name, value in environment.items()
-        if name.startswith(PREFIX) and not name.startswith(TEST_PREFIX)
+        if name.startswith(PREFIX) and not _FOREIGN.match(name, len(PREFIX))
     }

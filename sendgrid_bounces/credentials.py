@@ -57,7 +57,7 @@ class Credentials:
         self._one_at_a_time = threading.Lock()
         try:
             self._decoy = self._hash(secrets.token_hex())
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:
             raise ParametersError([("KEY_HASH", str(error))]) from None
 
     def sealed(self, key: str) -> dict[str, object]:
@@ -120,7 +120,7 @@ class Credentials:
             tag = self._tag(key)
         if not any(self.matches(found, key) for found in self._accounts.with_tag(tag)):
             raise CredentialsError
-        raise UnknownNameError(f"there is no domain {name!r}")
+        raise UnknownNameError("domain", name)
 
     def _make(self, username: str, key: str) -> Account:
         try:

@@ -1,5 +1,6 @@
 """A bounce as people write it down: in seed files, exports and imports."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from marshmallow import RAISE, Schema, fields
@@ -17,11 +18,11 @@ class RecordSchema(Schema):
     """A record; what its texts must be is checked where a bounce is made of them."""
 
     email = Text(required=True)
-    status = Text(load_default="")
-    code = fields.Raw(load_default="")
-    reason = Text(load_default="")
-    created = Text(load_default=None, allow_none=True)
-    reported = fields.Boolean(load_default=None, allow_none=True)
+    status = Text()
+    code = fields.Raw()
+    reason = Text()
+    created = Text(allow_none=True)
+    reported = fields.Boolean(allow_none=True)
 
     class Meta:
         unknown = RAISE
@@ -31,7 +32,15 @@ RECORD = RecordSchema()
 
 
 def read_record(raw: Any, zone: WallClock, now: int) -> Bounce:
-    """Return the bounce that the mapping *raw* describes.
+    """Return the bounce that the mapping *raw* describes; see :func:`make_bounce`.
+
+    :raises ParametersError: naming each field that is wrong.
+    """
+    return make_bounce(load(RECORD, raw), zone, now)
+
+
+def make_bounce(record: Mapping[str, Any], zone: WallClock, now: int) -> Bounce:
+    """Return the bounce that *record* describes, its fields being of the right type.
 
     ``created`` is a time in *zone*, or in UTC if it ends in ``Z``; without it, *now*.
     Without ``status`` and ``code`` the code is 550. A code that is a number, not text,
@@ -39,20 +48,20 @@ def read_record(raw: Any, zone: WallClock, now: int) -> Bounce:
 
     :raises ParametersError: naming each field that is wrong.
     """
-    record = load(RECORD, raw)
-    code, created, reported = record["code"], now, record["reported"]
+    code, status = record.get("code", ""), record.get("status", "")
+    created, reported = now, record.get("reported")
     if isinstance(code, bool) or not isinstance(code, str | int):
         raise ParametersError([("code", "must be text or a whole number")])
-    if record["created"]:
+    if record.get("created"):
         try:
             created = zone.parse(record["created"])
         except (ValueError, OverflowError) as error:
             raise ParametersError([("created", str(error))]) from None
     return Bounce(
-        email=record["email"],
-        status=record["status"],
-        code=str(code) if code or record["status"] else "550",
-        reason=record["reason"],
+        email=record.get("email", ""),
+        status=status,
+        code=str(code) if code or status else "550",
+        reason=record.get("reason", ""),
         created=created,
         reported=isinstance(code, int) if reported is None else reported,
     ).checked()

@@ -42,7 +42,11 @@ class AccountSchema(Schema):
     """An account, or a customer, which has the same keys."""
 
     username = Text(required=True, validate=_check_name)
-    api_key = Text(validate=validate.Length(min=1))
+    api_key = Text(
+        validate=validate.Regexp(
+            "[^\0]+\\Z", error="{}".format("must not be empty, or contain NUL")
+        )
+    )
     profile = Text(validate=validate.OneOf(PROFILES))
     timezone = Text()
     bounces = fields.List(fields.Raw(), load_default=list)
@@ -114,12 +118,15 @@ def read_seed(text: str, now: int) -> list[AccountSeed]:
     :param now: the instant of the bounces that name none.
     :raises ParametersError: with every fault, each named by its place.
     """
-    document = load(SEED, _parse(text))
     reader = _Reader(now)
-    accounts = [
-        reader.account(raw, f"accounts[{i}]")
-        for i, raw in enumerate(document["accounts"])
-    ]
+    try:
+        document = load(SEED, _parse(text))
+        accounts = [
+            reader.account(raw, f"accounts[{i}]")
+            for i, raw in enumerate(document["accounts"])
+        ]
+    except RecursionError:
+        raise ParametersError([("", "is nested too deeply")]) from None
     if reader.faults:
         raise ParametersError(reader.faults)
     return accounts
@@ -234,12 +241,22 @@ class _Reader:
             self.faults.append((place, f"there is an earlier {kind} {name!r}"))
 
 
+_TAGS = {f"tag:yaml.org,2002:{kind}" for kind in ("map", "seq", "str", "int", "null")}
+
+
 class _Loader(yaml.SafeLoader):
-    """YAML in which only plain whole numbers and null are more than text.
+    """YAML without tags, in which only plain whole numbers and null are more than text.
 
     So ``status: 5.10``, ``created: 2011-09-16 22:02:19`` and ``api_key: 0123`` mean
     what is written there. A key that stands twice in a mapping is a fault.
     """
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:  # noqa: FBT001, FBT002 - its signature
+        if node.tag not in _TAGS:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"{node.tag!r} has no meaning here", node.start_mark
+            )
+        return super().construct_object(node, deep)
 
     def construct_mapping(
         self,
@@ -267,11 +284,20 @@ _Loader.add_implicit_resolver(
 
 def _parse(text: str) -> Any:
     try:
-        return json.loads(text)
-    except ValueError:  # YAML then, which also names the place of a fault in JSON
+        return json.loads(text, object_pairs_hook=_mapping)
+    except json.JSONDecodeError:  # YAML then, which names the place of a fault
         pass
     try:
         return yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
         words = " ".join(str(error).split())
         raise ParametersError([("", f"not YAML or JSON: {words}")]) from None
+
+
+def _mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    mapping = dict(pairs)
+    if len(mapping) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ParametersError([("", f"{twice!r} stands twice in a mapping")])
+    return mapping

@@ -1,20 +1,21 @@
 """Gunicorn with the settings that are right for this application."""
 
-import json
 import socket
+import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from http import HTTPStatus
 from typing import Any
 
 from gunicorn.app.base import BaseApplication
 from gunicorn.http.errors import (
     LimitRequestHeaders,
     LimitRequestLine,
-    NoMoreData,
     ParseException,
 )
 from gunicorn.workers.gthread import ThreadWorker
 
-from sendgrid_bounces.app import create_app
+from sendgrid_bounces.app import create_app, word_refusal
 from sendgrid_bounces.core.errors import BounceError
 
 BACKLOG = 512
@@ -24,35 +25,84 @@ class ListenError(BounceError):
     """The address cannot be listened on."""
 
 
-class Worker(ThreadWorker):
-    """Gunicorn's threads, which word what they refuse in JSON instead of HTML.
+#: What is read of a body that was refused, so that its sender hears the refusal.
+DRAIN_SECONDS, DRAIN_BYTES = 10, 64 * 1024 * 1024
 
-    What is refused here does not get as far as a dialect; its URL, which may hold a
-    key, is neither answered nor logged.
+
+class Worker(ThreadWorker):
+    """Gunicorn's threads, which let nobody hold one of them, and speak no HTML.
+
+    What is refused here does not get as far as a view. Its URL, which may hold a key,
+    is neither answered nor logged.
     """
+
+    def handle_request(self, req: Any, conn: Any) -> Any:
+        """Answer a request, with a bound on how long its client may do nothing."""
+        conn.sock.settimeout(self.cfg.timeout)
+        try:
+            return super().handle_request(req, conn)
+        except TimeoutError:
+            self.log.debug("a client took nothing for too long")
+            raise StopIteration from None  # closes the connection
 
     def handle_error(
         self, req: Any, client: socket.socket, addr: Any, exc: BaseException
     ) -> None:
         """Answer a request that cannot be parsed, or an application that failed."""
-        if isinstance(exc, LimitRequestLine):
-            status = "414 URI Too Long"
-        elif isinstance(exc, LimitRequestHeaders):
-            status = "431 Request Header Fields Too Large"
-        elif isinstance(exc, ParseException) and not isinstance(exc, NoMoreData):
-            status = "400 Bad Request"
-        else:
-            status = "500 Internal Server Error"
-            self.log.error("error handling a request", exc_info=exc)
-        body = json.dumps({"error": status}).encode()
-        head = (
-            f"HTTP/1.1 {status}\r\nConnection: close\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        status = next(
+            status for kind, status in REFUSED.items() if isinstance(exc, kind)
         )
-        try:
-            client.sendall(head.encode() + body)
-        except OSError:
-            self.log.debug("the client has gone")
+        if status == HTTPStatus.INTERNAL_SERVER_ERROR:
+            self.log.error("error handling a request", exc_info=exc)
+        response = word_refusal(self.wsgi, status, _path(exc))
+        head = "".join(f"{name}: {value}\r\n" for name, value in response.headers)
+        first = f"HTTP/1.1 {status} {status.phrase}\r\nConnection: close\r\n"
+        with suppress(OSError):  # the client may have gone
+            client.sendall(f"{first}{head}\r\n".encode() + response.data)
+
+    def _keepalive_after(self, conn: Any, keepalive: Any) -> Any:
+        """Read what is left of a refused body: many clients send before they listen."""
+        deadline = time.monotonic() + DRAIN_SECONDS
+        conn.parser.finish_body(deadline=deadline, max_bytes=DRAIN_BYTES)
+        return super()._keepalive_after(conn, keepalive)
+
+
+#: What Gunicorn refuses, and how; the first that fits counts.
+REFUSED: dict[type[BaseException], HTTPStatus] = {
+    LimitRequestLine: HTTPStatus.REQUEST_URI_TOO_LONG,
+    LimitRequestHeaders: HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+    ParseException: HTTPStatus.BAD_REQUEST,
+    BaseException: HTTPStatus.INTERNAL_SERVER_ERROR,
+}
+
+
+def _path(error: BaseException) -> str:
+    """Return the path of the request line that *error* is about, if it has one."""
+    line = getattr(error, "req", "")
+    target = line.split(" ")[1:2] if isinstance(line, str) else []
+    return target[0].partition("?")[0] if target else ""
+
+
+def options(settings: Mapping[str, str]) -> dict[str, Any]:
+    """Return what differs from Gunicorn's defaults, under Gunicorn's names."""
+    return {
+        "workers": int(settings["WORKERS"]),
+        "threads": int(settings["THREADS"]),
+        "worker_class": f"{__name__}.{Worker.__name__}",
+        # What the parser can hold: many addresses make a long query string.
+        "limit_request_line": 8190,
+        # Scripts pause between calls, and a new connection costs more than a kept one.
+        "keepalive": 15,
+        # Of clients that stall, and of workers that hang: a thread that sends a long
+        # list keeps its worker's heart beating.
+        "timeout": int(settings["TIMEOUT"]),
+        # A stopping server lets downloads end, but not for ever.
+        "graceful_timeout": 10,
+        "backlog": BACKLOG,
+        "loglevel": "warning",
+        # No control socket in the user's home folder.
+        "control_socket_disable": True,
+    }
 
 
 class Server(BaseApplication):
@@ -73,28 +123,11 @@ class Server(BaseApplication):
         super().__init__()
 
     def load_config(self) -> None:
-        """Set what differs from Gunicorn's defaults."""
-        options = {
-            "bind": f"fd://{self._descriptor}",
-            "backlog": BACKLOG,
-            "workers": int(self._settings["WORKERS"]),
-            "threads": int(self._settings["THREADS"]),
-            "worker_class": Worker,
-            # What the parser can hold: addresses make long query strings.
-            "limit_request_line": 8190,
-            # Scripts pause between calls; a new connection costs more than a kept one.
-            "keepalive": 15,
-            # A thread that sends a long list keeps its worker's heart beating.
-            "timeout": 30,
-            # A stopping server lets downloads end, but not for ever.
-            "graceful_timeout": 10,
-            "loglevel": "warning",
-            # No control socket in the user's home folder.
-            "control_socket_disable": True,
-            "post_worker_init": self._started,
-        }
-        for name, value in options.items():
+        """Set Gunicorn's options."""
+        for name, value in options(self._settings).items():
             self.cfg.set(name, value)
+        self.cfg.set("bind", f"fd://{self._descriptor}")
+        self.cfg.set("post_worker_init", self._started)
 
     def load(self) -> Any:
         """Make the application, in each worker."""
@@ -110,13 +143,15 @@ def listen(host: str, port: int) -> socket.socket:
 
     :raises ListenError: if the address is wrong or taken.
     """
+    if not host:
+        raise ListenError("the host to listen on must not be empty")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
         listener.listen(BACKLOG)
-    except (OSError, OverflowError) as error:
+    except (OSError, OverflowError, TypeError, UnicodeError) as error:
         listener.close()
         reason = getattr(error, "strerror", None) or error
         raise ListenError(f"cannot listen on {host}:{port}: {reason}") from None

@@ -5,6 +5,7 @@ a call without parameters means everything.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from io import BytesIO
 from itertools import chain, islice
 from typing import Any, TypeVar
@@ -70,20 +71,17 @@ def read_pairs(limit: int) -> list[tuple[str, str]]:
     :raises RequestError: if a part does not parse.
     """
     body = read_body(limit)
-    try:
-        return [*split_query(), *_parse_form(body)]
-    except UnicodeDecodeError:
-        raise RequestError("the request is not UTF-8") from None
-    except ValueError as error:
-        raise RequestError(f"the request cannot be parsed: {error}") from None
+    with _parsing():
+        return [*_split(request.query_string), *_parse_form(body)]
 
 
-def split_query() -> Pairs:
+def read_query() -> list[tuple[str, str]]:
     """Return the parameters of the query string.
 
-    :raises ValueError: if it does not parse.
+    :raises RequestError: if it does not parse.
     """
-    return _split(request.query_string)
+    with _parsing():
+        return _split(request.query_string)
 
 
 def respond(pieces: Iterator[bytes], status: int, headers: Headers) -> Response:
@@ -103,13 +101,29 @@ def word(error: BounceError, wording: Wording) -> tuple[int, Any]:
     return status, words(error)
 
 
-def _split(encoded: bytes) -> Pairs:
+@contextmanager
+def _parsing() -> Iterator[None]:
+    try:
+        yield
+    except UnicodeDecodeError:
+        raise RequestError("the request is not UTF-8") from None
+    except ValueError as error:
+        raise RequestError(f"the request cannot be parsed: {error}") from None
+
+
+def _split(encoded: bytes) -> list[tuple[str, str]]:
     return parse_qsl(
         encoded.decode(),
         keep_blank_values=True,
         errors="strict",
         max_num_fields=MAX_PARAMETERS,
     )
+
+
+def _parse_urlencoded(body: bytes) -> Pairs:
+    if any(piece and b"=" not in piece for piece in body.split(b"&")):
+        raise ValueError("a parameter without a value")
+    return _split(body)
 
 
 def _parse_form(body: bytes) -> Pairs:
@@ -128,11 +142,19 @@ def _parse_multipart(body: bytes) -> Pairs:
     parser = _MultiPartParser(
         max_form_memory_size=len(body), max_form_parts=MAX_PARAMETERS
     )
-    form, _files = parser.parse(BytesIO(body), boundary, len(body))
-    return [
-        (name, value.encode("latin-1").decode())
-        for name, value in form.items(multi=True)
-    ]
+    try:
+        form, files = parser.parse(BytesIO(body), boundary, len(body))
+    except RequestEntityTooLarge:
+        raise ValueError(f"more than {MAX_PARAMETERS} parts") from None
+    sent = [file for group in files.listvalues() for file in group]
+    for file in sent:
+        file.close()
+    if sent:
+        raise ValueError("a part is a file")
+    pairs = [(name, text) for name, text in form.items(multi=True)]
+    if not pairs or not all(name for name, _ in pairs):
+        raise ValueError("a part has no name")
+    return [(name, text.encode("latin-1").decode()) for name, text in pairs]
 
 
 class _MultiPartParser(MultiPartParser):
@@ -146,6 +168,6 @@ class _MultiPartParser(MultiPartParser):
 
 
 FORMS: Mapping[str, Callable[[bytes], Pairs]] = {
-    "application/x-www-form-urlencoded": _split,
+    "application/x-www-form-urlencoded": _parse_urlencoded,
     "multipart/form-data": _parse_multipart,
 }

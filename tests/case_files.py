@@ -27,8 +27,9 @@ class Case:
 
 def read_cases(path: Path) -> Iterator[Case]:
     """Yield the cases of a file."""
-    for text in path.read_text(encoding="utf-8").split("### ")[1:]:
-        head, *parts = text.rstrip("\n").split("\n>>> ")
+    content = path.read_bytes().decode()  # line ends as they are
+    for text in content.split("### ")[1:]:
+        head, *parts = text.removesuffix("\n\n").split("\n>>> ")
         title, provenance = head.split("\n")
         exchanges = []
         for part in parts:

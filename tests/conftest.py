@@ -1,5 +1,6 @@
 """What the tests share: an application on a database of its own, at a fixed time."""
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -66,18 +67,17 @@ def _bounce_list(storage: Storage) -> int:
 
 @pytest.fixture(name="seeded", scope="session")
 def _seeded(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database file that holds the cases' seed; to be copied."""
+    """A database file that holds the cases' seeds; to be copied."""
     path = tmp_path_factory.mktemp("seeded") / "bounces.sqlite3"
-    app = make_app(
-        f"sqlite:///{path}", FixedClock(), SEED=str(CASES / "sendgrid/seed.yaml")
-    )
+    seeds = os.pathsep.join(str(seed) for seed in sorted(CASES.glob("*/seed.yaml")))
+    app = make_app(f"sqlite:///{path}", FixedClock(), SEED=seeds)
     app.extensions[EXTENSION].storage.close()
     return path
 
 
 @pytest.fixture(name="app")
 def _app(seeded: Path, url: str, tmp_path: Path, clock: FixedClock) -> Iterator[Flask]:
-    """An application with the cases' seed."""
+    """An application with the cases' seeds."""
     shutil.copy(seeded, tmp_path / "bounces.sqlite3")
     app = make_app(url, clock)
     yield app

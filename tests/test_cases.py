@@ -7,18 +7,16 @@ from case_files import PROVENANCES, Case, Message, read_cases
 from conftest import CASES
 from flask.testing import FlaskClient
 
-
-def _parameters(folder: str) -> list:
-    return [
-        pytest.param(case, id=f"{path.stem}: {case.title}")
-        for path in sorted((CASES / folder).glob("*.http"))
-        for case in read_cases(path)
-    ]
+PARAMETERS = [
+    pytest.param(case, id=f"{path.parent.name} {path.stem}: {case.title}")
+    for path in sorted(CASES.glob("*/*.http"))
+    for case in read_cases(path)
+]
 
 
-@pytest.mark.parametrize("case", _parameters("sendgrid"))
-def test_sendgrid_case(client: FlaskClient, case: Case) -> None:
-    """What SendGrid's clients send is answered as the case says."""
+@pytest.mark.parametrize("case", PARAMETERS)
+def test_case(client: FlaskClient, case: Case) -> None:
+    """What a vendor's clients send is answered as the case says."""
     assert case.exchanges
     for request, expected in case.exchanges:
         answer = _send(client, request)

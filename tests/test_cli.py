@@ -7,6 +7,8 @@ import json
 import click
 import pytest
 from click.testing import CliRunner, Result
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from sendgrid_bounces.cli import main
 
@@ -149,6 +151,11 @@ def test_an_export_is_csv_with_a_header(acme) -> None:
         ("x.csv", "email,colour\na@x,red\n", "line 1: must name email"),
         ("x.csv", "", "line 1: must name email"),
         ("x.csv", "email\na@x\n\nb@x,c\n", "line 4: has more cells"),
+        ("x.csv", "email,email\na@x,b@x\n", "line 1: must name email"),
+        ("x.csv", 'email,reason\na@x,"oops\nb@x,fine\n', "line 3: unexpected end"),
+        ("x.csv", 'email,reason\na@x,"oops"junk\n', "line 2: "),
+        ("x.csv", "email,reported\na@x,maybe\n", "line 2, reported: must be True"),
+        ("x.json", "[" * 100_000, "not JSON"),
         ("x.csv", "email,created\na@x,\nb@x,never\n", "line 3, created: not a time"),
         ("x.csv", "email,status\n,5.1.1\n", "line 2, email: Missing data"),
         ("x.csv", f"email\n{'a' * 2**21}\n", "line 2: field larger than"),
@@ -171,6 +178,71 @@ def test_an_import_is_all_or_nothing(acme, tmp_path, name, content, words) -> No
 
     assert words in refused.stderr
     assert acme("bounces", "list", "acme").stdout == ""
+
+
+@pytest.mark.parametrize("form", ["csv", "json"])
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    deadline=None,
+    max_examples=25,
+)
+@given(
+    reason=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
+)
+def test_any_reason_survives_a_file(acme, tmp_path, form: str, reason: str) -> None:
+    """Line ends, quotes, commas and whatever else."""
+    (tmp_path / "in.json").write_text(json.dumps([{"email": "a@x", "reason": reason}]))
+    acme("bounces", "import", "acme", str(tmp_path / "in.json"))
+    file = str(tmp_path / f"out.{form}")
+    acme("bounces", "export", "acme", file)
+    acme("bounces", "clear", "acme", "--yes")
+    assert acme("bounces", "import", "acme", file).stdout == "imported 1 bounces\n"
+    acme("bounces", "export", "acme", str(tmp_path / "again.json"))
+
+    assert json.loads((tmp_path / "again.json").read_text())[0]["reason"] == reason
+
+
+def test_a_spreadsheets_csv_is_read(acme, tmp_path) -> None:
+    """It begins with a mark, and its lines end in two characters."""
+    path = tmp_path / "excel.csv"
+    path.write_bytes(b"\xef\xbb\xbfemail,reported\r\na@x,TRUE\r\n")
+    acme("bounces", "import", "acme", str(path))
+
+    exported = acme("bounces", "export", "acme").stdout
+    assert exported.splitlines()[1].startswith("a@x,550,550,,")
+    assert exported.endswith(",True\n")
+
+
+def test_a_list_is_a_line_for_each_bounce(acme) -> None:
+    """Whatever is in a reason, also for a terminal."""
+    acme("bounces", "add", "acme", "a@x", "--reason", "one\ntwo\x1b[31m\u2028")
+
+    assert acme("bounces", "list", "acme").stdout.endswith(
+        "a@x  one\\ntwo\\x1b[31m\\u2028\n"
+    )
+
+
+def test_domains_are_added_listed_and_removed(acme) -> None:
+    """With a list of their own, or the account's."""
+    acme("domain", "add", "Own.example", "acme")
+    acme("domain", "add", "shared.example", "acme", "--share-list")
+    acme("bounces", "add", "own.example", "a@x")
+    acme("bounces", "add", "acme", "b@x")
+
+    listed = acme("domain", "list").stdout.splitlines()[1:]
+    assert [line.split() for line in listed] == [
+        ["own.example", "acme", "own", "1"],
+        ["shared.example", "acme", "account", "1"],
+    ]
+    acme("domain", "remove", "own.example")
+    acme("domain", "remove", "SHARED.example")
+    assert "b@x" in acme("bounces", "list", "acme").stdout
+    for args, words in (
+        (("remove", "own.example"), "there is no domain 'own.example'"),
+        (("add", "a/b", "acme"), "domain: must be"),
+        (("add", "x.example", "nobody"), "there is no account 'nobody'"),
+    ):
+        assert words in acme("domain", *args, code=1).stderr
 
 
 def test_clear_asks_first(acme) -> None:
@@ -204,17 +276,44 @@ def test_init_db_can_be_repeated(run) -> None:
         (["account", "remove", "nobody"], 1, "there is no account 'nobody'"),
         (["account", "add", "x", "--customer-of", "nobody"], 1, "no account 'nobody'"),
         (["account", "add", "x", "--timezone", "Mars"], 1, "unknown time zone 'Mars'"),
-        (["bounces", "list", "nobody"], 1, "there is no account 'nobody'"),
+        (["bounces", "list", "nobody"], 1, "no account or domain 'nobody'"),
         (["bounces", "import", "x", "/no/such.csv"], 2, "does not exist"),
         (["init-db", "--database", "oracle://x"], 1, "database URL"),
         (["init-db", "--database", "sqlite:////no/such/x"], 1, "no folder /no/such"),
         (["serve", "-p0", "--seed", "/no/such.yaml"], 1, "/no/such.yaml: No such file"),
         (["serve", "--host", "256.0.0.1"], 1, "cannot listen on 256.0.0.1:8000"),
+        (["serve", "--host", ""], 1, "host to listen on must not be empty"),
+        (["serve", "--host", "\u00fc..x"], 1, "cannot listen on"),
+        (["serve", "--demo", "--database", "sqlite:///x"], 2, "database of its own"),
+        (["init-db", "--database", "sqlite:///a%00b"], 1, "is no file name"),
+        (
+            ["init-db", "--database", f"sqlite:///{'a' * 300}/x"],
+            1,
+            "a/x' is no file name",
+        ),
+        (["init-db", "--database", "sqlite:///a#b"], 1, "encoded"),
+        (["init-db", "--database", "sqlite:////dev/null"], 1, "database /dev/null: "),
+        (["bounces", "list", "\udcff"], 1, "not UTF-8"),
+        (["account", "add", "a\udcff"], 1, "username: must be"),
     ],
 )
 def test_an_error_is_one_line(run, args: list[str], code: int, words: str) -> None:
     """On stderr, with an exit code, and never a traceback."""
     assert words in run(*args, stdin="k\n", code=code).stderr
+
+
+def test_a_file_that_cannot_be_written_is_one_line(acme, tmp_path) -> None:
+    """Named by its path."""
+    for path, words in (
+        (tmp_path / "absent" / "x.csv", "absent/x.csv: No such file"),
+        (tmp_path, "is a directory"),
+        ("/dev/full", "No space left"),
+    ):
+        code = 2 if path == tmp_path else 1
+        refused = acme(
+            *("bounces", "export", "acme", str(path), "--format", "csv"), code=code
+        )
+        assert words in refused.stderr
 
 
 def test_many_faults_are_one_line(run, tmp_path) -> None:

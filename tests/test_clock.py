@@ -47,6 +47,18 @@ def test_a_clock_that_remembers_reads_as_a_new_one(
         assert WallClock(zone).render(instant) == clock.render(instant)
 
 
+def test_an_offset_can_change_at_any_second() -> None:
+    """Monrovia's did, 44 minutes and a half after midnight of 1972-01-07."""
+    clock = WallClock("Africa/Monrovia")
+    change = WallClock().parse("1972-01-07 00:44:30")
+
+    assert [clock.render(change + second) for second in (-1, 0, -1)] == [
+        "1972-01-06 23:59:59",
+        "1972-01-07 00:44:30",
+        "1972-01-06 23:59:59",
+    ]
+
+
 @given(st.integers(EARLIEST, LATEST))
 def test_what_is_rendered_in_utc_is_parsed_back(instant: int) -> None:
     """Exports and imports keep every instant."""

@@ -36,6 +36,13 @@ def test_a_multipart_form(client: FlaskClient) -> None:
         b'--xx\r\nContent-Disposition: form-data; name="email"\r\n\r\na@example.com',
         b'--xx\r\nContent-Disposition: form-data; name="email"\r\n\r\n\xff\r\n--xx--\r\n',
         b"email=a@example.com",
+        b"--xx\r\nContent-Disposition: form-data\r\n\r\na@example.com\r\n--xx--\r\n",
+        b'--xx\r\nContent-Disposition: form-data; name=""\r\n\r\na@x\r\n--xx--\r\n',
+        b'--xx\r\nContent-Disposition: form-data; name="email"; filename="x"\r\n\r\na@x\r\n--xx--\r\n',
+        b"--xx--\r\n",
+        b'--xx--\r\n--xx\r\nContent-Disposition: form-data; name="email"\r\n\r\na@x\r\n--xx--\r\n',
+        b'--xx\r\nContent-Disposition: form-data; name="a"\r\n\r\nb\r\n' * 2_001
+        + b"--xx--\r\n",
     ],
 )
 def test_a_broken_multipart_form_deletes_nothing(client, body: bytes) -> None:

@@ -153,11 +153,17 @@ def test_json_is_a_seed_too(storage, credentials) -> None:
         ),
         ("accounts: [{username: a, username: b}]", "'username' stands here twice"),
         ("accounts: [", "not YAML or JSON"),
+        ('{"accounts": [], "accounts": []}', "'accounts' stands twice"),
+        ("accounts: !!int abc", "not YAML or JSON: invalid literal"),
+        ("accounts: !!float x", "has no meaning here"),
+        ("accounts: &a [{username: x, customers: *a}]", "nested too deeply"),
+        ("[" * 100_000, "nested too deeply"),
+        ('accounts: [{username: a, api_key: "a\\0"}]', "accounts[0].api_key: must not"),
         ('{"accounts": [{"username": 1.5}]}', "accounts[0].username: must be text"),
         ('{"accounts": [{"username": "\\ud800"}]}', "lone surrogates"),
         ("a: b: c", "line 1, column 5"),
         ("? [a, b]\n: c", "not YAML or JSON"),
-        ("!!python/object/apply:os.system [ls]", "could not determine a constructor"),
+        ("!!python/object/apply:os.system [ls]", "has no meaning here"),
     ],
 )
 def test_each_fault_is_named_by_its_place(text: str, fault: str) -> None:
@@ -194,6 +200,15 @@ def test_a_seed_that_meets_another_owner_stores_nothing(storage, credentials) ->
             read_seed("accounts: [{username: a, customers: [{username: plain}]}]", NOW),
         )
     assert before == _dump(storage)
+
+
+def test_a_domain_keeps_its_list(storage, credentials) -> None:
+    """A seed that wants another one is refused, not overlooked."""
+    text = "accounts: [{username: a, domains: [{name: x, list: %s}]}]"
+    plant(storage, credentials, read_seed(text % "own", NOW))
+
+    with pytest.raises(BounceError, match="with a list of its own"):
+        plant(storage, credentials, read_seed(text % "account", NOW))
 
 
 def test_a_fault_names_the_file(tmp_path) -> None:

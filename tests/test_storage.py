@@ -1,6 +1,7 @@
 """The store: it finds what it holds, once, by its indexes, and loses nothing."""
 
 import sqlite3
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -8,7 +9,13 @@ from conftest import NOW, bounce
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sendgrid_bounces.core.bounces import Bounce, BounceQuery, BounceType, fold
+from sendgrid_bounces.core.bounces import (
+    Bounce,
+    BouncePage,
+    BounceQuery,
+    BounceType,
+    fold,
+)
 from sendgrid_bounces.core.errors import (
     NameTakenError,
     ParametersError,
@@ -140,7 +147,11 @@ def _matches(query: BounceQuery, found: Bounce) -> bool:
     )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    deadline=None,
+    max_examples=60,
+)
 @given(st.lists(BOUNCES), QUERY)
 def test_find_count_and_delete_mean_the_same(
     storage: Storage, bounce_list: int, given: list[Bounce], query: BounceQuery
@@ -165,21 +176,28 @@ def test_find_count_and_delete_mean_the_same(
     )
 
 
-@pytest.mark.parametrize("operation", ["find", "position", "count", "delete"])
+def _plan(storage: Storage, operation: str, filters: dict) -> list[str]:
+    text = storage.bounces._text(operation, bounces_module._shape(filters))
+    bounds = [1] * (text.count("LIMIT ?") + text.count("OFFSET ?"))
+    values = [*bounces_module._values(1, filters), *bounds]
+    return [
+        row[3] for row in storage.engine.fetch(f"EXPLAIN QUERY PLAN {text}", values)
+    ]
+
+
+@pytest.mark.parametrize(
+    "operation",
+    ["oldest", "oldest position", "newest", "newest position", "count", "delete"],
+)
 @pytest.mark.parametrize("query", QUERIES.values(), ids=QUERIES)
 def test_every_query_is_an_index_search(
     storage: Storage, operation: str, query: BounceQuery
 ) -> None:
     """No query looks at rows that are not meant; a count reads the index alone."""
     filters = bounces_module._filters(query)
-    if operation == "find":
-        filters["after"] = (5, 1)
-    text = storage.bounces._text(operation, bounces_module._shape(filters))
-    bounds = {"find": (250,), "position": (1, 5)}.get(operation, ())
-    values = [*bounces_module._values(1, filters), *bounds]
-    plan = [
-        row[3] for row in storage.engine.fetch(f"EXPLAIN QUERY PLAN {text}", values)
-    ]
+    if operation in ("oldest", "newest"):
+        filters["later" if operation == "oldest" else "earlier"] = (5, 1)
+    plan = _plan(storage, operation, filters)
 
     index = "key" if query.emails else "created_id_type"
     assert f"bounce_list_id_{index}" in plan[0]
@@ -187,8 +205,102 @@ def test_every_query_is_an_index_search(
     if query.created_from is not None and not query.emails:
         assert "AND created>? AND created<?" in plan[0]
     assert ("TEMP B-TREE" in str(plan)) <= bool(query.emails)
-    if operation in ("count", "position") and not query.emails:
+    if operation not in ("oldest", "newest") and not query.emails:
         assert "COVERING" in plan[0]
+
+
+@pytest.mark.parametrize("operation", ["first keys", "last keys"])
+@pytest.mark.parametrize(
+    "bounds",
+    [(), ("key_from", "key_before"), ("key_after",), ("key_after", "key_before")],
+)
+def test_every_page_is_an_index_search(storage, operation: str, bounds: tuple) -> None:
+    """It begins where the page begins, and nothing is sorted."""
+    plan = _plan(storage, operation, dict.fromkeys(bounds, ("a",)))
+
+    assert len(plan) == 1
+    assert plan[0].startswith("SEARCH")
+    assert "bounce_list_id_key" in plan[0]
+    assert bool(bounds) == ("key>?" in plan[0])
+
+
+NAMES = st.text(st.sampled_from("aAb\u00e4\u00c4z\ud7ff\ue000\U0010ffff"), min_size=1)
+
+
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    deadline=None,
+    max_examples=60,
+)
+@given(st.sets(NAMES), NAMES | st.just(""), NAMES, st.integers(1, 4), st.booleans())
+def test_pages_are_the_sorted_list_in_slices(
+    storage, bounce_list, names, prefix, pivot, limit, backwards
+) -> None:
+    """Forwards and backwards, from any pivot, of any prefix, in the order of bytes."""
+    storage.bounces.delete(bounce_list, BounceQuery())
+    storage.bounces.put(bounce_list, [bounce(name) for name in sorted(names)])
+    held = sorted({fold(name) for name in names}, key=str.encode)
+    held = [key for key in held if key.startswith(fold(prefix))]
+
+    def page(*arguments) -> list[str]:
+        rows = storage.bounces.page(bounce_list, BouncePage(*arguments), limit)
+        return [fold(row[0]) for row in rows]
+
+    if backwards:
+        assert page(None, True, prefix) == held[-limit:]
+        before = [key for key in held if key < fold(pivot)]
+        assert page(pivot, True, prefix) == before[-limit:]
+    else:
+        assert page(None, False, prefix) == held[:limit]
+        after = [key for key in held if key > fold(pivot)]
+        assert page(pivot, False, prefix) == after[:limit]
+
+
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    deadline=None,
+    max_examples=60,
+)
+@given(st.data(), st.booleans())
+def test_a_walk_over_pages_misses_and_repeats_nothing(
+    storage, bounce_list, data, backwards
+) -> None:
+    """Whatever others add and delete between its pages."""
+    names = [f"{number:02}@x" for number in range(20)]
+    some = st.sets(st.sampled_from(names))
+    stay = data.draw(some, "stay")
+    come_and_go = sorted(set(names) - stay)
+    storage.bounces.delete(bounce_list, BounceQuery())
+    storage.bounces.put(bounce_list, map(bounce, names))
+    seen: list[str] = []
+    pivot = None
+    while True:
+        where = BouncePage(pivot, backwards)
+        rows = storage.bounces.page(bounce_list, where, data.draw(st.integers(1, 5)))
+        if not rows:
+            break
+        seen += [row[0] for row in rows][:: -1 if backwards else 1]
+        pivot = seen[-1]
+        if come_and_go:
+            changed = data.draw(st.sets(st.sampled_from(come_and_go)))
+            storage.bounces.put(bounce_list, map(bounce, sorted(changed)))
+            gone = set(come_and_go) - changed
+            if gone:
+                storage.bounces.delete(bounce_list, BounceQuery(emails=tuple(gone)))
+
+    assert seen == sorted(set(seen), reverse=backwards)
+    assert stay <= set(seen)
+
+
+def test_the_newest_come_first_if_asked(storage, bounce_list) -> None:
+    """With limit and offset, across batches."""
+    given = [bounce(f"{i}@x", created=i // 7) for i in range(600)]
+    storage.bounces.put(bounce_list, given)
+    batches = storage.bounces.find(
+        bounce_list, BounceQuery(), 590, 5, newest_first=True
+    )
+
+    assert [as_bounce(row) for rows in batches for row in rows] == given[::-1][5:595]
 
 
 def test_an_account_is_found_by_its_index(storage: Storage) -> None:
@@ -258,6 +370,40 @@ def test_a_wrong_url_is_told_in_words(url: str, words: str) -> None:
     """And nothing is made."""
     with pytest.raises(StorageError, match=words):
         open_storage(url)
+
+
+@pytest.mark.parametrize(
+    ("option", "level"),
+    [
+        ("", 2),
+        ("?synchronous=full", 2),
+        ("?synchronous=normal", 1),
+        ("?synchronous=off", 0),
+    ],
+)
+def test_a_change_is_on_disk_unless_the_url_says_less(tmp_path, option, level) -> None:
+    """Readers and a writer do not wait for each other, and keys are enforced."""
+    with closing(open_storage(f"sqlite:///{tmp_path}/b.sqlite3{option}")) as storage:
+        pragmas = {
+            name: storage.engine.fetch(f"PRAGMA {name}")[0][0]
+            for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
+        }
+
+    assert pragmas == {
+        "journal_mode": "wal",
+        "synchronous": level,
+        "foreign_keys": 1,
+        "busy_timeout": 30_000,
+    }
+
+
+def test_a_database_opens_and_is_read_while_somebody_writes(url, storage) -> None:
+    """So a worker can start again in the middle of a long import."""
+    bounce_list = storage.accounts.add("acme").bounce_list
+    with storage.engine.transaction():
+        storage.bounces.put(bounce_list, [bounce()])
+        with closing(open_storage(url)) as other:
+            assert other.bounces.count(bounce_list, BounceQuery()) == 0
 
 
 def test_a_file_that_is_no_database_is_left_alone(tmp_path) -> None:

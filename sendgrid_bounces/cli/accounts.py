@@ -102,6 +102,8 @@ def _echo_tree(
 
 def _read_key() -> str:
     """Ask for a key, or read it from stdin; an argument could be seen by all."""
+    if sys.stdin is None:
+        raise click.ClickException("there is no stdin to read the API key from")
     if sys.stdin.isatty():
         key: Any = click.prompt("API key", hide_input=True, confirmation_prompt=True)
     else:

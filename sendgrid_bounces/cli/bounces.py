@@ -1,5 +1,6 @@
 """Bounces on the command line."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -16,11 +17,11 @@ from sendgrid_bounces.cli.files import (
 from sendgrid_bounces.cli.main import database_option, opened
 from sendgrid_bounces.core.bounces import Bounce, BounceQuery
 from sendgrid_bounces.core.clock import Clock, WallClock, wall_clock
-from sendgrid_bounces.core.errors import ParametersError, UnknownNameError
+from sendgrid_bounces.core.errors import ParametersError, UnknownAddressError
 from sendgrid_bounces.records import read_record, write_record
 from sendgrid_bounces.storage.bounces import as_bounce
 
-ACCOUNT = click.argument("account")
+OWNER = click.argument("owner")
 FORMAT = click.option(
     "--format",
     "form",
@@ -28,38 +29,39 @@ FORMAT = click.option(
     help="The file's format, if its name does not end in .csv or .json.",
 )
 
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
 #: How often a progress bar moves, in rows.
 STEP = 1_000
 
 
 @click.group()
 def bounces() -> None:
-    """List, add, remove, import and export the bounces of an account."""
+    """List, add, remove, import and export bounces.
+
+    OWNER is the name of an account, or of a domain if no account has it.
+    """
 
 
 @bounces.command("list")
-@ACCOUNT
+@OWNER
 @click.option("--email", multiple=True, help="Only this address; may be given often.")
 @click.option("--limit", type=click.IntRange(1), help="No more than so many.")
 @database_option
-def list_(
-    account: str, email: tuple[str, ...], limit: int | None, database: str
-) -> None:
-    """List the bounces of ACCOUNT, oldest first, in its time zone."""
+def list_(owner: str, email: tuple[str, ...], limit: int | None, database: str) -> None:
+    """List the bounces of OWNER, oldest first, in its time zone."""
     with opened(database) as storage:
-        owner = storage.accounts.get(account)
-        clock = wall_clock(owner.timezone)
-        batches = storage.bounces.find(
-            owner.bounce_list, BounceQuery(emails=email), limit
-        )
+        named = storage.accounts.named_list(owner)
+        clock = wall_clock(named.timezone)
+        batches = storage.bounces.find(named.id, BounceQuery(emails=email), limit)
         for rows in batches:
             for address, status, _code, reason, created, _reported, _id in rows:
                 line = (clock.render(created), f"{status:<8}", address, reason)
-                click.echo("  ".join(line))
+                click.echo(_CONTROL.sub(_escaped, "  ".join(line)))
 
 
 @bounces.command()
-@ACCOUNT
+@OWNER
 @click.argument("email")
 @click.option("--status", default="", help="Enhanced status code, as 5.1.1.")
 @click.option("--code", default="", help="SMTP reply code, as 550 (the default).")
@@ -67,7 +69,7 @@ def list_(
 @click.option("--created", default="", help="YYYY-MM-DD HH:MM:SS; now if absent.")
 @database_option
 def add(
-    account: str,
+    owner: str,
     email: str,
     status: str,
     code: str,
@@ -75,7 +77,7 @@ def add(
     created: str,
     database: str,
 ) -> None:
-    """Put the address EMAIL on the list of ACCOUNT, or replace it there."""
+    """Put the address EMAIL on the list of OWNER, or replace it there."""
     record = {
         "email": email,
         "status": status,
@@ -84,55 +86,56 @@ def add(
         "created": created,
     }
     with opened(database) as storage:
-        owner = storage.accounts.get(account)
-        bounce = read_record(record, wall_clock(owner.timezone), Clock().now())
-        storage.bounces.put(owner.bounce_list, [bounce])
+        named = storage.accounts.named_list(owner)
+        bounce = read_record(record, wall_clock(named.timezone), Clock().now())
+        storage.bounces.put(named.id, [bounce])
     click.echo(f"added {email}")
 
 
 @bounces.command()
-@ACCOUNT
+@OWNER
 @click.argument("email")
 @database_option
-def remove(account: str, email: str, database: str) -> None:
-    """Remove the address EMAIL from the list of ACCOUNT."""
+def remove(owner: str, email: str, database: str) -> None:
+    """Remove the address EMAIL from the list of OWNER."""
     with opened(database) as storage:
-        owner = storage.accounts.get(account)
-        if not storage.bounces.delete(owner.bounce_list, BounceQuery(emails=(email,))):
-            raise UnknownNameError(f"{account} has no bounce of {email!r}")
+        named = storage.accounts.named_list(owner)
+        if not storage.bounces.delete(named.id, BounceQuery(emails=(email,))):
+            raise UnknownAddressError(f"{owner} has no bounce of {email!r}")
     click.echo(f"removed {email}")
 
 
 @bounces.command("import")
-@ACCOUNT
+@OWNER
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
 @FORMAT
 @database_option
-def import_(account: str, file: str, form: str | None, database: str) -> None:
-    """Store the bounces of FILE (- for stdin) in the list of ACCOUNT: all or none."""
+def import_(owner: str, file: str, form: str | None, database: str) -> None:
+    """Store the bounces of FILE (- for stdin) in the list of OWNER: all or none."""
     form = _format(file, form)
     with opened(database) as storage, reading(file) as text:
-        owner = storage.accounts.get(account)
-        read = READERS[form](text)
-        bounces = _bounces(read, wall_clock(owner.timezone), progress(text))
-        try:
-            stored = storage.bounces.put(owner.bounce_list, bounces)
-        except ParametersError as error:
-            raise error.within(file, ", ") from None
+        named = storage.accounts.named_list(owner)
+        with progress(text) as moved:
+            read = READERS[form](text)
+            bounces = _bounces(read, wall_clock(named.timezone), moved)
+            try:
+                stored = storage.bounces.put(named.id, bounces)
+            except ParametersError as error:
+                raise error.within(file, ", ") from None
     click.echo(f"imported {stored} bounces")
 
 
 @bounces.command()
-@ACCOUNT
+@OWNER
 @click.argument("file", type=click.Path(dir_okay=False, allow_dash=True), default="-")
 @FORMAT
 @database_option
-def export(account: str, file: str, form: str | None, database: str) -> None:
-    """Write the bounces of ACCOUNT to FILE (stdout, as CSV, if absent)."""
+def export(owner: str, file: str, form: str | None, database: str) -> None:
+    """Write the bounces of OWNER to FILE (stdout, as CSV, if absent)."""
     form = "csv" if file == "-" and not form else _format(file, form)
     with opened(database) as storage:
-        owner = storage.accounts.get(account)
-        found = storage.bounces.find(owner.bounce_list, BounceQuery())
+        named = storage.accounts.named_list(owner)
+        found = storage.bounces.find(named.id, BounceQuery())
         records = (write_record(as_bounce(row)) for rows in found for row in rows)
         with writing(file) as text:
             for piece in WRITERS[form](records):
@@ -140,17 +143,17 @@ def export(account: str, file: str, form: str | None, database: str) -> None:
 
 
 @bounces.command()
-@ACCOUNT
+@OWNER
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @database_option
-def clear(account: str, yes: bool, database: str) -> None:  # noqa: FBT001
-    """Remove all bounces of ACCOUNT."""
+def clear(owner: str, yes: bool, database: str) -> None:  # noqa: FBT001
+    """Remove all bounces of OWNER."""
     with opened(database) as storage:
-        owner = storage.accounts.get(account)
-        number = storage.bounces.count(owner.bounce_list, BounceQuery())
+        named = storage.accounts.named_list(owner)
+        number = storage.bounces.count(named.id, BounceQuery())
         if not yes:
-            click.confirm(f"Remove {number} bounces of {account}?", abort=True)
-        removed = storage.bounces.delete(owner.bounce_list, BounceQuery())
+            click.confirm(f"Remove {number} bounces of {owner}?", abort=True)
+        removed = storage.bounces.delete(named.id, BounceQuery())
     click.echo(f"removed {removed} bounces")
 
 
@@ -168,6 +171,10 @@ def _bounces(
             raise error.within(place, ", ") from None
         if number % STEP == 0:
             moved()
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return repr(match[0])[1:-1]
 
 
 def _format(file: str, form: str | None) -> str:

@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import IO, Any
 
 import click
@@ -27,32 +26,40 @@ def reading(path: str) -> Iterator[IO[str]]:
 
     :raises ParametersError: if it turns out not to be UTF-8.
     """
-    binary = click.open_file(path, "rb")
-    with io.TextIOWrapper(binary, encoding="utf-8-sig", newline="") as text:
+    with click.open_file(path, "rb") as binary:
+        text = io.TextIOWrapper(binary, encoding="utf-8-sig", newline="")
         try:
             yield text
         except UnicodeDecodeError:
             raise ParametersError([(path, "not UTF-8 text")]) from None
+        finally:
+            text.detach()  # stdin is not ours to close
 
 
 @contextmanager
 def writing(path: str) -> Iterator[IO[str]]:
     """Open a file for UTF-8 text, or stdout (-), its line ends as they are."""
-    if path == "-":
-        yield sys.stdout
-    else:
-        with Path(path).open("w", encoding="utf-8", newline="") as text:
+    with click.open_file(path, "wb") as binary:
+        text = io.TextIOWrapper(binary, encoding="utf-8", newline="")
+        try:
             yield text
+        finally:
+            text.detach()  # which flushes; stdout is not ours to close
 
 
-def progress(text: IO[str]) -> Callable[[], None]:
-    """Return what moves a progress bar on a terminal's stderr along a file."""
+@contextmanager
+def progress(text: IO[str]) -> Iterator[Callable[[], None]]:
+    """Show a progress bar along a file on stderr, if that is a terminal.
+
+    What is yielded moves the bar to where the file is read.
+    """
     if not sys.stderr.isatty() or not text.seekable():
-        return lambda: None
+        yield lambda: None
+        return
     descriptor = text.fileno()
     size = os.fstat(descriptor).st_size
-    bar = click.progressbar(length=size, label="Importing", file=sys.stderr)
-    return lambda: bar.update(os.lseek(descriptor, 0, os.SEEK_CUR) - bar.pos)
+    with click.progressbar(length=size, label="Importing", file=sys.stderr) as bar:
+        yield lambda: bar.update(os.lseek(descriptor, 0, os.SEEK_CUR) - bar.pos)
 
 
 def read_csv(file: IO[str]) -> Iterator[tuple[str, Record]]:
@@ -60,23 +67,35 @@ def read_csv(file: IO[str]) -> Iterator[tuple[str, Record]]:
 
     :raises ParametersError: if the header names no address, or an unknown field.
     """
-    rows = csv.reader(file)
+    rows = csv.reader(file, strict=True)
     try:
         header = [name.strip() for name in next(rows, [])]
-        unknown = [name for name in header if name not in FIELDS]
-        if unknown or "email" not in header:
+        is_set = len(set(header)) == len(header)
+        if "email" not in header or not is_set or not set(header) <= set(FIELDS):
             known = ", ".join(FIELDS)
             raise ParametersError(
-                [("line 1", f"must name email, and of the fields only {known}")]
+                [("line 1", f"must name email, and once each of {known}")]
             )
         for cells in rows:
             place = f"line {rows.line_num}"
             if len(cells) > len(header):
                 raise ParametersError([(place, "has more cells than the header")])
             if cells:
-                yield place, {n: c for n, c in zip(header, cells, strict=False) if c}
+                record: Record = dict(zip(header, cells, strict=False))
+                record = {name: cell for name, cell in record.items() if cell}
+                if "reported" in record:
+                    record["reported"] = _boolean(record["reported"], place)
+                yield place, record
     except csv.Error as error:
         raise ParametersError([(f"line {rows.line_num}", str(error))]) from None
+
+
+def _boolean(text: str, place: str) -> bool:
+    try:
+        return {"true": True, "false": False}[text.lower()]
+    except KeyError:
+        fault = ("reported", "must be True or False")
+        raise ParametersError([fault]).within(place, ", ") from None
 
 
 def read_json(file: IO[str]) -> Iterator[tuple[str, Record]]:
@@ -86,7 +105,7 @@ def read_json(file: IO[str]) -> Iterator[tuple[str, Record]]:
     """
     try:
         records = json.load(file)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ParametersError([("", f"not JSON: {error}")]) from None
     if not isinstance(records, list):
         raise ParametersError([("", "must be an array of bounces")])
@@ -97,14 +116,21 @@ def read_json(file: IO[str]) -> Iterator[tuple[str, Record]]:
 def write_csv(records: Iterable[Record]) -> Iterator[str]:
     """Yield *records* as the lines of a CSV file."""
     buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, FIELDS, lineterminator="\n")
+    # Either character of the line's end is quoted in a cell; one of them ends lines.
+    writer = csv.DictWriter(buffer, FIELDS, lineterminator="\r\n")
     writer.writeheader()
     for record in records:
-        yield buffer.getvalue()
+        yield buffer.getvalue().removesuffix("\r\n") + "\n"
         buffer.seek(0)
         buffer.truncate()
-        writer.writerow(record)
-    yield buffer.getvalue()
+        try:
+            writer.writerow(record)
+        except csv.Error as error:  # Python 3.10 and NUL
+            email = record["email"]
+            raise ParametersError(
+                [(email, f"not for CSV, but for JSON: {error}")]
+            ) from None
+    yield buffer.getvalue().removesuffix("\r\n") + "\n"
 
 
 def write_json(records: Iterable[Record]) -> Iterator[str]:

@@ -37,6 +37,11 @@ class OneLineErrors(click.Group):
             _fail(error.format_message(), error.exit_code)
         except BounceError as error:
             _fail(describe(error), 1)
+        except OSError as error:
+            place = f"{error.filename}: " if error.filename else ""
+            _fail(f"{place}{error.strerror or error}", 1)
+        except UnicodeError as error:
+            _fail(f"text that is not UTF-8, or cannot be written: {error}", 1)
         except (click.Abort, KeyboardInterrupt):
             _fail("stopped", 1)
         sys.exit(code if isinstance(code, int) else 0)

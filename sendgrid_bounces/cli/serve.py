@@ -4,13 +4,14 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from importlib import resources
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
-from sendgrid_bounces.app import open_emulator
+from sendgrid_bounces.app import open_emulator, plant_files
 from sendgrid_bounces.cli.main import database_option, opened, setting_option
 from sendgrid_bounces.config import from_environment, settings
 from sendgrid_bounces.core.clock import Clock
@@ -44,6 +45,7 @@ A throw-away database, gone when the server stops. Try:
 @setting_option("PROFILE", "--profile")
 @setting_option("WORKERS", "--workers", type=click.IntRange(1, 64))
 @setting_option("THREADS", "--threads", type=click.IntRange(1, 256))
+@setting_option("TIMEOUT", "--timeout", type=click.IntRange(1, 3_600))
 def serve(
     host: str,
     port: int,
@@ -54,6 +56,7 @@ def serve(
     profile: str,
     workers: int,
     threads: int,
+    timeout: int,
 ) -> None:
     """Answer requests until Ctrl-C or SIGTERM.
 
@@ -61,6 +64,9 @@ def serve(
     """
     from sendgrid_bounces.server import Server, address, listen
 
+    where = click.get_current_context().get_parameter_source("database")
+    if demo and where is ParameterSource.COMMANDLINE:
+        raise click.UsageError("--demo has a database of its own")
     with _demo_folder(demo) as folder:
         if folder is not None:
             database = f"sqlite:///{folder / 'demo.sqlite3'}?synchronous=off"
@@ -69,23 +75,26 @@ def serve(
             from_environment(os.environ),
             {
                 "DATABASE_URL": database,
-                "SEED": os.pathsep.join(seeds),
+                "SEED": "",
                 "AUTH": auth,
                 "PROFILE": profile,
                 "WORKERS": str(workers),
                 "THREADS": str(threads),
+                "TIMEOUT": str(timeout),
             },
         )
         with listen(host, port) as listener:
             url = address(listener)
-            open_emulator(values, Clock()).storage.close()
+            emulator = open_emulator(values, Clock())
+            with closing(emulator.storage):
+                plant_files(emulator, seeds)
 
             def announce() -> None:
                 click.echo(f"Listening on {url}")
                 if demo:
                     click.echo(DEMO_CALLS.format(url=url), err=True, nl=False)
 
-            Server({**values, "SEED": ""}, listener, announce).run()
+            Server(values, listener, announce).run()
 
 
 @click.command("init-db")

@@ -41,6 +41,17 @@ class Domain:
     bounce_list: int
 
 
+@dataclass(frozen=True, slots=True)
+class BounceList:
+    """A bounce list, as one of its names finds it.
+
+    :param timezone: the zone of the account that the name is of.
+    """
+
+    id: int
+    timezone: str
+
+
 def is_name(text: str) -> bool:
     """Return whether *text* can be the name of an account or a domain."""
     return 0 < len(text) <= MAX_NAME and text.isprintable()

@@ -1,6 +1,7 @@
 """A bounce, how it is classified, and the question that picks bounces from a list."""
 
 import re
+import sys
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
@@ -102,6 +103,20 @@ class BounceQuery:
         return self == BounceQuery()
 
 
+@dataclass(frozen=True, slots=True)
+class BouncePage:
+    """A page of a list in the order of its keys.
+
+    :param pivot: the address that the page begins after, or, *backwards*, ends before;
+        None for the first page, or the last one. It need not be on the list.
+    :param prefix: how the addresses begin, letter case ignored.
+    """
+
+    pivot: str | None = None
+    backwards: bool = False
+    prefix: str = ""
+
+
 def classify(status: str) -> BounceType:
     """Return the type that the first digit of *status* says."""
     return {"4": BounceType.SOFT, "5": BounceType.HARD}.get(
@@ -116,6 +131,17 @@ def fold(email: str) -> str:
     and ``ß`` stays apart from ``ss``: they are different mailboxes.
     """
     return email.lower() if email.isascii() else "".join(map(str.lower, email))
+
+
+def successor(prefix: str) -> str:
+    """Return the first text after all that begin with *prefix*; empty if none is."""
+    for end in range(len(prefix) - 1, -1, -1):
+        code = ord(prefix[end]) + 1
+        if code in range(0xD800, 0xE000):  # surrogates are no characters
+            code = 0xE000
+        if code <= sys.maxunicode:
+            return prefix[:end] + chr(code)
+    return ""
 
 
 def _fault(text: str, longest: int) -> str | None:

@@ -53,7 +53,15 @@ class NameTakenError(BounceError):
 
 
 class UnknownNameError(BounceError):
-    """No account has this name."""
+    """No account or domain has this name; *kind* says which is meant."""
+
+    def __init__(self, kind: str, name: str) -> None:
+        super().__init__(f"there is no {kind} {name!r}")
+        self.name = name
+
+
+class UnknownAddressError(BounceError):
+    """The address is not on the list."""
 
 
 class StorageError(BounceError):

@@ -3,7 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sendgrid_bounces.core.accounts import NAME_RULE, Account, Domain, is_name
+from sendgrid_bounces.core.accounts import (
+    NAME_RULE,
+    Account,
+    BounceList,
+    Domain,
+    is_name,
+)
 from sendgrid_bounces.core.errors import (
     NameTakenError,
     ParametersError,
@@ -49,8 +55,19 @@ class AccountStore:
         """
         account = self.find(username)
         if account is None:
-            raise UnknownNameError(f"there is no account {username!r}")
+            raise UnknownNameError("account", username)
         return account
+
+    def named_list(self, name: str) -> BounceList:
+        """Return the list of the account of this name, or else of the domain.
+
+        :raises UnknownNameError: if there is neither.
+        """
+        if account := self.find(name):
+            return BounceList(account.bounce_list, account.timezone)
+        if domain := self.find_domain(name):
+            return BounceList(domain.bounce_list, domain.account.timezone)
+        raise UnknownNameError("account or domain", name)
 
     def all(self) -> list[Account]:
         """Return all accounts, by name."""
@@ -101,7 +118,7 @@ class AccountStore:
 
     def find_domain(self, name: str) -> Domain | None:
         """Return the domain of this name, if there is one."""
-        rows = self._engine.fetch(self._find_domain, (name,))
+        rows = self._engine.fetch(self._find_domain, (name.lower(),))
         return _domain(rows[0]) if rows else None
 
     def domains(self) -> list[Domain]:
@@ -113,9 +130,8 @@ class AccountStore:
     ) -> Domain:
         """Give *account* a domain, if it has not got it.
 
-        :param shares_list: whether the account's own list is the domain's too; that of
-            a domain that is there stays as it is.
-        :raises NameTakenError: if the domain is another account's.
+        :param shares_list: whether the account's own list is the domain's too.
+        :raises NameTakenError: if the domain is another account's, or has another list.
         :raises ParametersError: if it cannot be a name.
         """
         if not is_name(name) or "/" in name:
@@ -125,11 +141,19 @@ class AccountStore:
             if found is None:
                 bounce_list = account.bounce_list if shares_list else self._new_list()
                 self._engine.insert(
-                    DomainRow, name=name, account=account.id, bounce_list=bounce_list
+                    DomainRow,
+                    name=name.lower(),
+                    account=account.id,
+                    bounce_list=bounce_list,
                 )
-                return Domain(name, account, bounce_list)
+                return Domain(name.lower(), account, bounce_list)
             if found.account.id != account.id:
                 raise NameTakenError(f"domain {name!r} is another account's")
+            if shares_list != (found.bounce_list == account.bounce_list):
+                raise NameTakenError(
+                    f"domain {name!r} is there already, with "
+                    + ("a list of its own" if shares_list else "its account's list")
+                )
             return found
 
     def remove_domain(self, name: str) -> None:
@@ -139,9 +163,9 @@ class AccountStore:
         """
         with self._engine.transaction():
             if not self._engine.execute(
-                DomainRow.delete().where(DomainRow.name == name)
+                DomainRow.delete().where(DomainRow.name == name.lower())
             ):
-                raise UnknownNameError(f"there is no domain {name!r}")
+                raise UnknownNameError("domain", name)
             self._remove_unnamed_lists()
 
     def _remove_unnamed_lists(self) -> None:

@@ -12,7 +12,13 @@ from typing import Any
 
 import peewee
 
-from sendgrid_bounces.core.bounces import Bounce, BounceQuery, fold
+from sendgrid_bounces.core.bounces import (
+    Bounce,
+    BouncePage,
+    BounceQuery,
+    fold,
+    successor,
+)
 from sendgrid_bounces.storage.engines import SQLiteEngine
 from sendgrid_bounces.storage.models import BounceRow
 
@@ -34,30 +40,51 @@ COLUMNS = (
     BounceRow.reported,
     BounceRow.id,
 )
-ORDER = (BounceRow.created, BounceRow.id)
 
-#: The same order where addresses are looked up. The sign hides the column from the
-#: planner, which would rather walk a range of dates than find a few addresses.
-ORDER_OF_FEW = (peewee.NodeList((peewee.SQL("+"), BounceRow.created)), BounceRow.id)
+#: The orders that rows are read in, by the operation that reads them.
+TIME = (BounceRow.created, BounceRow.id)
 
-#: A filter of a query: its condition, made from (order, values), with a place for
-#: each of the values.
+#: Time, where addresses are looked up. The sign hides the column from the planner,
+#: which would rather walk a range of dates than find a few addresses.
+TIME_OF_FEW = (peewee.NodeList((peewee.SQL("+"), BounceRow.created)), BounceRow.id)
+
+#: A filter of a query: its condition, made from (time, values), with a place for each
+#: of the values.
 CONDITIONS: dict[str, Callable[[Any, list[str]], Any]] = {
-    "created_from": lambda order, _: peewee.Expression(order[0], ">=", 0),
-    "created_before": lambda order, _: peewee.Expression(order[0], "<", 0),
-    "type": lambda order, _: BounceRow.type == 0,
-    "emails": lambda order, values: BounceRow.key.in_(values),
-    "after": lambda order, _: peewee.Tuple(*order) > peewee.Tuple(0, 0),
+    "created_from": lambda time, _: peewee.Expression(time[0], ">=", 0),
+    "created_before": lambda time, _: peewee.Expression(time[0], "<", 0),
+    "type": lambda time, _: BounceRow.type == 0,
+    "emails": lambda time, values: BounceRow.key.in_(values),
+    "later": lambda time, _: peewee.Tuple(*time) > peewee.Tuple(0, 0),
+    "earlier": lambda time, _: peewee.Tuple(*time) < peewee.Tuple(0, 0),
+    "key_from": lambda time, _: BounceRow.key >= "",
+    "key_before": lambda time, _: BounceRow.key < "",
+    "key_after": lambda time, _: BounceRow.key > "",
 }
 
-#: An operation: the query that does it, made from the order.
+
+def _rows(*order: Any) -> Any:
+    return BounceRow.select(*COLUMNS).order_by(*order).limit(1)
+
+
+def _position(*order: Any) -> Any:
+    return BounceRow.select(*TIME).order_by(*order).limit(1).offset(1)
+
+
+def _descending(order: Any) -> list[Any]:
+    return [peewee.Ordering(column, "DESC") for column in order]
+
+
+#: An operation: the query that does it, made from the time.
 OPERATIONS: dict[str, Callable[[Any], Any]] = {
-    "find": lambda order: BounceRow.select(*COLUMNS).order_by(*order).limit(1),
-    "position": lambda order: (
-        BounceRow.select(*ORDER).order_by(*order).limit(1).offset(1)
-    ),
-    "count": lambda order: BounceRow.select(peewee.fn.COUNT(peewee.SQL("*"))),
-    "delete": lambda order: BounceRow.delete(),
+    "oldest": lambda time: _rows(*time),
+    "oldest position": lambda time: _position(*time),
+    "newest": lambda time: _rows(*_descending(time)),
+    "newest position": lambda time: _position(*_descending(time)),
+    "first keys": lambda time: _rows(BounceRow.key),
+    "last keys": lambda time: _rows(BounceRow.key.desc()),
+    "count": lambda time: BounceRow.select(peewee.fn.COUNT(peewee.SQL("*"))),
+    "delete": lambda time: BounceRow.delete(),
 }
 
 
@@ -83,27 +110,50 @@ class BounceStore:
         query: BounceQuery,
         limit: int | None = None,
         offset: int = 0,
+        *,
+        newest_first: bool = False,
     ) -> Iterator[list[BounceTuple]]:
         """Yield the bounces that match, oldest first, in batches of rows.
 
         What is added or deleted meanwhile is seen or not; no row comes twice, and
         none that was there throughout is missed.
         """
+        end, beyond = ("newest", "earlier") if newest_first else ("oldest", "later")
         filters = _filters(query)
         if offset:
-            last_skipped = self._run("position", bounce_list, filters, 1, offset - 1)
-            if not last_skipped:
+            skipped = self._run(f"{end} position", bounce_list, filters, 1, offset - 1)
+            if not skipped:
                 return
-            filters["after"] = last_skipped[0]
+            filters[beyond] = skipped[0]
         while limit is None or limit > 0:
             size = BATCH if limit is None else min(BATCH, limit)
-            rows = self._run("find", bounce_list, filters, size)
+            rows = self._run(end, bounce_list, filters, size)
             if rows:
                 yield rows
             if len(rows) < size:
                 return
             limit = None if limit is None else limit - size
-            filters["after"] = (rows[-1][4], rows[-1][6])
+            filters[beyond] = (rows[-1][4], rows[-1][6])
+
+    def page(self, bounce_list: int, page: BouncePage, limit: int) -> list[BounceTuple]:
+        """Return the rows of a page, in the order of their keys.
+
+        A page begins at a key, not at a number: what others add and delete before it
+        moves nothing, and the thousandth page costs what the first one costs.
+        """
+        filters: dict[str, Sequence[Any]] = {}
+        if page.prefix:
+            prefix = fold(page.prefix)
+            filters["key_from"] = (prefix,)
+            if end := successor(prefix):
+                filters["key_before"] = (end,)
+        if page.pivot is not None:
+            bound = "key_before" if page.backwards else "key_after"
+            values = [fold(page.pivot), *filters.get(bound, ())]
+            filters[bound] = (min(values),)
+        operation = "last keys" if page.backwards else "first keys"
+        rows = self._run(operation, bounce_list, filters, limit)
+        return rows[::-1] if page.backwards else rows
 
     def count(self, bounce_list: int, query: BounceQuery) -> int:
         """Return how many bounces match."""
@@ -150,10 +200,10 @@ class BounceStore:
         )
 
     def _compile(self, operation: str, shape: tuple[tuple[str, int], ...]) -> str:
-        order = ORDER_OF_FEW if "emails" in dict(shape) else ORDER
+        time = TIME_OF_FEW if "emails" in dict(shape) else TIME
         conditions = [BounceRow.bounce_list == 0]
-        conditions += [CONDITIONS[name](order, [""] * length) for name, length in shape]
-        return self._engine.text(OPERATIONS[operation](order).where(*conditions))
+        conditions += [CONDITIONS[name](time, [""] * length) for name, length in shape]
+        return self._engine.text(OPERATIONS[operation](time).where(*conditions))
 
 
 def _filters(query: BounceQuery) -> dict[str, Sequence[Any]]:

@@ -49,19 +49,20 @@ def open_storage(url: str) -> Storage:
 
 def _prepare(engine: SQLiteEngine) -> str:
     """Make what is not there yet, check what is, and return the salt for tags."""
-    with engine.transaction():
-        engine.create_tables(TABLES)
-        found = engine.select(
-            AboutRow.select(AboutRow.schema_version, AboutRow.key_salt)
+    if not engine.has_table(AboutRow):  # what is there opens while somebody writes
+        with engine.transaction():
+            engine.create_tables(TABLES)
+            if not engine.select(AboutRow.select(AboutRow.schema_version)):
+                engine.insert(
+                    AboutRow,
+                    schema_version=SCHEMA_VERSION,
+                    key_salt=secrets.token_hex(16),
+                )
+    columns = (AboutRow.schema_version, AboutRow.key_salt)
+    ((version, key_salt),) = engine.select(AboutRow.select(*columns))
+    if version > SCHEMA_VERSION:
+        raise StorageError(
+            f"{engine.name} database {engine.location}: made by a newer version "
+            f"of sendgrid-bounces (schema {version}, known: {SCHEMA_VERSION})"
         )
-        if not found:
-            key_salt = secrets.token_hex(16)
-            engine.insert(AboutRow, schema_version=SCHEMA_VERSION, key_salt=key_salt)
-            return key_salt
-        version, key_salt = found[0]
-        if version > SCHEMA_VERSION:
-            raise StorageError(
-                f"{engine.name} database {engine.location}: made by a newer version "
-                f"of sendgrid-bounces (schema {version}, known: {SCHEMA_VERSION})"
-            )
-        return str(key_salt)
+    return str(key_salt)

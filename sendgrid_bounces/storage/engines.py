@@ -4,6 +4,7 @@ An engine runs SQL text, keeps one open connection for each thread, and turns th
 product's errors into :class:`StorageError`. Nothing above it names a product.
 """
 
+import os
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -37,10 +38,10 @@ class SQLiteEngine:
         options = dict(parse_qsl(url.query))
         synchronous = options.pop("synchronous", "full").lower()
         path = unquote(url.path[1:])
-        if url.netloc or not path or not url.path.startswith("/"):
+        if url.netloc or url.fragment or not path or not url.path.startswith("/"):
             raise StorageError(
-                "an SQLite URL takes three slashes and a file name, "
-                "as sqlite:///bounces.sqlite3"
+                "an SQLite URL takes three slashes and a file name, its # and ? "
+                "encoded, as sqlite:///bounces.sqlite3"
             )
         if path == ":memory:":
             raise StorageError(
@@ -50,7 +51,14 @@ class SQLiteEngine:
             raise StorageError(
                 "an SQLite URL takes one option: synchronous=full, normal or off"
             )
-        if not Path(path).parent.is_dir():
+        try:
+            os.stat(path)  # noqa: PTH116 - pathlib hides what makes it no name
+        except FileNotFoundError:
+            pass
+        except (OSError, ValueError) as error:
+            raise StorageError(f"{path!r} is no file name: {error}") from None
+        has_folder = Path(path).parent.is_dir()
+        if not has_folder:
             raise StorageError(f"there is no folder {Path(path).parent}")
         self._database = _Database(
             path,
@@ -112,6 +120,11 @@ class SQLiteEngine:
         with self._reporting, self._database.transaction("IMMEDIATE"):
             yield
 
+    def has_table(self, table: type[peewee.Model]) -> bool:
+        """Return whether *table* is there."""
+        with self._reporting:
+            return bool(self._database.table_exists(table))
+
     def create_tables(self, tables: Sequence[type[peewee.Model]]) -> None:
         """Create the tables and indexes that do not exist yet."""
         for table in tables:
@@ -148,7 +161,8 @@ class _Reporting:
 
     def __exit__(self, kind: object, error: BaseException | None, _: object) -> None:
         if isinstance(error, peewee.PeeweeException | sqlite3.Error):
-            raise StorageError(f"{self._place}: {error}") from error
+            first = error.__context__ or error  # a rollback can fail, too
+            raise StorageError(f"{self._place}: {first}") from error
 
 
 class _Database(peewee.SqliteDatabase):

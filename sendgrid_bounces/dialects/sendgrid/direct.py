@@ -64,6 +64,8 @@ REFUSALS = {
     404: "there is no such call",
     405: "only GET and POST are allowed",
     413: f"the body is larger than {web.MAX_BODY} bytes",
+    414: "the URL is too long",
+    431: "the headers are too large",
 }
 
 

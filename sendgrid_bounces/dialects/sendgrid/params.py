@@ -13,6 +13,9 @@ from sendgrid_bounces.core.clock import WallClock
 from sendgrid_bounces.core.errors import NoFilterError, ParametersError
 from sendgrid_bounces.validation import load
 
+#: The parameters that say who calls.
+CREDENTIALS = {"api_user", "api_key"}
+
 #: How many addresses one call may name.
 MAX_EMAILS = 1_000
 
@@ -118,12 +121,16 @@ GET, DELETE, COUNT = GetSchema(), DeleteSchema(), FilterSchema()
 class Arguments:
     """What a request says, unparsed and without what is empty.
 
-    :param texts: the parameters by name, but for the addresses.
+    :param texts: what each parameter was set to, but for the addresses.
     :param emails: the addresses, of which there may be several.
     """
 
-    texts: Mapping[str, str]
+    texts: Mapping[str, Sequence[str]]
     emails: Sequence[str]
+
+    def get(self, name: str) -> str:
+        """Return what the parameter *name* was set to first; empty if it was not."""
+        return self.texts.get(name, ("",))[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +170,9 @@ def read_delete(
 ) -> BounceQuery:
     """Return which bounces bounces.delete deletes.
 
-    A filter beside ``delete_all=1`` wins: the narrow thing is deleted.
+    A filter beside ``delete_all=1`` wins: the narrow thing is deleted. A call with
+    parameters of which none is known is not one without parameters: it may have meant
+    a filter.
 
     :param bare_means_all: whether a call without parameters means everything.
     :raises ParametersError: naming each parameter that does not parse.
@@ -173,13 +182,24 @@ def read_delete(
     """
     values = _load(DELETE, arguments)
     query = _query(values, clock, now)
-    if query.is_everything and not values.get("delete_all", bare_means_all):
+    is_bare = set(arguments.texts) <= CREDENTIALS
+    means_all = values.get("delete_all", bare_means_all and is_bare)
+    if query.is_everything and not means_all:
         raise NoFilterError
     return query
 
 
 def _load(schema: Schema, arguments: Arguments) -> dict[str, Any]:
-    given: dict[str, Any] = dict(arguments.texts)
+    """Parse what *schema* knows, none of which may be said in two ways."""
+    given: dict[str, Any] = {}
+    faults = []
+    for name, texts in arguments.texts.items():
+        plain = name.partition("[")[0]
+        if plain in schema.fields and (plain != name or len(set(texts)) > 1):
+            faults.append((plain, "must be given once, by its plain name"))
+        given[name] = texts[0]
+    if faults:
+        raise ParametersError(faults)
     if arguments.emails:
         given["email"] = arguments.emails
     return load(schema, given)

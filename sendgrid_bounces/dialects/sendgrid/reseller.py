@@ -113,6 +113,8 @@ REFUSALS = {
     404: ErrorCode("404", None),
     405: ErrorCode(405, "Only GET and POST are allowed"),
     413: ErrorCode(413, f"The body is larger than {web.MAX_BODY} bytes"),
+    414: ErrorCode(414, "The URL is too long"),
+    431: ErrorCode(431, "The headers are too large"),
 }
 
 
@@ -152,10 +154,10 @@ def _answer(suffix: str, method: str | None) -> Response:
 
 
 def _operation(arguments: Arguments, method: str | None) -> Operation:
-    method = method or arguments.texts.get("method", "")
+    method = method or arguments.get("method")
     if method not in METHODS:
         raise UnknownTaskError("method")
-    operation = TASKS.get((method, arguments.texts.get("task", "")))
+    operation = TASKS.get((method, arguments.get("task")))
     if operation is None:
         raise UnknownTaskError("task")
     return operation
@@ -167,9 +169,9 @@ def _customer(reseller: Account, arguments: Arguments) -> Account:
     Whether somebody has this name who is not the reseller's makes no difference.
     """
     accounts = current_emulator().storage.accounts
-    customer = accounts.find(arguments.texts.get("user", ""))
+    customer = accounts.find(arguments.get("user"))
     if customer is None or customer.reseller != reseller.id:
-        raise UnknownNameError
+        raise UnknownNameError("customer", arguments.get("user"))
     return customer
 
 

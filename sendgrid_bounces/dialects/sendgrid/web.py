@@ -36,12 +36,12 @@ def route(bp: Blueprint, rule: str) -> Callable[[wire.View], wire.View]:
 def read_arguments() -> Arguments:
     """Return what the request says, in its query string and its body.
 
-    Of a parameter that comes twice the first text that is not empty counts;
-    ``email`` may come often, also as ``email[]`` and ``email[0]``.
+    What is empty is left out. ``email`` may come often, also as ``email[]`` and
+    ``email[0]``.
 
     :raises RequestError: if a part cannot be read.
     """
-    texts: dict[str, str] = {}
+    texts: dict[str, list[str]] = {}
     emails = []
     for name, value in wire.read_pairs(MAX_BODY):
         if not value:
@@ -49,7 +49,7 @@ def read_arguments() -> Arguments:
         if _EMAIL.fullmatch(name):
             emails.append(value)
         else:
-            texts.setdefault(name, value)
+            texts.setdefault(name, []).append(value)
     return Arguments(texts, emails)
 
 
@@ -60,7 +60,7 @@ def authenticate(arguments: Arguments) -> Account:
 
     Wire: old clients send Basic credentials beside the parameters, or instead of them.
     """
-    username, key = (arguments.texts.get(name, "") for name in ("api_user", "api_key"))
+    username, key = arguments.get("api_user"), arguments.get("api_key")
     basic = request.authorization
     if not username and not key and basic is not None and basic.type == "basic":
         username, key = basic.username or "", basic.password or ""

@@ -1,0 +1,145 @@
+"""Mailgun's side of HTTP: paths, credentials, forms and errors of v2 and v3."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.parse import unquote_plus
+
+from flask import Response, request
+
+from sendgrid_bounces import wire
+from sendgrid_bounces.core.accounts import Domain
+from sendgrid_bounces.core.errors import (
+    BounceError,
+    ContentTypeError,
+    CredentialsError,
+    ParametersError,
+    RequestError,
+    StorageError,
+    UnknownAddressError,
+    UnknownNameError,
+)
+from sendgrid_bounces.emulator import current_emulator
+
+#: How many bytes a form or a batch may have: a thousand records with long errors.
+MAX_BODY = 8 * 1024 * 1024
+
+TEXT = "text/plain; charset=utf-8"
+
+#: Wire: 404's two texts are recorded, that of a domain of a sister call; a parameter's
+#: sentences, and what follows them, are inferred.
+ERRORS: wire.Wording = {
+    UnknownNameError: (404, lambda error: f"Domain not found: {error.name}"),
+    UnknownAddressError: (404, lambda _: "Address not found in bounces table"),
+    ParametersError: (
+        400,
+        lambda error: ": ".join(part for part in error.faults[0] if part),
+    ),
+    ContentTypeError: (400, lambda error: error.reason),
+    RequestError: (400, lambda error: error.reason),
+    StorageError: (503, lambda _: "The service is temporarily unavailable"),
+    BounceError: (500, lambda _: "Internal error"),
+    CredentialsError: (401, lambda _: "Forbidden"),
+}
+
+#: What is said when the request does not get as far as a view (inferred).
+REFUSALS = {
+    400: "400 bad request\n",
+    404: "404 page not found\n",
+    405: "405 method not allowed\n",
+    414: "414 uri too long\n",
+    431: "431 request header fields too large\n",
+}
+MESSAGES = {413: "The request is too large"}
+
+ADDED = "Address has been added to the bounces table"
+REMOVED = "Bounced address has been removed"
+
+
+def authenticate(name: str) -> Domain:
+    """Return the domain *name* of the account whose key the caller has.
+
+    :raises CredentialsError: if it has none's.
+    :raises UnknownNameError: if that account has no such domain.
+    """
+    basic = request.authorization
+    if basic is None or basic.type != "basic" or basic.username != "api":
+        raise CredentialsError
+    credentials = current_emulator().credentials
+    return credentials.authenticate_domain(name, basic.password or "")
+
+
+def path_address() -> str:
+    """Return the address in the path, as the vendor decodes it.
+
+    :raises RequestError: if it is not UTF-8.
+
+    Wire: ``+`` means a blank there, which is not what WSGI's decoded path says.
+    """
+    raw = request.environ.get("RAW_URI") or request.environ.get("REQUEST_URI")
+    if raw is None:
+        return request.path.split("/bounces/", 1)[1]
+    path = raw.partition("?")[0].split("/bounces/", 1)[1]
+    try:
+        return unquote_plus(path.encode("latin-1").decode(), errors="strict")
+    except UnicodeDecodeError:
+        raise RequestError("the path is not UTF-8") from None
+
+
+def read_arguments() -> dict[str, str]:
+    """Return the parameters of the query and of a form.
+
+    :raises RequestError: if a part cannot be read.
+    """
+    return _first_values(wire.read_pairs(MAX_BODY))
+
+
+def read_query() -> dict[str, str]:
+    """Return the parameters of the query.
+
+    :raises RequestError: if it cannot be read.
+    """
+    return _first_values(wire.read_query())
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """How v2 or v3 answers: its JSON, and how it labels it."""
+
+    write: Callable[[object], bytes]
+    content_type: str
+
+    def respond(self, document: object, status: int = 200) -> Response:
+        """Return *document* as a response."""
+        return Response(self.write(document), status, content_type=self.content_type)
+
+    def respond_error(self, error: BounceError) -> Response:
+        """Return what is said of *error*.
+
+        Wire: wrong credentials are not worded in JSON (recorded): nine bytes, and no
+        line break.
+        """
+        status, message = wire.word(error, ERRORS)
+        if not isinstance(error, CredentialsError):
+            return self.respond({"message": message}, status)
+        challenge = {"WWW-Authenticate": 'Basic realm="MG API"'}
+        return Response(message, status, challenge, content_type=TEXT)
+
+    def word_refusal(self, status: int, _path: str) -> Response:
+        """Return what is said of a request that does not get as far as a view.
+
+        Wire: what the router refuses is text, and what is too large is JSON (inferred).
+        """
+        if status in REFUSALS:
+            return Response(REFUSALS[status], status, content_type=TEXT)
+        return self.respond({"message": MESSAGES.get(status, "Internal error")}, status)
+
+
+def _first_values(pairs: wire.Pairs) -> dict[str, str]:
+    """Return the first value of each parameter.
+
+    Wire: mailgun.js repeats ``limit``.
+    """
+    values: dict[str, str] = {}
+    for name, value in pairs:
+        values.setdefault(name, value)
+    return values
