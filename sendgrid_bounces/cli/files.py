@@ -16,9 +16,6 @@ from sendgrid_bounces.records import FIELDS
 
 Record = dict[str, Any]
 
-#: What a spreadsheet may put into a cell.
-csv.field_size_limit(1024 * 1024)
-
 
 @contextmanager
 def reading(path: str) -> Iterator[IO[str]]:
