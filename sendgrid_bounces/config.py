@@ -39,7 +39,7 @@ SETTINGS = (
     Setting(
         "DATABASE_URL",
         "sqlite:///sendgrid-bounces.sqlite3",
-        "The database: sqlite:///FILE, or sqlite:////ABSOLUTE/FILE.",
+        "The database: sqlite:///FILE, or mysql://USER:PASSWORD@HOST:3306/NAME.",
     ),
     Setting(
         "SEED",

@@ -139,9 +139,12 @@ def plant(
 
     :raises NameTakenError: if a name belongs to somebody else already.
     """
-    with storage.engine.transaction():
+
+    def act() -> None:
         for seed in accounts:
             _plant_account(storage, credentials, seed, None)
+
+    storage.engine.atomically(act)
 
 
 def _plant_account(

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import mysql
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
@@ -16,6 +17,9 @@ from sendgrid_bounces.emulator import EXTENSION
 from sendgrid_bounces.storage.database import Storage, open_storage
 
 CASES = Path(__file__).parent / "cases"
+
+#: The cases' seed files, as the setting has them.
+SEEDS = os.pathsep.join(str(seed) for seed in sorted(CASES.glob("*/seed.yaml")))
 
 #: A hash that is quick to make: no test is about its slowness.
 QUICK_HASH = "scrypt:128:8:1"
@@ -50,11 +54,45 @@ def _url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'bounces.sqlite3'}?synchronous=off"
 
 
+@pytest.fixture(name="engine", params=["sqlite", "mysql"])
+def _engine(request: pytest.FixtureRequest) -> str:
+    """The database product that a test is run on: on each of them."""
+    return request.param
+
+
+@pytest.fixture(name="database_url")
+def _database_url(engine: str, request: pytest.FixtureRequest) -> str:
+    """The URL of an empty database."""
+    if engine == "sqlite":
+        return request.getfixturevalue("url")
+    url = request.getfixturevalue("mysql_url")
+    mysql.clear(url)
+    return url
+
+
 @pytest.fixture(name="storage")
-def _storage(url: str) -> Iterator[Storage]:
-    storage = open_storage(url)
+def _storage(database_url: str) -> Iterator[Storage]:
+    """An empty database, open."""
+    storage = open_storage(database_url)
     yield storage
     storage.close()
+
+
+@pytest.fixture(name="mysql_url", scope="session")
+def _mysql_url() -> Iterator[str]:
+    """The URL of a MySQL database of this run alone."""
+    with mysql.database() as url:
+        open_storage(url).close()
+        yield url
+
+
+@pytest.fixture(name="seeded_mysql_url", scope="session")
+def _seeded_mysql_url() -> Iterator[str]:
+    """The URL of a MySQL database that holds the cases' seeds; to be copied."""
+    with mysql.database() as url:
+        app = make_app(url, FixedClock(), SEED=SEEDS)
+        app.extensions[EXTENSION].storage.close()
+        yield url
 
 
 @pytest.fixture(name="bounce_list")
@@ -69,16 +107,24 @@ def _bounce_list(storage: Storage) -> int:
 def _seeded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database file that holds the cases' seeds; to be copied."""
     path = tmp_path_factory.mktemp("seeded") / "bounces.sqlite3"
-    seeds = os.pathsep.join(str(seed) for seed in sorted(CASES.glob("*/seed.yaml")))
-    app = make_app(f"sqlite:///{path}", FixedClock(), SEED=seeds)
+    app = make_app(f"sqlite:///{path}", FixedClock(), SEED=SEEDS)
     app.extensions[EXTENSION].storage.close()
     return path
 
 
 @pytest.fixture(name="app")
-def _app(seeded: Path, url: str, tmp_path: Path, clock: FixedClock) -> Iterator[Flask]:
+def _app(
+    engine: str, clock: FixedClock, request: pytest.FixtureRequest
+) -> Iterator[Flask]:
     """An application with the cases' seeds."""
-    shutil.copy(seeded, tmp_path / "bounces.sqlite3")
+    if engine == "mysql":
+        url = request.getfixturevalue("mysql_url")
+        mysql.copy(request.getfixturevalue("seeded_mysql_url"), url)
+    else:
+        url = request.getfixturevalue("url")
+        folder = request.getfixturevalue("tmp_path")
+        seeded = request.getfixturevalue("seeded")
+        shutil.copy(seeded, folder / "bounces.sqlite3")
     app = make_app(url, clock)
     yield app
     app.extensions[EXTENSION].storage.close()

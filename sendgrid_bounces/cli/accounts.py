@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
+from sendgrid_bounces import config
 from sendgrid_bounces.cli.main import database_option, opened
-from sendgrid_bounces.config import PROFILES, from_environment, settings
 from sendgrid_bounces.core.accounts import Account
 from sendgrid_bounces.core.bounces import BounceQuery
 from sendgrid_bounces.core.clock import WallClock
@@ -27,7 +27,9 @@ def account() -> None:
 @NAME
 @click.option("--customer-of", metavar="RESELLER", help="Make it RESELLER's customer.")
 @click.option(
-    "--profile", type=click.Choice(PROFILES), help="What it sees, if not the server's."
+    "--profile",
+    type=click.Choice(config.PROFILES),
+    help="What it sees, if not the server's.",
 )
 @click.option(
     "--timezone", default="UTC", show_default=True, help="Where its days begin."
@@ -44,12 +46,14 @@ def add(
     WallClock(timezone)
     with opened(database) as storage:
         key = _read_key()
-        with storage.engine.transaction():
+        settings = {**_sealed(storage, key), "profile": profile, "timezone": timezone}
+
+        def act() -> None:
             reseller = storage.accounts.get(customer_of) if customer_of else None
             added = storage.accounts.add(name, reseller)
-            storage.accounts.change(
-                added, **_sealed(storage, key), profile=profile, timezone=timezone
-            )
+            storage.accounts.change(added, **settings)
+
+        storage.engine.atomically(act)
     click.echo(f"added {name}")
 
 
@@ -112,5 +116,5 @@ def _read_key() -> str:
 
 
 def _sealed(storage: Storage, key: str) -> dict[str, object]:
-    values = settings(from_environment(os.environ))
+    values = config.settings(config.from_environment(os.environ))
     return Credentials(storage, values["KEY_HASH"]).sealed(key)

@@ -15,7 +15,7 @@ from sendgrid_bounces.core.errors import (
     ParametersError,
     UnknownNameError,
 )
-from sendgrid_bounces.storage.engines import SQLiteEngine
+from sendgrid_bounces.storage.engine import Engine
 from sendgrid_bounces.storage.models import AccountRow, BounceListRow, DomainRow
 
 COLUMNS = (
@@ -33,7 +33,7 @@ COLUMNS = (
 class AccountStore:
     """Accounts by name, and the domains that belong to them."""
 
-    def __init__(self, engine: SQLiteEngine) -> None:
+    def __init__(self, engine: Engine) -> None:
         self._engine = engine
         accounts = AccountRow.select(*COLUMNS)
         self._find = engine.text(accounts.where(AccountRow.username == ""))
@@ -81,7 +81,8 @@ class AccountStore:
         """
         if not is_name(username):
             raise ParametersError([("username", NAME_RULE)])
-        with self._engine.transaction():
+
+        def act() -> Account:
             if self.find(username):
                 raise NameTakenError(f"there is an account {username!r} already")
             self._engine.insert(
@@ -94,6 +95,8 @@ class AccountStore:
                 self.change(reseller, is_reseller=True)
             return self.get(username)
 
+        return self._engine.atomically(act)
+
     def change(self, account: Account, **settings: object) -> None:
         """Change the named settings of *account* (key_hash, profile, timezone, ...)."""
         query = AccountRow.update(settings).where(AccountRow.id == account.id)
@@ -105,11 +108,14 @@ class AccountStore:
         :returns: how many accounts that were.
         :raises UnknownNameError: if there is none of this name.
         """
-        with self._engine.transaction():
+
+        def act() -> int:
             account, before = self.get(username), len(self.all())
             self._engine.execute(AccountRow.delete().where(AccountRow.id == account.id))
             self._remove_unnamed_lists()
             return before - len(self.all())
+
+        return self._engine.atomically(act)
 
     def with_tag(self, tag: int) -> list[Account]:
         """Return the accounts whose keys have this tag."""
@@ -136,7 +142,8 @@ class AccountStore:
         """
         if not is_name(name) or "/" in name:
             raise ParametersError([("domain", NAME_RULE)])
-        with self._engine.transaction():
+
+        def act() -> Domain:
             found = self.find_domain(name)
             if found is None:
                 bounce_list = account.bounce_list if shares_list else self._new_list()
@@ -156,17 +163,22 @@ class AccountStore:
                 )
             return found
 
+        return self._engine.atomically(act)
+
     def remove_domain(self, name: str) -> None:
         """Remove a domain, and its bounces unless its list has another name.
 
         :raises UnknownNameError: if there is none of this name.
         """
-        with self._engine.transaction():
+
+        def act() -> None:
             if not self._engine.execute(
                 DomainRow.delete().where(DomainRow.name == name.lower())
             ):
                 raise UnknownNameError("domain", name)
             self._remove_unnamed_lists()
+
+        self._engine.atomically(act)
 
     def _remove_unnamed_lists(self) -> None:
         unnamed = [

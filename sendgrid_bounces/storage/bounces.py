@@ -19,8 +19,8 @@ from sendgrid_bounces.core.bounces import (
     fold,
     successor,
 )
-from sendgrid_bounces.storage.engines import SQLiteEngine
-from sendgrid_bounces.storage.models import BounceRow
+from sendgrid_bounces.storage.engine import Engine
+from sendgrid_bounces.storage.models import TIME_INDEX, BounceRow
 
 #: Rows a read: a longer one is no faster, and small calls wait for it.
 BATCH = 250
@@ -55,12 +55,23 @@ CONDITIONS: dict[str, Callable[[Any, list[str]], Any]] = {
     "created_before": lambda time, _: peewee.Expression(time[0], "<", 0),
     "type": lambda time, _: BounceRow.type == 0,
     "emails": lambda time, values: BounceRow.key.in_(values),
-    "later": lambda time, _: peewee.Tuple(*time) > peewee.Tuple(0, 0),
-    "earlier": lambda time, _: peewee.Tuple(*time) < peewee.Tuple(0, 0),
+    "later": lambda time, values: _beyond(time, ">", len(values)),
+    "earlier": lambda time, values: _beyond(time, "<", len(values)),
     "key_from": lambda time, _: BounceRow.key >= "",
     "key_before": lambda time, _: BounceRow.key < "",
     "key_after": lambda time, _: BounceRow.key > "",
 }
+
+
+def _beyond(time: Any, operator: str, places: int) -> Any:
+    """Return the condition that a row comes after a place in time.
+
+    :param places: 2, or 3 if the time alone has to say where to begin.
+    """
+    exact = peewee.Expression(peewee.Tuple(*time), operator, peewee.Tuple(0, 0))
+    if places == len(time):
+        return exact
+    return peewee.Expression(time[0], f"{operator}=", 0) & exact
 
 
 def _rows(*order: Any) -> Any:
@@ -88,6 +99,10 @@ OPERATIONS: dict[str, Callable[[Any], Any]] = {
 }
 
 
+#: The operations that read rows in the order of time.
+WALKS = ("oldest", "oldest position", "newest", "newest position")
+
+
 def as_bounce(row: BounceTuple) -> Bounce:
     """Return the bounce that *row* holds."""
     email, status, code, reason, created, reported, _id = row
@@ -97,7 +112,7 @@ def as_bounce(row: BounceTuple) -> Bounce:
 class BounceStore:
     """The bounces in one database; a list is named by its identifier."""
 
-    def __init__(self, engine: SQLiteEngine) -> None:
+    def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._text = lru_cache(maxsize=256)(self._compile)
         keys = ("bounce_list", "key")
@@ -124,7 +139,7 @@ class BounceStore:
             skipped = self._run(f"{end} position", bounce_list, filters, 1, offset - 1)
             if not skipped:
                 return
-            filters[beyond] = skipped[0]
+            filters[beyond] = self._beyond(*skipped[0])
         while limit is None or limit > 0:
             size = BATCH if limit is None else min(BATCH, limit)
             rows = self._run(end, bounce_list, filters, size)
@@ -133,7 +148,7 @@ class BounceStore:
             if len(rows) < size:
                 return
             limit = None if limit is None else limit - size
-            filters[beyond] = (rows[-1][4], rows[-1][6])
+            filters[beyond] = self._beyond(rows[-1][4], rows[-1][6])
 
     def page(self, bounce_list: int, page: BouncePage, limit: int) -> list[BounceTuple]:
         """Return the rows of a page, in the order of their keys.
@@ -162,10 +177,9 @@ class BounceStore:
     def delete(self, bounce_list: int, query: BounceQuery) -> int:
         """Delete the bounces that match, all or none; return how many there were."""
         filters = _filters(query)
-        with self._engine.transaction():
-            return self._engine.change(
-                self._text("delete", _shape(filters)), _values(bounce_list, filters)
-            )
+        text = self._text("delete", _shape(filters))
+        values = _values(bounce_list, filters)
+        return self._engine.atomically(lambda: self._engine.change(text, values))
 
     def put(
         self, bounce_list: int, bounces: Iterable[Bounce], *, redate: bool = True
@@ -174,18 +188,26 @@ class BounceStore:
 
         One act, whatever their number; they are consumed as they are stored.
 
+        :param bounces: if they can be iterated over again, the act can be done again
+            where the database asks for that.
         :param redate: whether a replaced bounce takes the new one's instant.
         :returns: how many were stored.
         :raises ParametersError: if one of them cannot be stored. None is, then.
         """
         text = self._put if redate else self._put_undated
-        rows = (_row(bounce_list, bounce.checked()) for bounce in bounces)
-        stored = 0
-        with self._engine.transaction():
+
+        def store() -> int:
+            rows = (_row(bounce_list, bounce.checked()) for bounce in bounces)
+            stored = 0
             while chunk := list(islice(rows, CHUNK)):
                 self._engine.change_many(text, chunk)
                 stored += len(chunk)
-        return stored
+            return stored
+
+        if isinstance(bounces, Iterator):
+            with self._engine.transaction():
+                return store()
+        return self._engine.atomically(store)
 
     def _run(
         self,
@@ -203,7 +225,15 @@ class BounceStore:
         time = TIME_OF_FEW if "emails" in dict(shape) else TIME
         conditions = [BounceRow.bounce_list == 0]
         conditions += [CONDITIONS[name](time, [""] * length) for name, length in shape]
-        return self._engine.text(OPERATIONS[operation](time).where(*conditions))
+        query = OPERATIONS[operation](time).where(*conditions)
+        is_walk = time is TIME and operation in WALKS
+        return self._engine.text(query, TIME_INDEX if is_walk else "")
+
+    def _beyond(self, created: int, id_: int) -> tuple[int, ...]:
+        """Return the values of the condition that a row comes after this one."""
+        if self._engine.searches_row_values:
+            return created, id_
+        return created, created, id_
 
 
 def _filters(query: BounceQuery) -> dict[str, Sequence[Any]]:

@@ -1,21 +1,29 @@
 """Opening a database: URL, schema and its version."""
 
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from sendgrid_bounces.core.errors import StorageError
 from sendgrid_bounces.storage.accounts import AccountStore
 from sendgrid_bounces.storage.bounces import BounceStore
-from sendgrid_bounces.storage.engines import ENGINES, SQLiteEngine
+from sendgrid_bounces.storage.engine import Engine
 from sendgrid_bounces.storage.models import SCHEMA_VERSION, TABLES, AboutRow
+from sendgrid_bounces.storage.mysql_engine import MySQLEngine
+from sendgrid_bounces.storage.sqlite_engine import SQLiteEngine
+
+ENGINES: dict[str, Callable[[SplitResult], Engine]] = {
+    "sqlite": SQLiteEngine,
+    "mysql": MySQLEngine,
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Storage:
     """An open database and the stores in it."""
 
-    engine: SQLiteEngine
+    engine: Engine
     key_salt: str
     accounts: AccountStore
     bounces: BounceStore
@@ -47,22 +55,34 @@ def open_storage(url: str) -> Storage:
     return Storage(engine, key_salt, AccountStore(engine), BounceStore(engine))
 
 
-def _prepare(engine: SQLiteEngine) -> str:
+def _prepare(engine: Engine) -> str:
     """Make what is not there yet, check what is, and return the salt for tags."""
-    if not engine.has_table(AboutRow):  # what is there opens while somebody writes
-        with engine.transaction():
-            engine.create_tables(TABLES)
-            if not engine.select(AboutRow.select(AboutRow.schema_version)):
-                engine.insert(
-                    AboutRow,
-                    schema_version=SCHEMA_VERSION,
-                    key_salt=secrets.token_hex(16),
-                )
-    columns = (AboutRow.schema_version, AboutRow.key_salt)
-    ((version, key_salt),) = engine.select(AboutRow.select(*columns))
+    about = _read_about(engine)  # what is there opens while somebody writes
+    if about is None:
+        engine.create_tables(TABLES, lambda: _write_about(engine))
+        about = _read_about(engine)
+    if about is None:
+        raise StorageError(f"{engine.name} database {engine.location} is incomplete")
+    version, key_salt = about
     if version > SCHEMA_VERSION:
         raise StorageError(
             f"{engine.name} database {engine.location}: made by a newer version "
             f"of sendgrid-bounces (schema {version}, known: {SCHEMA_VERSION})"
         )
-    return str(key_salt)
+    return key_salt
+
+
+def _read_about(engine: Engine) -> tuple[int, str] | None:
+    """Return (version of the schema, salt for tags); None if nothing is there yet."""
+    if not engine.has_table(AboutRow):
+        return None
+    columns = (AboutRow.schema_version, AboutRow.key_salt)
+    for version, key_salt in engine.select(AboutRow.select(*columns)):
+        return int(version), str(key_salt)
+    return None
+
+
+def _write_about(engine: Engine) -> None:
+    if _read_about(engine) is None:
+        key_salt = secrets.token_hex(16)
+        engine.insert(AboutRow, schema_version=SCHEMA_VERSION, key_salt=key_salt)

@@ -95,4 +95,8 @@ class BounceRow(peewee.Model):
         )
 
 
-TABLES = (AboutRow, BounceListRow, AccountRow, DomainRow, BounceRow)
+#: The last one is made when the others are there.
+TABLES = (BounceListRow, AccountRow, DomainRow, BounceRow, AboutRow)
+
+#: The index of bounces by time, as Peewee names it.
+TIME_INDEX = "bouncerow_bounce_list_id_created_id_type"

@@ -1,0 +1,73 @@
+"""SQLite in a file."""
+
+import os
+import sqlite3
+from pathlib import Path
+from urllib.parse import SplitResult, parse_qsl, unquote
+
+import peewee
+
+from sendgrid_bounces.core.errors import StorageError
+from sendgrid_bounces.storage.engine import Engine, TrackedDatabase
+
+#: How long a writer waits for the one before it, in seconds. With many writers the
+#: longest wait is a few seconds; past this something is wrong.
+BUSY_TIMEOUT = 30
+
+
+class SQLiteEngine(Engine):
+    """SQLite: many readers and one writer at a time, in several processes.
+
+    Write-ahead logging lets readers go on while somebody writes. A writer takes the
+    lock when it begins, never when it first writes: one that has read before cannot
+    wait for the lock any more and would fail at once.
+    """
+
+    name = "sqlite"
+
+    def __init__(self, url: SplitResult) -> None:
+        options = dict(parse_qsl(url.query))
+        synchronous = options.pop("synchronous", "full").lower()
+        path = unquote(url.path[1:])
+        if url.netloc or url.fragment or not path or not url.path.startswith("/"):
+            raise StorageError(
+                "an SQLite URL takes three slashes and a file name, its # and ? "
+                "encoded, as sqlite:///bounces.sqlite3"
+            )
+        if path == ":memory:":
+            raise StorageError(
+                "an SQLite database in memory is seen by one thread only: name a file"
+            )
+        if options or synchronous not in ("full", "normal", "off"):
+            raise StorageError(
+                "an SQLite URL takes one option: synchronous=full, normal or off"
+            )
+        try:
+            os.stat(path)  # noqa: PTH116 - pathlib hides what makes it no name
+        except FileNotFoundError:
+            pass
+        except (OSError, ValueError) as error:
+            raise StorageError(f"{path!r} is no file name: {error}") from None
+        has_folder = Path(path).parent.is_dir()
+        if not has_folder:
+            raise StorageError(f"there is no folder {Path(path).parent}")
+        database = _Database(
+            path,
+            timeout=BUSY_TIMEOUT,
+            check_same_thread=False,
+            pragmas={
+                "journal_mode": "wal",
+                "synchronous": synchronous,
+                "foreign_keys": 1,
+                "cache_size": -16_000,
+                "wal_autocheckpoint": 10_000,
+            },
+        )
+        super().__init__(database, path, (sqlite3.Error,))
+
+    def _begin(self) -> tuple[str, ...]:
+        return ("IMMEDIATE",)
+
+
+class _Database(TrackedDatabase, peewee.SqliteDatabase):
+    """Peewee's SQLite."""

@@ -1,0 +1,75 @@
+"""MySQL databases for tests: made, emptied, copied and dropped."""
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from urllib.parse import urlsplit
+
+import pymysql
+import pytest
+
+from sendgrid_bounces.storage.models import TABLES
+
+URL = os.environ.get(
+    "SENDGRID_BOUNCES_TEST_MYSQL_URL", "mysql://root@127.0.0.1:3306/test"
+)
+
+
+@contextmanager
+def database() -> Iterator[str]:
+    """Make a database of a name of its own; yield its URL; drop it."""
+    name = f"sendgrid_bounces_{uuid.uuid4().hex[:12]}"
+    try:
+        server = connect(URL)
+    except pymysql.MySQLError as error:
+        assert "CI" not in os.environ, f"CI must have a MySQL server: {error}"
+        pytest.skip(f"no MySQL server: SENDGRID_BOUNCES_TEST_MYSQL_URL ({error})")
+    with closing(server):
+        _run(server, f"CREATE DATABASE {name}")
+        try:
+            yield URL.rpartition("/")[0] + f"/{name}"
+        finally:
+            _run(server, f"DROP DATABASE {name}")
+
+
+def connect(url: str) -> pymysql.Connection:
+    """Return a connection that knows nothing of the product."""
+    parts = urlsplit(url)
+    return pymysql.connect(
+        host=parts.hostname,
+        port=parts.port or 3306,
+        user=parts.username,
+        password=parts.password or "",
+        database=parts.path[1:],
+        ssl_disabled=True,
+        autocommit=True,
+    )
+
+
+def clear(url: str) -> None:
+    """Empty all tables but that with what is known of the database."""
+    with closing(connect(url)) as connection:
+        _run(connection, "SET FOREIGN_KEY_CHECKS = 0")
+        for table in TABLES[:-1]:
+            _run(connection, f"DELETE FROM {table._meta.table_name}")
+
+
+def copy(source: str, target: str) -> None:
+    """Make *target* hold what *source* does; both have their tables."""
+    name = source.rpartition("/")[2]
+    clear(target)
+    with closing(connect(target)) as connection:
+        _run(connection, "SET FOREIGN_KEY_CHECKS = 0")
+        _run(connection, "DELETE FROM about")
+        for table in TABLES:
+            table_name = table._meta.table_name
+            _run(
+                connection,
+                f"INSERT INTO {table_name} SELECT * FROM {name}.{table_name}",
+            )
+
+
+def _run(connection: pymysql.Connection, sql: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(sql)

@@ -1,0 +1,184 @@
+"""Many workers on one database, all writing: nothing is lost, doubled or half done.
+
+What an answer acknowledges is noted by whoever was answered, and looked for in the end,
+also after the server was killed in the middle.
+"""
+
+import base64
+import http.client
+import json
+import random
+import threading
+import time
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from live import TIMEOUT, Live, kill, serving
+
+from sendgrid_bounces.core.bounces import BounceQuery
+from sendgrid_bounces.storage.database import open_storage
+
+BATCH = 40
+DOMAIN = "mg.example.com"
+HEADERS = {"Authorization": "Basic " + base64.b64encode(b"api:s3cret").decode()}
+CREDENTIALS = "api_user=acme&api_key=s3cret"
+SEED = {
+    "accounts": [
+        {
+            "username": "acme",
+            "api_key": "s3cret",
+            "domains": [{"name": DOMAIN, "list": "account"}],
+        }
+    ]
+}
+
+
+@dataclass
+class Writer:
+    """A client with addresses of its own, which notes what it was told.
+
+    *held* says of each address whether it must be there; *unknown* are those of the
+    last request, if nobody answered it, in groups that are all there or none.
+    """
+
+    number: int
+    held: dict[str, bool] = field(default_factory=dict)
+    unknown: list[list[str]] = field(default_factory=list)
+    statuses: list[int] = field(default_factory=list)
+
+    def run(self, live: Live, rounds: int) -> None:
+        """Add, import, list and delete, in an order of chance."""
+        chance = random.Random(self.number)
+        connection = http.client.HTTPConnection(
+            live.url.removeprefix("http://"), timeout=TIMEOUT
+        )
+        try:
+            for turn in range(rounds):
+                self._one(connection, chance.choice(ACTIONS), turn)
+        except (OSError, http.client.HTTPException):
+            pass  # the server was killed
+        finally:
+            connection.close()
+
+    def _one(self, connection, action, turn: int) -> None:
+        request, there, addresses = action(self, turn)
+        self.unknown = [addresses]
+        connection.request(*request)
+        answer = connection.getresponse()
+        answer.read()
+        self.statuses.append(answer.status)
+        if answer.status < 300:
+            self.held.update(dict.fromkeys(addresses, there))
+        self.unknown = []
+
+    def _addresses(self, turn: int, count: int) -> list[str]:
+        return [f"w{self.number}-{turn}-{n}@example.com" for n in range(count)]
+
+    def add(self, turn: int):
+        (address,) = self._addresses(turn, 1)
+        form = f"address={address}"
+        headers = {**HEADERS, "Content-Type": "application/x-www-form-urlencoded"}
+        return ("POST", f"/v3/{DOMAIN}/bounces", form, headers), True, [address]
+
+    def batch(self, turn: int):
+        addresses = self._addresses(turn, BATCH)
+        body = json.dumps([{"address": address} for address in addresses])
+        headers = {**HEADERS, "Content-Type": "application/json"}
+        return ("POST", f"/v3/{DOMAIN}/bounces", body, headers), True, addresses
+
+    def upload(self, turn: int):
+        addresses = self._addresses(turn, BATCH)
+        body = (
+            '--xx\r\nContent-Disposition: form-data; name="file"; filename="b.csv"\r\n'
+            "\r\naddress\n" + "\n".join(addresses) + "\r\n--xx--\r\n"
+        )
+        headers = {**HEADERS, "Content-Type": "multipart/form-data; boundary=xx"}
+        return ("POST", f"/v3/{DOMAIN}/bounces/import", body, headers), True, addresses
+
+    def delete(self, turn: int):
+        mine = [address for address, there in self.held.items() if there]
+        address = mine[turn % len(mine)] if mine else f"absent{self.number}@example.com"
+        target = f"/api/bounces.delete.json?{CREDENTIALS}&email={address}"
+        return ("GET", target), False, [address]
+
+    def read(self, _turn: int):
+        return ("GET", f"/api/bounces.get.xml?{CREDENTIALS}&date=1"), True, []
+
+
+ACTIONS = [Writer.add, Writer.batch, Writer.upload, Writer.delete, Writer.read]
+
+
+@pytest.fixture(name="seed")
+def _seed(tmp_path: Path) -> str:
+    path = tmp_path / "seed.json"
+    path.write_text(json.dumps(SEED))
+    return str(path)
+
+
+def _start(writers: list[Writer], live: Live, rounds: int) -> list[threading.Thread]:
+    threads = [
+        threading.Thread(target=writer.run, args=(live, rounds)) for writer in writers
+    ]
+    for thread in threads:
+        thread.start()
+    return threads
+
+
+def _check(database_url: str, writers: list[Writer]) -> tuple[int, int]:
+    """Compare what is stored with what was acknowledged; return (told, found)."""
+    with closing(open_storage(database_url)) as storage:
+        bounce_list = storage.accounts.get("acme").bounce_list
+        batches = storage.bounces.find(bounce_list, BounceQuery())
+        stored = [row[0] for rows in batches for row in rows]
+    assert len(stored) == len(set(stored))
+    left = set(stored)
+    told = found = 0
+    for writer in writers:
+        for group in writer.unknown:
+            assert len(left.intersection(group)) in (0, len(group)), "half a batch"
+        unknown = {address for group in writer.unknown for address in group}
+        for address, there in writer.held.items():
+            if address not in unknown:
+                told += 1
+                found += (address in left) == there
+        left -= unknown | writer.held.keys()
+    assert not left, "stored, and never sent"
+    return told, found
+
+
+def test_writers_and_readers_do_not_disturb_each_other(database_url, seed) -> None:
+    """Four workers, eight clients: no 5xx, nothing lost, nothing doubled."""
+    writers = [Writer(number) for number in range(8)]
+    with serving("--database", database_url, "--seed", seed, "--workers", "4") as live:
+        for thread in _start(writers, live, rounds=40):
+            thread.join(120)
+            assert not thread.is_alive()
+
+    assert {status for writer in writers for status in writer.statuses} <= {200, 202}
+    told, found = _check(database_url, writers)
+    print(f"acknowledged: {told}, found: {found}, lost: {told - found}")
+    assert told == found
+
+
+def test_a_killed_server_keeps_what_it_acknowledged(database_url, seed) -> None:
+    """SIGKILL to all its processes amid mixed writes; then it goes on."""
+    writers = [Writer(number) for number in range(8)]
+    arguments = ("--database", database_url, "--seed", seed, "--workers", "4")
+    with serving(*arguments) as live:
+        threads = _start(writers, live, rounds=10_000)
+        deadline = time.monotonic() + TIMEOUT
+        while sum(len(writer.statuses) for writer in writers) < 150:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        kill(live.process)
+        for thread in threads:
+            thread.join(TIMEOUT)
+
+    assert {status for writer in writers for status in writer.statuses} <= {200, 202}
+    with serving(*arguments) as live:
+        told, found = _check(database_url, writers)
+        print(f"acknowledged: {told}, found: {found}, lost: {told - found}")
+        assert told == found
+        assert '{"count"' in live.get(f"/api/bounces.count.json?{CREDENTIALS}")
