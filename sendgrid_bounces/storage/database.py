@@ -13,6 +13,10 @@ from sendgrid_bounces.storage.models import SCHEMA_VERSION, TABLES, AboutRow
 from sendgrid_bounces.storage.mysql_engine import MySQLEngine
 from sendgrid_bounces.storage.sqlite_engine import SQLiteEngine
 
+#: What brings a schema of some version to the next one. A database of each version is
+#: kept in the tests.
+UPGRADES: dict[int, Callable[[Engine], None]] = {}
+
 ENGINES: dict[str, Callable[[SplitResult], Engine]] = {
     "sqlite": SQLiteEngine,
     "mysql": MySQLEngine,
@@ -64,12 +68,23 @@ def _prepare(engine: Engine) -> str:
     if about is None:
         raise StorageError(f"{engine.name} database {engine.location} is incomplete")
     version, key_salt = about
-    if version > SCHEMA_VERSION:
+    if version < SCHEMA_VERSION:
+        engine.atomically(lambda: _upgrade(engine))
+    elif version > SCHEMA_VERSION:
         raise StorageError(
             f"{engine.name} database {engine.location}: made by a newer version "
             f"of sendgrid-bounces (schema {version}, known: {SCHEMA_VERSION})"
         )
     return key_salt
+
+
+def _upgrade(engine: Engine) -> None:
+    """Bring the schema to the version of today, unless somebody just has."""
+    about = _read_about(engine)
+    if about is not None and about[0] < SCHEMA_VERSION:
+        for version in range(about[0], SCHEMA_VERSION):
+            UPGRADES[version](engine)
+        engine.execute(AboutRow.update(schema_version=SCHEMA_VERSION))
 
 
 def _read_about(engine: Engine) -> tuple[int, str] | None:

@@ -28,6 +28,9 @@ ATTEMPTS, PAUSE = 8, 0.01
 #: first, and "record has changed since last read".
 CONFLICTS = {1213, 1020}
 
+#: The index is there already.
+DUPLICATE_KEY_NAME = 1061
+
 #: The server has gone, or went while it answered.
 LOST = {0, 2002, 2003, 2006, 2013, 2055}
 
@@ -159,6 +162,18 @@ class MySQLEngine(Engine):
             finish()
         finally:
             self.fetch("SELECT RELEASE_LOCK(DATABASE())")
+
+    def _create_table(self, table: type[peewee.Model]) -> None:
+        """Create *table* and those of its indexes that are not there yet."""
+        with self._reporting:
+            peewee.SchemaManager(table, self._database).create_table(safe=True)
+        for index in table._meta.fields_to_index():  # noqa: SLF001 - where they are
+            try:
+                with self._reporting:
+                    self._database.execute(index.safe(_safe=False))  # type: ignore[no-untyped-call] # in its stubs
+            except StorageError as error:
+                if _number(error) != DUPLICATE_KEY_NAME:
+                    raise
 
     def _conflict(
         self, target: list[peewee.Field], changed: list[peewee.Field]

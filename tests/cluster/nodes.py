@@ -1,0 +1,185 @@
+"""MariaDB servers of a test's own, alone or as a Galera cluster, all on loopback."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pymysql
+import pytest
+
+TIMEOUT = 60
+PROVIDERS = ("/usr/lib/galera/libgalera_smm.so", "/usr/lib/libgalera_smm.so")
+PROVIDER = next((path for path in PROVIDERS if Path(path).exists()), None)
+
+
+def need(*programs: str, provider: bool = False) -> None:
+    """Skip the test, with a sentence, where something is not installed; not in CI."""
+    missing = [program for program in programs if shutil.which(program) is None]
+    if provider and PROVIDER is None:
+        missing.append("galera-4")
+    if missing:
+        assert "CI" not in os.environ, f"CI must have {missing}"
+        pytest.skip(f"not installed: {', '.join(missing)}")
+
+
+def free_port() -> int:
+    """Return a port that is free just now."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
+class Node:
+    """A server with a data folder and ports of its own.
+
+    :param group: the ports on which the nodes of a cluster talk; none for a server
+        that is alone.
+    """
+
+    def __init__(self, folder: Path, group: int | None = None) -> None:
+        self.port = free_port()
+        self.group = group
+        self.process: subprocess.Popen | None = None
+        self._folder = folder
+        self._data = folder / "data"
+        folder.mkdir()
+        self._as = ["--user=mysql"] if os.geteuid() == 0 else []
+        if self._as:
+            # The server must get through to its folder, and own it.
+            for parent in [folder, *folder.parents[:3]]:
+                parent.chmod(parent.stat().st_mode | 0o011)
+            shutil.chown(folder, "mysql", "mysql")
+        self.install()
+
+    @property
+    def url(self) -> str:
+        """The URL of its database ``test``."""
+        return f"mysql://root@127.0.0.1:{self.port}/test"
+
+    def install(self) -> None:
+        """Make an empty data folder."""
+        shutil.rmtree(self._data, ignore_errors=True)
+        subprocess.run(
+            [
+                "mariadb-install-db",
+                "--no-defaults",
+                "--auth-root-authentication-method=normal",
+                "--skip-test-db",
+                f"--datadir={self._data}",
+                *self._as,
+            ],
+            check=True,
+            capture_output=True,
+            timeout=TIMEOUT,
+        )
+
+    def start(self, groups: tuple[int, ...] = (), *, first: bool = False) -> None:
+        """Start it, and wait until it answers; in a cluster, until it has everything.
+
+        :param groups: the group ports of all nodes of its cluster.
+        :param first: whether it is the one that the others join.
+        """
+        with (self._folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [*self._command(), *self._cluster(groups, first=first)],
+                stdout=log,
+                stderr=log,
+            )
+        deadline = time.monotonic() + TIMEOUT
+        while not self._is_ready():
+            assert self.process.poll() is None, self.log()
+            assert time.monotonic() < deadline, self.log()
+            time.sleep(0.05)
+        self.run("CREATE DATABASE IF NOT EXISTS test")
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal, by its process id."""
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """End it at once, by its process id."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(signal.SIGCONT)
+            self.process.kill()
+            self.process.wait(TIMEOUT)
+
+    def run(self, sql: str) -> list:
+        """Run *sql* outside of any database."""
+        parts = urlsplit(self.url)
+        with (
+            closing(
+                pymysql.connect(
+                    host=parts.hostname,
+                    port=parts.port,
+                    user="root",
+                    ssl_disabled=True,
+                    autocommit=True,
+                    read_timeout=TIMEOUT,
+                )
+            ) as connection,
+            connection.cursor() as cursor,
+        ):
+            cursor.execute(sql)
+            return list(cursor.fetchall())
+
+    def status(self, name: str) -> str:
+        """Return what the server says of *name*."""
+        return dict(self.run(f"SHOW STATUS LIKE '{name}'")).get(name, "")
+
+    def log(self) -> str:
+        """Return the end of its log."""
+        return (self._folder / "log").read_text(errors="replace")[-3_000:]
+
+    def _is_ready(self) -> bool:
+        try:
+            if self.group is None:
+                return self.run("SELECT 1") == [(1,)]
+            return self.status("wsrep_local_state_comment") == "Synced"
+        except pymysql.MySQLError:
+            return False
+
+    def _command(self) -> list[str]:
+        return [
+            "mariadbd",
+            "--no-defaults",
+            *self._as,
+            f"--datadir={self._data}",
+            f"--socket={self._folder}/sock",
+            f"--pid-file={self._folder}/pid",
+            f"--port={self.port}",
+            "--bind-address=127.0.0.1",
+            "--skip-name-resolve",
+            "--innodb-flush-log-at-trx-commit=1",
+            "--innodb-buffer-pool-size=64M",
+        ]
+
+    def _cluster(self, groups: tuple[int, ...], *, first: bool) -> list[str]:
+        if self.group is None:
+            return []
+        others = ",".join(f"127.0.0.1:{port}" for port in groups)
+        provider = (
+            f"base_port={self.group};"
+            f"gmcast.listen_addr=tcp://127.0.0.1:{self.group};"
+            f"ist.recv_addr=127.0.0.1:{self.group + 1};"
+            # A node that says nothing is left out after a second, not after five.
+            "evs.keepalive_period=PT0.3S;evs.inactive_check_period=PT0.3S;"
+            "evs.suspect_timeout=PT1S;evs.inactive_timeout=PT3S"
+        )
+        return [
+            "--binlog-format=ROW",
+            "--default-storage-engine=InnoDB",
+            "--innodb-autoinc-lock-mode=2",
+            "--wsrep-on=ON",
+            f"--wsrep-provider={PROVIDER}",
+            f"--wsrep-cluster-address=gcomm://{others}",
+            "--wsrep-node-address=127.0.0.1",
+            f"--wsrep-provider-options={provider}",
+            "--wsrep-sst-method=rsync",
+            f"--wsrep-sst-receive-address=127.0.0.1:{self.group + 3}",
+            *(["--wsrep-new-cluster"] if first else []),
+        ]

@@ -1,0 +1,146 @@
+"""A cluster of three: one is killed in the middle of writes, and nothing is lost.
+
+``pytest -s tests/cluster`` prints the figures. It needs Debian's mariadb-server,
+galera-4 and rsync.
+"""
+
+import http.client
+import json
+import threading
+import time
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from live import TIMEOUT, Live, serving
+from nodes import Node, free_port, need
+from test_workers import CREDENTIALS, DOMAIN, HEADERS, SEED
+
+from sendgrid_bounces.core.bounces import BounceQuery
+from sendgrid_bounces.storage.database import open_storage
+
+FORM = {**HEADERS, "Content-Type": "application/x-www-form-urlencoded"}
+
+
+@dataclass
+class Client:
+    """Adds addresses of its own, and one that all clients add, until it is stopped."""
+
+    name: str
+    live: Live
+    acknowledged: list[str] = field(default_factory=list)
+    statuses: list[int] = field(default_factory=list)
+    longest_gap: float = 0.0
+
+    def run(self, stop: threading.Event) -> None:
+        host = self.live.url.removeprefix("http://")
+        number, last = 0, time.monotonic()
+        with closing(http.client.HTTPConnection(host, timeout=TIMEOUT)) as connection:
+            while not stop.is_set():
+                number += 1
+                own = f"{self.name}-{number}@example.com"
+                address = "hot@example.com" if number % 4 == 0 else own
+                form = f"address={address}&error={self.name}{number}"
+                connection.request("POST", f"/v3/{DOMAIN}/bounces", form, FORM)
+                answer = connection.getresponse()
+                answer.read()
+                self.statuses.append(answer.status)
+                if answer.status == 200:
+                    self.acknowledged.append(address)
+                    self.longest_gap = max(self.longest_gap, time.monotonic() - last)
+                    last = time.monotonic()
+                else:
+                    time.sleep(0.05)
+
+
+def _stored(url: str) -> list[str]:
+    with closing(open_storage(url)) as storage:
+        bounce_list = storage.accounts.get("acme").bounce_list
+        batches = storage.bounces.find(bounce_list, BounceQuery())
+        return sorted(row[0] for rows in batches for row in rows)
+
+
+def _wait(condition) -> None:
+    deadline = time.monotonic() + TIMEOUT
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.fixture(name="nodes")
+def _nodes(tmp_path: Path):
+    """Three nodes, synced."""
+    need("mariadbd", "mariadb-install-db", "rsync", provider=True)
+    base = free_port() % 20_000 + 20_000
+    nodes = [Node(tmp_path / f"node{n}", base + 10 * n) for n in range(3)]
+    groups = tuple(node.group for node in nodes)
+    try:
+        for node in nodes:
+            node.start(groups, first=node is nodes[0])
+        yield nodes
+    finally:
+        for node in nodes:
+            node.kill()
+
+
+def test_a_node_is_killed_and_nothing_is_lost(
+    nodes: list[Node], tmp_path: Path
+) -> None:
+    """Two emulators on different nodes; the node of one of them dies, and comes back."""
+    seed = tmp_path / "seed.json"
+    seed.write_text(json.dumps(SEED))
+    stop = threading.Event()
+    survivor, victim = nodes[0], nodes[1]
+    with (
+        serving("--database", survivor.url, "--seed", str(seed)) as safe,
+        serving("--database", victim.url) as unlucky,
+    ):
+        clients = [
+            Client(f"{name}{n}", live)
+            for name, live in (("safe", safe), ("unlucky", unlucky))
+            for n in range(2)
+        ]
+        threads = [threading.Thread(target=c.run, args=(stop,)) for c in clients]
+        for thread in threads:
+            thread.start()
+        _wait(lambda: min(len(client.acknowledged) for client in clients) > 100)
+        conflicts = sum(
+            int(node.status(name))
+            for node in nodes[:2]
+            for name in ("wsrep_local_cert_failures", "wsrep_local_bf_aborts")
+        )
+        before = {status for client in clients for status in client.statuses}
+
+        victim.kill()
+        counted = len(clients[0].acknowledged)
+        _wait(lambda: len(clients[0].acknowledged) > counted + 100)
+        told_then = {address for c in clients for address in list(c.acknowledged)}
+        on_survivors = [set(_stored(node.url)) for node in (nodes[0], nodes[2])]
+
+        victim.start(tuple(node.group for node in nodes))
+        counted = len(clients[2].acknowledged)
+        _wait(lambda: len(clients[2].acknowledged) > counted + 50)
+        stop.set()
+        for thread in threads:
+            thread.join(TIMEOUT)
+        told = {address for client in clients for address in client.acknowledged}
+        stored = [_stored(node.url) for node in nodes]
+        again = unlucky.get(f"/api/bounces.count.json?{CREDENTIALS}")
+
+    gap = max(client.longest_gap for client in clients[:2])
+    lost = [len(told - set(addresses)) for addresses in stored]
+    print(
+        f"acknowledged: {sum(len(c.acknowledged) for c in clients)} "
+        f"({len(told)} addresses), conflicts: {conflicts}, lost: {lost}, "
+        f"longest gap on the survivor: {gap:.1f} s"
+    )
+    assert before == {200}, "certification conflicts are done again, not answered"
+    assert conflicts > 0, "the nodes were to get into each other's way"
+    assert {s for c in clients[:2] for s in c.statuses} <= {200, 503}
+    assert {s for c in clients[2:] for s in c.statuses} == {200, 503}
+    assert [len(told_then - seen) for seen in on_survivors] == [0, 0]
+    assert lost == [0, 0, 0]
+    assert stored[0] == stored[1] == stored[2]
+    assert gap < 15
+    assert again == f'{{"count": "{len(stored[1])}"}}'
