@@ -9,6 +9,7 @@ from flask import Flask, Response, current_app, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from sendgrid_bounces.config import settings
+from sendgrid_bounces.control import health
 from sendgrid_bounces.core.clock import Clock
 from sendgrid_bounces.credentials import Credentials
 from sendgrid_bounces.dialects import Dialect
@@ -45,6 +46,7 @@ def create_app(
     emulator.attach(app)
     for dialect in DIALECTS:
         app.register_blueprint(dialect.blueprint)
+    app.register_blueprint(health.bp)
     app.register_error_handler(HTTPException, _refuse)
     return app
 

@@ -30,9 +30,9 @@ def check(folder: Path) -> None:
         members = {m.name.partition("/")[2] for m in archive if m.isfile()}
     made = {name for name in members if ".egg-info/" in name} | {"PKG-INFO"}
     top = {"setup.cfg", "setup.py", "README.rst", "requirements.txt", "wsgi.py"}
-    top |= {"gunicorn.conf.py"}
+    top |= {"gunicorn.conf.py", "Dockerfile", "compose.yaml", ".dockerignore"}
     top |= {"CHANGES.rst", "LICENSE", "MANIFEST.in", ".ruff.toml", ".ci/run"}
-    tests = _tree("tests/**/*", "examples/*")
+    tests = _tree("tests/**/*", "examples/*", "docs/*")
     _compare(sdist, package | top | tests, members - made)
     print(f"{wheel.name}: {len(names)} files, {sdist.name}: {len(members)} files")
 

@@ -278,6 +278,7 @@ def test_init_db_can_be_repeated(run) -> None:
         (["account", "add", "x", "--timezone", "Mars"], 1, "unknown time zone 'Mars'"),
         (["bounces", "list", "nobody"], 1, "no account or domain 'nobody'"),
         (["bounces", "import", "x", "/no/such.csv"], 2, "does not exist"),
+        (["health", "--port", "1"], 1, "no answer from 127.0.0.1:1: "),
         (["init-db", "--database", "oracle://x"], 1, "database URL"),
         (["init-db", "--database", "sqlite:////no/such/x"], 1, "no folder /no/such"),
         (["serve", "-p0", "--seed", "/no/such.yaml"], 1, "/no/such.yaml: No such file"),

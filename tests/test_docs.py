@@ -98,7 +98,10 @@ def test_what_it_shows_is_what_happens(number: int, tmp_path: Path) -> None:
     with serving("--demo", "--workers", "1") as live:
         for command, expected in _dialogues()[number]:
             printed = _shell(
-                command.replace("http://127.0.0.1:8000", live.url), tmp_path
+                command.replace("http://127.0.0.1:8000", live.url).replace(
+                    "--port 8000", f"--port {live.url.rpartition(':')[2]}"
+                ),
+                tmp_path,
             ).replace(live.url, "http://127.0.0.1:8000")
             if "--help" in command:
                 printed = printed.split("\n")[0]

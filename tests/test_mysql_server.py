@@ -63,6 +63,10 @@ def test_a_server_that_hangs_or_is_gone_is_503_within_seconds(node: Node) -> Non
                 assert raised.value.code == 503
                 assert b"temporarily unavailable" in raised.value.read()
                 assert time.monotonic() - began < 13
+            with pytest.raises(urllib.error.HTTPError) as raised:
+                live.get("/_emulator/health")
+            assert raised.value.code == 503
+            assert b"the database does not answer" in raised.value.read()
             resume()
             assert live.get(COUNT) == '{"count": "0"}'
 

@@ -3,10 +3,11 @@
 from sendgrid_bounces.cli.accounts import account
 from sendgrid_bounces.cli.bounces import bounces
 from sendgrid_bounces.cli.domains import domain
+from sendgrid_bounces.cli.health import health
 from sendgrid_bounces.cli.main import main
 from sendgrid_bounces.cli.serve import init_db, serve
 
-for command in (serve, init_db, account, domain, bounces):
+for command in (serve, health, init_db, account, domain, bounces):
     main.add_command(command)
 
 __all__ = ["main"]

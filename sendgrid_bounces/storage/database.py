@@ -32,6 +32,13 @@ class Storage:
     accounts: AccountStore
     bounces: BounceStore
 
+    def check(self) -> None:
+        """Read a table: a cluster's node without the others answers less than that.
+
+        :raises StorageError: if the database does not answer.
+        """
+        self.engine.select(AboutRow.select(AboutRow.schema_version))
+
     def close(self) -> None:
         """Close the connections of all threads. Nothing may follow."""
         self.engine.close()
