@@ -23,15 +23,15 @@ COUNT = "/api/bounces.count.json?api_user=acme&api_key=k"
 
 
 @pytest.fixture(name="node")
-def _node(tmp_path: Path):
+def _node():
     """A server of this test's own."""
     need("mariadbd", "mariadb-install-db")
-    node = Node(tmp_path / "node")
+    node = Node()
     try:
         node.start()
         yield node
     finally:
-        node.kill()
+        node.remove()
 
 
 def test_connections_survive_a_restart_of_the_server(node: Node) -> None:
@@ -62,7 +62,7 @@ def test_a_server_that_hangs_or_is_gone_is_503_within_seconds(node: Node) -> Non
                     live.get(target)
                 assert raised.value.code == 503
                 assert b"temporarily unavailable" in raised.value.read()
-                assert time.monotonic() - began < 13
+                assert time.monotonic() - began < 8
             with pytest.raises(urllib.error.HTTPError) as raised:
                 live.get("/_emulator/health")
             assert raised.value.code == 503

@@ -106,6 +106,8 @@ class MySQLEngine(Engine):
             if _number(error) not in LOST or self._database.in_transaction():
                 raise
             self._database.forget()
+            if _timed_out(error):  # and would do so again
+                raise
             return super().fetch(sql, values)
 
     def atomically(self, action: Callable[[], Result]) -> Result:
@@ -210,9 +212,18 @@ class _Database(TrackedDatabase, peewee.MySQLDatabase):
 
 def _number(error: StorageError) -> int:
     """Return the number that the server or driver gives to what *error* reports."""
-    cause = error.__cause__
-    while cause is not None:
+    for cause in _causes(error):
         if cause.args and isinstance(cause.args[0], int):
             return cause.args[0]
-        cause = cause.__context__
     return -1
+
+
+def _timed_out(error: StorageError) -> bool:
+    return any(isinstance(cause, TimeoutError) for cause in _causes(error))
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    cause = error.__cause__
+    while cause is not None:
+        yield cause
+        cause = cause.__context__

@@ -5,6 +5,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from contextlib import closing
 from pathlib import Path
@@ -41,19 +42,16 @@ class Node:
         that is alone.
     """
 
-    def __init__(self, folder: Path, group: int | None = None) -> None:
+    def __init__(self, group: int | None = None) -> None:
         self.port = free_port()
         self.group = group
         self.process: subprocess.Popen | None = None
-        self._folder = folder
-        self._data = folder / "data"
-        folder.mkdir()
+        # pytest's own folders are closed to all others, and root's server is mysql's.
+        self._folder = Path(tempfile.mkdtemp(prefix="mariadb-"))
+        self._data = self._folder / "data"
         self._as = ["--user=mysql"] if os.geteuid() == 0 else []
         if self._as:
-            # The server must get through to its folder, and own it.
-            for parent in [folder, *folder.parents[:3]]:
-                parent.chmod(parent.stat().st_mode | 0o011)
-            shutil.chown(folder, "mysql", "mysql")
+            shutil.chown(self._folder, "mysql", "mysql")
         self.install()
 
     @property
@@ -107,6 +105,11 @@ class Node:
             self.process.send_signal(signal.SIGCONT)
             self.process.kill()
             self.process.wait(TIMEOUT)
+
+    def remove(self) -> None:
+        """End it, and leave nothing of it."""
+        self.kill()
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def run(self, sql: str) -> list:
         """Run *sql* outside of any database."""

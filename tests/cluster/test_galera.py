@@ -69,11 +69,11 @@ def _wait(condition) -> None:
 
 
 @pytest.fixture(name="nodes")
-def _nodes(tmp_path: Path):
+def _nodes():
     """Three nodes, synced."""
     need("mariadbd", "mariadb-install-db", "rsync", provider=True)
     base = free_port() % 20_000 + 20_000
-    nodes = [Node(tmp_path / f"node{n}", base + 10 * n) for n in range(3)]
+    nodes = [Node(base + 10 * n) for n in range(3)]
     groups = tuple(node.group for node in nodes)
     try:
         for node in nodes:
@@ -81,7 +81,7 @@ def _nodes(tmp_path: Path):
         yield nodes
     finally:
         for node in nodes:
-            node.kill()
+            node.remove()
 
 
 def test_a_node_is_killed_and_nothing_is_lost(
