@@ -1,10 +1,30 @@
 """Gunicorn reads this beside wsgi.py; its own flags win over it."""
 
 import os
+import sys
+from contextlib import closing
 
+from sendgrid_bounces.app import open_emulator, plant_files, seed_files
 from sendgrid_bounces.config import from_environment, settings
+from sendgrid_bounces.core.clock import Clock
+from sendgrid_bounces.core.errors import BounceError
 from sendgrid_bounces.server import options
 
-_settings = settings(from_environment(os.environ))
+
+def on_starting(_server):
+    """Open the database, and plant the seeds, once: not in each worker."""
+    try:
+        emulator = open_emulator(_settings, Clock())
+        with closing(emulator.storage):
+            plant_files(emulator, seed_files(_settings))
+    except BounceError as error:
+        sys.exit(f"Error: {error}")
+    os.environ.pop("SENDGRID_BOUNCES_SEED", None)
+
+
+try:
+    _settings = settings(from_environment(os.environ))
+except BounceError as error:
+    sys.exit(f"Error: {error}")
 globals().update(options(_settings))
 bind = f"{_settings['HOST']}:{_settings['PORT']}"

@@ -5,16 +5,21 @@ Settings come from environment variables ``SENDGRID_BOUNCES_...``.
 
 import os
 import sys
+import time
 
 from sendgrid_bounces.app import create_app
 from sendgrid_bounces.config import from_environment
-from sendgrid_bounces.core.errors import BounceError
+from sendgrid_bounces.core.errors import BounceError, StorageError
+from sendgrid_bounces.server import RETRY_SECONDS
 
 #: Gunicorn's exit code of a worker that is not to be started again.
 APP_LOAD_ERROR = 4
 
 try:
     application = app = create_app(from_environment(os.environ))
+except StorageError as error:  # it may answer again: another worker tries
+    time.sleep(RETRY_SECONDS)
+    sys.exit(f"Error: {error}")
 except BounceError as error:
     print(f"Error: {error}", file=sys.stderr)
     sys.exit(APP_LOAD_ERROR)

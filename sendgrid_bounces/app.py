@@ -17,6 +17,7 @@ from sendgrid_bounces.dialects.mailgun import v2, v3
 from sendgrid_bounces.dialects.sendgrid import direct, reseller
 from sendgrid_bounces.emulator import Emulator
 from sendgrid_bounces.storage.database import open_storage
+from sendgrid_bounces.wire import AddressConverter
 
 #: The first that owns a path words what is refused there.
 DIALECTS: tuple[Dialect, ...] = (
@@ -40,9 +41,10 @@ def create_app(
     """
     values = settings(config or {})
     emulator = open_emulator(values, clock or Clock())
-    plant_files(emulator, [path for path in values["SEED"].split(os.pathsep) if path])
+    plant_files(emulator, seed_files(values))
     app = Flask(__name__, static_folder=None)
     app.url_map.merge_slashes = False
+    app.url_map.converters["address"] = AddressConverter
     emulator.attach(app)
     for dialect in DIALECTS:
         app.register_blueprint(dialect.blueprint)
@@ -58,6 +60,11 @@ def open_emulator(values: Mapping[str, str], clock: Clock) -> Emulator:
         storage, values["KEY_HASH"], accept_any=values["AUTH"] == "any"
     )
     return Emulator(storage, credentials, clock, values["PROFILE"])
+
+
+def seed_files(values: Mapping[str, str]) -> list[str]:
+    """Return the paths of the seed files that the settings *values* name."""
+    return [path for path in values["SEED"].split(os.pathsep) if path]
 
 
 def plant_files(emulator: Emulator, paths: Sequence[str]) -> None:

@@ -29,6 +29,14 @@ class Setting:
     help: str
     choices: tuple[str, ...] = ()
 
+    def fault(self, value: str) -> str | None:
+        """Return what is wrong with *value*, if anything is."""
+        if self.choices and value not in self.choices:
+            return f"must be {' or '.join(self.choices)}"
+        if self.default.isdigit() and not (value.isascii() and value.isdigit()):
+            return "must be a whole number"
+        return None
+
     @property
     def variable(self) -> str:
         """The environment variable that sets it."""
@@ -92,8 +100,8 @@ def settings(*sources: Mapping[str, str]) -> dict[str, str]:
     for name, value in values.items():
         if name not in known:
             faults.append((PREFIX + name, "no such setting"))
-        elif (choices := known[name].choices) and value not in choices:
-            faults.append((PREFIX + name, f"must be {' or '.join(choices)}"))
+        elif fault := known[name].fault(value):
+            faults.append((PREFIX + name, fault))
     if faults:
         raise ParametersError(faults)
     return values

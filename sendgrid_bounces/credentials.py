@@ -23,6 +23,9 @@ REMEMBERED = 10_000
 #: What scrypt costs if nothing else is said: N, r, p.
 DEFAULT_COSTS = (2**15, 8, 1)
 
+#: What a tag costs, always: else it would not be found again.
+TAG_COSTS = (2**12, 8, 1)
+
 _METHOD = re.compile("scrypt(?::([0-9]+):([0-9]+):([0-9]+))?")
 
 
@@ -133,8 +136,12 @@ class Credentials:
         return self._accounts.get(username)
 
     def _make_domain(self, name: str, key: str) -> Domain:
+        name = name.lower()
         account = self._accounts.find(name) or self._make(name, key)
-        return self._accounts.add_domain(name, account, shares_list=True)
+        try:
+            return self._accounts.add_domain(name, account, shares_list=True)
+        except ParametersError:
+            raise CredentialsError from None
 
     def _hash(self, key: str) -> str:
         n, r, p = self._costs
@@ -146,8 +153,6 @@ class Credentials:
         So an account is found by its key alone, at the cost of one hash more, and the
         tag tells nothing of use about the key.
         """
-        n, r, p = self._costs
-        digest = hashlib.scrypt(
-            key.encode(), salt=self._tag_salt, n=n, r=r, p=p, maxmem=132 * n * r * p
-        )
+        n, r, p = TAG_COSTS
+        digest = hashlib.scrypt(key.encode(), salt=self._tag_salt, n=n, r=r, p=p)
         return int.from_bytes(digest[:2], "big")

@@ -12,7 +12,13 @@ import yaml
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
 from sendgrid_bounces.config import PROFILES
-from sendgrid_bounces.core.accounts import NAME_RULE, Account, is_name
+from sendgrid_bounces.core.accounts import (
+    DOMAIN_RULE,
+    NAME_RULE,
+    Account,
+    is_domain_name,
+    is_name,
+)
 from sendgrid_bounces.core.bounces import Bounce, fold
 from sendgrid_bounces.core.clock import WallClock
 from sendgrid_bounces.core.errors import NameTakenError, ParametersError
@@ -27,10 +33,15 @@ def _check_name(text: str) -> None:
         raise ValidationError(NAME_RULE)
 
 
+def _check_domain_name(text: str) -> None:
+    if not is_domain_name(text):
+        raise ValidationError(DOMAIN_RULE)
+
+
 class DomainSchema(Schema):
     """A Mailgun domain, with a list of its own or the account's."""
 
-    name = Text(required=True, validate=_check_name)
+    name = Text(required=True, validate=_check_domain_name)
     bounces = fields.List(fields.Raw(), load_default=list)
     list = Text(load_default="own", validate=validate.OneOf(["own", "account"]))
 

@@ -1,9 +1,12 @@
 """Gunicorn with the settings that are right for this application."""
 
+import errno
+import os
 import socket
+import sys
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from typing import Any
 
@@ -13,12 +16,20 @@ from gunicorn.http.errors import (
     LimitRequestLine,
     ParseException,
 )
+from gunicorn.util import close_graceful
 from gunicorn.workers.gthread import ThreadWorker
 
 from sendgrid_bounces.app import create_app, word_refusal
-from sendgrid_bounces.core.errors import BounceError
+from sendgrid_bounces.config import PREFIX
+from sendgrid_bounces.core.errors import BounceError, StorageError
 
 BACKLOG = 512
+
+#: The variable that tells the workers how long a client may do nothing.
+CLIENT_TIMEOUT = f"{PREFIX}TIMEOUT"
+
+#: How long a worker waits, that cannot open the database, before another tries.
+RETRY_SECONDS = 1
 
 
 class ListenError(BounceError):
@@ -26,7 +37,40 @@ class ListenError(BounceError):
 
 
 #: What is read of a body that was refused, so that its sender hears the refusal.
-DRAIN_SECONDS, DRAIN_BYTES = 10, 64 * 1024 * 1024
+DRAIN_SECONDS, DRAIN_BYTES = 2, 64 * 1024 * 1024
+
+
+class ImpatientSocket(socket.socket):
+    """A socket on which no blocking call lasts longer than *patience* seconds.
+
+    Gunicorn makes its sockets block without end; a client that does nothing for so long
+    is as good as one that has gone.
+    """
+
+    patience: float
+
+    def setblocking(self, flag: bool) -> None:  # noqa: FBT001 - its signature
+        """Wait for a while, or not at all."""
+        self.settimeout(self.patience if flag else 0)
+
+    def recv(self, *arguments: Any) -> bytes:
+        """Return what the client sent."""
+        with self._losing_patience():
+            return super().recv(*arguments)
+
+    def sendall(self, *arguments: Any) -> None:
+        """Send all to the client."""
+        with self._losing_patience():
+            super().sendall(*arguments)
+
+    @contextmanager
+    def _losing_patience(self) -> Iterator[None]:
+        try:
+            yield
+        except TimeoutError:
+            if self.gettimeout() != self.patience:  # somebody else's
+                raise
+            raise ConnectionResetError(errno.ECONNRESET, "it did nothing") from None
 
 
 class Worker(ThreadWorker):
@@ -36,14 +80,12 @@ class Worker(ThreadWorker):
     is neither answered nor logged.
     """
 
-    def handle_request(self, req: Any, conn: Any) -> Any:
-        """Answer a request, with a bound on how long its client may do nothing."""
-        conn.sock.settimeout(self.cfg.timeout)
-        try:
-            return super().handle_request(req, conn)
-        except TimeoutError:
-            self.log.debug("a client took nothing for too long")
-            raise StopIteration from None  # closes the connection
+    def enqueue_req(self, conn: Any) -> None:
+        """Give a connection to a thread, with a bound on how long it may do nothing."""
+        if not isinstance(conn.sock, ImpatientSocket):
+            conn.sock = ImpatientSocket(fileno=conn.sock.detach())
+            conn.sock.patience = int(os.environ[CLIENT_TIMEOUT])
+        super().enqueue_req(conn)
 
     def handle_error(
         self, req: Any, client: socket.socket, addr: Any, exc: BaseException
@@ -61,10 +103,17 @@ class Worker(ThreadWorker):
             client.sendall(f"{first}{head}\r\n".encode() + response.data)
 
     def _keepalive_after(self, conn: Any, keepalive: Any) -> Any:
-        """Read what is left of a refused body: many clients send before they listen."""
+        """Read what is left of a refused body: many clients send before they listen.
+
+        What cannot be kept is closed here: it takes time, and the worker's main thread
+        has none.
+        """
         deadline = time.monotonic() + DRAIN_SECONDS
         conn.parser.finish_body(deadline=deadline, max_bytes=DRAIN_BYTES)
-        return super()._keepalive_after(conn, keepalive)
+        is_kept = super()._keepalive_after(conn, keepalive)
+        if not is_kept:
+            close_graceful(conn.sock)
+        return is_kept
 
 
 #: What Gunicorn refuses, and how; the first that fits counts.
@@ -93,9 +142,11 @@ def options(settings: Mapping[str, str]) -> dict[str, Any]:
         "limit_request_line": 8190,
         # Scripts pause between calls, and a new connection costs more than a kept one.
         "keepalive": 15,
-        # Of clients that stall, and of workers that hang: a thread that sends a long
-        # list keeps its worker's heart beating.
-        "timeout": int(settings["TIMEOUT"]),
+        # Of workers that hang: one whose threads wait for their clients, or send long
+        # lists, keeps its heart beating.
+        "timeout": 60,
+        # For the worker, which knows nothing of our settings.
+        "raw_env": [f"{CLIENT_TIMEOUT}={settings['TIMEOUT']}"],
         # A stopping server lets downloads end, but not for ever.
         "graceful_timeout": 10,
         "backlog": BACKLOG,
@@ -130,8 +181,16 @@ class Server(BaseApplication):
         self.cfg.set("post_worker_init", self._started)
 
     def load(self) -> Any:
-        """Make the application, in each worker."""
-        return create_app(self._settings)
+        """Make the application, in each worker.
+
+        A database that does not answer just now ends this worker, and not the server.
+        """
+        try:
+            return create_app(self._settings)
+        except StorageError as error:
+            print(f"Error: {error}", file=sys.stderr)  # noqa: T201
+            time.sleep(RETRY_SECONDS)
+            sys.exit(1)
 
     def _started(self, worker: ThreadWorker) -> None:
         if worker.age == 1:

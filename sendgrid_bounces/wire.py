@@ -13,12 +13,9 @@ from urllib.parse import parse_qsl
 
 from flask import Blueprint, Response, request
 from werkzeug.datastructures import Headers
-from werkzeug.exceptions import (
-    HTTPException,
-    MethodNotAllowed,
-    RequestEntityTooLarge,
-)
+from werkzeug.exceptions import MethodNotAllowed, RequestEntityTooLarge
 from werkzeug.formparser import MultiPartParser
+from werkzeug.routing import BaseConverter
 
 from sendgrid_bounces.core.errors import BounceError, ContentTypeError, RequestError
 
@@ -30,6 +27,13 @@ View = TypeVar("View", bound=Callable[..., Response])
 
 #: An error class: the status it answers, and what is said of one of its errors.
 Wording = Mapping[type[BounceError], tuple[int, Callable[[Any], Any]]]
+
+
+class AddressConverter(BaseConverter):
+    """An address in a path, which may hold slashes anywhere."""
+
+    regex = ".+"
+    part_isolating = False
 
 
 def route(bp: Blueprint, rule: str, *methods: str) -> Callable[[View], View]:
@@ -50,12 +54,8 @@ def read_body(limit: int) -> bytes:
     :raises RequestEntityTooLarge: if it has more than *limit* bytes.
     """
     request.max_content_length = limit + 1
-    try:
+    with reading():
         body = request.stream.read()
-    except HTTPException:
-        raise
-    except Exception:  # noqa: BLE001 - each WSGI server has its own for bad chunks
-        raise RequestError("the body cannot be read") from None
     if len(body) > limit:
         raise RequestEntityTooLarge
     if request.content_length not in (None, len(body)):
@@ -71,15 +71,18 @@ def read_pairs(limit: int) -> list[tuple[str, str]]:
     :raises RequestError: if a part does not parse.
     """
     body = read_body(limit)
+    query = read_query()
     with _parsing():
-        return [*_split(request.query_string), *_parse_form(body)]
+        return [*query, *_parse_form(body)]
 
 
 def read_query() -> list[tuple[str, str]]:
     """Return the parameters of the query string.
 
-    :raises RequestError: if it does not parse.
+    :raises RequestError: if it does not parse, or may not be whole.
     """
+    if "#" in request.environ.get("RAW_URI", ""):
+        raise RequestError("the URL has a fragment")
     with _parsing():
         return _split(request.query_string)
 
@@ -99,6 +102,17 @@ def word(error: BounceError, wording: Wording) -> tuple[int, Any]:
     kind = next(kind for kind in type(error).__mro__ if kind in wording)
     status, words = wording[kind]
     return status, words(error)
+
+
+@contextmanager
+def reading() -> Iterator[None]:
+    """Make whatever happens while a body is read a :class:`RequestError`."""
+    try:
+        yield
+    except RequestEntityTooLarge:
+        raise
+    except Exception:  # noqa: BLE001 - each WSGI server has its own for bad chunks
+        raise RequestError("the body cannot be read") from None
 
 
 @contextmanager

@@ -172,7 +172,7 @@ def test_every_route_and_parameter_is_told(url: str) -> None:
         re.sub(
             r"<any\((.*?)\):\w+>",
             lambda m: f"{{{m[1].replace(', ', ',')}}}",
-            r.rule.replace("path:_", ""),
+            r.rule.replace("address:_", ""),
         )
         for r in app.url_map.iter_rules()
     }

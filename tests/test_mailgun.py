@@ -246,6 +246,50 @@ def test_any_key_makes_a_domain_on_first_use(url, clock) -> None:
     assert seen == {"count": "1"}
 
 
+def test_the_letter_case_of_a_new_domain_makes_no_second_list(url, clock) -> None:
+    """Domains have none, and the account made for one is called as the domain."""
+    app = make_app(url, clock, AUTH="any")
+    client = app.test_client()
+    names = ("Mixed.Example.com", "mixed.example.com", "MIXED.example.com")
+    for number, name in enumerate(names):
+        address = {"address": f"{number}@example.com"}
+        added = client.post(f"/v3/{name}/bounces", data=address, headers=_basic("k"))
+        assert added.status_code == 200
+    counted = client.get(
+        "/api/bounces.count.json?api_user=mixed.example.com&api_key=k"
+    ).json
+    app.extensions[EXTENSION].storage.close()
+
+    assert counted == {"count": "3"}
+
+
+@pytest.mark.parametrize("name", ["a%25b", "%C3%A9.com", "%22x%22"])
+def test_paging_urls_are_urls(url, clock, name: str) -> None:
+    """As the request's own was, and of a host that it names."""
+    app = make_app(url, clock, AUTH="any")
+    client = app.test_client()
+    paging = client.get(f"/v3/{name}/bounces", headers=_basic("k")).json["paging"]
+    hostless = client.get(
+        f"/v3/{name}/bounces", headers={**_basic("k"), "Host": 'evil"x'}
+    )
+    app.extensions[EXTENSION].storage.close()
+
+    assert paging["first"] == f"http://localhost/v3/{name}/bounces?limit=100&term="
+    assert hostless.status_code == 400
+
+
+def test_a_batch_with_long_errors_fits(client) -> None:
+    """A thousand records of some kilobytes each."""
+    batch = [
+        {"address": f"u{n}@example.com", "error": "x" * 4_000} for n in range(1_000)
+    ]
+    answer = client.post(
+        "/v3/empty.example.com/bounces", json=batch, headers=_basic(KEY)
+    )
+
+    assert answer.status_code == 200
+
+
 def test_a_key_is_looked_up_by_a_few_slow_hashes(client, app, monkeypatch) -> None:
     """A wrong key is not tried on every account."""
     from sendgrid_bounces import credentials
@@ -261,7 +305,7 @@ def test_a_key_is_looked_up_by_a_few_slow_hashes(client, app, monkeypatch) -> No
         checked.clear()
         answer = client.get(f"/v3/{domain}/bounces", headers=_basic("wrong"))
         assert answer.status_code == 401
-        assert len(checked) == 1
+        assert len(checked) == 1, domain
     assert len(app.extensions[EXTENSION].storage.accounts.all()) > 10
 
 

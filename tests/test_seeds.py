@@ -153,6 +153,10 @@ def test_json_is_a_seed_too(storage, credentials) -> None:
         ),
         ("accounts: [{username: a, username: b}]", "'username' stands here twice"),
         ("accounts: [", "not YAML or JSON"),
+        (
+            "accounts: [{username: a, domains: [{name: x/y}]}]",
+            "accounts[0].domains[0].name: must be 1 to 255 printable characters, without",
+        ),
         ('{"accounts": [], "accounts": []}', "'accounts' stands twice"),
         ("accounts: !!int abc", "not YAML or JSON: invalid literal"),
         ("accounts: !!float x", "has no meaning here"),

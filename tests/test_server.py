@@ -11,7 +11,7 @@ import threading
 import time
 import urllib.error
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -142,6 +142,31 @@ def test_bad_http_is_answered_in_json_and_does_nothing(demo, request_, status) -
     assert demo.get(f"/api/bounces.count.json{DEMO}") == '{"count": "6"}'
 
 
+def test_a_url_that_may_not_be_whole_deletes_nothing(demo: Live) -> None:
+    """A fragment is cut off by the server: it may have been a filter."""
+    request = b"GET " + TARGET + b"&email=#1@x.com HTTP/1.1\r\nHost: x\r\n\r\n"
+
+    assert _raw(demo, request)[0] == b"400"
+    assert demo.get(f"/api/bounces.count.json{DEMO}") == '{"count": "6"}'
+
+
+def test_an_import_that_cannot_be_read_is_400_in_json(demo: Live) -> None:
+    """And nothing of it is in a log."""
+    head = (
+        b"POST /v3/samples.mailgun.org/bounces/import HTTP/1.1\r\nHost: x\r\n"
+        b"Authorization: Basic YXBpOmRlbW8=\r\n"
+        b"Content-Type: multipart/form-data; boundary=xx\r\n"
+    )
+    for rest in (
+        b"Transfer-Encoding: chunked\r\n\r\napi_key=x\r\n",
+        b"Transfer-Encoding: chunked\r\n\r\n5\r\n--xx",
+        b"Content-Length: 500\r\n\r\n--xx\r\n",
+    ):
+        status, content_type, body = _raw(demo, head + rest)
+        assert (status, content_type) == (b"400", b"application/json; charset=utf-8")
+        assert json.loads(body)["message"]
+
+
 def test_broken_utf_8_in_a_url_is_worded_by_its_vendor(demo: Live) -> None:
     """Although the server refuses it before any view; in the format asked for."""
     for path, words in (
@@ -167,7 +192,16 @@ def test_a_refusal_is_heard_by_who_sends_before_listening(demo: Live) -> None:
         connection.close()
 
 
-def test_a_stalled_client_is_let_go(url: str) -> None:
+@pytest.mark.parametrize(
+    "beginning",
+    [
+        b"GET /a",
+        b"GET / HTTP/1.1\r\nHost: x\r\nX-",
+        b"POST /api/bounces.get.json HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nab",
+        b"POST /v3/d/bounces/import HTTP/1.1\r\nHost: x\r\nContent-Length: 9999999\r\n\r\n",
+    ],
+)
+def test_a_stalled_client_is_let_go(url: str, beginning: bytes) -> None:
     """It holds no thread for longer than is stated, and the others are answered."""
     with serving(
         *("--database", url, "--auth", "any"),
@@ -176,11 +210,10 @@ def test_a_stalled_client_is_let_go(url: str) -> None:
         host, port = live.url.removeprefix("http://").split(":")
         stalled = [socket.create_connection((host, int(port))) for _ in range(4)]
         for connection in stalled:
-            connection.sendall(
-                b"POST /api/bounces.get.json HTTP/1.1\r\nHost: x\r\n"
-                b"Content-Length: 10\r\n\r\nab"
-            )
+            connection.sendall(beginning)
+        began = time.monotonic()
         assert live.get("/api/bounces.count.json?api_user=a&api_key=b")
+        assert time.monotonic() - began < 20
         for connection in stalled:
             connection.close()
 
@@ -270,39 +303,79 @@ def test_many_first_calls_at_once_make_one_account(url: str) -> None:
     storage.close()
 
 
-@pytest.mark.parametrize("target", ["wsgi:app", "wsgi:application"])
-def test_gunicorn_serves_the_entry_point(url: str, target: str, tmp_path: Path) -> None:
-    """With settings from the environment only."""
-    seed = tmp_path / "seed.yaml"
-    seed.write_text("accounts: [{username: acme, api_key: s3cret}]")
+@contextmanager
+def _gunicorn(target: str, *flags: str, **variables: str):
+    """Run Gunicorn as its users do, on the entry point."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     process = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "gunicorn",
-            "-b",
-            f"127.0.0.1:{port}",
-            "-w",
-            "4",
-            target,
-        ],
+        [sys.executable, "-m", "gunicorn", "-b", f"127.0.0.1:{port}", *flags, target],
         cwd=ROOT,
-        env={
-            **os.environ,
-            "SENDGRID_BOUNCES_DATABASE_URL": url,
-            "SENDGRID_BOUNCES_SEED": str(seed),
-        },
+        env={**os.environ, "SENDGRID_BOUNCES_KEY_HASH": "scrypt:128:8:1", **variables},
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        text=True,
         start_new_session=True,
     )
-    live = Live(f"http://127.0.0.1:{port}", process)
     try:
-        assert _when_up(live, f"/api/bounces.count.json{ACME}") == '{"count": "0"}'
+        yield Live(f"http://127.0.0.1:{port}", process)
     finally:
-        _out, err = kill(process)
-        assert b"Traceback" not in err
+        if process.returncode is None:
+            kill(process)
+
+
+@pytest.mark.parametrize("target", ["wsgi:app", "wsgi:application"])
+def test_gunicorn_serves_the_entry_point(url: str, target: str, tmp_path: Path) -> None:
+    """Seeds are planted once: a worker that starts again brings back nothing."""
+    seed = tmp_path / "seed.yaml"
+    seed.write_text(
+        "accounts: [{username: acme, api_key: s3cret, bounces: [{email: a@x}]}]"
+    )
+    variables = {
+        "SENDGRID_BOUNCES_DATABASE_URL": url,
+        "SENDGRID_BOUNCES_SEED": str(seed),
+    }
+    with _gunicorn(target, "-w", "1", **variables) as live:
+        count = f"/api/bounces.count.json{ACME}"
+        assert _when_up(live, count) == '{"count": "1"}'
+        live.get(f"/api/bounces.delete.json{ACME}&email=a@x")
+        with closing(open_storage(url)) as storage, storage.engine.transaction():
+            os.kill(_worker_of(live), signal.SIGKILL)
+            assert _when_up(live, count) == '{"count": "0"}'
+        _out, err = kill(live.process)
+
+    assert "Traceback" not in err
+    assert "s3cret" not in err
+
+
+def _worker_of(live: Live) -> int:
+    pid = live.process.pid
+    return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"WORKERS": "x"},
+        {"TIMEOUT": ""},
+        {"AUTH": "foo"},
+        {"NOPE": "1"},
+        {"DATABASE_URL": "foo"},
+        {"KEY_HASH": "md5"},
+        {"SEED": "/no/such.yaml"},
+    ],
+    ids=str,
+)
+def test_gunicorn_with_a_wrong_setting_ends_in_one_line(url: str, variables) -> None:
+    """It names what is wrong, and does not try again and again."""
+    variables = {"DATABASE_URL": url, **variables}
+    named = {f"SENDGRID_BOUNCES_{name}": value for name, value in variables.items()}
+    with _gunicorn("wsgi:app", **named) as live:
+        _out, err = live.process.communicate(timeout=TIMEOUT)
+
+    assert live.process.returncode != 0
+    assert err.startswith("Error: ")
+    assert err.count("\n") == 1
 
 
 def _when_up(live: Live, target: str) -> str:

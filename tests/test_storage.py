@@ -373,6 +373,37 @@ def test_a_removed_account_takes_all_that_is_its_own(storage: Storage) -> None:
     assert storage.engine.fetch("SELECT COUNT(*) FROM bounce_list") == [(1,)]
 
 
+def test_what_another_name_has_is_left_alone(storage: Storage) -> None:
+    """Removing an account or a domain takes no list that still has a name."""
+    acme, other = storage.accounts.add("acme"), storage.accounts.add("other")
+    kept = storage.accounts.add_domain("kept.example", acme)
+    shared = storage.accounts.add_domain("shared.example", acme, shares_list=True)
+    gone = storage.accounts.add_domain("gone.example", acme)
+    for bounce_list in (acme.bounce_list, kept.bounce_list, gone.bounce_list):
+        storage.bounces.put(bounce_list, [bounce()])
+
+    storage.accounts.remove(other.username)
+    storage.accounts.remove_domain(gone.name)
+    storage.accounts.remove_domain(shared.name)
+
+    assert [
+        storage.bounces.count(bounce_list, BounceQuery())
+        for bounce_list in (acme.bounce_list, kept.bounce_list, gone.bounce_list)
+    ] == [1, 1, 0]
+
+
+def test_all_is_checked_before_anything_is_stored(storage, bounce_list) -> None:
+    """So nobody waits for a lock while a long file is read."""
+
+    def bounces():
+        for number in range(2_500):
+            yield bounce(f"{number}@x")
+        assert not storage.engine._database.in_transaction()
+
+    assert storage.bounces.put(bounce_list, bounces()) == 2_500
+    assert storage.bounces.count(bounce_list, BounceQuery()) == 2_500
+
+
 def test_names_are_unique_and_kept_by_their_owner(storage: Storage) -> None:
     """A second account or another's domain is refused; one's own is there already."""
     acme, other = storage.accounts.add("acme"), storage.accounts.add("other")

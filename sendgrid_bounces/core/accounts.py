@@ -5,6 +5,7 @@ from dataclasses import dataclass
 #: Longest name of an account or a domain, in characters.
 MAX_NAME = 255
 NAME_RULE = f"must be 1 to {MAX_NAME} printable characters"
+DOMAIN_RULE = f"{NAME_RULE}, without a slash"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,11 @@ class BounceList:
 
     id: int
     timezone: str
+
+
+def is_domain_name(text: str) -> bool:
+    """Return whether *text* can be the name of a domain: a part of a path."""
+    return is_name(text) and "/" not in text
 
 
 def is_name(text: str) -> bool:

@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from sendgrid_bounces.core.accounts import (
+    DOMAIN_RULE,
     NAME_RULE,
     Account,
     BounceList,
     Domain,
+    is_domain_name,
     is_name,
 )
 from sendgrid_bounces.core.errors import (
@@ -140,8 +142,8 @@ class AccountStore:
         :raises NameTakenError: if the domain is another account's, or has another list.
         :raises ParametersError: if it cannot be a name.
         """
-        if not is_name(name) or "/" in name:
-            raise ParametersError([("domain", NAME_RULE)])
+        if not is_domain_name(name):
+            raise ParametersError([("domain", DOMAIN_RULE)])
 
         def act() -> Domain:
             found = self.find_domain(name)

@@ -5,6 +5,8 @@ Peewee, and kept. A long list is read in batches, each a short read of its own t
 starts where the last one ended: nothing is held open for a slow reader.
 """
 
+import marshal
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import islice
@@ -186,28 +188,25 @@ class BounceStore:
     ) -> int:
         """Store *bounces*, replacing what the list holds of their addresses.
 
-        One act, whatever their number; they are consumed as they are stored.
+        One act, whatever their number. They are all checked before the first one is
+        stored, and wait on disk if they are many, so that others can write meanwhile.
 
-        :param bounces: if they can be iterated over again, the act can be done again
-            where the database asks for that.
         :param redate: whether a replaced bounce takes the new one's instant.
         :returns: how many were stored.
         :raises ParametersError: if one of them cannot be stored. None is, then.
         """
         text = self._put if redate else self._put_undated
+        rows = (_row(bounce_list, bounce.checked()) for bounce in bounces)
+        with _Spool(rows) as spool:
 
-        def store() -> int:
-            rows = (_row(bounce_list, bounce.checked()) for bounce in bounces)
-            stored = 0
-            while chunk := list(islice(rows, CHUNK)):
-                self._engine.change_many(text, chunk)
-                stored += len(chunk)
-            return stored
+            def store() -> int:
+                stored = 0
+                for chunk in spool.chunks():
+                    self._engine.change_many(text, chunk)
+                    stored += len(chunk)
+                return stored
 
-        if isinstance(bounces, Iterator):
-            with self._engine.transaction():
-                return store()
-        return self._engine.atomically(store)
+            return self._engine.atomically(store)
 
     def _run(
         self,
@@ -234,6 +233,41 @@ class BounceStore:
         if self._engine.searches_row_values:
             return created, id_
         return created, created, id_
+
+
+class _Spool:
+    """Rows that are written once and read as often as is needed, in chunks.
+
+    The last chunk, which is the only one of most, stays in memory; the others are on
+    disk.
+    """
+
+    def __init__(self, rows: Iterator[tuple[Any, ...]]) -> None:
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by __exit__
+        self._last: list[tuple[Any, ...]] = []
+        try:
+            while chunk := list(islice(rows, CHUNK)):
+                if self._last:
+                    marshal.dump(self._last, self._file)
+                self._last = chunk
+        except BaseException:
+            self._file.close()
+            raise
+
+    def __enter__(self) -> "_Spool":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def chunks(self) -> Iterator[list[tuple[Any, ...]]]:
+        """Yield the rows, from the beginning."""
+        end = self._file.seek(0, 2)
+        self._file.seek(0)
+        while self._file.tell() < end:
+            yield marshal.load(self._file)  # noqa: S302 - we wrote it
+        if self._last:
+            yield self._last
 
 
 def _filters(query: BounceQuery) -> dict[str, Sequence[Any]]:

@@ -18,12 +18,15 @@ from sendgrid_bounces.dialects.mailgun.dates import parse_date
 DEFAULT_LIMIT, MAX_LIMIT = 100, 1_000
 MAX_BATCH = 1_000
 
+#: Larger numbers are in no database.
+MAX_INTEGER = 2**62
+
 DEFAULT_CODE = "550"
 
 #: How much of a wrong value an error repeats.
 MAX_SHOWN = 200
 
-_INTEGER = re.compile("[+-]?[0-9]{1,18}")
+_INTEGER = re.compile("[+-]?[0-9]{1,4000}")
 _is_email = validate.Email()
 
 #: What a record's fields are called in the core.
@@ -68,7 +71,9 @@ def read_slice(arguments: Mapping[str, str]) -> tuple[int, int]:
     :raises ParametersError: if one of them is no integer.
     """
     limit = _integer(arguments, "limit", DEFAULT_LIMIT)
-    return limit if limit > 0 else DEFAULT_LIMIT, max(_integer(arguments, "skip", 0), 0)
+    skip = _integer(arguments, "skip", 0)
+    limit = limit if limit > 0 else DEFAULT_LIMIT
+    return min(limit, MAX_INTEGER), min(max(skip, 0), MAX_INTEGER)
 
 
 def read_record(record: Mapping[str, object], now: int) -> Bounce:
@@ -169,8 +174,8 @@ def _read_each(
 
 
 def _created(record: Mapping[str, object], now: int) -> int:
-    value = record.get("created_at") or ""
-    if value == "":
+    value = record.get("created_at")
+    if value is None or value == "":
         return now
     try:
         instant = parse_date(str(value))

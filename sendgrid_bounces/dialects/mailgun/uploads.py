@@ -5,6 +5,7 @@ from typing import IO
 from flask import request
 from werkzeug.exceptions import RequestEntityTooLarge
 
+from sendgrid_bounces import wire
 from sendgrid_bounces.core.errors import RequestError
 
 #: Wire: Mailgun API reference, import: "25MB or under".
@@ -22,7 +23,8 @@ def open_upload() -> IO[bytes]:
     :raises RequestError: if there is none.
     """
     request.max_content_length = MAX_FILE + MAX_FRAME
-    upload = next(iter(request.files.values()), None)
+    with wire.reading():
+        upload = next(iter(request.files.values()), None)
     if upload is None:
         raise RequestError("Missing mandatory parameter: file")
     if upload.stream.seek(0, 2) > MAX_FILE:

@@ -43,12 +43,14 @@ def add(domain: str) -> Response:
     """Add a bounce, or update it."""
     bounce_list = web.authenticate(domain).bounce_list
     emulator = current_emulator()
-    bounce = params.read_record(web.read_arguments(), emulator.clock.now())
+    record = web.read_arguments()
+    record.pop("created_at", None)  # v3 has it
+    bounce = params.read_record(record, emulator.clock.now())
     operations.add(emulator.storage.bounces, bounce_list, [bounce])
     return FACE.respond({"message": web.ADDED, "address": bounce.email})
 
 
-@wire.route(bp, "/<domain>/bounces/<path:_address>", "GET")
+@wire.route(bp, "/<domain>/bounces/<address:_address>", "GET")
 def find(domain: str, _address: str) -> Response:
     """Answer one bounce, in a wrapping that v3 has not."""
     bounce_list = web.authenticate(domain).bounce_list
@@ -57,7 +59,7 @@ def find(domain: str, _address: str) -> Response:
     return FACE.respond({"bounce": v2_item(row)})
 
 
-@wire.route(bp, "/<domain>/bounces/<path:_address>", "DELETE")
+@wire.route(bp, "/<domain>/bounces/<address:_address>", "DELETE")
 def remove(domain: str, _address: str) -> Response:
     """Remove one bounce."""
     bounce_list = web.authenticate(domain).bounce_list

@@ -31,7 +31,7 @@ def listing(domain: str) -> Response:
     rows = store.page(bounce_list, wanted.page, wanted.limit)
     items = [v3_item(row) for row in rows]
     return FACE.respond(
-        {"items": items, "paging": paging(request.base_url, wanted, items)}
+        {"items": items, "paging": paging(web.list_url(), wanted, items)}
     )
 
 
@@ -64,7 +64,7 @@ def clear(domain: str) -> Response:
     )
 
 
-@wire.route(bp, "/<domain>/bounces/<path:_address>", "GET")
+@wire.route(bp, "/<domain>/bounces/<address:_address>", "GET")
 def find(domain: str, _address: str) -> Response:
     """Answer one bounce."""
     bounce_list = web.authenticate(domain).bounce_list
@@ -74,7 +74,7 @@ def find(domain: str, _address: str) -> Response:
     )
 
 
-@wire.route(bp, "/<domain>/bounces/<path:_address>", "DELETE")
+@wire.route(bp, "/<domain>/bounces/<address:_address>", "DELETE")
 def remove(domain: str, _address: str) -> Response:
     """Remove one bounce."""
     bounce_list = web.authenticate(domain).bounce_list
@@ -85,16 +85,10 @@ def remove(domain: str, _address: str) -> Response:
 
 @wire.route(bp, "/<domain>/bounces/import", "POST")
 def import_(domain: str) -> Response:
-    """Store the bounces of a CSV file; when this is answered, they are stored.
-
-    The file is read twice: all of it is valid before the first row is written.
-    """
+    """Store the bounces of a CSV file; when this is answered, they are stored."""
     bounce_list = web.authenticate(domain).bounce_list
     emulator = current_emulator()
     now, lines = emulator.clock.now(), open_upload()
-    for _valid in params.read_csv(lines, now):
-        pass
-    lines.seek(0)
     operations.add(emulator.storage.bounces, bounce_list, params.read_csv(lines, now))
     return FACE.respond(
         {"message": "file uploaded successfully for processing. standby..."}, 202

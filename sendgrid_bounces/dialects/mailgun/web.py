@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from urllib.parse import unquote_plus
+from urllib.parse import quote, unquote_plus, urlsplit
 
 from flask import Response, request
+from werkzeug.exceptions import NotFound
 
 from sendgrid_bounces import wire
 from sendgrid_bounces.core.accounts import Domain
@@ -75,14 +76,32 @@ def path_address() -> str:
 
     Wire: ``+`` means a blank there, which is not what WSGI's decoded path says.
     """
-    raw = request.environ.get("RAW_URI") or request.environ.get("REQUEST_URI")
-    if raw is None:
-        return request.path.split("/bounces/", 1)[1]
-    path = raw.partition("?")[0].split("/bounces/", 1)[1]
+    _, _version, _domain, bounces, *rest = f"{_raw_path()}////".split("/", 4)
+    if bounces != "bounces":  # encoded, which the router does not mind
+        raise NotFound
+    encoded = rest[0].removesuffix("////")
     try:
-        return unquote_plus(path.encode("latin-1").decode(), errors="strict")
+        return unquote_plus(encoded.encode("latin-1").decode(), errors="strict")
     except UnicodeDecodeError:
         raise RequestError("the path is not UTF-8") from None
+
+
+def list_url() -> str:
+    """Return the absolute URL that is asked for, without its query.
+
+    :raises RequestError: if the request does not say of which host.
+    """
+    if not request.host:
+        raise RequestError("the Host header is not valid")
+    return f"{request.scheme}://{request.host}{_raw_path()}"
+
+
+def _raw_path() -> str:
+    """Return the path as it was sent; else as it could have been."""
+    raw = request.environ.get("RAW_URI") or request.environ.get("REQUEST_URI")
+    if raw is None:
+        return quote(request.path)
+    return urlsplit(str(raw)).path
 
 
 def read_arguments() -> dict[str, str]:

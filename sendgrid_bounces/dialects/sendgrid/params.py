@@ -13,6 +13,8 @@ from sendgrid_bounces.core.clock import WallClock
 from sendgrid_bounces.core.errors import NoFilterError, ParametersError
 from sendgrid_bounces.validation import load
 
+ONCE = "must be given once, by its plain name"
+
 #: The parameters that say who calls.
 CREDENTIALS = {"api_user", "api_key"}
 
@@ -129,8 +131,14 @@ class Arguments:
     emails: Sequence[str]
 
     def get(self, name: str) -> str:
-        """Return what the parameter *name* was set to first; empty if it was not."""
-        return self.texts.get(name, ("",))[0]
+        """Return what the parameter *name* was set to; empty if it was not.
+
+        :raises ParametersError: if it was set to different things.
+        """
+        texts = self.texts.get(name, ("",))
+        if len(set(texts)) > 1:
+            raise ParametersError([(name, ONCE)])
+        return texts[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +204,7 @@ def _load(schema: Schema, arguments: Arguments) -> dict[str, Any]:
     for name, texts in arguments.texts.items():
         plain = name.partition("[")[0]
         if plain in schema.fields and (plain != name or len(set(texts)) > 1):
-            faults.append((plain, "must be given once, by its plain name"))
+            faults.append((plain, ONCE))
         given[name] = texts[0]
     if faults:
         raise ParametersError(faults)
