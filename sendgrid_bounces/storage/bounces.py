@@ -5,11 +5,9 @@ Peewee, and kept. A long list is read in batches, each a short read of its own t
 starts where the last one ended: nothing is held open for a slow reader.
 """
 
-import marshal
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from functools import lru_cache
-from itertools import islice
 from typing import Any
 
 import peewee
@@ -23,12 +21,10 @@ from sendgrid_bounces.core.bounces import (
 )
 from sendgrid_bounces.storage.engine import Engine
 from sendgrid_bounces.storage.models import TIME_INDEX, BounceRow
+from sendgrid_bounces.storage.spool import Spool
 
 #: Rows a read: a longer one is no faster, and small calls wait for it.
 BATCH = 250
-
-#: Rows that an import hands to the database at once.
-CHUNK = 1_000
 
 #: A row as it is read: email, status, code, reason, created, reported, id.
 BounceTuple = tuple[str, str, str, str, int, bool, int]
@@ -197,7 +193,7 @@ class BounceStore:
         """
         text = self._put if redate else self._put_undated
         rows = (_row(bounce_list, bounce.checked()) for bounce in bounces)
-        with _Spool(rows) as spool:
+        with closing(Spool(rows)) as spool:
 
             def store() -> int:
                 stored = 0
@@ -233,41 +229,6 @@ class BounceStore:
         if self._engine.searches_row_values:
             return created, id_
         return created, created, id_
-
-
-class _Spool:
-    """Rows that are written once and read as often as is needed, in chunks.
-
-    The last chunk, which is the only one of most, stays in memory; the others are on
-    disk.
-    """
-
-    def __init__(self, rows: Iterator[tuple[Any, ...]]) -> None:
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by __exit__
-        self._last: list[tuple[Any, ...]] = []
-        try:
-            while chunk := list(islice(rows, CHUNK)):
-                if self._last:
-                    marshal.dump(self._last, self._file)
-                self._last = chunk
-        except BaseException:
-            self._file.close()
-            raise
-
-    def __enter__(self) -> "_Spool":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-
-    def chunks(self) -> Iterator[list[tuple[Any, ...]]]:
-        """Yield the rows, from the beginning."""
-        end = self._file.seek(0, 2)
-        self._file.seek(0)
-        while self._file.tell() < end:
-            yield marshal.load(self._file)  # noqa: S302 - we wrote it
-        if self._last:
-            yield self._last
 
 
 def _filters(query: BounceQuery) -> dict[str, Sequence[Any]]:
