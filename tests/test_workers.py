@@ -7,7 +7,9 @@ also after the server was killed in the middle.
 import base64
 import http.client
 import json
+import os
 import random
+import signal
 import threading
 import time
 from contextlib import closing
@@ -155,6 +157,33 @@ def test_writers_and_readers_do_not_disturb_each_other(database_url, seed) -> No
         for thread in _start(writers, live, rounds=40):
             thread.join(120)
             assert not thread.is_alive()
+
+    assert {status for writer in writers for status in writer.statuses} <= {200, 202}
+    told, found = _check(database_url, writers)
+    print(f"acknowledged: {told}, found: {found}, lost: {told - found}")
+    assert told == found
+
+
+def test_killed_workers_keep_what_they_acknowledged(database_url, seed) -> None:
+    """SIGKILL to each worker in turn amid mixed writes; the server goes on."""
+    writers = [Writer(number) for number in range(8)]
+    with serving("--database", database_url, "--seed", seed, "--workers", "4") as live:
+        threads = _start(writers, live, rounds=10_000)
+        pid = live.process.pid
+        for worker in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            answered = sum(len(writer.statuses) for writer in writers)
+            deadline = time.monotonic() + TIMEOUT
+            while (
+                any(thread.is_alive() for thread in threads)
+                and sum(len(writer.statuses) for writer in writers) < answered + 40
+            ):
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            os.kill(int(worker), signal.SIGKILL)
+        for thread in threads:
+            thread.join(TIMEOUT)
+            assert not thread.is_alive()
+        assert '{"count"' in live.get(f"/api/bounces.count.json?{CREDENTIALS}")
 
     assert {status for writer in writers for status in writer.statuses} <= {200, 202}
     told, found = _check(database_url, writers)
