@@ -76,10 +76,12 @@ def path_address() -> str:
 
     Wire: ``+`` means a blank there, which is not what WSGI's decoded path says.
     """
-    _, _version, _domain, bounces, *rest = f"{_raw_path()}////".split("/", 4)
-    if bounces != "bounces":  # encoded, which the router does not mind
+    try:
+        _, _version, _domain, bounces, encoded = _raw_path().split("/", 4)
+    except ValueError:  # a slash between them is encoded
+        raise NotFound from None
+    if bounces != "bounces":  # it is encoded, which the router does not mind
         raise NotFound
-    encoded = rest[0].removesuffix("////")
     try:
         return unquote_plus(encoded.encode("latin-1").decode(), errors="strict")
     except UnicodeDecodeError:
