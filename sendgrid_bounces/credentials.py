@@ -5,6 +5,7 @@ import hmac
 import re
 import secrets
 import threading
+from typing import Any
 
 from werkzeug.security import check_password_hash, generate_password_hash
 
@@ -63,7 +64,7 @@ class Credentials:
         except (ValueError, OverflowError) as error:
             raise ParametersError([("KEY_HASH", str(error))]) from None
 
-    def sealed(self, key: str) -> dict[str, object]:
+    def sealed(self, key: str) -> dict[str, Any]:
         """Return what an account stores of *key*, by the names of its settings.
 
         :raises ParametersError: if it can be no key.
@@ -127,13 +128,11 @@ class Credentials:
 
     def _make(self, username: str, key: str) -> Account:
         try:
-            account = self._accounts.add(username)
+            return self._accounts.add(username, **self.sealed(key))
         except NameTakenError:  # another request was faster
             return self._accounts.get(username)
         except ParametersError:
             raise CredentialsError from None
-        self._accounts.change(account, **self.sealed(key))
-        return self._accounts.get(username)
 
     def _make_domain(self, name: str, key: str) -> Domain:
         name = name.lower()

@@ -1,6 +1,5 @@
 """A bounce as people write it down: in seed files, exports and imports."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from marshmallow import RAISE, Schema, fields
@@ -32,15 +31,7 @@ RECORD = RecordSchema()
 
 
 def read_record(raw: Any, zone: WallClock, now: int) -> Bounce:
-    """Return the bounce that the mapping *raw* describes; see :func:`make_bounce`.
-
-    :raises ParametersError: naming each field that is wrong.
-    """
-    return make_bounce(load(RECORD, raw), zone, now)
-
-
-def make_bounce(record: Mapping[str, Any], zone: WallClock, now: int) -> Bounce:
-    """Return the bounce that *record* describes, its fields being of the right type.
+    """Return the bounce that the mapping *raw* describes.
 
     ``created`` is a time in *zone*, or in UTC if it ends in ``Z``; without it, *now*.
     Without ``status`` and ``code`` the code is 550. A code that is a number, not text,
@@ -48,6 +39,7 @@ def make_bounce(record: Mapping[str, Any], zone: WallClock, now: int) -> Bounce:
 
     :raises ParametersError: naming each field that is wrong.
     """
+    record = load(RECORD, raw)
     code, status = record.get("code", ""), record.get("status", "")
     created, reported = now, record.get("reported")
     if isinstance(code, bool) or not isinstance(code, str | int):
@@ -58,7 +50,7 @@ def make_bounce(record: Mapping[str, Any], zone: WallClock, now: int) -> Bounce:
         except (ValueError, OverflowError) as error:
             raise ParametersError([("created", str(error))]) from None
     return Bounce(
-        email=record.get("email", ""),
+        email=record["email"],
         status=status,
         code=str(code) if code or status else "550",
         reason=record.get("reason", ""),

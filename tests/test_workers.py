@@ -150,6 +150,14 @@ def _check(database_url: str, writers: list[Writer]) -> tuple[int, int]:
     return told, found
 
 
+def _nothing_is_lost(database_url: str, writers: list[Writer]) -> None:
+    """Nobody was refused, and all that was acknowledged is there."""
+    assert {status for writer in writers for status in writer.statuses} <= {200, 202}
+    told, found = _check(database_url, writers)
+    print(f"acknowledged: {told}, found: {found}, lost: {told - found}")
+    assert told == found
+
+
 def test_writers_and_readers_do_not_disturb_each_other(database_url, seed) -> None:
     """Four workers, eight clients: no 5xx, nothing lost, nothing doubled."""
     writers = [Writer(number) for number in range(8)]
@@ -158,10 +166,7 @@ def test_writers_and_readers_do_not_disturb_each_other(database_url, seed) -> No
             thread.join(120)
             assert not thread.is_alive()
 
-    assert {status for writer in writers for status in writer.statuses} <= {200, 202}
-    told, found = _check(database_url, writers)
-    print(f"acknowledged: {told}, found: {found}, lost: {told - found}")
-    assert told == found
+    _nothing_is_lost(database_url, writers)
 
 
 def test_killed_workers_keep_what_they_acknowledged(database_url, seed) -> None:
@@ -185,10 +190,7 @@ def test_killed_workers_keep_what_they_acknowledged(database_url, seed) -> None:
             assert not thread.is_alive()
         assert '{"count"' in live.get(f"/api/bounces.count.json?{CREDENTIALS}")
 
-    assert {status for writer in writers for status in writer.statuses} <= {200, 202}
-    told, found = _check(database_url, writers)
-    print(f"acknowledged: {told}, found: {found}, lost: {told - found}")
-    assert told == found
+    _nothing_is_lost(database_url, writers)
 
 
 def test_a_killed_server_keeps_what_it_acknowledged(database_url, seed) -> None:
@@ -205,9 +207,6 @@ def test_a_killed_server_keeps_what_it_acknowledged(database_url, seed) -> None:
         for thread in threads:
             thread.join(TIMEOUT)
 
-    assert {status for writer in writers for status in writer.statuses} <= {200, 202}
     with serving(*arguments) as live:
-        told, found = _check(database_url, writers)
-        print(f"acknowledged: {told}, found: {found}, lost: {told - found}")
-        assert told == found
+        _nothing_is_lost(database_url, writers)
         assert '{"count"' in live.get(f"/api/bounces.count.json?{CREDENTIALS}")

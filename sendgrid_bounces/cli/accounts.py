@@ -46,14 +46,9 @@ def add(
     WallClock(timezone)
     with opened(database) as storage:
         key = _read_key()
+        reseller = storage.accounts.get(customer_of) if customer_of else None
         settings = {**_sealed(storage, key), "profile": profile, "timezone": timezone}
-
-        def act() -> None:
-            reseller = storage.accounts.get(customer_of) if customer_of else None
-            added = storage.accounts.add(name, reseller)
-            storage.accounts.change(added, **settings)
-
-        storage.engine.atomically(act)
+        storage.accounts.add(name, reseller, **settings)
     click.echo(f"added {name}")
 
 
@@ -115,6 +110,6 @@ def _read_key() -> str:
     return str(key)
 
 
-def _sealed(storage: Storage, key: str) -> dict[str, object]:
+def _sealed(storage: Storage, key: str) -> dict[str, Any]:
     values = config.settings(config.from_environment(os.environ))
     return Credentials(storage, values["KEY_HASH"]).sealed(key)

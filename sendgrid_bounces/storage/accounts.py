@@ -75,8 +75,12 @@ class AccountStore:
         """Return all accounts, by name."""
         return [_account(row) for row in self._engine.fetch(self._all)]
 
-    def add(self, username: str, reseller: Account | None = None) -> Account:
-        """Make an account with an empty bounce list and no key.
+    def add(
+        self, username: str, reseller: Account | None = None, **settings: object
+    ) -> Account:
+        """Make an account with an empty bounce list.
+
+        :param settings: as :meth:`change` takes them; without them it has no key.
 
         :raises NameTakenError: if there is one of this name.
         :raises ParametersError: if it cannot be a name.
@@ -92,6 +96,7 @@ class AccountStore:
                 username=username,
                 bounce_list=self._new_list(),
                 reseller=reseller and reseller.id,
+                **settings,
             )
             if reseller:
                 self.change(reseller, is_reseller=True)
@@ -102,7 +107,7 @@ class AccountStore:
     def change(self, account: Account, **settings: object) -> None:
         """Change the named settings of *account* (key_hash, profile, timezone, ...)."""
         query = AccountRow.update(settings).where(AccountRow.id == account.id)
-        self._engine.execute(query)
+        self._engine.atomically(lambda: self._engine.execute(query))
 
     def remove(self, username: str) -> int:
         """Remove an account, its customers, domains and bounces.
