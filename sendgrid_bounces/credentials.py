@@ -5,6 +5,7 @@ import hmac
 import re
 import secrets
 import threading
+from functools import cached_property
 from typing import Any
 
 from werkzeug.security import check_password_hash, generate_password_hash
@@ -59,10 +60,8 @@ class Credentials:
         self._secret = secrets.token_bytes(32)
         self._verified: dict[str, bytes] = {}
         self._one_at_a_time = threading.Lock()
-        try:
-            self._decoy = self._hash(secrets.token_hex())
-        except (ValueError, OverflowError) as error:
-            raise ParametersError([("KEY_HASH", str(error))]) from None
+        if self._costs != DEFAULT_COSTS:
+            self._try_costs()
 
     def sealed(self, key: str) -> dict[str, Any]:
         """Return what an account stores of *key*, by the names of its settings.
@@ -141,6 +140,17 @@ class Credentials:
             return self._accounts.add_domain(name, account, shares_list=True)
         except ParametersError:
             raise CredentialsError from None
+
+    @cached_property
+    def _decoy(self) -> str:
+        """The hash of a key that nobody has, made when it is needed: it takes time."""
+        return self._hash(secrets.token_hex())
+
+    def _try_costs(self) -> None:
+        try:
+            self._hash("")
+        except (ValueError, OverflowError) as error:
+            raise ParametersError([("KEY_HASH", str(error))]) from None
 
     def _hash(self, key: str) -> str:
         n, r, p = self._costs

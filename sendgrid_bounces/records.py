@@ -56,7 +56,7 @@ def read_record(raw: Any, zone: WallClock, now: int) -> Bounce:
         reason=record.get("reason", ""),
         created=created,
         reported=isinstance(code, int) if reported is None else reported,
-    ).checked()
+    )
 
 
 def write_record(bounce: Bounce) -> dict[str, Any]:

@@ -44,7 +44,7 @@ def test_what_is_absent_is_derived(
     status: str, code: str, reason: str, expected: tuple[str, str]
 ) -> None:
     """Status from code; code from the reason, or else from the class."""
-    checked = bounce(status=status, code=code, reason=reason).checked()
+    checked = bounce(status=status, code=code, reason=reason)
 
     assert expected == (checked.status, checked.code)
 
@@ -67,7 +67,7 @@ def test_what_is_absent_is_derived(
 def test_what_cannot_be_stored_is_refused(facts: dict, name: str) -> None:
     """The fault names the field."""
     with pytest.raises(ParametersError) as raised:
-        bounce(**facts).checked()
+        bounce(**facts)
 
     assert [name] == [fault[0] for fault in raised.value.faults]
 

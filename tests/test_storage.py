@@ -2,10 +2,9 @@
 
 import sqlite3
 from contextlib import closing
-from dataclasses import replace
 
 import pytest
-from conftest import NOW, bounce
+from conftest import bounce
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -85,13 +84,13 @@ def test_a_put_with_one_bad_bounce_stores_nothing(
     assert _found(storage, bounce_list) == []
 
 
-@pytest.mark.parametrize("offset", [0, 1, 249, 250, 251, 600, 601])
-@pytest.mark.parametrize("limit", [None, 1, 250, 251, 10_000])
+@pytest.mark.parametrize("offset", [0, 1, 499, 500, 501, 1_200, 1_201])
+@pytest.mark.parametrize("limit", [None, 1, 500, 501, 10_000])
 def test_batches_are_seamless(
     storage: Storage, bounce_list: int, limit: int | None, offset: int
 ) -> None:
     """Whatever the limit and offset, and although many share an instant."""
-    given = [bounce(f"{i}@example.com", created=i // 100) for i in range(601)]
+    given = [bounce(f"{i}@example.com", created=i // 100) for i in range(1_201)]
     storage.bounces.put(bounce_list, given)
     end = None if limit is None else offset + limit
 
@@ -503,10 +502,3 @@ def test_a_name_in_the_url_may_be_encoded(tmp_path) -> None:
     open_storage(f"sqlite:///{tmp_path}/a%20b%3Fc.db").close()
 
     assert (tmp_path / "a b?c.db").exists()
-
-
-def test_a_bounce_outside_is_the_same_as_inside() -> None:
-    """What is stored has all facts already."""
-    checked = bounce().checked()
-
-    assert checked == checked.checked() == replace(checked, created=NOW)

@@ -53,9 +53,9 @@ def list_(owner: str, email: tuple[str, ...], limit: int | None, database: str) 
     with opened(database) as storage:
         named = storage.accounts.named_list(owner)
         clock = wall_clock(named.timezone)
-        batches = storage.bounces.find(named.id, BounceQuery(emails=email), limit)
+        batches = storage.bounces.find_brief(named.id, BounceQuery(emails=email), limit)
         for rows in batches:
-            for address, status, _code, reason, created, _reported, _id in rows:
+            for address, status, reason, created, _id in rows:
                 line = (clock.render(created), f"{status:<8}", address, reason)
                 click.echo(_CONTROL.sub(_escaped, "  ".join(line)))
 

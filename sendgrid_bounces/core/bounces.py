@@ -2,7 +2,8 @@
 
 import re
 import sys
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 from enum import IntEnum
 
 from sendgrid_bounces.core.errors import ParametersError
@@ -15,6 +16,7 @@ MAX_LENGTHS = {"email": 320, "status": 32, "code": 32, "reason": 65_535}
 #: either end, so that every instant has a time of day in every time zone.
 EARLIEST, LATEST = -62_135_424_000, 253_402_127_999
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _REPLY_CODE = re.compile(r"[0-9]{3}(?![0-9])")
 
 
@@ -28,7 +30,10 @@ class BounceType(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Bounce:
-    """A recipient to whom delivery failed.
+    """A recipient to whom delivery failed; fit to be stored, or it cannot be made.
+
+    What one vendor lacks is derived: the status is the code, and the code what
+    the reason or the status says.
 
     :param email: the address, in the letter case it was given in.
     :param status: enhanced status code (RFC 3463), as ``5.1.1``; some servers give
@@ -37,6 +42,7 @@ class Bounce:
     :param reason: what the other side said (RFC 3464, diagnostic code), to the byte.
     :param created: the instant of the failure.
     :param reported: whether a mail server reported it; False if somebody entered it.
+    :raises ParametersError: naming each text that is too long or no Unicode text.
     """
 
     email: str
@@ -46,31 +52,36 @@ class Bounce:
     created: int
     reported: bool = False
 
+    def __post_init__(self) -> None:
+        """Check what was given, and derive what was not."""
+        if faults := list(self._faults()):
+            raise ParametersError(faults)
+        if not self.status:
+            object.__setattr__(self, "status", self.code)
+        if not self.code:
+            object.__setattr__(self, "code", self._derived_code())
+
     @property
     def type(self) -> BounceType:
         """Hard, soft, or neither."""
         return classify(self.status)
 
-    def checked(self) -> "Bounce":
-        """Return this bounce with what one vendor lacks derived, fit to be stored.
-
-        :raises ParametersError: if a text is too long or no Unicode text.
-        """
-        faults = [
-            (name, fault)
-            for name, longest in MAX_LENGTHS.items()
-            if (fault := _fault(getattr(self, name), longest))
-        ]
+    def _faults(self) -> Iterator[tuple[str, str]]:
         if not self.email:
-            faults.insert(0, ("email", "must not be empty"))
+            yield "email", "must not be empty"
         elif "\0" in self.email:
-            faults.insert(0, ("email", "must not contain a NUL character"))
+            yield "email", "must not contain a NUL character"
+        for (name, longest), text in zip(
+            MAX_LENGTHS.items(),
+            (self.email, self.status, self.code, self.reason),
+            strict=True,
+        ):
+            if len(text) > longest:
+                yield name, f"must not be longer than {longest} characters"
+            elif not text.isascii() and _SURROGATE.search(text):
+                yield name, "must be Unicode text without lone surrogates"
         if not EARLIEST <= self.created <= LATEST:
-            faults.append(("created", "must be of the years 1 to 9999"))
-        if faults:
-            raise ParametersError(faults)
-        status = self.status or self.code
-        return replace(self, status=status, code=self.code or self._derived_code())
+            yield "created", "must be of the years 1 to 9999"
 
     def _derived_code(self) -> str:
         """Return the reply code that begins the reason, else the status's general one.
@@ -142,14 +153,3 @@ def successor(prefix: str) -> str:
         if code <= sys.maxunicode:
             return prefix[:end] + chr(code)
     return ""
-
-
-def _fault(text: str, longest: int) -> str | None:
-    if len(text) > longest:
-        return f"must not be longer than {longest} characters"
-    if not text.isascii():
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            return "must be Unicode text without lone surrogates"
-    return None

@@ -5,16 +5,19 @@ An *instant* is a whole number of seconds since 1970-01-01 00:00:00 UTC.
 
 import re
 import time
+from collections.abc import Callable, Sequence
 from datetime import date, datetime, timedelta, timezone
 from functools import lru_cache
+from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from sendgrid_bounces.core.errors import ParametersError
 
 QUARTER = 15 * 60
 HOUR = 60 * 60
+DAY = 24 * HOUR
 
-#: How many offsets and hours a wall clock remembers before it forgets them.
+#: How many days and quarters of an hour a wall clock remembers before it forgets them.
 REMEMBERED = 10_000
 
 _STAMP = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})[ T]([0-9]{2}:[0-9]{2}:[0-9]{2})(Z?)")
@@ -47,25 +50,36 @@ class WallClock:
                 [("timezone", f"unknown time zone {zone!r}")]
             ) from None
         self.name = zone
-        self._offsets: dict[int, int] = {}
-        self._hours: dict[int, str] = {}
+        self._offsets = _Remembered(self._offset_of_day)
+        self._dates = _Remembered(_date)
+        self._quarters = _Remembered(self._quarter)
 
     def render(self, instant: int) -> str:
-        """Return *instant* as ``YYYY-MM-DD HH:MM:SS``.
+        """Return *instant* as ``YYYY-MM-DD HH:MM:SS``."""
+        return self.render_all([instant])[0]
 
-        A long list calls this once a row, in order of time: what does not change
-        between neighbours (the offset within a quarter of an hour, the text of an
-        hour) is remembered, and forgotten again before it grows large.
+    def render_all(
+        self, instants: Sequence[int], before: str = "", after: str = ""
+    ) -> list[str]:
+        """Return *instants* as :meth:`render` does, each between *before* and *after*.
+
+        A long list asks this for each of its rows, in order of time: what neighbours
+        share is remembered.
         """
-        local = instant + self._offset(instant)
-        hour, second = divmod(local, HOUR)
-        text = self._hours.get(hour)
-        if text is None:
-            if len(self._hours) > REMEMBERED:
-                self._hours.clear()
-            start = _EPOCH + timedelta(hours=hour)
-            text = self._hours[hour] = f"{start.year:04}-{start:%m-%d %H}:"
-        return text + _MINUTES[second]
+        quarters = self._quarters
+        try:
+            return [
+                f"{before}{hour}{_MINUTES[instant - start]}{after}"
+                for instant in instants
+                for hour, start in (quarters[instant // QUARTER],)
+            ]
+        except _UnevenError:
+            return [f"{before}{self._render(instant)}{after}" for instant in instants]
+
+    def _render(self, instant: int) -> str:
+        day, second = divmod(instant + self._ahead(instant), DAY)
+        hour, second = divmod(second, HOUR)
+        return f"{_date(day)} {hour:02}:{_MINUTES[second]}"
 
     def parse(self, text: str) -> int:
         """Return the instant of ``YYYY-MM-DD HH:MM:SS`` in this zone.
@@ -95,18 +109,34 @@ class WallClock:
             return None
         return self.day_start(day + timedelta(days=1))
 
-    def _offset(self, instant: int) -> int:
-        """Return the seconds that this zone is ahead of UTC at *instant*."""
-        quarter = instant // QUARTER
-        offset = self._offsets.get(quarter)
+    def _quarter(self, quarter: int) -> tuple[str, int]:
+        """Return (the local hour as text, the instant at which it begins).
+
+        :raises _UnevenError: if the quarter has no such hour.
+        """
+        first = quarter * QUARTER
+        offset = self._offsets[first // DAY]
         if offset is None:
-            start, end = (self._ahead(quarter * QUARTER + s) for s in (0, QUARTER - 1))
-            if start != end:  # a change inside the quarter: 1972 and before
-                return self._ahead(instant)
-            if len(self._offsets) > REMEMBERED:
-                self._offsets.clear()
-            offset = self._offsets[quarter] = start
-        return offset
+            offset = self._same_ahead(first, QUARTER)
+        if offset is None:
+            raise _UnevenError
+        day, second = divmod(first + offset, DAY)
+        hour, past = divmod(second, HOUR)
+        if past > HOUR - QUARTER:
+            raise _UnevenError
+        return f"{self._dates[day]} {hour:02}:", first - past
+
+    def _offset_of_day(self, day: int) -> int | None:
+        """Return how far the zone is ahead of UTC on *day*; None if that changes."""
+        return self._same_ahead(day * DAY, DAY)
+
+    def _same_ahead(self, start: int, length: int) -> int | None:
+        """Return the offset of *length* seconds: that of both ends, else None.
+
+        No zone ever changed its offset twice within three days.
+        """
+        first, last = self._ahead(start), self._ahead(start + length - 1)
+        return first if first == last else None
 
     def _ahead(self, instant: int) -> int:
         offset = (
@@ -114,6 +144,32 @@ class WallClock:
         )
         assert offset is not None  # noqa: S101 - an aware datetime has one
         return round(offset.total_seconds())
+
+
+class _UnevenError(Exception):
+    """An offset changes within a quarter of an hour, or is no multiple of one.
+
+    So it was in 1972 and before.
+    """
+
+
+class _Remembered(dict[int, Any]):
+    """What is made of a key, until that are too many."""
+
+    def __init__(self, make: Callable[[int], Any]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, key: int) -> Any:
+        if len(self) >= REMEMBERED:
+            self.clear()
+        value = self[key] = self._make(key)
+        return value
+
+
+def _date(day: int) -> str:
+    """Return the date that is *day* days after 1970-01-01."""
+    return f"{(_EPOCH + timedelta(days=day)).date()}"
 
 
 def _instant(moment: datetime) -> int:

@@ -24,18 +24,28 @@ from sendgrid_bounces.storage.models import TIME_INDEX, BounceRow
 from sendgrid_bounces.storage.spool import Spool
 
 #: Rows a read: a longer one is no faster, and small calls wait for it.
-BATCH = 250
+BATCH = 350
 
-#: A row as it is read: email, status, code, reason, created, reported, id.
-BounceTuple = tuple[str, str, str, str, int, bool, int]
+#: A row as it is read: email, status, code, reason, reported, created, id.
+BounceTuple = tuple[str, str, str, str, bool, int, int]
 
-COLUMNS = (
+#: The same, with less of it: email, status, reason, created, id.
+BriefTuple = tuple[str, str, str, int, int]
+
+BRIEF = (
+    BounceRow.email,
+    BounceRow.status,
+    BounceRow.reason,
+    BounceRow.created,
+    BounceRow.id,
+)
+WHOLE = (
     BounceRow.email,
     BounceRow.status,
     BounceRow.code,
     BounceRow.reason,
-    BounceRow.created,
     BounceRow.reported,
+    BounceRow.created,
     BounceRow.id,
 )
 
@@ -72,8 +82,8 @@ def _beyond(time: Any, operator: str, places: int) -> Any:
     return peewee.Expression(time[0], f"{operator}=", 0) & exact
 
 
-def _rows(*order: Any) -> Any:
-    return BounceRow.select(*COLUMNS).order_by(*order).limit(1)
+def _rows(columns: Any, *order: Any) -> Any:
+    return BounceRow.select(*columns).order_by(*order).limit(1)
 
 
 def _position(*order: Any) -> Any:
@@ -86,24 +96,25 @@ def _descending(order: Any) -> list[Any]:
 
 #: An operation: the query that does it, made from the time.
 OPERATIONS: dict[str, Callable[[Any], Any]] = {
-    "oldest": lambda time: _rows(*time),
+    "oldest": lambda time: _rows(WHOLE, *time),
+    "oldest brief": lambda time: _rows(BRIEF, *time),
     "oldest position": lambda time: _position(*time),
-    "newest": lambda time: _rows(*_descending(time)),
+    "newest": lambda time: _rows(WHOLE, *_descending(time)),
     "newest position": lambda time: _position(*_descending(time)),
-    "first keys": lambda time: _rows(BounceRow.key),
-    "last keys": lambda time: _rows(BounceRow.key.desc()),
+    "first keys": lambda time: _rows(WHOLE, BounceRow.key),
+    "last keys": lambda time: _rows(WHOLE, BounceRow.key.desc()),
     "count": lambda time: BounceRow.select(peewee.fn.COUNT(peewee.SQL("*"))),
     "delete": lambda time: BounceRow.delete(),
 }
 
 
 #: The operations that read rows in the order of time.
-WALKS = ("oldest", "oldest position", "newest", "newest position")
+WALKS = ("oldest", "oldest brief", "oldest position", "newest", "newest position")
 
 
 def as_bounce(row: BounceTuple) -> Bounce:
     """Return the bounce that *row* holds."""
-    email, status, code, reason, created, reported, _id = row
+    email, status, code, reason, reported, created, _id = row
     return Bounce(email, status, code, reason, created, bool(reported))
 
 
@@ -131,22 +142,18 @@ class BounceStore:
         What is added or deleted meanwhile is seen or not; no row comes twice, and
         none that was there throughout is missed.
         """
-        end, beyond = ("newest", "earlier") if newest_first else ("oldest", "later")
-        filters = _filters(query)
-        if offset:
-            skipped = self._run(f"{end} position", bounce_list, filters, 1, offset - 1)
-            if not skipped:
-                return
-            filters[beyond] = self._beyond(*skipped[0])
-        while limit is None or limit > 0:
-            size = BATCH if limit is None else min(BATCH, limit)
-            rows = self._run(end, bounce_list, filters, size)
-            if rows:
-                yield rows
-            if len(rows) < size:
-                return
-            limit = None if limit is None else limit - size
-            filters[beyond] = self._beyond(rows[-1][4], rows[-1][6])
+        order = "newest" if newest_first else "oldest"
+        return self._walk(order, "", bounce_list, query, limit, offset)
+
+    def find_brief(
+        self,
+        bounce_list: int,
+        query: BounceQuery,
+        limit: int | None = None,
+        offset: int = 0,
+    ) -> Iterator[list[BriefTuple]]:
+        """Yield as :meth:`find` does, with less of each row: it is read faster."""
+        return self._walk("oldest", " brief", bounce_list, query, limit, offset)
 
     def page(self, bounce_list: int, page: BouncePage, limit: int) -> list[BounceTuple]:
         """Return the rows of a page, in the order of their keys.
@@ -184,15 +191,16 @@ class BounceStore:
     ) -> int:
         """Store *bounces*, replacing what the list holds of their addresses.
 
-        One act, whatever their number. They are all checked before the first one is
+        One act, whatever their number. They are all there before the first one is
         stored, and wait on disk if they are many, so that others can write meanwhile.
 
         :param redate: whether a replaced bounce takes the new one's instant.
         :returns: how many were stored.
-        :raises ParametersError: if one of them cannot be stored. None is, then.
+        :raises ParametersError: if *bounces* does: one of them cannot be made. None
+            is stored, then.
         """
         text = self._put if redate else self._put_undated
-        rows = (_row(bounce_list, bounce.checked()) for bounce in bounces)
+        rows = (_row(bounce_list, bounce) for bounce in bounces)
         with closing(Spool(rows)) as spool:
 
             def store() -> int:
@@ -203,6 +211,34 @@ class BounceStore:
                 return stored
 
             return self._engine.atomically(store)
+
+    def _walk(
+        self,
+        order: str,
+        extent: str,
+        bounce_list: int,
+        query: BounceQuery,
+        limit: int | None,
+        offset: int,
+    ) -> Iterator[list[Any]]:
+        """Yield batches in the order of time; a row ends in its created and id."""
+        beyond = {"oldest": "later", "newest": "earlier"}[order]
+        filters = _filters(query)
+        if offset:
+            position = f"{order} position"
+            skipped = self._run(position, bounce_list, filters, 1, offset - 1)
+            if not skipped:
+                return
+            filters[beyond] = self._beyond(*skipped[0])
+        while limit is None or limit > 0:
+            size = BATCH if limit is None else min(BATCH, limit)
+            rows = self._run(order + extent, bounce_list, filters, size)
+            if rows:
+                yield rows
+            if len(rows) < size:
+                return
+            limit = None if limit is None else limit - size
+            filters[beyond] = self._beyond(*rows[-1][-2:])
 
     def _run(
         self,

@@ -59,7 +59,8 @@ class SQLiteEngine(Engine):
                 "journal_mode": "wal",
                 "synchronous": synchronous,
                 "foreign_keys": 1,
-                "cache_size": -16_000,
+                # Kilobytes for each thread; the system's own cache does the rest.
+                "cache_size": -4_000,
                 "wal_autocheckpoint": 10_000,
             },
         )

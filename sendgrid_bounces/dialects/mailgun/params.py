@@ -94,15 +94,15 @@ def read_record(record: Mapping[str, object], now: int) -> Bounce:
         raise _invalid("code", code)
     if not isinstance(error, str | None):
         raise _invalid("error", error)
-    bounce = Bounce(
-        email=str(address),
-        status="",
-        code=DEFAULT_CODE if code in (None, "") else str(code),
-        reason=error or "",
-        created=_created(record, now),
-    )
+    created = _created(record, now)
     try:
-        return bounce.checked()
+        return Bounce(
+            email=str(address),
+            status="",
+            code=DEFAULT_CODE if code in (None, "") else str(code),
+            reason=error or "",
+            created=created,
+        )
     except ParametersError as faults:
         name, text = faults.faults[0]
         raise _fault(f"Invalid format for parameter {NAMES[name]}: {text}") from None

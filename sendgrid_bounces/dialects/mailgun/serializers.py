@@ -16,7 +16,7 @@ Item = Mapping[str, object]
 
 def v3_item(row: BounceTuple) -> Item:
     """Return a row as v3 has it: its code is always a string, its date in UTC."""
-    email, _status, code, reason, created, _reported, _id = row
+    email, _status, code, reason, _reported, created, _id = row
     return {
         "address": email,
         "code": code,
@@ -31,7 +31,7 @@ def v2_item(row: BounceTuple) -> Item:
     Wire: the code is a string if the bounce was added through the API, and an integer
     if a mail server reported it: the documentation shows both in one list.
     """
-    email, _status, code, reason, created, reported, _id = row
+    email, _status, code, reason, reported, created, _id = row
     is_number = reported and code.isascii() and code.isdigit()
     return {
         "code": int(code) if is_number else code,

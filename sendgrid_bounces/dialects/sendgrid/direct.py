@@ -21,9 +21,9 @@ from sendgrid_bounces.dialects.sendgrid.documents import Document
 from sendgrid_bounces.dialects.sendgrid.operations import OPERATIONS, Call
 from sendgrid_bounces.dialects.sendgrid.profiles import PROFILES, Profile
 from sendgrid_bounces.dialects.sendgrid.serializers import (
+    DIRECT_LISTING,
     JSONSerializer,
     XMLSerializer,
-    write_direct_row,
 )
 from sendgrid_bounces.emulator import current_emulator
 
@@ -31,7 +31,7 @@ bp = Blueprint("sendgrid_direct", __name__)
 bp.before_request(wire.refuse_head)
 
 SERIALIZERS: web.Serializers = {
-    "json": JSONSerializer((", ", ": "), write_direct_row),
+    "json": JSONSerializer((", ", ": "), DIRECT_LISTING),
     "xml": XMLSerializer(),
 }
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sendgrid_bounces.core.clock import WallClock
-from sendgrid_bounces.storage.bounces import BounceTuple
+from sendgrid_bounces.storage.bounces import BriefTuple
 
 
 class Document:
@@ -19,7 +19,7 @@ class BounceListing(Document):
     :param clock: tells the time of each bounce; None leaves the times out.
     """
 
-    batches: Iterator[list[BounceTuple]]
+    batches: Iterator[list[BriefTuple]]
     clock: WallClock | None
 
 

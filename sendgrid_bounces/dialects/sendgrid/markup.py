@@ -5,8 +5,9 @@ import re
 #: What XML 1.0 has no way to write (its production 2, Char, negated).
 UNWRITABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
-_SPECIAL = re.compile("[&<>\r]")
-_ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#13;"}
+#: Those of them that ASCII has, and how the others are written as references.
+_CONTROLS = bytes({*range(32)} - {*b"\t\n\r"})
+_REFERENCES = (b"&#65534;", b"&#65535;")
 
 
 def clean(text: str) -> str:
@@ -15,12 +16,18 @@ def clean(text: str) -> str:
 
 
 def escape(text: str) -> str:
-    """Return *text* as element content, cleaned, character for character as lxml.
+    """Return *text* as element content, but for what :func:`encode` does."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
-    Characters beyond ASCII are left for the encoder, which writes references.
+
+def encode(markup: str) -> bytes:
+    """Return *markup* as bytes, character for character as lxml writes it.
+
+    What is cleaned away, and a carriage return, is in no tag: it is looked for once in
+    many rows, not in each text. What is beyond ASCII becomes a reference; no text looks
+    like one, since its ampersand is escaped.
     """
-    if not text.isascii() or not text.isprintable():
-        text = clean(text)
-    if _SPECIAL.search(text) is None:
-        return text
-    return _SPECIAL.sub(lambda match: _ESCAPES[match[0]], text)
+    written = markup.encode("ascii", "xmlcharrefreplace").translate(None, _CONTROLS)
+    for reference in _REFERENCES:
+        written = written.replace(reference, b"")
+    return written.replace(b"\r", b"&#13;")

@@ -40,7 +40,7 @@ def get(call: Call) -> Document:
     clock = wall_clock(call.account.timezone)
     wanted = params.read_get(call.arguments, clock, call.now)
     return BounceListing(
-        call.store.find(
+        call.store.find_brief(
             call.account.bounce_list, wanted.query, wanted.limit, wanted.offset
         ),
         clock if wanted.dated else None,

@@ -32,9 +32,9 @@ from sendgrid_bounces.dialects.sendgrid.operations import Call, Operation
 from sendgrid_bounces.dialects.sendgrid.params import Arguments
 from sendgrid_bounces.dialects.sendgrid.profiles import RESELLER_PROFILE
 from sendgrid_bounces.dialects.sendgrid.serializers import (
+    RESELLER_LISTING,
     JSONSerializer,
     XMLSerializer,
-    write_reseller_row,
 )
 from sendgrid_bounces.emulator import current_emulator
 
@@ -42,7 +42,7 @@ bp = Blueprint("sendgrid_reseller", __name__)
 bp.before_request(wire.refuse_head)
 
 SERIALIZERS: web.Serializers = {
-    "json": JSONSerializer((",", ":"), write_reseller_row, slash="\\/"),
+    "json": JSONSerializer((",", ":"), RESELLER_LISTING, slash="\\/"),
     "xml": XMLSerializer(),
 }
 

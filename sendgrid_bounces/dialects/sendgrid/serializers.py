@@ -6,8 +6,9 @@ held whole, and every row of it is written by one function.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import repeat
 from json.encoder import encode_basestring_ascii as quote
 from typing import Any
 
@@ -23,28 +24,43 @@ from sendgrid_bounces.dialects.sendgrid.documents import (
     ErrorText,
     Message,
 )
-from sendgrid_bounces.dialects.sendgrid.markup import clean, escape
+from sendgrid_bounces.dialects.sendgrid.markup import clean, encode, escape
+from sendgrid_bounces.storage.bounces import BriefTuple
 
 Pieces = Iterator[bytes]
 
-#: Writes a row from status, created (None if not asked for), reason and email.
-RowWriter = Callable[[str, str | None, str, str], str]
 
+@dataclass(frozen=True, slots=True)
+class ListingForm:
+    """How a list is written.
 
-def write_rows(
-    listing: BounceListing, write: RowWriter, opening: str, between: str, closing: str
-) -> Pieces:
-    """Yield *listing* in pieces: each row by *write*, with what goes around them."""
-    render = listing.clock.render if listing.clock else lambda instant: None
-    before = opening
-    for rows in listing.batches:
-        texts = [
-            write(status, render(created), reason, email)
-            for email, status, _code, reason, created, _reported, _id in rows
-        ]
-        yield (before + between.join(texts)).encode("ascii", "xmlcharrefreplace")
-        before = between
-    yield (opening + closing if before is opening else closing).encode()
+    :param write: writes rows, each with the text that tells its time, or none.
+    :param created: what goes before and after a time.
+    :param opening: what goes before the rows; *between* and *closing* likewise.
+    :param finish: turns the written rows into bytes.
+    """
+
+    write: Callable[[Iterable[tuple[BriefTuple, str]]], list[str]]
+    created: tuple[str, str]
+    opening: str
+    between: str
+    closing: str
+    finish: Callable[[str], bytes] = str.encode
+
+    def pieces(self, listing: BounceListing) -> Pieces:
+        """Yield *listing*, in a piece for each batch of its rows."""
+        before = self.opening
+        for rows in listing.batches:
+            times: Iterable[str] = repeat("")
+            if listing.clock:
+                instants = [row[3] for row in rows]
+                times = listing.clock.render_all(instants, *self.created)
+            yield self.finish(
+                before + self.between.join(self.write(zip(rows, times, strict=False)))
+            )
+            before = self.between
+        start = self.opening if before is self.opening else ""
+        yield (start + self.closing).encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,18 +68,18 @@ class JSONSerializer:
     """A face's JSON, ASCII only.
 
     :param separators: as :func:`json.dumps` takes them: after an item, after a key.
-    :param write_row: writes a row, its keys in the face's order.
+    :param listing: how a list is written, its keys in the face's order.
     :param slash: how it writes a slash, which JSON allows to escape.
     """
 
     separators: tuple[str, str]
-    write_row: RowWriter
+    listing: ListingForm
     slash: str = "/"
 
     def pieces(self, document: Document) -> Pieces:
         """Yield the bytes of *document*."""
         if isinstance(document, BounceListing):
-            return write_rows(document, self.write_row, "[", self.separators[0], "]")
+            return self.listing.pieces(document)
         plain = PLAIN[type(document)](document)
         text = json.dumps(plain, separators=self.separators)
         return iter([text.replace("/", self.slash).encode()])
@@ -81,32 +97,40 @@ PLAIN: Mapping[type[Document], Callable[[Any], Any]] = {
 }
 
 
-def write_direct_row(status: str, created: str | None, reason: str, email: str) -> str:
-    """Return the JSON of a row of the direct calls.
+def write_direct_rows(rows: Iterable[tuple[BriefTuple, str]]) -> list[str]:
+    """Return the JSON of rows of the direct calls.
 
     Wire: the order of the keys is that of bounces.get's documentation.
     """
-    when = f'"created": "{created}", ' if created else ""
-    return (
-        f'{{"status": {quote(status)}, {when}'
+    return [
+        f'{{"status": {quote(status)}, {created}'
         f'"reason": {quote(reason)}, "email": {quote(email)}}}'
-    )
+        for (email, status, reason, _created, _id), created in rows
+    ]
 
 
-def write_reseller_row(
-    status: str, created: str | None, reason: str, email: str
-) -> str:
-    """Return the JSON of a row of the resellers' dispatcher.
+def write_reseller_rows(rows: Iterable[tuple[BriefTuple, str]]) -> list[str]:
+    """Return the JSON of rows of the resellers' dispatcher.
 
     Wire: the order of the keys is that of Customer Bounces' documentation; that it is
     compact, and a slash escaped, is recorded of its sister calls.
     """
-    when = f',"created":"{created}"' if created else ""
-    row = (
-        f'{{"email":{quote(email)},"status":{quote(status)},"reason":{quote(reason)}'
-        f"{when}}}"
-    )
-    return row.replace("/", "\\/")
+    return [
+        f'{{"email":{quote(email)},"status":{quote(status)},'
+        f'"reason":{quote(reason)}{created}}}'
+        for (email, status, reason, _created, _id), created in rows
+    ]
+
+
+DIRECT_LISTING = ListingForm(write_direct_rows, ('"created": "', '", '), "[", ", ", "]")
+RESELLER_LISTING = ListingForm(
+    write_reseller_rows,
+    (',"created":"', '"'),
+    "[",
+    ",",
+    "]",
+    finish=lambda text: text.replace("/", "\\/").encode(),
+)
 
 
 class XMLSerializer:
@@ -119,7 +143,7 @@ class XMLSerializer:
     def pieces(self, document: Document) -> Pieces:
         """Yield the bytes of *document*."""
         if isinstance(document, BounceListing):
-            return write_rows(document, write_xml_row, OPENING, "", CLOSING)
+            return XML_LISTING.pieces(document)
         root = ELEMENTS[type(document)](document)
         return iter([(DECLARATION + _markup(root)).encode()])
 
@@ -134,13 +158,13 @@ ELEMENTS: Mapping[type[Document], Callable[[Any], etree._Element]] = {
 }
 
 
-def write_xml_row(status: str, created: str | None, reason: str, email: str) -> str:
-    """Return a row as XML, equal to lxml's once it is encoded."""
-    when = f"<created>{created}</created>" if created else ""
-    return (
+def write_xml_rows(rows: Iterable[tuple[BriefTuple, str]]) -> list[str]:
+    """Return rows as XML, equal to lxml's once they are finished."""
+    return [
         f"<bounce><email>{escape(email)}</email><status>{escape(status)}</status>"
-        f"<reason>{escape(reason)}</reason>{when}</bounce>"
-    )
+        f"<reason>{escape(reason)}</reason>{created}</bounce>"
+        for (email, status, reason, _created, _id), created in rows
+    ]
 
 
 def _result(message: str) -> etree._Element:
@@ -155,3 +179,11 @@ def _markup(element: etree._Element) -> str:
 #: lxml's own declaration has single quotes; SendGrid's has double ones.
 DECLARATION = '<?xml version="1.0" encoding="ISO-8859-1"?>\n'
 OPENING, CLOSING = (DECLARATION + _markup(E.bounces("|"))).split("|")
+XML_LISTING = ListingForm(
+    write_xml_rows,
+    ("<created>", "</created>"),
+    OPENING,
+    "",
+    CLOSING,
+    finish=encode,
+)

@@ -1,0 +1,183 @@
+"""Clients that cost little themselves: bytes out, bytes in, and the time between."""
+
+import multiprocessing
+import re
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from multiprocessing.synchronize import Event
+from statistics import quantiles
+
+PIECE = 1024 * 1024
+TIMEOUT = 60
+CLIENTS = 8
+
+_LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)\r\n", re.IGNORECASE)
+
+#: Load comes from processes of its own, so that what measures is not slowed by it.
+FORK = multiprocessing.get_context("fork")
+
+
+@dataclass(frozen=True)
+class Download:
+    """What a long answer took, in seconds, and its size in bytes."""
+
+    seconds: float
+    first_byte: float
+    size: int
+
+
+def get(target: str, *headers: str) -> bytes:
+    """Return a request without a body."""
+    lines = [f"GET {target} HTTP/1.1", "Host: localhost", *headers, "", ""]
+    return "\r\n".join(lines).encode()
+
+
+def post(target: str, body: bytes, *headers: str) -> bytes:
+    """Return a request with a body."""
+    head = get(target, *headers, f"Content-Length: {len(body)}")
+    return head.replace(b"GET ", b"POST ", 1) + body
+
+
+def connect(port: int) -> socket.socket:
+    """Return a connection to a server on this machine."""
+    connection = socket.create_connection(("127.0.0.1", port), TIMEOUT)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return connection
+
+
+def download(port: int, request: bytes) -> Download:
+    """Read an answer to the end of its connection, and forget it."""
+    buffer = bytearray(PIECE)
+    with closing(connect(port)) as connection:
+        begun = time.perf_counter()
+        connection.sendall(
+            request.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+        )
+        size = connection.recv_into(buffer)
+        first_byte = time.perf_counter() - begun
+        if not buffer.startswith(b"HTTP/1.1 200"):
+            raise SystemExit(f"not answered: {bytes(buffer[:200])!r}")
+        while count := connection.recv_into(buffer):
+            size += count
+        return Download(time.perf_counter() - begun, first_byte, size)
+
+
+def exchange(connection: socket.socket, request: bytes) -> bytes:
+    """Send a request on a kept connection and return the whole answer."""
+    connection.sendall(request)
+    answer = connection.recv(PIECE)
+    head = answer.find(b"\r\n\r\n")
+    if not answer.startswith(b"HTTP/1.1 2") or head < 0:
+        raise SystemExit(f"not answered: {answer[:200]!r}")
+    length = _LENGTH.search(answer)
+    if length is None:
+        raise SystemExit(f"an answer without a length: {answer[:200]!r}")
+    size = head + 4 + int(length[1])
+    while len(answer) < size:
+        piece = connection.recv(PIECE)
+        if not piece:
+            raise SystemExit("an answer that ends early")
+        answer += piece
+    return answer
+
+
+def seconds(port: int, request: bytes, count: int) -> list[float]:
+    """Return how long each of *count* calls took, one after the other."""
+    with closing(connect(port)) as connection:
+        exchange(connection, request)
+        return [_timed(exchange, connection, request) for _ in range(count)]
+
+
+def latencies(port: int, request: bytes, during: Callable[[], bool]) -> list[float]:
+    """Return how long each call took, made one after the other while *during* holds."""
+    took = []
+    with closing(connect(port)) as connection:
+        exchange(connection, request)
+        while during():
+            took.append(_timed(exchange, connection, request))
+    return took
+
+
+def rate(port: int, request: bytes, duration: float, *, fresh: bool = False) -> float:
+    """Return the requests of several clients that are answered in a second.
+
+    :param fresh: whether each request comes on a connection of its own.
+    """
+    counts: list[int] = []
+    end = time.perf_counter() + duration
+
+    def is_on() -> bool:
+        return time.perf_counter() < end
+
+    def run() -> None:
+        if not fresh:
+            counts.append(len(latencies(port, request, is_on)))
+            return
+        count = 0
+        while is_on():
+            with closing(connect(port)) as connection:
+                exchange(connection, request)
+            count += 1
+        counts.append(count)
+
+    threads = [threading.Thread(target=run) for _ in range(CLIENTS)]
+    begun = time.perf_counter()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if len(counts) < CLIENTS:
+        raise SystemExit("a client failed")
+    return sum(counts) / (time.perf_counter() - begun)
+
+
+def percentile_99(took: list[float]) -> float:
+    """Return the time that 99 of a hundred calls did not exceed."""
+    return quantiles(took, n=100, method="inclusive")[98]
+
+
+@contextmanager
+def background(action: Callable[[Event], None], count: int = 1) -> Iterator[Event]:
+    """Do *action* in *count* other processes; what is yielded says that all ended."""
+    stop, ended = FORK.Event(), FORK.Event()
+    left = FORK.Value("i", count)
+
+    def run() -> None:
+        try:
+            action(stop)
+        finally:
+            with left.get_lock():
+                left.value -= 1
+                if not left.value:
+                    ended.set()
+
+    processes = [FORK.Process(target=run, daemon=True) for _ in range(count)]
+    for process in processes:
+        process.start()
+    try:
+        yield ended
+    finally:
+        stop.set()
+        for process in processes:
+            process.join(TIMEOUT)
+    if any(process.exitcode for process in processes):
+        raise SystemExit("a client in the background failed")
+
+
+def read_slowly(port: int, request: bytes, stop: Event, piece: int = 16_384) -> None:
+    """Read a long answer a little at a time, until told to stop."""
+    with closing(connect(port)) as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, piece)
+        connection.sendall(request)
+        while not stop.wait(0.1) and connection.recv(piece):
+            pass
+
+
+def _timed(act: Callable[..., object], *arguments: object) -> float:
+    begun = time.perf_counter()
+    act(*arguments)
+    return time.perf_counter() - begun

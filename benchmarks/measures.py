@@ -1,0 +1,467 @@
+"""What is measured: each row against its baseline, in the same run, turn by turn."""
+
+import base64
+import json
+import shutil
+import sqlite3
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from importlib.util import find_spec
+from multiprocessing.synchronize import Event
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+
+import clients
+import data
+import servers
+from clients import get, post
+from servers import MEGABYTE, Server, serving
+
+from sendgrid_bounces.core.bounces import classify, fold
+
+CREDENTIALS = f"api_user={data.NAME}&api_key={data.KEY}"
+BASIC = "Authorization: Basic " + base64.b64encode(f"api:{data.KEY}".encode()).decode()
+V3 = f"/v3/{data.DOMAIN}/bounces"
+
+#: The same rows in the same order, as the command line's dump.
+DUMP = (
+    "SELECT status, {created} AS created_at, reason, email FROM bounce "
+    "WHERE bounce_list_id = 1 ORDER BY created, id"
+)
+
+#: Days of which a count is asked, a month in the middle of the list.
+MONTH = "start_date=2011-06-01&end_date=2011-06-30"
+
+SLOW_READERS = 8
+CALLS = 200
+BATCH = 1_000
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What the measures share.
+
+    :param rows: how many bounces the large list has.
+    :param url: the database; *file* is the same as a path, if it is SQLite's.
+    :param rounds: how often each of two things is done, in turn.
+    """
+
+    rows: int
+    url: str
+    file: Path
+    folder: Path
+    rounds: int
+
+    def serve(self, *flags: str) -> "contextmanager[Server]":
+        """Serve the large database with default settings."""
+        return serving(servers.emulator(self.url, *flags))
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the report: a figure for each round.
+
+    :param unit: ``x`` for a ratio to the baseline, else ``ms`` or ``MB``.
+    :param target: what the median should be at most, or at *least*; None if no target
+        was set.
+    """
+
+    what: str
+    baseline: str
+    unit: str
+    figures: list[float]
+    target: float | None
+    least: bool = False
+    notes: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def median(self) -> float:
+        """The figure that counts."""
+        return median(self.figures)
+
+    @property
+    def holds(self) -> bool | None:
+        """Whether the target is met; None if there is none."""
+        if self.target is None:
+            return None
+        return (self.median >= self.target) == self.least or self.median == self.target
+
+
+def dump(bench: Bench) -> Iterator[Row]:
+    """Read the whole list over HTTP, and as the command line of SQLite dumps it."""
+    command = ["sqlite3", "-cmd", ".mode json", str(bench.file)]
+    command.append(DUMP.format(created="datetime(created, 'unixepoch')"))
+    times = {"json": [], "xml": []}
+    firsts, grown = {"json": [], "xml": []}, {"json": [], "xml": []}
+    baseline = []
+    with bench.serve() as server:
+        small = get(f"/api/bounces.get.xml?{CREDENTIALS}&limit=1000&date=1")
+        for _ in range(8):
+            clients.download(server.port, small)
+        for _ in range(bench.rounds):
+            baseline.append(_piped(command))
+            for suffix, took in times.items():
+                with server.watching_memory() as memory:
+                    target = f"/api/bounces.get.{suffix}?{CREDENTIALS}&date=1"
+                    read = clients.download(server.port, get(target))
+                took.append(read.seconds)
+                firsts[suffix].append(read.first_byte * 1_000)
+                grown[suffix] += memory
+    for suffix, target in (("json", 1.3), ("xml", 1.8)):
+        what = f"bounces.get.{suffix}?date=1, {bench.rows:,} rows"
+        ratios = _ratios(times[suffix], baseline)
+        notes = {"seconds": median(times[suffix]), "baseline": median(baseline)}
+        yield Row(what, "sqlite3 .mode json", "x", ratios, target, notes=notes)
+        yield Row(f"{what}: first byte", "", "ms", firsts[suffix], 20)
+        yield Row(f"{what}: server's memory grows", "", "MB", grown[suffix], 16)
+
+
+def beside_a_dump(bench: Bench) -> Iterator[Row]:
+    """Make small calls, and writes, while the only worker sends the whole list."""
+    target = f"/api/bounces.get.json?{CREDENTIALS}&date=1"
+    calls = {
+        "a small call": (get(_look_up(1)), 15.0),
+        "a writer": (_form("beside@a.example"), None),
+    }
+    with bench.serve("--workers=1") as server:
+        for what, (request, limit) in calls.items():
+            alone, beside = [], []
+            for _ in range(bench.rounds):
+                took = clients.seconds(server.port, request, CALLS)
+                alone.append(clients.percentile_99(took) * 1_000)
+                load = partial(_download, server.port, get(target))
+                with clients.background(load) as ended:
+                    took = clients.latencies(
+                        server.port, request, lambda: not ended.is_set()
+                    )
+                beside.append(clients.percentile_99(took) * 1_000)
+            yield Row(
+                f"{what} while {bench.rows:,} rows are sent by the same worker, p99",
+                "",
+                "ms",
+                beside,
+                limit,
+                notes={"alone": median(alone)},
+            )
+
+
+def slow_readers(bench: Bench) -> Iterator[Row]:
+    """Make small calls and writes while clients read the whole list slowly."""
+    target = f"/api/bounces.get.json?{CREDENTIALS}&date=1"
+    figures, sizes = [], []
+    with bench.serve("--workers=1") as server:
+        load = partial(clients.read_slowly, server.port, get(target))
+        with clients.background(load, SLOW_READERS):
+            time.sleep(0.5)
+            for number in range(bench.rounds):
+                took = clients.seconds(server.port, get(_look_up(1)), CALLS)
+                figures.append(clients.percentile_99(took) * 1_000)
+                with closing(clients.connect(server.port)) as connection:
+                    for turn in range(20):
+                        batch = _batch(f"slow{number}.{turn}")
+                        clients.exchange(connection, batch)
+                sizes.append(_size(bench.file, "-wal"))
+        what = f"a small call beside {SLOW_READERS} slow readers of one worker, p99"
+        yield Row(what, "", "ms", figures, 15)
+        what = "SQLite's log after 20,000 rows a round beside slow readers"
+        yield Row(what, "", "MB", sizes, 64)
+        _forget(server, "slow", bench.rounds * 20 * BATCH)
+
+
+def look_up(bench: Bench) -> Iterator[Row]:
+    """Find one address among all, again and again."""
+    figures = []
+    with bench.serve() as ours, serving(servers.hello()) as hello:
+        for number in range(bench.rounds):
+            mine = clients.rate(ours.port, get(_look_up(number)), 2)
+            figures.append(mine / clients.rate(hello.port, get("/"), 2))
+    what = f"bounces.get.json?email=, {bench.rows:,} rows: rate"
+    yield Row(what, "Flask hello, same Gunicorn", "x", figures, 0.5, least=True)
+
+
+def counts(bench: Bench) -> Iterator[Row]:
+    """Count a month of one type, and everything."""
+    call = f"/api/bounces.count.json?{CREDENTIALS}"
+    with bench.serve() as server:
+        for what, query, target in (
+            ("type and 30 days", f"&type=hard&{MONTH}", 2.5),
+            ("the whole list", "", 40),
+        ):
+            figures = _more(server, call + query, _look_up(1), bench.rounds)
+            yield Row(
+                f"bounces.count.json, {what}: more than a look-up",
+                "",
+                "ms",
+                figures,
+                target,
+            )
+
+
+def offset(bench: Bench) -> Iterator[Row]:
+    """Read a page from the far end of the list."""
+    call = f"/api/bounces.get.json?{CREDENTIALS}&date=1&limit=100&offset="
+    far = bench.rows * 9 // 10
+    with bench.serve() as server:
+        figures = _more(server, f"{call}{far}", f"{call}0", bench.rounds)
+    yield Row(f"limit=100&offset={far}: more than offset=0", "", "ms", figures, 25)
+
+
+def pages(bench: Bench) -> Iterator[Row]:
+    """Read a page of Mailgun's that is a thousand pages away from the first one."""
+    number = min(1_000, bench.rows // 200)
+    with bench.serve() as server:
+        target = f"{V3}?limit=100"
+        with closing(clients.connect(server.port)) as connection:
+            for _ in range(number - 1):
+                answer = clients.exchange(connection, get(target, BASIC))
+                page = json.loads(answer.partition(b"\r\n\r\n")[2])
+                target = page["paging"]["next"].partition("localhost")[2]
+        ratios = []
+        for _ in range(bench.rounds):
+            near, far = (
+                median(clients.seconds(server.port, get(path, BASIC), CALLS))
+                for path in (f"{V3}?limit=100", target)
+            )
+            ratios.append(far / near)
+    yield Row(f"Mailgun v3, page {number:,}", "page 1", "x", ratios, 1.1)
+
+
+def batch(bench: Bench) -> Iterator[Row]:
+    """Add batches of a thousand new addresses, over HTTP and to SQLite itself."""
+    mine, raw = [], []
+    with bench.serve() as server:
+        with closing(clients.connect(server.port)) as connection:
+            clients.exchange(connection, _batch("warm"))
+            for number in range(bench.rounds * 5):
+                request = _batch(f"batch{number}")
+                mine.append(_timed(partial(clients.exchange, connection, request)))
+                raw.append(_upsert(bench.file, _rows(f"raw{number}")))
+        _forget(server, "", 0)
+    what = f"Mailgun JSON batch of {BATCH:,} new addresses: rows a second"
+    ratios = [1 / ratio for ratio in _ratios(mine, raw)]
+    yield Row(what, "sqlite3 executemany", "x", ratios, 0.5, least=True)
+
+
+def csv_import(bench: Bench) -> Iterator[Row]:
+    """Import a file over HTTP, and by the command line of SQLite."""
+    file = bench.folder / "import.csv"
+    rows = data.write_csv(file)
+    script = _import_script(file)
+    body = (
+        b'--xx\r\nContent-Disposition: form-data; name="file"; filename="b.csv"\r\n'
+        b"\r\n" + file.read_bytes() + b"\r\n--xx--\r\n"
+    )
+    form = "Content-Type: multipart/form-data; boundary=xx"
+    request = post(f"{V3}/import", body, BASIC, form)
+    mine, baseline, grown = [], [], []
+    for _ in range(bench.rounds):
+        with _copy(bench) as copy:
+            command = ["sqlite3", str(copy.file)]
+            baseline.append(
+                _timed(partial(subprocess.run, command, input=script, check=True))
+            )
+        with _copy(bench) as copy, copy.serve() as server:
+            connection = clients.connect(server.port)
+            with closing(connection), server.watching_memory() as memory:
+                mine.append(_timed(partial(clients.exchange, connection, request)))
+            grown += memory
+    what = f"CSV import, {len(body) / MEGABYTE:.0f} MB, {rows:,} rows"
+    notes = {"seconds": median(mine), "baseline": median(baseline)}
+    ratios = _ratios(mine, baseline)
+    yield Row(what, "sqlite3 .import and upsert", "x", ratios, 3, notes=notes)
+    yield Row(f"{what}: server's memory grows", "", "MB", grown, 80)
+
+
+def range_delete(bench: Bench) -> Iterator[Row]:
+    """Make small calls while half of the list is deleted by its dates."""
+    middle = data.FIRST + bench.rows // 2 * data.STEP
+    day = time.strftime("%Y-%m-%d", time.gmtime(middle))
+    request = get(f"/api/bounces.delete.json?{CREDENTIALS}&end_date={day}")
+    figures = []
+    for _ in range(min(bench.rounds, 3)):
+        with _copy(bench) as copy, copy.serve() as server:
+            load = partial(_download, server.port, request)
+            with clients.background(load) as ended:
+                look_up = get(_look_up(bench.rows - 1))
+                took = clients.latencies(
+                    server.port, look_up, lambda: not ended.is_set()
+                )
+            figures.append(clients.percentile_99(took) * 1_000)
+    what = f"a small call while {bench.rows // 2:,} rows are deleted by date, p99"
+    yield Row(what, "", "ms", figures, 20)
+
+
+def start(bench: Bench) -> Iterator[Row]:
+    """Start a server on the existing database, and wait for its first answer."""
+    emulator = servers.emulator(bench.url)
+    mine, hello = [], []
+    for _ in range(bench.rounds * 2):
+        hello.append(_started(servers.hello_by_default()))
+        mine.append(_started(emulator))
+    notes = {"seconds": median(mine), "baseline": median(hello)}
+    ratios = _ratios(mine, hello)
+    what = "gunicorn wsgi:app: start to first answer"
+    yield Row(what, "Flask hello, Gunicorn", "x", ratios, 1.6, notes=notes)
+
+
+def against_moto(bench: Bench) -> Iterator[Row]:
+    """Do what people do with the emulator they know: start it, make a small call."""
+    if find_spec("moto") is None:
+        return
+    emulator = servers.emulator(bench.url)
+    rates, starts = [], []
+    with serving(emulator) as ours:
+        for number in range(bench.rounds):
+            with serving(servers.moto()) as moto:
+                theirs = clients.rate(moto.port, servers.MOTO_CALL, 2, fresh=True)
+                mine = clients.rate(ours.port, get(_look_up(number)), 2, fresh=True)
+            rates.append(mine / theirs)
+            starts.append(_started(emulator) / moto.started)
+    what = "one small GET on a connection of its own: rate"
+    yield Row(what, "moto_server, SES ListIdentities", "x", rates, 3, least=True)
+    yield Row("start to first answer", "moto_server", "x", starts, 0.5)
+
+
+#: What ``--only`` names.
+MEASURES: dict[str, Callable[[Bench], Iterator[Row]]] = {
+    "dump": dump,
+    "beside-a-dump": beside_a_dump,
+    "slow-readers": slow_readers,
+    "look-up": look_up,
+    "count": counts,
+    "offset": offset,
+    "pages": pages,
+    "batch": batch,
+    "import": csv_import,
+    "delete": range_delete,
+    "start": start,
+    "moto": against_moto,
+}
+
+
+def _look_up(number: int) -> str:
+    return f"/api/bounces.get.json?{CREDENTIALS}&date=1&email={data.email(number)}"
+
+
+def _form(address: str) -> bytes:
+    form = "Content-Type: application/x-www-form-urlencoded"
+    return post(V3, f"address={address}".encode(), BASIC, form)
+
+
+def _batch(tag: str) -> bytes:
+    records = [
+        {"address": row[2], "code": row[4], "error": row[5]} for row in _rows(tag)
+    ]
+    json_type = "Content-Type: application/json"
+    return post(V3, json.dumps(records).encode(), BASIC, json_type)
+
+
+def _rows(tag: str) -> list[tuple[object, ...]]:
+    """Return rows as the table has them, of addresses that are on no list."""
+    bounces = [(f"{tag}.{data.email(n)}", "550", "mailbox full") for n in range(BATCH)]
+    return [
+        (1, fold(email), email, code, code, reason, classify(code), data.FIRST, False)
+        for email, code, reason in bounces
+    ]
+
+
+def _upsert(file: Path, rows: list[tuple[object, ...]]) -> float:
+    """Write rows in one transaction, to a disk that has them; return the seconds."""
+    with closing(sqlite3.connect(file, isolation_level=None)) as connection:
+        connection.execute("PRAGMA synchronous = full")
+        connection.execute("SELECT COUNT(*) FROM account").fetchall()  # it is open
+        begun = time.perf_counter()
+        connection.execute("BEGIN IMMEDIATE")
+        connection.executemany(UPSERT, rows)
+        connection.execute("COMMIT")
+        return time.perf_counter() - begun
+
+
+NAMES = "bounce_list_id, key, email, status, code, reason, type, created, reported"
+COLUMNS = NAMES.split(", ")
+UPSERT = (
+    f"INSERT INTO bounce ({', '.join(COLUMNS)}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) "
+    "ON CONFLICT (bounce_list_id, key) DO UPDATE SET "
+    + ", ".join(f"{name} = excluded.{name}" for name in COLUMNS[2:])
+)
+
+
+def _import_script(file: Path) -> bytes:
+    """Return what the command line does: import the file, then upsert its rows."""
+    columns = ", ".join(COLUMNS)
+    kept = ", ".join(f"{name} = excluded.{name}" for name in COLUMNS[2:])
+    return (
+        f".import --csv {file} incoming\n"
+        f"INSERT INTO bounce ({columns}) SELECT 1, lower(address), address, code, code,"
+        f" error, 5, {data.FIRST}, 0 FROM incoming WHERE true"
+        f" ON CONFLICT (bounce_list_id, key) DO UPDATE SET {kept};\n"
+        "DROP TABLE incoming;\n"
+    ).encode()
+
+
+def _forget(server: Server, tag: str, count: int) -> None:
+    """Let the log be written back into the database: the next measure starts alike."""
+    del tag, count
+    clients.seconds(server.port, get(_look_up(1)), 1)
+
+
+def _download(port: int, request: bytes, _stop: Event) -> None:
+    clients.download(port, request)
+
+
+def _piped(command: list[str]) -> float:
+    """Return the seconds in which what *command* prints is read."""
+    buffer = bytearray(clients.PIECE)
+    begun = time.perf_counter()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, bufsize=0) as process:
+        assert process.stdout is not None
+        while process.stdout.readinto(buffer):  # type: ignore[attr-defined]
+            pass
+    if process.returncode:
+        raise SystemExit(f"{command[0]} failed")
+    return time.perf_counter() - begun
+
+
+def _more(server: Server, target: str, than: str, rounds: int) -> list[float]:
+    """Return the milliseconds by which a call takes longer than another one."""
+    figures = []
+    for _ in range(rounds):
+        base = median(clients.seconds(server.port, get(than), 30))
+        took = median(clients.seconds(server.port, get(target), 30))
+        figures.append((took - base) * 1_000)
+    return figures
+
+
+def _started(launch: servers.Launch) -> float:
+    with serving(launch) as server:
+        return server.started
+
+
+@contextmanager
+def _copy(bench: Bench) -> Iterator[Bench]:
+    """Copy the database, for what would change it."""
+    with TemporaryDirectory(dir=bench.folder) as folder:
+        file = Path(folder) / "copy.sqlite3"
+        with closing(sqlite3.connect(bench.file)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        shutil.copy(bench.file, file)
+        yield Bench(bench.rows, f"sqlite:///{file}", file, bench.folder, bench.rounds)
+
+
+def _size(file: Path, suffix: str) -> float:
+    return Path(f"{file}{suffix}").stat().st_size / MEGABYTE
+
+
+def _ratios(ours: list[float], theirs: list[float]) -> list[float]:
+    return [mine / other for mine, other in zip(ours, theirs, strict=True)]
+
+
+def _timed(act: Callable[[], object]) -> float:
+    begun = time.perf_counter()
+    act()
+    return time.perf_counter() - begun

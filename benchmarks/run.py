@@ -1,0 +1,98 @@
+"""Measure the server against named baselines: ``python benchmarks/run.py``."""
+
+import json
+import os
+import platform
+import sqlite3
+import sys
+from contextlib import closing
+from datetime import datetime, timezone
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import click
+
+sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(1, str(Path(__file__).parent.parent))
+
+import data
+import report
+from measures import MEASURES, Bench, Row
+
+
+@click.command()
+@click.option("--rows", default=1_000_000, show_default=True, help="Of the large list.")
+@click.option("--rounds", default=5, show_default=True, help="Of each measure.")
+@click.option("--only", multiple=True, type=click.Choice(list(MEASURES)))
+@click.option(
+    "--folder",
+    type=click.Path(file_okay=False),
+    help="Where the data is made, or is from a run before; a temporary one if absent.",
+)
+@click.option("--json", "json_file", type=click.Path(), help="Write the figures there.")
+@click.option("--chart", type=click.Path(), help="Draw them there (.svg or .png).")
+@click.option("--table", type=click.Path(), help="Write the table there too (.rst).")
+def main(
+    rows: int,
+    rounds: int,
+    only: tuple[str, ...],
+    folder: str | None,
+    json_file: str | None,
+    chart: str | None,
+    table: str | None,
+) -> None:
+    """Print one table of figures, each measured in turns with its baseline."""
+    with TemporaryDirectory() as temporary:
+        bench = prepare(Path(folder or temporary).absolute(), rows, rounds)
+        found: list[Row] = []
+        for name in only or MEASURES:
+            click.echo(f"{name} ...", err=True)
+            found += MEASURES[name](bench)
+    facts = about(rows, rounds)
+    text = report.table(found, facts)
+    click.echo(text)
+    if table:
+        Path(table).write_text(text, encoding="utf-8")
+    if json_file:
+        document = {"machine": facts, "rows": [report.as_mapping(r) for r in found]}
+        Path(json_file).write_text(json.dumps(document, indent=1) + "\n")
+    if chart:
+        report.draw(found, facts, chart)
+
+
+def prepare(folder: Path, rows: int, rounds: int) -> Bench:
+    """Make the data, unless it is there."""
+    file = folder / f"bounces-{rows}.sqlite3"
+    url = f"sqlite:///{file}"
+    if not file.exists():
+        click.echo(f"making {rows:,} bounces ...", err=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        making = folder / "making.sqlite3"
+        making.unlink(missing_ok=True)
+        data.fill(f"sqlite:///{making}?synchronous=off", rows)
+        with closing(sqlite3.connect(making)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        making.rename(file)
+    return Bench(rows, url, file, folder, rounds)
+
+
+def about(rows: int, rounds: int) -> dict[str, str]:
+    """Return what must be known of the machine."""
+    cpu = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        names = [x for x in info.read_text().splitlines() if x.startswith("model name")]
+        cpu = names[0].partition(":")[2].strip() if names else cpu
+    return {
+        "processor": f"{os.cpu_count()} x {cpu}",
+        "system": platform.system(),
+        "Python": platform.python_version(),
+        "SQLite": sqlite3.sqlite_version,
+        "bounces": f"{rows:,}",
+        "rounds": str(rounds),
+        "day": f"{datetime.now(timezone.utc):%Y-%m-%d}",
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,157 @@
+"""Real servers in processes of their own: started, looked into, and ended."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryFile
+
+from clients import get
+
+ROOT = Path(__file__).parent.parent
+SETTINGS = f"{ROOT}/gunicorn.conf.py"
+TIMEOUT = 60
+MEGABYTE = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server that answers.
+
+    :param started: seconds from its start to its first answer.
+    """
+
+    port: int
+    pid: int
+    started: float
+
+    def workers(self) -> list[int]:
+        """Return the processes that answer: the server's children, or itself."""
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text()
+        return [int(pid) for pid in children.split()] or [self.pid]
+
+    def resident(self) -> list[int]:
+        """Return the bytes that each worker holds in memory."""
+        return [_status(pid, "VmRSS") for pid in self.workers()]
+
+    @contextmanager
+    def watching_memory(self) -> Iterator[list[float]]:
+        """Fill a list with the megabytes that the worker that grew most grew by."""
+        before = dict(zip(self.workers(), self.resident(), strict=True))
+        for pid in before:
+            Path(f"/proc/{pid}/clear_refs").write_text("5")  # forget the peak
+        grown: list[float] = []
+        yield grown
+        peaks = (_status(pid, "VmHWM") - was for pid, was in before.items())
+        grown.append(max(peaks) / MEGABYTE)
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How a server is started.
+
+    :param command: its words, with ``{port}`` where its port belongs.
+    :param call: the request whose answer says that it has started.
+    """
+
+    command: list[str]
+    call: bytes
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+
+#: What it costs least to ask of it.
+MOTO_CALL = get(
+    "/?Action=ListIdentities",
+    "Authorization: AWS4-HMAC-SHA256 Credential=x/20200101/us-east-1/ses/aws4_request,"
+    " SignedHeaders=host, Signature=x",
+)
+
+
+@contextmanager
+def serving(launch: Launch) -> Iterator[Server]:
+    """Run a server, and end it with all its processes."""
+    port = free_port()
+    variables = {**os.environ, **launch.variables}
+    variables.pop("PYTHONDONTWRITEBYTECODE", None)  # what is installed is compiled
+    with TemporaryFile() as log:
+        begun = time.perf_counter()
+        process = subprocess.Popen(
+            [part.format(port=port) for part in launch.command],
+            cwd=ROOT,
+            env=variables,
+            stdout=subprocess.DEVNULL,
+            stderr=log,
+            start_new_session=True,
+        )
+        try:
+            while not _answers(port, launch.call):
+                if process.poll() is not None:
+                    log.seek(0)
+                    raise SystemExit(f"{launch.command}: {log.read().decode()}")
+                if time.perf_counter() - begun > TIMEOUT:
+                    raise SystemExit(f"{launch.command} does not answer")
+                time.sleep(0.001)
+            yield Server(port, process.pid, time.perf_counter() - begun)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait(TIMEOUT)
+
+
+def emulator(url: str, *flags: str) -> Launch:
+    """Return how the database at *url* is served with default settings."""
+    variables = {"SENDGRID_BOUNCES_DATABASE_URL": url}
+    call = get("/_emulator/health")
+    return Launch(_gunicorn("wsgi:app", *flags), call, variables)
+
+
+def hello() -> Launch:
+    """Return how bare Flask is served, by a Gunicorn that is set up as ours."""
+    return Launch(_gunicorn("benchmarks.hello:app"), get("/"))
+
+
+def hello_by_default() -> Launch:
+    """Return how bare Flask is served, by a Gunicorn that knows nothing of us."""
+    command = [sys.executable, "-m", "gunicorn", "-c", "/dev/null"]
+    command += ["--workers=2", "--threads=16", "--bind=127.0.0.1:{port}"]
+    return Launch([*command, "--no-control-socket", "benchmarks.hello:app"], get("/"))
+
+
+def moto() -> Launch:
+    """Return how the emulator that people know is served."""
+    program = str(Path(sys.executable).parent / "moto_server")
+    return Launch([program, "-H", "127.0.0.1", "-p", "{port}"], MOTO_CALL)
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _gunicorn(app: str, *flags: str) -> list[str]:
+    bind = "--bind=127.0.0.1:{port}"
+    return [sys.executable, "-m", "gunicorn", "-c", SETTINGS, bind, *flags, app]
+
+
+def _answers(port: int, call: bytes) -> bool:
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1) as probe:
+        probe.settimeout(TIMEOUT)
+        probe.sendall(call)
+        return probe.recv(64).startswith(b"HTTP/1.1 200")
+    return False
+
+
+def _status(pid: int, name: str) -> int:
+    """Return a number of bytes that the kernel keeps of a process."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith(f"{name}:"):
+            return int(line.split()[1]) * 1024
+    raise LookupError(name)
