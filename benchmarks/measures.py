@@ -7,14 +7,15 @@ import sqlite3
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, closing, contextmanager
+from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.util import find_spec
 from multiprocessing.synchronize import Event
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
+from urllib.parse import urlsplit
 
 import clients
 import data
@@ -47,7 +48,8 @@ class Bench:
     """What the measures share.
 
     :param rows: how many bounces the large list has.
-    :param url: the database; *file* is the same as a path, if it is SQLite's.
+    :param url: the SQLite database, which is *file*.
+    :param mysql_url: a MariaDB database of the same bounces; empty if there is none.
     :param rounds: how often each of two things is done, in turn.
     """
 
@@ -56,8 +58,9 @@ class Bench:
     file: Path
     folder: Path
     rounds: int
+    mysql_url: str = ""
 
-    def serve(self, *flags: str) -> "contextmanager[Server]":
+    def serve(self, *flags: str) -> AbstractContextManager[Server]:
         """Serve the large database with default settings."""
         return serving(servers.emulator(self.url, *flags))
 
@@ -96,8 +99,32 @@ def dump(bench: Bench) -> Iterator[Row]:
     """Read the whole list over HTTP, and as the command line of SQLite dumps it."""
     command = ["sqlite3", "-cmd", ".mode json", str(bench.file)]
     command.append(DUMP.format(created="datetime(created, 'unixepoch')"))
-    times = {"json": [], "xml": []}
-    firsts, grown = {"json": [], "xml": []}, {"json": [], "xml": []}
+    limits = {"json": 1.3, "xml": 1.8}
+    yield from _dumps(bench, command, "sqlite3 .mode json", limits)
+
+
+def on_mariadb(bench: Bench) -> Iterator[Row]:
+    """Do the same on MariaDB, where only the list has a target."""
+    if not bench.mysql_url:
+        return
+    place = urlsplit(bench.mysql_url)
+    command = ["mariadb", f"--host={place.hostname}", f"--port={place.port or 3306}"]
+    command += [f"--user={place.username}", "--batch", "--quick", place.path[1:]]
+    command += ["--execute", DUMP.format(created="FROM_UNIXTIME(created)")]
+    bench = replace(bench, url=bench.mysql_url)
+    rows = list(_dumps(bench, command, "mariadb --batch --quick", {"json": 2.5}))
+    for measure in (look_up, counts, offset, pages):
+        rows += [replace(row, target=None) for row in measure(bench)]
+    for row in rows:
+        yield replace(row, what=f"MariaDB: {row.what}")
+
+
+def _dumps(
+    bench: Bench, command: list[str], name: str, limits: dict[str, float]
+) -> Iterator[Row]:
+    times: dict[str, list[float]] = {suffix: [] for suffix in limits}
+    firsts: dict[str, list[float]] = {suffix: [] for suffix in limits}
+    grown: dict[str, list[float]] = {suffix: [] for suffix in limits}
     baseline = []
     with bench.serve() as server:
         small = get(f"/api/bounces.get.xml?{CREDENTIALS}&limit=1000&date=1")
@@ -112,11 +139,11 @@ def dump(bench: Bench) -> Iterator[Row]:
                 took.append(read.seconds)
                 firsts[suffix].append(read.first_byte * 1_000)
                 grown[suffix] += memory
-    for suffix, target in (("json", 1.3), ("xml", 1.8)):
+    for suffix, limit in limits.items():
         what = f"bounces.get.{suffix}?date=1, {bench.rows:,} rows"
         ratios = _ratios(times[suffix], baseline)
         notes = {"seconds": median(times[suffix]), "baseline": median(baseline)}
-        yield Row(what, "sqlite3 .mode json", "x", ratios, target, notes=notes)
+        yield Row(what, name, "x", ratios, limit, notes=notes)
         yield Row(f"{what}: first byte", "", "ms", firsts[suffix], 20)
         yield Row(f"{what}: server's memory grows", "", "MB", grown[suffix], 16)
 
@@ -128,7 +155,7 @@ def beside_a_dump(bench: Bench) -> Iterator[Row]:
         "a small call": (get(_look_up(1)), 15.0),
         "a writer": (_form("beside@a.example"), None),
     }
-    with bench.serve("--workers=1") as server:
+    with _copy(bench) as copy, copy.serve("--workers=1") as server:
         for what, (request, limit) in calls.items():
             alone, beside = [], []
             for _ in range(bench.rounds):
@@ -154,7 +181,7 @@ def slow_readers(bench: Bench) -> Iterator[Row]:
     """Make small calls and writes while clients read the whole list slowly."""
     target = f"/api/bounces.get.json?{CREDENTIALS}&date=1"
     figures, sizes = [], []
-    with bench.serve("--workers=1") as server:
+    with _copy(bench) as copy, copy.serve("--workers=1") as server:
         load = partial(clients.read_slowly, server.port, get(target))
         with clients.background(load, SLOW_READERS):
             time.sleep(0.5)
@@ -165,12 +192,11 @@ def slow_readers(bench: Bench) -> Iterator[Row]:
                     for turn in range(20):
                         batch = _batch(f"slow{number}.{turn}")
                         clients.exchange(connection, batch)
-                sizes.append(_size(bench.file, "-wal"))
+                sizes.append(_size(copy.file, "-wal"))
         what = f"a small call beside {SLOW_READERS} slow readers of one worker, p99"
         yield Row(what, "", "ms", figures, 15)
         what = "SQLite's log after 20,000 rows a round beside slow readers"
         yield Row(what, "", "MB", sizes, 64)
-        _forget(server, "slow", bench.rounds * 20 * BATCH)
 
 
 def look_up(bench: Bench) -> Iterator[Row]:
@@ -234,14 +260,16 @@ def pages(bench: Bench) -> Iterator[Row]:
 def batch(bench: Bench) -> Iterator[Row]:
     """Add batches of a thousand new addresses, over HTTP and to SQLite itself."""
     mine, raw = [], []
-    with bench.serve() as server:
-        with closing(clients.connect(server.port)) as connection:
-            clients.exchange(connection, _batch("warm"))
-            for number in range(bench.rounds * 5):
-                request = _batch(f"batch{number}")
-                mine.append(_timed(partial(clients.exchange, connection, request)))
-                raw.append(_upsert(bench.file, _rows(f"raw{number}")))
-        _forget(server, "", 0)
+    with (
+        _copy(bench) as copy,
+        copy.serve() as server,
+        closing(clients.connect(server.port)) as connection,
+    ):
+        clients.exchange(connection, _batch("warm"))
+        for number in range(bench.rounds * 5):
+            request = _batch(f"batch{number}")
+            mine.append(_timed(partial(clients.exchange, connection, request)))
+            raw.append(_upsert(copy.file, _rows(f"raw{number}")))
     what = f"Mailgun JSON batch of {BATCH:,} new addresses: rows a second"
     ratios = [1 / ratio for ratio in _ratios(mine, raw)]
     yield Row(what, "sqlite3 executemany", "x", ratios, 0.5, least=True)
@@ -341,6 +369,7 @@ MEASURES: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "delete": range_delete,
     "start": start,
     "moto": against_moto,
+    "mariadb": on_mariadb,
 }
 
 
@@ -402,12 +431,6 @@ def _import_script(file: Path) -> bytes:
         f" ON CONFLICT (bounce_list_id, key) DO UPDATE SET {kept};\n"
         "DROP TABLE incoming;\n"
     ).encode()
-
-
-def _forget(server: Server, tag: str, count: int) -> None:
-    """Let the log be written back into the database: the next measure starts alike."""
-    del tag, count
-    clients.seconds(server.port, get(_look_up(1)), 1)
 
 
 def _download(port: int, request: bytes, _stop: Event) -> None:

@@ -45,7 +45,7 @@ def draw(rows: list[Row], facts: dict[str, str], path: str) -> None:
 
     shown = [row for row in rows if row.target][::-1]
     shares = [_share(row, row.median) for row in shown]
-    figure, axes = pyplot.subplots(figsize=(11, 0.36 * len(shown) + 1.6))
+    figure, axes = pyplot.subplots(figsize=(13, 0.34 * len(shown) + 1.6))
     colours = ["tab:green" if row.holds else "tab:red" for row in shown]
     places = range(len(shown))
     axes.barh(places, shares, color=colours, height=0.6)

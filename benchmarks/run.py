@@ -5,12 +5,16 @@ import os
 import platform
 import sqlite3
 import sys
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from urllib.parse import urlsplit
 
 import click
+import pymysql
 
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(1, str(Path(__file__).parent.parent))
@@ -29,6 +33,12 @@ from measures import MEASURES, Bench, Row
     type=click.Path(file_okay=False),
     help="Where the data is made, or is from a run before; a temporary one if absent.",
 )
+@click.option(
+    "--mysql",
+    metavar="URL",
+    help="A MariaDB server, as mysql://USER@HOST:3306/: measured, too, where it is "
+    "named. A database is made there, and kept if --folder is.",
+)
 @click.option("--json", "json_file", type=click.Path(), help="Write the figures there.")
 @click.option("--chart", type=click.Path(), help="Draw them there (.svg or .png).")
 @click.option("--table", type=click.Path(), help="Write the table there too (.rst).")
@@ -37,6 +47,7 @@ def main(
     rounds: int,
     only: tuple[str, ...],
     folder: str | None,
+    mysql: str | None,
     json_file: str | None,
     chart: str | None,
     table: str | None,
@@ -44,10 +55,12 @@ def main(
     """Print one table of figures, each measured in turns with its baseline."""
     with TemporaryDirectory() as temporary:
         bench = prepare(Path(folder or temporary).absolute(), rows, rounds)
-        found: list[Row] = []
-        for name in only or MEASURES:
-            click.echo(f"{name} ...", err=True)
-            found += MEASURES[name](bench)
+        with mysql_database(mysql, rows, keep=bool(folder)) as mysql_url:
+            bench = replace(bench, mysql_url=mysql_url)
+            found: list[Row] = []
+            for name in only or MEASURES:
+                click.echo(f"{name} ...", err=True)
+                found += MEASURES[name](bench)
     facts = about(rows, rounds)
     text = report.table(found, facts)
     click.echo(text)
@@ -74,6 +87,36 @@ def prepare(folder: Path, rows: int, rounds: int) -> Bench:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         making.rename(file)
     return Bench(rows, url, file, folder, rounds)
+
+
+@contextmanager
+def mysql_database(server: str | None, rows: int, *, keep: bool) -> Iterator[str]:
+    """Make the data on a MariaDB server, unless it is there; yield its URL."""
+    if server is None:
+        yield ""
+        return
+    name = f"sendgrid_bounces_benchmark_{rows}"
+    place = urlsplit(server)
+    with closing(
+        pymysql.connect(
+            host=place.hostname,
+            port=place.port or 3306,
+            user=place.username,
+            password=place.password or "",
+            ssl_disabled=True,
+        )
+    ) as connection:
+        cursor = connection.cursor()
+        if not cursor.execute("SHOW DATABASES LIKE %s", [name]):
+            click.echo(f"making {rows:,} bounces on MariaDB ...", err=True)
+            cursor.execute(f"CREATE DATABASE {name}")
+            data.fill(f"{server.rstrip('/')}/{name}", rows)
+        try:
+            yield f"{server.rstrip('/')}/{name}"
+        finally:
+            if not keep:
+                connection.ping(reconnect=True)
+                cursor.execute(f"DROP DATABASE {name}")
 
 
 def about(rows: int, rounds: int) -> dict[str, str]:

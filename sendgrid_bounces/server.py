@@ -135,8 +135,11 @@ def _path(error: BaseException) -> str:
 def options(settings: Mapping[str, str]) -> dict[str, Any]:
     """Return what differs from Gunicorn's defaults, under Gunicorn's names."""
     return {
+        # One for each of a small machine's cores: Python runs on one at a time.
         "workers": int(settings["WORKERS"]),
+        # A slow reader takes one for as long as it reads; an idle one costs nothing.
         "threads": int(settings["THREADS"]),
+        # Threads, not greenlets: a long list never keeps small calls waiting.
         "worker_class": f"{__name__}.{Worker.__name__}",
         # What the parser can hold: many addresses make a long query string.
         "limit_request_line": 8190,

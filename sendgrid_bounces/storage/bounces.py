@@ -20,7 +20,7 @@ from sendgrid_bounces.core.bounces import (
     successor,
 )
 from sendgrid_bounces.storage.engine import Engine
-from sendgrid_bounces.storage.models import TIME_INDEX, BounceRow
+from sendgrid_bounces.storage.models import KEY_INDEX, TIME_INDEX, BounceRow
 from sendgrid_bounces.storage.spool import Spool
 
 #: Rows a read: a longer one is no faster, and small calls wait for it.
@@ -108,8 +108,16 @@ OPERATIONS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-#: The operations that read rows in the order of time.
-WALKS = ("oldest", "oldest brief", "oldest position", "newest", "newest position")
+#: The index that each operation walks along; no index where the filters choose one.
+WALKS = {
+    "oldest": TIME_INDEX,
+    "oldest brief": TIME_INDEX,
+    "oldest position": TIME_INDEX,
+    "newest": TIME_INDEX,
+    "newest position": TIME_INDEX,
+    "first keys": KEY_INDEX,
+    "last keys": KEY_INDEX,
+}
 
 
 def as_bounce(row: BounceTuple) -> Bounce:
@@ -257,8 +265,8 @@ class BounceStore:
         conditions = [BounceRow.bounce_list == 0]
         conditions += [CONDITIONS[name](time, [""] * length) for name, length in shape]
         query = OPERATIONS[operation](time).where(*conditions)
-        is_walk = time is TIME and operation in WALKS
-        return self._engine.text(query, TIME_INDEX if is_walk else "")
+        index = WALKS.get(operation, "") if time is TIME else ""
+        return self._engine.text(query, index)
 
     def _beyond(self, created: int, id_: int) -> tuple[int, ...]:
         """Return the values of the condition that a row comes after this one."""

@@ -98,5 +98,6 @@ class BounceRow(peewee.Model):
 #: The last one is made when the others are there.
 TABLES = (BounceListRow, AccountRow, DomainRow, BounceRow, AboutRow)
 
-#: The index of bounces by time, as Peewee names it.
+#: The indexes of bounces, as Peewee names them: by time, and by folded address.
 TIME_INDEX = "bouncerow_bounce_list_id_created_id_type"
+KEY_INDEX = "bouncerow_bounce_list_id_key"

@@ -1,0 +1,141 @@
+"""Where the microseconds of one small call go: ``python benchmarks/small_call.py``.
+
+Each part is timed by itself, in one process, on the data of ``run.py``; what is left of
+the whole is what lies between the parts.
+"""
+
+import sys
+from collections.abc import Callable, Iterable
+from io import BytesIO
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from time import perf_counter
+
+import click
+
+sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(1, str(Path(__file__).parent.parent))
+
+import clients
+import data
+import servers
+from clients import get
+from hello import app as hello
+from run import prepare
+
+from sendgrid_bounces.app import create_app
+from sendgrid_bounces.core.clock import wall_clock
+from sendgrid_bounces.dialects.sendgrid import params, web
+from sendgrid_bounces.dialects.sendgrid.direct import SERIALIZERS
+from sendgrid_bounces.dialects.sendgrid.documents import BounceListing
+from sendgrid_bounces.dialects.sendgrid.profiles import PROFILES
+from sendgrid_bounces.emulator import current_emulator
+
+CALLS, ROUNDS = 500, 20
+
+
+def microseconds(act: Callable[[], object]) -> float:
+    """Return the median time that *act* takes."""
+    took = []
+    for _ in range(ROUNDS):
+        begun = perf_counter()
+        for _ in range(CALLS):
+            act()
+        took.append((perf_counter() - begun) / CALLS)
+    return median(took) * 1e6
+
+
+def environ(path: str, query: str) -> dict[str, object]:
+    """Return a request as a WSGI server hands it over."""
+    return {
+        "REQUEST_METHOD": "GET",
+        "SCRIPT_NAME": "",
+        "PATH_INFO": path,
+        "QUERY_STRING": query,
+        "RAW_URI": f"{path}?{query}",
+        "SERVER_NAME": "localhost",
+        "SERVER_PORT": "80",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "HTTP_HOST": "localhost",
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": "http",
+        "wsgi.input": BytesIO(),
+        "wsgi.errors": sys.stderr,
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": True,
+        "wsgi.run_once": False,
+    }
+
+
+def call(app: Callable[..., Iterable[bytes]], path: str, query: str) -> bytes:
+    """Make a call as a WSGI server does."""
+    answer = app(environ(path, query), lambda *_: None)
+    body = b"".join(answer)
+    answer.close()  # type: ignore[attr-defined]
+    return body
+
+
+@click.command()
+@click.option("--rows", default=1_000_000, show_default=True, help="Of the large list.")
+@click.option("--folder", type=click.Path(file_okay=False), help="As of run.py.")
+def main(rows: int, folder: str | None) -> None:
+    """Print what each part of a look-up of one address takes."""
+    with TemporaryDirectory() as temporary:
+        bench = prepare(Path(folder or temporary).absolute(), rows, 1)
+        app = create_app({"DATABASE_URL": bench.url})
+        path = "/api/bounces.get.json"
+        email = data.email(rows // 2)
+        query = f"api_user={data.NAME}&api_key={data.KEY}&date=1&email={email}"
+        assert call(app, path, query).count(b"status") == 1
+        floor = microseconds(lambda: call(hello, "/", ""))
+        whole = microseconds(lambda: call(app, path, query))
+        with app.request_context(environ(path, query)):
+            found = list(parts())
+        click.echo(f"{'bare Flask, the floor':<44} {floor:6.0f}")
+        for name, took in found:
+            click.echo(f"{name:<44} {took:6.0f}")
+        rest = whole - floor - sum(took for _, took in found)
+        click.echo(f"{'between them: dispatch, handlers, objects':<44} {rest:6.0f}")
+        click.echo(f"{'the whole call, without HTTP':<44} {whole:6.0f}")
+        with servers.serving(servers.emulator(bench.url)) as server:
+            took = clients.seconds(server.port, get(f"{path}?{query}"), 2_000)
+        click.echo(f"{'the same over HTTP, one client':<44} {median(took) * 1e6:6.0f}")
+
+
+def parts() -> Iterable[tuple[str, float]]:
+    """Yield each part of the call that the request at hand makes."""
+    emulator = current_emulator()
+    arguments = web.read_arguments()
+    account = web.authenticate(arguments)
+    clock, now = wall_clock(account.timezone), emulator.clock.now()
+    wanted = params.read_get(arguments, clock, now)
+    store, profile = emulator.storage.bounces, PROFILES[emulator.profile]
+    batches = list(store.find_brief(account.bounce_list, wanted.query))
+
+    def respond() -> object:
+        listing = BounceListing(iter(batches), clock)
+        return web.respond(SERIALIZERS, listing, "json", profile, 200)
+
+    yield "reading the parameters", microseconds(web.read_arguments)
+    yield (
+        "finding the account (SQL)",
+        microseconds(lambda: emulator.storage.accounts.find(data.NAME)),
+    )
+    yield (
+        "checking the key (keyed hash, remembered)",
+        microseconds(lambda: emulator.credentials.matches(account, data.KEY)),
+    )
+    yield (
+        "parsing the parameters (marshmallow)",
+        microseconds(lambda: params.read_get(arguments, clock, now)),
+    )
+    yield (
+        "finding the bounce (SQL)",
+        microseconds(lambda: list(store.find_brief(account.bounce_list, wanted.query))),
+    )
+    yield "writing the answer and its headers", microseconds(respond)
+
+
+if __name__ == "__main__":
+    main()
