@@ -1,11 +1,12 @@
 """Gunicorn reads this beside wsgi.py; its own flags win over it."""
 
+import json
 import os
 import sys
 from contextlib import closing
 
 from sendgrid_bounces.app import open_emulator, plant_files, seed_files
-from sendgrid_bounces.config import from_environment, settings
+from sendgrid_bounces.config import PLANTED, from_environment, settings
 from sendgrid_bounces.core.clock import Clock
 from sendgrid_bounces.core.errors import BounceError
 from sendgrid_bounces.server import options
@@ -14,12 +15,12 @@ from sendgrid_bounces.server import options
 def on_starting(_server):
     """Open the database, and plant the seeds, once: not in each worker."""
     try:
-        emulator = open_emulator(_settings, Clock())
+        emulator = open_emulator(_settings, Clock(), seed_files(_settings))
         with closing(emulator.storage):
-            plant_files(emulator, seed_files(_settings))
+            plant_files(emulator)
     except BounceError as error:
         sys.exit(f"Error: {error}")
-    os.environ.pop("SENDGRID_BOUNCES_SEED", None)
+    os.environ[PLANTED] = json.dumps(emulator.seeds)
 
 
 try:

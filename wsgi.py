@@ -3,20 +3,26 @@
 Settings come from environment variables ``SENDGRID_BOUNCES_...``.
 """
 
+import json
 import os
 import sys
 import time
 
 from sendgrid_bounces.app import create_app
-from sendgrid_bounces.config import from_environment
+from sendgrid_bounces.config import PLANTED, from_environment
 from sendgrid_bounces.core.errors import BounceError, StorageError
 from sendgrid_bounces.server import RETRY_SECONDS
 
 #: Gunicorn's exit code of a worker that is not to be started again.
 APP_LOAD_ERROR = 4
 
+_planted = os.environ.get(PLANTED)
+
 try:
-    application = app = create_app(from_environment(os.environ))
+    application = app = create_app(
+        from_environment(os.environ),
+        planted=None if _planted is None else json.loads(_planted),
+    )
 except StorageError as error:  # it may answer again: another worker tries
     time.sleep(RETRY_SECONDS)
     sys.exit(f"Error: {error}")

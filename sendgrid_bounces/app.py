@@ -4,18 +4,21 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
+from pathlib import Path
 
-from flask import Flask, Response, current_app, request
+from flask import Blueprint, Flask, Response, current_app, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from sendgrid_bounces.config import settings
-from sendgrid_bounces.control import health
+from sendgrid_bounces.control import clock as clock_control
+from sendgrid_bounces.control import health, web
 from sendgrid_bounces.core.clock import Clock
 from sendgrid_bounces.credentials import Credentials
 from sendgrid_bounces.dialects import Dialect
 from sendgrid_bounces.dialects.mailgun import v2, v3
 from sendgrid_bounces.dialects.sendgrid import direct, reseller
 from sendgrid_bounces.emulator import Emulator
+from sendgrid_bounces.storage.clock import SharedClock
 from sendgrid_bounces.storage.database import open_storage
 from sendgrid_bounces.wire import AddressConverter
 
@@ -27,21 +30,32 @@ DIALECTS: tuple[Dialect, ...] = (
     v3.DIALECT,
 )
 
+#: The emulator's own endpoints, which are there if the setting CONTROL says so.
+CONTROLS: tuple[Blueprint, ...] = (clock_control.bp,)
+
 
 def create_app(
-    config: Mapping[str, str] | None = None, clock: Clock | None = None
+    config: Mapping[str, str] | None = None,
+    clock: Clock | None = None,
+    *,
+    planted: Sequence[str] | None = None,
 ) -> Flask:
     """Return a WSGI application that answers from one database.
 
     :param config: settings by name, without the environment variables' prefix; see
         :data:`sendgrid_bounces.config.SETTINGS`. What is not there has its default.
     :param clock: what tells the time; the system's clock if absent.
+    :param planted: the seed files that whoever started this process has planted
+        already; they count instead of those that the settings name, which are planted
+        here.
     :raises BounceError: if a setting is wrong, or the database or a seed file is not
         usable.
     """
     values = settings(config or {})
-    emulator = open_emulator(values, clock or Clock())
-    plant_files(emulator, seed_files(values))
+    seeds = seed_files(values) if planted is None else planted
+    emulator = open_emulator(values, clock or Clock(), seeds)
+    if planted is None:
+        plant_files(emulator)
     app = Flask(__name__, static_folder=None)
     app.url_map.merge_slashes = False
     app.url_map.converters["address"] = AddressConverter
@@ -49,17 +63,30 @@ def create_app(
     for dialect in DIALECTS:
         app.register_blueprint(dialect.blueprint)
     app.register_blueprint(health.bp)
+    for blueprint in CONTROLS if emulator.has_control else ():
+        app.register_blueprint(blueprint)
     app.register_error_handler(HTTPException, _refuse)
     return app
 
 
-def open_emulator(values: Mapping[str, str], clock: Clock) -> Emulator:
-    """Open the database that the settings *values* name."""
+def open_emulator(
+    values: Mapping[str, str], clock: Clock, seeds: Sequence[str] = ()
+) -> Emulator:
+    """Open the database that the settings *values* name.
+
+    :param seeds: the paths of the seed files.
+    """
     storage = open_storage(values["DATABASE_URL"])
-    credentials = Credentials(
-        storage, values["KEY_HASH"], accept_any=values["AUTH"] == "any"
+    has_control = values["CONTROL"] == "on"
+    return Emulator(
+        storage,
+        Credentials(storage, values["KEY_HASH"], accept_any=values["AUTH"] == "any"),
+        SharedClock(storage.clock, clock) if has_control else clock,
+        values["PROFILE"],
+        tuple(str(Path(path).absolute()) for path in seeds),
+        has_control,
+        values["CONTROL_TOKEN"],
     )
-    return Emulator(storage, credentials, clock, values["PROFILE"])
 
 
 def seed_files(values: Mapping[str, str]) -> list[str]:
@@ -67,17 +94,17 @@ def seed_files(values: Mapping[str, str]) -> list[str]:
     return [path for path in values["SEED"].split(os.pathsep) if path]
 
 
-def plant_files(emulator: Emulator, paths: Sequence[str]) -> None:
-    """Store the seed files *paths*, one after the other.
+def plant_files(emulator: Emulator) -> None:
+    """Store the seed files of *emulator*, one after the other.
 
     :raises BounceError: if a file has a fault; nothing of it is stored.
     """
-    if paths:
-        from sendgrid_bounces import seeds  # PyYAML is for those who seed
+    if emulator.seeds:
+        from sendgrid_bounces import planting, seeds  # PyYAML is for those who seed
 
-        for path in paths:
-            accounts = seeds.read_seed_file(path, emulator.clock.now())
-            seeds.plant(emulator.storage, emulator.credentials, accounts)
+        for path in emulator.seeds:
+            seed = seeds.read_seed_file(path, emulator.clock.now())
+            planting.plant(emulator.storage, emulator.credentials, seed)
 
 
 def word_refusal(app: Flask, status: int, path: str) -> Response:
@@ -92,6 +119,8 @@ def word_refusal(app: Flask, status: int, path: str) -> Response:
 
 def _refuse(error: HTTPException) -> Response:
     """Answer what the router or the request itself refuses."""
+    if web.owns(request.path):
+        return web.refuse(error)
     response = word_refusal(current_app, error.code or 500, request.path)
     if isinstance(error, MethodNotAllowed) and error.valid_methods:
         allowed = sorted({*error.valid_methods} - {"HEAD", "OPTIONS"})

@@ -12,6 +12,10 @@ from sendgrid_bounces.core.errors import ParametersError
 
 PREFIX = "SENDGRID_BOUNCES_"
 
+#: The variable in which ``gunicorn.conf.py`` tells the workers of the seed files that
+#: it has planted. It is no setting.
+PLANTED = "_SENDGRID_BOUNCES_PLANTED"
+
 #: What follows the prefix in variables that are not settings of the program: those of
 #: its tests, and those that Docker and Kubernetes make for a service of its name.
 _FOREIGN = re.compile("TEST_|SERVICE_|PORT_")
@@ -22,12 +26,17 @@ PROFILES = ("documented", "recorded")
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A setting: its name, default, help, and the values it may have (any if none)."""
+    """A setting: its name, default, help, and the values it may have (any if none).
+
+    :param pattern: what the whole of a value matches, besides, and *rule* in words.
+    """
 
     name: str
     default: str
     help: str
     choices: tuple[str, ...] = ()
+    pattern: str = ""
+    rule: str = ""
 
     def fault(self, value: str) -> str | None:
         """Return what is wrong with *value*, if anything is."""
@@ -35,6 +44,8 @@ class Setting:
             return f"must be {' or '.join(self.choices)}"
         if self.default.isdigit() and not (value.isascii() and value.isdigit()):
             return "must be a whole number"
+        if self.pattern and not re.fullmatch(self.pattern, value):
+            return self.rule
         return None
 
     @property
@@ -83,6 +94,19 @@ SETTINGS = (
         "KEY_HASH",
         "scrypt",
         "How API keys are hashed: scrypt, or with its costs, as scrypt:32768:8:1.",
+    ),
+    Setting(
+        "CONTROL",
+        "auto",
+        "Whether the control endpoints are there; auto: on loopback, or with a token.",
+        ("auto", "on", "off"),
+    ),
+    Setting(
+        "CONTROL_TOKEN",
+        "",
+        "What callers of the control endpoints must know.",
+        pattern="[!-~]{0,256}",
+        rule="must be at most 256 visible ASCII characters",
     ),
 )
 

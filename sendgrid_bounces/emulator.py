@@ -1,6 +1,6 @@
 """The emulator: all that the requests of one application share."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 from flask import Flask, current_app
@@ -17,12 +17,18 @@ class Emulator:
     """The state of one application. It lives on the application, never in a module.
 
     :param profile: what accounts see that have no profile of their own.
+    :param seeds: the absolute paths of the seed files, which a reset plants again.
+    :param has_control: whether the control endpoints are there.
+    :param control_token: what their callers must know; empty if nothing.
     """
 
     storage: Storage
     credentials: Credentials
     clock: Clock
     profile: str
+    seeds: tuple[str, ...] = ()
+    has_control: bool = False
+    control_token: str = field(default="", repr=False)
 
     def attach(self, app: Flask) -> None:
         """Let the requests of *app* find this emulator."""

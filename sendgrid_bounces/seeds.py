@@ -12,17 +12,14 @@ from sendgrid_bounces.config import PROFILES
 from sendgrid_bounces.core.accounts import (
     DOMAIN_RULE,
     NAME_RULE,
-    Account,
     is_domain_name,
     is_name,
 )
 from sendgrid_bounces.core.bounces import Bounce, fold
 from sendgrid_bounces.core.clock import WallClock
-from sendgrid_bounces.core.errors import NameTakenError, ParametersError
-from sendgrid_bounces.credentials import Credentials
+from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.notation import parse
 from sendgrid_bounces.records import read_record
-from sendgrid_bounces.storage.database import Storage
 from sendgrid_bounces.validation import Text, load
 
 
@@ -107,7 +104,14 @@ class AccountSeed:
     domains: list[DomainSeed]
 
 
-def read_seed_file(path: str, now: int) -> list[AccountSeed]:
+@dataclass(frozen=True, slots=True)
+class Seed:
+    """What a seed file holds."""
+
+    accounts: list[AccountSeed]
+
+
+def read_seed_file(path: str, now: int) -> Seed:
     """Read and check the seed file *path*; see :func:`read_seed`.
 
     :raises ParametersError: each fault begins with the path.
@@ -121,8 +125,8 @@ def read_seed_file(path: str, now: int) -> list[AccountSeed]:
         raise error.within(path, ": ") from None
 
 
-def read_seed(text: str, now: int) -> list[AccountSeed]:
-    """Return the accounts that the seed *text* describes, checked as a whole.
+def read_seed(text: str, now: int) -> Seed:
+    """Return what the seed *text* describes, checked as a whole.
 
     :param now: the instant of the bounces that name none.
     :raises ParametersError: with every fault, each named by its place.
@@ -138,53 +142,7 @@ def read_seed(text: str, now: int) -> list[AccountSeed]:
         raise ParametersError([("", "is nested too deeply")]) from None
     if reader.faults:
         raise ParametersError(reader.faults)
-    return accounts
-
-
-def plant(
-    storage: Storage, credentials: Credentials, accounts: list[AccountSeed]
-) -> None:
-    """Store *accounts*, all or nothing. Planting them again changes nothing.
-
-    :raises NameTakenError: if a name belongs to somebody else already.
-    """
-
-    def act() -> None:
-        for seed in accounts:
-            _plant_account(storage, credentials, seed, None)
-
-    storage.engine.atomically(act)
-
-
-def _plant_account(
-    storage: Storage,
-    credentials: Credentials,
-    seed: AccountSeed,
-    reseller: Account | None,
-) -> None:
-    account = storage.accounts.find(seed.username)
-    if account is None:
-        account = storage.accounts.add(seed.username, reseller)
-    elif account.reseller != (reseller and reseller.id):
-        raise NameTakenError(f"account {seed.username!r} is there with another owner")
-    settings = dict(seed.settings)
-    if seed.api_key and not credentials.matches(account, seed.api_key):
-        settings |= credentials.sealed(seed.api_key)
-    if settings:
-        storage.accounts.change(account, **settings)
-    _plant_bounces(storage, account.bounce_list, seed.bounces)
-    for customer in seed.customers:
-        _plant_account(storage, credentials, customer, account)
-    for domain in seed.domains:
-        added = storage.accounts.add_domain(
-            domain.name, account, shares_list=domain.shares_list
-        )
-        _plant_bounces(storage, added.bounce_list, domain.bounces)
-
-
-def _plant_bounces(storage: Storage, bounce_list: int, seed: ListSeed) -> None:
-    storage.bounces.put(bounce_list, seed.dated)
-    storage.bounces.put(bounce_list, seed.undated, redate=False)
+    return Seed(accounts)
 
 
 class _Reader:

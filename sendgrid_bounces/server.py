@@ -5,7 +5,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from typing import Any
@@ -162,16 +162,19 @@ def options(settings: Mapping[str, str]) -> dict[str, Any]:
 class Server(BaseApplication):
     """A Gunicorn that serves the application of *settings* on a listening socket.
 
+    :param planted: the seed files, which are planted already.
     :param announce: called once, as soon as requests are answered.
     """
 
     def __init__(
         self,
         settings: Mapping[str, str],
+        planted: Sequence[str],
         listener: socket.socket,
         announce: Callable[[], None],
     ) -> None:
         self._settings = settings
+        self._planted = planted
         self._descriptor = listener.detach()
         self._announce = announce
         super().__init__()
@@ -189,7 +192,7 @@ class Server(BaseApplication):
         A database that does not answer just now ends this worker, and not the server.
         """
         try:
-            return create_app(self._settings)
+            return create_app(self._settings, planted=self._planted)
         except StorageError as error:
             print(f"Error: {error}", file=sys.stderr)  # noqa: T201
             time.sleep(RETRY_SECONDS)

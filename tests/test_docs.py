@@ -10,10 +10,9 @@ from pathlib import Path
 import click
 import docutils.core
 import pytest
-from conftest import NOW
+from conftest import NOW, FixedClock, make_app
 from live import ROOT, TIMEOUT, serving
 
-from sendgrid_bounces.app import create_app
 from sendgrid_bounces.cli import main
 from sendgrid_bounces.config import SETTINGS
 from sendgrid_bounces.dialects.sendgrid.params import DELETE, GET
@@ -21,6 +20,7 @@ from sendgrid_bounces.emulator import EXTENSION
 from sendgrid_bounces.seeds import read_seed
 
 README = (ROOT / "README.rst").read_text(encoding="utf-8")
+CONTROL = (ROOT / "docs" / "control.rst").read_text(encoding="utf-8")
 
 SETUP = (
     "python3 -m venv .venv && .venv/bin/pip install -q -e . && .venv/bin/sendgrid-bounces serve --demo",
@@ -74,10 +74,11 @@ def _shell(command: str, folder: Path) -> str:
     return ended.stdout.strip("\n")
 
 
-def test_it_is_sound_rst() -> None:
-    """Package indexes show it."""
+@pytest.mark.parametrize("text", [README, CONTROL], ids=["README", "control"])
+def test_it_is_sound_rst(text: str) -> None:
+    """Package indexes show the README."""
     docutils.core.publish_string(
-        README.replace(".. contents::\n   :depth: 1\n", ""),
+        text.replace(".. contents::\n   :depth: 1\n", ""),
         settings_overrides={"halt_level": 2, "report_level": 2},
     )
 
@@ -131,7 +132,7 @@ def test_a_client_in_another_language(language: str, tmp_path: Path) -> None:
 def test_the_seed_it_shows_is_one() -> None:
     """It parses, and holds what it speaks of."""
     (seed,) = _blocks("yaml")
-    (acme,) = read_seed(seed, NOW)
+    (acme,) = read_seed(seed, NOW).accounts
 
     assert (len(acme.customers), len(acme.domains)) == (1, 1)
 
@@ -166,7 +167,7 @@ def test_every_command_is_shown(command: str) -> None:
 
 def test_every_route_and_parameter_is_told(url: str) -> None:
     """And no other is."""
-    app = create_app({"DATABASE_URL": url, "KEY_HASH": "scrypt:128:8:1"})
+    app = make_app(url, FixedClock(), CONTROL="on")
     app.extensions[EXTENSION].storage.close()
     rules = {
         re.sub(
@@ -178,7 +179,7 @@ def test_every_route_and_parameter_is_told(url: str) -> None:
     }
     told = {
         re.sub(r"\.(get|delete|count)\.", ".{get,delete,count}.", route)
-        for route in re.findall(r"^``(/\S+)``", README, re.MULTILINE)
+        for route in re.findall(r"^``(/\S+)``", README + CONTROL, re.MULTILINE)
     }
     assert told == rules
 

@@ -8,7 +8,8 @@ from conftest import NOW, QUICK_HASH, bounce
 from sendgrid_bounces.core.bounces import BounceQuery
 from sendgrid_bounces.core.errors import BounceError, ParametersError
 from sendgrid_bounces.credentials import Credentials
-from sendgrid_bounces.seeds import plant, read_seed, read_seed_file
+from sendgrid_bounces.planting import plant
+from sendgrid_bounces.seeds import read_seed, read_seed_file
 from sendgrid_bounces.storage.bounces import as_bounce
 
 SEED = """

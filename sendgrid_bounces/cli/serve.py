@@ -1,5 +1,6 @@
 """Serving, and making a database."""
 
+import ipaddress
 import os
 import shutil
 import tempfile
@@ -13,7 +14,7 @@ from click.core import ParameterSource
 
 from sendgrid_bounces.app import open_emulator, plant_files
 from sendgrid_bounces.cli.main import database_option, opened, setting_option
-from sendgrid_bounces.config import from_environment, settings
+from sendgrid_bounces.config import PREFIX, from_environment, settings
 from sendgrid_bounces.core.clock import Clock
 
 DEMO_SEED = resources.files("sendgrid_bounces") / "demo.yaml"
@@ -46,6 +47,7 @@ A throw-away database, gone when the server stops. Try:
 @setting_option("WORKERS", "--workers", type=click.IntRange(1, 64))
 @setting_option("THREADS", "--threads", type=click.IntRange(1, 256))
 @setting_option("TIMEOUT", "--timeout", type=click.IntRange(1, 3_600))
+@setting_option("CONTROL", "--control")
 def serve(
     host: str,
     port: int,
@@ -57,6 +59,7 @@ def serve(
     workers: int,
     threads: int,
     timeout: int,
+    control: str,
 ) -> None:
     """Answer requests until Ctrl-C or SIGTERM.
 
@@ -81,20 +84,22 @@ def serve(
                 "WORKERS": str(workers),
                 "THREADS": str(threads),
                 "TIMEOUT": str(timeout),
+                "CONTROL": control,
             },
         )
+        values["CONTROL"] = _decided(control, host, values["CONTROL_TOKEN"])
         with listen(host, port) as listener:
             url = address(listener)
-            emulator = open_emulator(values, Clock())
+            emulator = open_emulator(values, Clock(), seeds)
             with closing(emulator.storage):
-                plant_files(emulator, seeds)
+                plant_files(emulator)
 
             def announce() -> None:
                 click.echo(f"Listening on {url}")
                 if demo:
                     click.echo(DEMO_CALLS.format(url=url), err=True, nl=False)
 
-            Server(values, listener, announce).run()
+            Server(values, emulator.seeds, listener, announce).run()
 
 
 @click.command("init-db")
@@ -103,6 +108,27 @@ def init_db(database: str) -> None:
     """Make the tables, if they are not there."""
     with opened(database) as storage:
         click.echo(f"{storage.engine.name} database {storage.engine.location} is ready")
+
+
+def _decided(control: str, host: str, token: str) -> str:
+    """Return whether the control endpoints are on or off; say if that is a danger."""
+    is_safe = bool(token) or _is_loopback(host)
+    if control == "auto":
+        return "on" if is_safe else "off"
+    if control == "on" and not is_safe:
+        click.echo(
+            f"Warning: whoever reaches {host} can read and wipe everything, as "
+            f"{PREFIX}CONTROL_TOKEN is not set",
+            err=True,
+        )
+    return control
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
 
 
 @contextmanager

@@ -6,11 +6,13 @@ An *instant* is a whole number of seconds since 1970-01-01 00:00:00 UTC.
 import re
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from sendgrid_bounces.core.bounces import EARLIEST, LATEST
 from sendgrid_bounces.core.errors import ParametersError
 
 QUARTER = 15 * 60
@@ -23,6 +25,11 @@ REMEMBERED = 10_000
 _STAMP = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})[ T]([0-9]{2}:[0-9]{2}:[0-9]{2})(Z?)")
 _ZONE_NAME = re.compile(r"[A-Za-z0-9_+/-]{1,64}")
 _MINUTES = [f"{minute:02}:{second:02}" for minute in range(60) for second in range(60)]
+_DURATION = re.compile(
+    r"P(?=.)(?:([0-9]+)W)?(?:([0-9]+)D)?"
+    r"(?:T(?=.)(?:([0-9]+)H)?(?:([0-9]+)M)?(?:([0-9]+)S)?)?"
+)
+_SECONDS = (7 * 24 * HOUR, 24 * HOUR, HOUR, 60, 1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
@@ -32,6 +39,34 @@ class Clock:
     def now(self) -> int:
         """Return the current instant."""
         return int(time.time())
+
+
+@dataclass(frozen=True, slots=True)
+class ClockState:
+    """How a clock that was set differs from the system's.
+
+    :param frozen: the instant that it stands at; None if it runs.
+    :param offset: the seconds that it is ahead of the system's, if it runs.
+    """
+
+    frozen: int | None = None
+    offset: int = 0
+
+    def now(self, system: int) -> int:
+        """Return what it shows when the system's clock shows *system*."""
+        if self.frozen is not None:
+            return self.frozen
+        return min(system + self.offset, LATEST)
+
+    def advanced(self, seconds: int, system: int) -> "ClockState":
+        """Return the state of this clock put forward.
+
+        :raises ParametersError: if it would leave the years 1 to 9999.
+        """
+        if self.frozen is not None:
+            return ClockState(checked_instant(self.frozen + seconds, "duration"))
+        checked_instant(self.now(system) + seconds, "duration")
+        return ClockState(offset=self.offset + seconds)
 
 
 class WallClock:
@@ -174,6 +209,52 @@ def _date(day: int) -> str:
 
 def _instant(moment: datetime) -> int:
     return round((moment - _EPOCH).total_seconds())
+
+
+def checked_instant(instant: int, name: str) -> int:
+    """Return *instant*.
+
+    :raises ParametersError: about the argument *name*, if it is not of the years 1 to
+        9999.
+    """
+    if not EARLIEST <= instant <= LATEST:
+        raise ParametersError([(name, "must lead to the years 1 to 9999")])
+    return instant
+
+
+def parse_instant(text: str) -> int:
+    """Return the instant of ``YYYY-MM-DDTHH:MM:SSZ``; the ``Z`` may be left out.
+
+    :raises ParametersError: if *text* is nothing of the kind.
+    """
+    try:
+        instant = WallClock().parse(text)
+    except ValueError:
+        rule = "must be a time in UTC, as 2012-02-15T12:00:00Z"
+        raise ParametersError([("instant", rule)]) from None
+    return checked_instant(instant, "instant")
+
+
+def write_instant(instant: int) -> str:
+    """Return *instant* as ``YYYY-MM-DDTHH:MM:SSZ``."""
+    return wall_clock("UTC").render(instant).replace(" ", "T") + "Z"
+
+
+def parse_duration(text: str) -> int:
+    """Return the seconds of an ISO 8601 duration, as ``PT1H`` or ``P1DT12H``.
+
+    Years and months are of no certain length, and no duration.
+
+    :raises ParametersError: if *text* is nothing of the kind.
+    """
+    match = _DURATION.fullmatch(text) if len(text) <= 32 else None  # noqa: PLR2004
+    if match is None:
+        rule = "must be an ISO 8601 duration of weeks to seconds, as PT1H or P1DT12H"
+        raise ParametersError([("duration", rule)])
+    return sum(
+        int(digits or 0) * unit
+        for digits, unit in zip(match.groups(), _SECONDS, strict=True)
+    )
 
 
 @lru_cache(maxsize=64)

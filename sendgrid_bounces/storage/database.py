@@ -8,6 +8,7 @@ from urllib.parse import SplitResult, urlsplit
 from sendgrid_bounces.core.errors import StorageError
 from sendgrid_bounces.storage.accounts import AccountStore
 from sendgrid_bounces.storage.bounces import BounceStore
+from sendgrid_bounces.storage.clock import ClockStore
 from sendgrid_bounces.storage.engine import Engine
 from sendgrid_bounces.storage.models import SCHEMA_VERSION, TABLES, AboutRow
 from sendgrid_bounces.storage.mysql_engine import MySQLEngine
@@ -15,7 +16,7 @@ from sendgrid_bounces.storage.sqlite_engine import SQLiteEngine
 
 #: What brings a schema of some version to the next one. A database of each version is
 #: kept in the tests.
-UPGRADES: dict[int, Callable[[Engine], None]] = {}
+UPGRADES: dict[int, Callable[[Engine], None]] = {1: lambda engine: _add_tables(engine)}
 
 ENGINES: dict[str, Callable[[SplitResult], Engine]] = {
     "sqlite": SQLiteEngine,
@@ -31,6 +32,7 @@ class Storage:
     key_salt: str
     accounts: AccountStore
     bounces: BounceStore
+    clock: ClockStore
 
     def check(self) -> None:
         """Read a table: a cluster's node without the others answers less than that.
@@ -63,7 +65,9 @@ def open_storage(url: str) -> Storage:
     except StorageError:
         engine.close()
         raise
-    return Storage(engine, key_salt, AccountStore(engine), BounceStore(engine))
+    return Storage(
+        engine, key_salt, AccountStore(engine), BounceStore(engine), ClockStore(engine)
+    )
 
 
 def _prepare(engine: Engine) -> str:
@@ -92,6 +96,11 @@ def _upgrade(engine: Engine) -> None:
         for version in range(about[0], SCHEMA_VERSION):
             UPGRADES[version](engine)
         engine.execute(AboutRow.update(schema_version=SCHEMA_VERSION))
+
+
+def _add_tables(engine: Engine) -> None:
+    """Create the tables that are not there yet, whichever they are."""
+    engine.create_tables(TABLES, lambda: None)
 
 
 def _read_about(engine: Engine) -> tuple[int, str] | None:

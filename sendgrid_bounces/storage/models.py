@@ -6,7 +6,7 @@ from sendgrid_bounces.core.accounts import MAX_NAME
 from sendgrid_bounces.core.bounces import MAX_LENGTHS
 
 #: The version of the schema below, kept in :class:`AboutRow`.
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 class AboutRow(peewee.Model):
@@ -95,8 +95,58 @@ class BounceRow(peewee.Model):
         )
 
 
+class ClockRow(peewee.Model):
+    """The clock that all workers read: one row, or none for the system's time.
+
+    ``frozen`` is an instant, NULL if the clock runs; ``ahead`` is in seconds.
+    """
+
+    only = peewee.SmallIntegerField(primary_key=True, default=1)
+    frozen = peewee.BigIntegerField(null=True)
+    ahead = peewee.BigIntegerField(default=0)
+
+    class Meta:
+        table_name = "clock"
+
+
+class SnapshotRow(peewee.Model):
+    """A snapshot, and how much it holds; ``created`` is an instant."""
+
+    id = peewee.AutoField()
+    name = peewee.CharField(max_length=64, unique=True)
+    created = peewee.BigIntegerField()
+    accounts = peewee.BigIntegerField(default=0)
+    domains = peewee.BigIntegerField(default=0)
+    bounces = peewee.BigIntegerField(default=0)
+
+    class Meta:
+        table_name = "snapshot"
+
+
+class SnapshotChunkRow(peewee.Model):
+    """A part of a snapshot: some rows of a table, as compressed JSON."""
+
+    id = peewee.AutoField()
+    snapshot = peewee.ForeignKeyField(SnapshotRow, index=False, on_delete="CASCADE")
+    position = peewee.IntegerField()
+    data = peewee.BlobField()
+
+    class Meta:
+        table_name = "snapshot_chunk"
+        indexes = ((("snapshot", "position"), True),)
+
+
 #: The last one is made when the others are there.
-TABLES = (BounceListRow, AccountRow, DomainRow, BounceRow, AboutRow)
+TABLES = (
+    BounceListRow,
+    AccountRow,
+    DomainRow,
+    BounceRow,
+    ClockRow,
+    SnapshotRow,
+    SnapshotChunkRow,
+    AboutRow,
+)
 
 #: The indexes of bounces, as Peewee names them: by time, and by folded address.
 TIME_INDEX = "bouncerow_bounce_list_id_created_id_type"

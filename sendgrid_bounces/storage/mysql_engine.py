@@ -81,7 +81,7 @@ class MySQLEngine(Engine):
             connect_timeout=CONNECT_TIMEOUT,
             read_timeout=READ_TIMEOUT,
             write_timeout=WRITE_TIMEOUT,
-            field_types={"TEXT": "MEDIUMTEXT"},
+            field_types={"TEXT": "MEDIUMTEXT", "BLOB": "MEDIUMBLOB"},
             **options,
         )
         location = f"{url.hostname}:{port}/{name}"

@@ -1,0 +1,97 @@
+"""The clock's endpoint."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from flask import Response, jsonify
+from marshmallow import RAISE, Schema, fields, validate
+
+from sendgrid_bounces.control.state import ClockReading, Control
+from sendgrid_bounces.control.web import blueprint, read_json, read_parameters
+from sendgrid_bounces.core.clock import parse_duration, parse_instant, write_instant
+from sendgrid_bounces.emulator import current_emulator
+from sendgrid_bounces.validation import load
+from sendgrid_bounces.wire import route
+
+bp = blueprint("clock")
+
+
+class FreezeSchema(Schema):
+    """To let it stand: at an instant, or now."""
+
+    action = fields.String(required=True)
+    instant = fields.String()
+
+    class Meta:
+        unknown = RAISE
+
+
+class AdvanceSchema(Schema):
+    """To put it forward."""
+
+    action = fields.String(required=True)
+    duration = fields.String(required=True)
+
+    class Meta:
+        unknown = RAISE
+
+
+class ResetSchema(Schema):
+    """To show the system's time."""
+
+    action = fields.String(required=True)
+
+    class Meta:
+        unknown = RAISE
+
+
+def _freeze(control: Control, order: Mapping[str, Any]) -> ClockReading:
+    instant = order.get("instant")
+    return control.freeze(None if instant is None else parse_instant(instant))
+
+
+def _advance(control: Control, order: Mapping[str, Any]) -> ClockReading:
+    return control.advance(parse_duration(order["duration"]))
+
+
+def _reset(control: Control, _: Mapping[str, Any]) -> ClockReading:
+    return control.reset_clock()
+
+
+#: An action: the schema of its order, and what it does.
+ACTIONS: dict[
+    str, tuple[Schema, Callable[[Control, Mapping[str, Any]], ClockReading]]
+] = {
+    "freeze": (FreezeSchema(), _freeze),
+    "advance": (AdvanceSchema(), _advance),
+    "reset": (ResetSchema(), _reset),
+}
+
+
+class ActionSchema(Schema):
+    """What says which of the orders it is."""
+
+    action = fields.String(required=True, validate=validate.OneOf(ACTIONS))
+
+
+ACTION = ActionSchema(unknown="exclude")
+
+
+@route(bp, "/clock", "GET")
+def show() -> Response:
+    """Answer what the clock shows."""
+    read_parameters()
+    return _answer(Control(current_emulator()).clock())
+
+
+@route(bp, "/clock", "PUT")
+def change() -> Response:
+    """Set the clock, and answer what it shows then."""
+    read_parameters()
+    order = read_json()
+    schema, act = ACTIONS[load(ACTION, order)["action"]]
+    return _answer(act(Control(current_emulator()), load(schema, order)))
+
+
+def _answer(reading: ClockReading) -> Response:
+    return jsonify(now=write_instant(reading.now), frozen=reading.frozen)
