@@ -11,7 +11,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from sendgrid_bounces.config import settings
 from sendgrid_bounces.control import clock as clock_control
-from sendgrid_bounces.control import health, web
+from sendgrid_bounces.control import contents, health, snapshots, web
 from sendgrid_bounces.core.clock import Clock
 from sendgrid_bounces.credentials import Credentials
 from sendgrid_bounces.dialects import Dialect
@@ -31,7 +31,7 @@ DIALECTS: tuple[Dialect, ...] = (
 )
 
 #: The emulator's own endpoints, which are there if the setting CONTROL says so.
-CONTROLS: tuple[Blueprint, ...] = (clock_control.bp,)
+CONTROLS: tuple[Blueprint, ...] = (contents.bp, clock_control.bp, snapshots.bp)
 
 
 def create_app(

@@ -70,7 +70,9 @@ class Credentials:
         """
         if not key or "\0" in key:
             raise ParametersError([("api_key", "must not be empty, or contain NUL")])
-        return {"key_hash": self._hash(key), "key_tag": self._tag(key)}
+        key_hash = self._hash(key)
+        self._remember(key_hash, self._digest(key))
+        return {"key_hash": key_hash, "key_tag": self._tag(key)}
 
     def matches(self, account: Account | None, key: str) -> bool:
         """Return whether *key* is the account's.
@@ -78,7 +80,7 @@ class Credentials:
         No account, or one without a key, takes as long as a wrong key.
         """
         key_hash = account.key_hash if account else ""
-        digest = hashlib.blake2b(key.encode(), key=self._secret).digest()
+        digest = self._digest(key)
         remembered = self._verified.get(key_hash)
         if remembered is not None and hmac.compare_digest(remembered, digest):
             return True
@@ -87,9 +89,7 @@ class Credentials:
             matches = check_password_hash(key_hash or self._decoy, key)
         if not matches or not key_hash or "\0" in key:
             return False
-        if len(self._verified) >= REMEMBERED:
-            self._verified.clear()
-        self._verified[key_hash] = digest
+        self._remember(key_hash, digest)
         return True
 
     def authenticate(self, username: str, key: str) -> Account:
@@ -124,6 +124,15 @@ class Credentials:
         if not any(self.matches(found, key) for found in self._accounts.with_tag(tag)):
             raise CredentialsError
         raise UnknownNameError("domain", name)
+
+    def _digest(self, key: str) -> bytes:
+        """Return what is remembered of *key*."""
+        return hashlib.blake2b(key.encode(), key=self._secret).digest()
+
+    def _remember(self, key_hash: str, digest: bytes) -> None:
+        if len(self._verified) >= REMEMBERED:
+            self._verified.clear()
+        self._verified[key_hash] = digest
 
     def _make(self, username: str, key: str) -> Account:
         try:

@@ -1,49 +1,88 @@
-"""Storing what seed files describe."""
+"""Storing what seed files describe.
+
+Keys are hashed slowly: :func:`seal` does it before anything is stored, so that nobody
+waits for it, and leaves the hash of a key as it is that the account has already.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
 
 from sendgrid_bounces.core.accounts import Account
 from sendgrid_bounces.core.errors import NameTakenError
 from sendgrid_bounces.credentials import Credentials
-from sendgrid_bounces.seeds import AccountSeed, ListSeed, Seed
+from sendgrid_bounces.seeds import AccountSeed, DomainSeed, ListSeed, Seed
 from sendgrid_bounces.storage.database import Storage
 
 
 def plant(storage: Storage, credentials: Credentials, seed: Seed) -> None:
-    """Store *seed*, all or nothing. Planting them again changes nothing.
+    """Store *seed*, all or nothing. Planting it again changes nothing.
 
     :raises NameTakenError: if a name belongs to somebody else already.
     """
-
-    def act() -> None:
-        for account in seed.accounts:
-            _plant_account(storage, credentials, account, None)
-
-    storage.engine.atomically(act)
+    sealed = seal(storage, credentials, seed)
+    storage.engine.atomically(lambda: plant_sealed(storage, sealed))
 
 
-def _plant_account(
-    storage: Storage,
-    credentials: Credentials,
-    seed: AccountSeed,
-    reseller: Account | None,
+def seal(storage: Storage, credentials: Credentials, seed: Seed) -> Seed:
+    """Return *seed* with the hashes of its keys among the accounts' settings."""
+    accounts = [seal_account(storage, credentials, found) for found in seed.accounts]
+    return replace(seed, accounts=accounts)
+
+
+def seal_account(
+    storage: Storage, credentials: Credentials, seed: AccountSeed
+) -> AccountSeed:
+    """Return *seed* with the hashes of its and its customers' keys."""
+    settings = dict(seed.settings)
+    if seed.api_key:
+        account = storage.accounts.find(seed.username)
+        if account and account.key_hash and credentials.matches(account, seed.api_key):
+            settings |= {"key_hash": account.key_hash, "key_tag": account.key_tag}
+        else:
+            settings |= credentials.sealed(seed.api_key)
+    customers = [seal_account(storage, credentials, found) for found in seed.customers]
+    return replace(seed, settings=settings, customers=customers)
+
+
+def plant_sealed(storage: Storage, seed: Seed) -> None:
+    """Store *seed*, whose keys are hashed, as a part of the act that this is in."""
+    for account in seed.accounts:
+        plant_account(storage, account, None)
+
+
+def plant_account(
+    storage: Storage, seed: AccountSeed, reseller: Account | None
 ) -> None:
+    """Store an account, whose keys are hashed, with its customers and domains."""
     account = storage.accounts.find(seed.username)
     if account is None:
         account = storage.accounts.add(seed.username, reseller)
     elif account.reseller != (reseller and reseller.id):
         raise NameTakenError(f"account {seed.username!r} is there with another owner")
-    settings = dict(seed.settings)
-    if seed.api_key and not credentials.matches(account, seed.api_key):
-        settings |= credentials.sealed(seed.api_key)
-    if settings:
-        storage.accounts.change(account, **settings)
+    if seed.settings:
+        storage.accounts.change(account, **seed.settings)
     _plant_bounces(storage, account.bounce_list, seed.bounces)
     for customer in seed.customers:
-        _plant_account(storage, credentials, customer, account)
+        plant_account(storage, customer, account)
     for domain in seed.domains:
-        added = storage.accounts.add_domain(
-            domain.name, account, shares_list=domain.shares_list
-        )
-        _plant_bounces(storage, added.bounce_list, domain.bounces)
+        plant_domain(storage, domain, account)
+
+
+def plant_domain(storage: Storage, seed: DomainSeed, account: Account) -> None:
+    """Store a domain of *account*."""
+    domain = storage.accounts.add_domain(
+        seed.name, account, shares_list=seed.shares_list
+    )
+    _plant_bounces(storage, domain.bounce_list, seed.bounces)
+
+
+def walk(
+    accounts: list[AccountSeed], reseller: str | None = None
+) -> Iterator[tuple[AccountSeed, str | None]]:
+    """Yield each of *accounts* and their customers, with its reseller's name."""
+    for account in accounts:
+        yield account, reseller
+        yield from walk(account.customers, account.username)
 
 
 def _plant_bounces(storage: Storage, bounce_list: int, seed: ListSeed) -> None:

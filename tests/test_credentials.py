@@ -35,12 +35,21 @@ def _credentials(storage: Storage) -> Credentials:
     return credentials
 
 
-def test_a_verified_key_is_remembered(credentials, checks) -> None:
-    """The second request is not slowed by the hash."""
+def test_a_verified_key_is_remembered(storage, credentials, checks) -> None:
+    """The second request is not slowed by the hash; no other process knows of it."""
+    others = Credentials(storage, QUICK_HASH)
     for _ in range(3):
-        assert credentials.authenticate("acme", "s3cret").username == "acme"
+        assert others.authenticate("acme", "s3cret").username == "acme"
 
     assert len(checks) == 1
+
+
+def test_a_key_that_was_set_here_is_known(credentials, checks) -> None:
+    """Its hash was just made; another key is not it."""
+    assert credentials.authenticate("acme", "s3cret").username == "acme"
+    assert checks == []
+    with pytest.raises(CredentialsError):
+        credentials.authenticate("acme", "wrong")
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,19 @@
 """What the control endpoints, the command line and test suites do to an emulator."""
 
+import json
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from sendgrid_bounces.core.clock import Clock, ClockState, checked_instant
+from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.emulator import Emulator
 from sendgrid_bounces.storage.clock import SharedClock
+from sendgrid_bounces.storage.contents import Counts
+from sendgrid_bounces.storage.snapshots import Snapshot
+
+_SNAPSHOT_NAME = re.compile(r"(?!\.+\Z)[A-Za-z0-9._-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,11 +25,62 @@ class ClockReading:
 
 
 class Control:
-    """Control of one emulator. All its processes see what is done here."""
+    """Control of one emulator. All its processes see what is done here.
+
+    Each method is one act: if it raises, nothing has changed.
+    """
 
     def __init__(self, emulator: Emulator) -> None:
         self._emulator = emulator
         self._storage = emulator.storage
+
+    def counts(self) -> Counts:
+        """Return how much there is."""
+        return self._storage.contents.counts()
+
+    def reset(self, *, empty: bool = False) -> Counts:
+        """Bring everything back to the seed files, read anew; snapshots stay.
+
+        :param empty: whether to leave nothing instead.
+        :returns: how much there is now.
+        :raises ParametersError: if a seed file has a fault.
+        :raises NameTakenError: if two of them are at odds.
+        """
+        from sendgrid_bounces.control import resets  # PyYAML is for those who seed
+
+        resets.reset_all(self._emulator, self._system.now(), empty=empty)
+        return self.counts()
+
+    def reset_account(self, name: str, *, empty: bool = False) -> Counts:
+        """Bring one account back to the seed files, with its customers and domains.
+
+        If no account has this name, the domain of this name. What the seed files do
+        not have is removed.
+
+        :param empty: whether to remove it in any case.
+        :returns: how much there is now.
+        :raises UnknownNameError: if neither the database nor a seed file has it.
+        :raises ConflictError: if its reseller or account is not there; or if it is a
+            domain that has its account's list.
+        :raises ParametersError: if a seed file has a fault.
+        """
+        from sendgrid_bounces.control import resets
+
+        resets.reset_account(self._emulator, name, empty=empty)
+        return self.counts()
+
+    def seed(self, source: str | Mapping[str, Any]) -> Counts:
+        """Add what *source* says, the text of a seed file or what one would hold.
+
+        :returns: how much there is now.
+        :raises ParametersError: with every fault, each named by its place.
+        :raises NameTakenError: if a name belongs to somebody else already.
+        """
+        from sendgrid_bounces.control import resets
+
+        text = source if isinstance(source, str) else json.dumps(source)
+        resets.plant_text(self._emulator, text)
+        return self.counts()
 
     def clock(self) -> ClockReading:
         """Return what the clock shows."""
@@ -54,6 +114,39 @@ class Control:
     def reset_clock(self) -> ClockReading:
         """Let the clock show the system's time."""
         return self._reading(self._storage.clock.change(lambda _: ClockState()))
+
+    def snapshots(self) -> list[Snapshot]:
+        """Return what is known of the snapshots, by name."""
+        return self._storage.snapshots.all()
+
+    def take_snapshot(self, name: str) -> Snapshot:
+        """Keep accounts, domains, bounces and the clock under *name*.
+
+        A snapshot of this name is replaced. Its time is the system's.
+
+        :raises ParametersError: if it cannot be a name.
+        :raises ConflictError: if there are too many.
+        """
+        if not _SNAPSHOT_NAME.fullmatch(name):
+            rule = "must be 1 to 64 of the characters A-Z a-z 0-9 . _ -, not dots only"
+            raise ParametersError([("name", rule)])
+        return self._storage.snapshots.take(name, self._system.now())
+
+    def restore_snapshot(self, name: str) -> Counts:
+        """Bring accounts, domains, bounces and the clock back to the snapshot *name*.
+
+        :returns: how much there is now.
+        :raises UnknownNameError: if there is none.
+        """
+        self._storage.snapshots.restore(name)
+        return self.counts()
+
+    def remove_snapshot(self, name: str) -> None:
+        """Remove the snapshot *name*.
+
+        :raises UnknownNameError: if there is none.
+        """
+        self._storage.snapshots.remove(name)
 
     @property
     def _system(self) -> Clock:

@@ -15,7 +15,7 @@ from werkzeug.exceptions import Forbidden, HTTPException, MethodNotAllowed, Unau
 from sendgrid_bounces.config import PREFIX as VARIABLES
 from sendgrid_bounces.core.errors import (
     BounceError,
-    NameTakenError,
+    ConflictError,
     ParametersError,
     RequestError,
     StorageError,
@@ -161,7 +161,7 @@ WORDING: Wording = {
     ParametersError: (400, _faults),
     RequestError: (400, _sentence),
     UnknownNameError: (404, _sentence),
-    NameTakenError: (409, _sentence),
+    ConflictError: (409, _sentence),
     StorageError: (503, _sentence),
     BounceError: (400, _sentence),
 }

@@ -13,6 +13,7 @@ class Account:
     """A customer of a mail service, or of one of its resellers.
 
     :param key_hash: the API key as a salted slow hash; empty if it has none.
+    :param key_tag: a small part of another hash of it, by which the account is found.
     :param profile: which of the vendor's behaviours it sees; None for the server's.
     :param timezone: IANA name of the zone in which its days begin.
     :param bounce_list: the identifier of its list.
@@ -22,6 +23,7 @@ class Account:
     id: int
     username: str
     key_hash: str
+    key_tag: int | None
     profile: str | None
     timezone: str
     bounce_list: int

@@ -48,7 +48,11 @@ class NoFilterError(BounceError):
     """A delete names nothing to delete where that must not mean everything."""
 
 
-class NameTakenError(BounceError):
+class ConflictError(BounceError):
+    """What is asked for does not fit what is there."""
+
+
+class NameTakenError(ConflictError):
     """An account of this name exists already."""
 
 

@@ -17,6 +17,7 @@ from sendgrid_bounces.core.errors import (
     ParametersError,
     UnknownNameError,
 )
+from sendgrid_bounces.storage.contents import ContentsStore
 from sendgrid_bounces.storage.engine import Engine
 from sendgrid_bounces.storage.models import AccountRow, BounceListRow, DomainRow
 
@@ -24,6 +25,7 @@ COLUMNS = (
     AccountRow.id,
     AccountRow.username,
     AccountRow.key_hash,
+    AccountRow.key_tag,
     AccountRow.profile,
     AccountRow.timezone,
     AccountRow.bounce_list,
@@ -37,6 +39,7 @@ class AccountStore:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._contents = ContentsStore(engine)
         accounts = AccountRow.select(*COLUMNS)
         self._find = engine.text(accounts.where(AccountRow.username == ""))
         self._all = engine.text(accounts.order_by(AccountRow.username))
@@ -117,12 +120,16 @@ class AccountStore:
         """
 
         def act() -> int:
-            account, before = self.get(username), len(self.all())
-            self._engine.execute(AccountRow.delete().where(AccountRow.id == account.id))
-            self._remove_unnamed_lists()
+            before = len(self.all())
+            self.forget(self.get(username))
+            self._contents.sweep()
             return before - len(self.all())
 
         return self._engine.atomically(act)
+
+    def forget(self, account: Account) -> None:
+        """Remove an account, its customers and domains, but not yet their lists."""
+        self._engine.execute(AccountRow.delete().where(AccountRow.id == account.id))
 
     def with_tag(self, tag: int) -> list[Account]:
         """Return the accounts whose keys have this tag."""
@@ -179,20 +186,19 @@ class AccountStore:
         """
 
         def act() -> None:
-            if not self._engine.execute(
-                DomainRow.delete().where(DomainRow.name == name.lower())
-            ):
-                raise UnknownNameError("domain", name)
-            self._remove_unnamed_lists()
+            self.forget_domain(name)
+            self._contents.sweep()
 
         self._engine.atomically(act)
 
-    def _remove_unnamed_lists(self) -> None:
-        unnamed = [
-            BounceListRow.id.not_in(table.select(table.bounce_list))
-            for table in (AccountRow, DomainRow)
-        ]
-        self._engine.execute(BounceListRow.delete().where(*unnamed))
+    def forget_domain(self, name: str) -> None:
+        """Remove a domain, but not yet its list.
+
+        :raises UnknownNameError: if there is none of this name.
+        """
+        query = DomainRow.delete().where(DomainRow.name == name.lower())
+        if not self._engine.execute(query):
+            raise UnknownNameError("domain", name)
 
     def _new_list(self) -> int:
         return self._engine.insert(BounceListRow)

@@ -9,9 +9,11 @@ from sendgrid_bounces.core.errors import StorageError
 from sendgrid_bounces.storage.accounts import AccountStore
 from sendgrid_bounces.storage.bounces import BounceStore
 from sendgrid_bounces.storage.clock import ClockStore
+from sendgrid_bounces.storage.contents import ContentsStore
 from sendgrid_bounces.storage.engine import Engine
 from sendgrid_bounces.storage.models import SCHEMA_VERSION, TABLES, AboutRow
 from sendgrid_bounces.storage.mysql_engine import MySQLEngine
+from sendgrid_bounces.storage.snapshots import SnapshotStore
 from sendgrid_bounces.storage.sqlite_engine import SQLiteEngine
 
 #: What brings a schema of some version to the next one. A database of each version is
@@ -33,6 +35,8 @@ class Storage:
     accounts: AccountStore
     bounces: BounceStore
     clock: ClockStore
+    contents: ContentsStore
+    snapshots: SnapshotStore
 
     def check(self) -> None:
         """Read a table: a cluster's node without the others answers less than that.
@@ -66,7 +70,13 @@ def open_storage(url: str) -> Storage:
         engine.close()
         raise
     return Storage(
-        engine, key_salt, AccountStore(engine), BounceStore(engine), ClockStore(engine)
+        engine,
+        key_salt,
+        AccountStore(engine),
+        BounceStore(engine),
+        ClockStore(engine),
+        ContentsStore(engine),
+        SnapshotStore(engine),
     )
 
 

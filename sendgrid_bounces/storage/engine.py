@@ -81,19 +81,24 @@ class Engine:
         with self._reporting:
             return int(self._database.run(text, places).lastrowid or 0)
 
-    def atomically(self, action: Callable[[], Result]) -> Result:
+    def atomically(
+        self, action: Callable[[], Result], *, consistent: bool = False
+    ) -> Result:
         """Do *action* as one act: all of it is stored, or nothing.
 
         Inside another act it becomes part of that one. It may be done again from its
         beginning, if the database asks for that.
+
+        :param consistent: whether all that is read must be of the same moment.
         """
-        with self.transaction():
+        with self.transaction(consistent=consistent):
             return action()
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self, *, consistent: bool = False) -> Iterator[None]:
         """Make what is done inside one transaction."""
-        with self._reporting, self._database.transaction(*self._begin()):
+        begin = self._begin(consistent=consistent)
+        with self._reporting, self._database.transaction(*begin):
             yield
 
     def has_table(self, table: type[peewee.Model]) -> bool:
@@ -136,9 +141,9 @@ class Engine:
         with self._reporting:
             peewee.SchemaManager(table, self._database).create_all(safe=True)
 
-    def _begin(self) -> tuple[str, ...]:
+    def _begin(self, *, consistent: bool) -> tuple[str, ...]:
         """Return what is said when a transaction begins."""
-        return ()
+        raise NotImplementedError
 
     def _conflict(
         self, target: list[peewee.Field], changed: list[peewee.Field]

@@ -110,13 +110,15 @@ class MySQLEngine(Engine):
                 raise
             return super().fetch(sql, values)
 
-    def atomically(self, action: Callable[[], Result]) -> Result:
+    def atomically(
+        self, action: Callable[[], Result], *, consistent: bool = False
+    ) -> Result:
         """Do *action* as one act, and again if it met another one."""
         if self._database.in_transaction():
             return action()
         for attempt in range(ATTEMPTS):
             try:
-                return super().atomically(action)
+                return super().atomically(action, consistent=consistent)
             except StorageError as error:
                 if _number(error) not in CONFLICTS:
                     raise
@@ -125,7 +127,7 @@ class MySQLEngine(Engine):
         raise last
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self, *, consistent: bool = False) -> Iterator[None]:
         """Make what is done inside one transaction, on a connection that lives."""
         if self._database.in_transaction():
             yield
@@ -134,7 +136,7 @@ class MySQLEngine(Engine):
             self._database.revive()
         try:
             self._database.allow(WRITE_TIMEOUT)
-            with super().transaction():
+            with super().transaction(consistent=consistent):
                 yield
         except StorageError as error:
             if _number(error) in LOST:
@@ -164,6 +166,9 @@ class MySQLEngine(Engine):
             finish()
         finally:
             self.fetch("SELECT RELEASE_LOCK(DATABASE())")
+
+    def _begin(self, *, consistent: bool) -> tuple[str, ...]:
+        return ("REPEATABLE READ",) if consistent else ()
 
     def _create_table(self, table: type[peewee.Model]) -> None:
         """Create *table* and those of its indexes that are not there yet."""

@@ -66,7 +66,7 @@ class SQLiteEngine(Engine):
         )
         super().__init__(database, path, (sqlite3.Error,))
 
-    def _begin(self) -> tuple[str, ...]:
+    def _begin(self, *, consistent: bool) -> tuple[str, ...]:
         return ("IMMEDIATE",)
 
 

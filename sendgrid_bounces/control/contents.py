@@ -1,0 +1,49 @@
+"""The endpoints of what is in the database: reset and seed."""
+
+from flask import Response, jsonify
+from marshmallow import RAISE, Schema, fields, validate
+
+from sendgrid_bounces.control.state import Control
+from sendgrid_bounces.control.web import (
+    blueprint,
+    expect_no_body,
+    read_parameters,
+    read_text,
+)
+from sendgrid_bounces.core.accounts import MAX_NAME
+from sendgrid_bounces.emulator import current_emulator
+from sendgrid_bounces.wire import route
+
+bp = blueprint("contents")
+
+
+class ResetSchema(Schema):
+    """How far back to go, and who."""
+
+    to = fields.String(validate=validate.OneOf(["seed", "empty"]), load_default="seed")
+    account = fields.String(validate=validate.Length(1, MAX_NAME), load_default=None)
+
+    class Meta:
+        unknown = RAISE
+
+
+RESET = ResetSchema()
+
+
+@route(bp, "/reset", "POST")
+def reset() -> Response:
+    """Go back to the seed, or to nothing; answer how much there is then."""
+    parameters = read_parameters(RESET)
+    expect_no_body()
+    control, empty = Control(current_emulator()), parameters["to"] == "empty"
+    account = parameters["account"]
+    if account is None:
+        return jsonify(control.reset(empty=empty))
+    return jsonify(control.reset_account(account, empty=empty))
+
+
+@route(bp, "/seed", "POST")
+def seed() -> Response:
+    """Add what a seed file in the body holds; answer how much there is then."""
+    read_parameters()
+    return jsonify(Control(current_emulator()).seed(read_text()))
