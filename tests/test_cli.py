@@ -339,3 +339,110 @@ def test_without_a_command_there_is_help(run) -> None:
 
     assert result.exit_code == 2
     assert "Commands:" in result.output
+
+
+SEED = "accounts: [{username: acme, bounces: [{email: a@example.com}]}]"
+SEEDED = "now there are 1 accounts, 0 domains and 1 bounces\n"
+NOTHING = "now there are 0 accounts, 0 domains and 0 bounces\n"
+
+
+@pytest.fixture(name="seed")
+def _seed(tmp_path) -> str:
+    (tmp_path / "seed.yaml").write_text(SEED)
+    return str(tmp_path / "seed.yaml")
+
+
+def test_a_seed_is_planted(run, seed: str) -> None:
+    """From files and from stdin."""
+    assert run("seed", seed, seed).stdout == SEEDED
+    assert run("seed", "-", stdin=SEED.replace("acme", "b")).stdout.startswith(
+        "now there are 2 accounts"
+    )
+
+
+def test_a_seed_with_a_fault_is_told_by_its_file(run, seed: str, tmp_path) -> None:
+    """Nothing of it is stored."""
+    (tmp_path / "bad.yaml").write_text("accounts: [{username: ''}]")
+    bad = str(tmp_path / "bad.yaml")
+    told = run("seed", bad, code=1).stderr
+    assert f"{bad}: accounts[0].username: must be" in told
+    assert "No such file" in run("seed", "/no/such.yaml", code=1).stderr
+
+
+def test_a_reset_asks_first(acme, seed: str) -> None:
+    """And says what goes."""
+    no = acme("reset", "--seed", seed, stdin="n\n", code=1)
+    question = "Remove 1 accounts, 0 domains and 0 bounces, and plant 1 seed files?"
+    assert question in no.stdout
+    assert acme("account", "list").stdout.count("\n") == 2
+    assert SEEDED in acme("reset", "--seed", seed, stdin="y\n").stdout
+    assert acme("reset", "--yes").stdout == NOTHING
+
+
+def test_a_reset_takes_the_seed_files_of_the_variable(acme, seed, monkeypatch) -> None:
+    """As serve does."""
+    monkeypatch.setenv("SENDGRID_BOUNCES_SEED", seed)
+    assert acme("reset", "--yes").stdout == SEEDED
+    assert acme("reset", "--yes", "--to", "empty").stdout == NOTHING
+
+
+def test_one_account_is_reset(acme, seed: str) -> None:
+    """The others stay; one that is nowhere is told."""
+    acme("account", "add", "other", stdin="s3cret\n")
+    told = acme("reset", "--account", "acme", "--seed", seed, "--yes").stdout
+    assert told == "now there are 2 accounts, 0 domains and 1 bounces\n"
+    assert "'nobody'" in acme("reset", "--account", "nobody", "--yes", code=1).stderr
+
+
+def test_the_clock_is_set_and_dates_bounces(acme, tmp_path) -> None:
+    """Those that are added, and those of imports that have no time."""
+    frozen = "2012-02-15T12:00:00Z (frozen)\n"
+    assert acme("clock", "freeze", "2012-02-15T12:00:00Z").stdout == frozen
+    assert acme("clock", "freeze").stdout == frozen
+    assert acme("clock", "advance", "PT1S").stdout == frozen.replace("0Z", "1Z")
+    assert acme("clock", "show").stdout == frozen.replace("0Z", "1Z")
+    acme("bounces", "add", "acme", "a@example.com")
+    acme(
+        "bounces",
+        "import",
+        "acme",
+        "-",
+        "--format",
+        "csv",
+        stdin="email\nb@example.com\n",
+    )
+    listed = acme("bounces", "list", "acme").stdout
+    assert listed.count("2012-02-15 12:00:01") == 2
+    acme("clock", "reset")
+    assert "frozen" not in acme("clock", "show").stdout
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        (("clock", "freeze", "today"), "instant: must be a time in UTC"),
+        (("clock", "advance", "1h"), "duration: must be an ISO 8601 duration"),
+        (("clock", "advance", "--", "-PT1H"), "duration: must be an ISO 8601 duration"),
+        (("snapshot", "save", "a/b"), "name: must be 1 to 64"),
+        (("snapshot", "restore", "x", "--yes"), "there is no snapshot 'x'"),
+        (("snapshot", "remove", "x"), "there is no snapshot 'x'"),
+    ],
+)
+def test_what_cannot_be_is_told(run, command, told: str) -> None:
+    """In one line."""
+    assert told in run(*command, code=1).stderr
+
+
+def test_snapshots_are_saved_restored_listed_and_removed(acme, seed: str) -> None:
+    """A restore asks first."""
+    acme("reset", "--yes", "--seed", seed)
+    assert acme("snapshot", "save", "before").stdout == SEEDED.replace(
+        "now there are", "saved"
+    )
+    acme("reset", "--yes")
+    acme("snapshot", "restore", "before", stdin="n\n", code=1)
+    assert acme("account", "list").stdout.count("\n") == 1
+    assert SEEDED in acme("snapshot", "restore", "before", stdin="y\n").stdout
+    listed = acme("snapshot", "list").stdout.splitlines()
+    assert [line.split()[0] for line in listed] == ["snapshot", "before"]
+    assert acme("snapshot", "remove", "before").stdout == "removed before\n"

@@ -1,5 +1,6 @@
 """The README: what it says is there is there, and what it shows is what happens."""
 
+import doctest
 import os
 import re
 import shutil
@@ -39,9 +40,11 @@ RUNNERS = {
 
 
 def _blocks(language: str) -> list[str]:
-    """Return the README's code blocks of *language*."""
+    """Return the code blocks of *language*."""
     found = re.findall(
-        rf"^\.\. code-block:: {language}\n\n((?:   .*\n|\n)+)", README, re.MULTILINE
+        rf"^\.\. code-block:: {language}\n\n((?:   .*\n|\n)+)",
+        README + CONTROL,
+        re.MULTILINE,
     )
     return [re.sub("^   ", "", block, flags=re.MULTILINE).strip() for block in found]
 
@@ -147,6 +150,18 @@ def test_every_setting_is_told_with_its_default(setting) -> None:
     )
     known = {setting.variable for setting in SETTINGS}
     assert set(re.findall(r"SENDGRID_BOUNCES_\w+", README)) == known
+
+
+def test_the_python_it_shows_is_right(tmp_path: Path, monkeypatch) -> None:
+    """Each answer is what is printed."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SENDGRID_BOUNCES_KEY_HASH", "scrypt:128:8:1")
+    (block,) = _blocks("pycon")
+    names: dict = {}
+    test = doctest.DocTestParser().get_doctest(block + "\n", names, "docs", None, 0)
+    runner = doctest.DocTestRunner(verbose=False)
+    assert runner.run(test, clear_globs=False).failed == 0
+    test.globs["app"].extensions[EXTENSION].storage.close()
 
 
 def _commands(group: click.Group, *names: str):

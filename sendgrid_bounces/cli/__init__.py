@@ -2,12 +2,26 @@
 
 from sendgrid_bounces.cli.accounts import account
 from sendgrid_bounces.cli.bounces import bounces
+from sendgrid_bounces.cli.control import clock, reset, seed, snapshot
 from sendgrid_bounces.cli.domains import domain
 from sendgrid_bounces.cli.health import health
 from sendgrid_bounces.cli.main import main
 from sendgrid_bounces.cli.serve import init_db, serve
 
-for command in (serve, health, init_db, account, domain, bounces):
+COMMANDS = (
+    serve,
+    health,
+    init_db,
+    account,
+    domain,
+    bounces,
+    reset,
+    seed,
+    clock,
+    snapshot,
+)
+
+for command in COMMANDS:
     main.add_command(command)
 
 __all__ = ["main"]

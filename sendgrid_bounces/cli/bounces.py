@@ -14,9 +14,9 @@ from sendgrid_bounces.cli.files import (
     reading,
     writing,
 )
-from sendgrid_bounces.cli.main import database_option, opened
+from sendgrid_bounces.cli.main import database_option, now, opened
 from sendgrid_bounces.core.bounces import Bounce, BounceQuery
-from sendgrid_bounces.core.clock import Clock, WallClock, wall_clock
+from sendgrid_bounces.core.clock import WallClock, wall_clock
 from sendgrid_bounces.core.errors import ParametersError, UnknownAddressError
 from sendgrid_bounces.records import read_record, write_record
 from sendgrid_bounces.storage.bounces import as_bounce
@@ -87,7 +87,7 @@ def add(
     }
     with opened(database) as storage:
         named = storage.accounts.named_list(owner)
-        bounce = read_record(record, wall_clock(named.timezone), Clock().now())
+        bounce = read_record(record, wall_clock(named.timezone), now(storage))
         storage.bounces.put(named.id, [bounce])
     click.echo(f"added {email}")
 
@@ -117,7 +117,8 @@ def import_(owner: str, file: str, form: str | None, database: str) -> None:
         named = storage.accounts.named_list(owner)
         with progress(text) as moved:
             read = READERS[form](text)
-            bounces = _bounces(read, wall_clock(named.timezone), moved)
+            zone = wall_clock(named.timezone)
+            bounces = _bounces(read, zone, now(storage), moved)
             try:
                 stored = storage.bounces.put(named.id, bounces)
             except ParametersError as error:
@@ -160,13 +161,16 @@ def clear(owner: str, yes: bool, database: str) -> None:  # noqa: FBT001
 def _bounces(
     records: Iterable[tuple[str, Record]],
     zone: WallClock,
+    instant: int,
     moved: Callable[[], None],
 ) -> Iterator[Bounce]:
-    """Yield the bounces of *records*, calling *moved* every now and then."""
-    now = Clock().now()
+    """Yield the bounces of *records*, calling *moved* every now and then.
+
+    :param instant: of those that name none.
+    """
     for number, (place, record) in enumerate(records):
         try:
-            yield read_record(record, zone, now)
+            yield read_record(record, zone, instant)
         except ParametersError as error:
             raise error.within(place, ", ") from None
         if number % STEP == 0:

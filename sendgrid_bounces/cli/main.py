@@ -8,8 +8,10 @@ from typing import Any
 import click
 
 from sendgrid_bounces import __version__
-from sendgrid_bounces.config import SETTINGS
+from sendgrid_bounces.config import PREFIX, SETTINGS
+from sendgrid_bounces.core.clock import Clock
 from sendgrid_bounces.core.errors import BounceError, ParametersError
+from sendgrid_bounces.storage.clock import SharedClock
 from sendgrid_bounces.storage.database import Storage, open_storage
 
 #: Faults told of a file with many.
@@ -87,6 +89,20 @@ def setting_option(name: str, *flags: str, **options: Any) -> Callable[[Any], An
     )
 
 
+def seed_option(help_: str) -> Callable[[Any], Any]:
+    """Return a click option for seed files, which may be given often."""
+    return click.option(
+        "--seed",
+        "seeds",
+        multiple=True,
+        metavar="FILE",
+        envvar=f"{PREFIX}SEED",
+        show_envvar=True,
+        type=click.Path(),
+        help=help_,
+    )
+
+
 database_option = setting_option("DATABASE_URL", "--database", metavar="URL")
 
 
@@ -95,6 +111,11 @@ def opened(database: str) -> Iterator[Storage]:
     """Open the database for one command."""
     with closing(open_storage(database)) as storage:
         yield storage
+
+
+def now(storage: Storage) -> int:
+    """Return what the clock shows that is kept in the database."""
+    return SharedClock(storage.clock, Clock()).now()
 
 
 def _fail(message: str, code: int) -> None:

@@ -13,7 +13,12 @@ import click
 from click.core import ParameterSource
 
 from sendgrid_bounces.app import open_emulator, plant_files
-from sendgrid_bounces.cli.main import database_option, opened, setting_option
+from sendgrid_bounces.cli.main import (
+    database_option,
+    opened,
+    seed_option,
+    setting_option,
+)
 from sendgrid_bounces.config import PREFIX, from_environment, settings
 from sendgrid_bounces.core.clock import Clock
 
@@ -31,16 +36,7 @@ A throw-away database, gone when the server stops. Try:
 @setting_option("HOST", "-H", "--host")
 @setting_option("PORT", "-p", "--port", type=click.IntRange(0, 65_535))
 @database_option
-@click.option(
-    "--seed",
-    "seeds",
-    multiple=True,
-    metavar="FILE",
-    envvar="SENDGRID_BOUNCES_SEED",
-    show_envvar=True,
-    type=click.Path(),
-    help="A seed file (YAML or JSON) to store at the start; may be given often.",
-)
+@seed_option("A seed file (YAML or JSON) to store at the start; may be given often.")
 @click.option("--demo", is_flag=True, help="Serve a throw-away database of examples.")
 @setting_option("AUTH", "--auth")
 @setting_option("PROFILE", "--profile")
