@@ -130,6 +130,19 @@ def test_a_reset_twice_is_a_reset(client) -> None:
     assert post(client, "reset").json == post(client, "reset").json == COUNTS
 
 
+def test_seed_files_are_found_from_everywhere(
+    url: str, clock: FixedClock, seed_file: Path, monkeypatch
+) -> None:
+    """Whatever folder the process goes to after its start."""
+    monkeypatch.chdir(seed_file.parent)
+    app = make_app(url, clock, SEED=seed_file.name, CONTROL="on")
+    monkeypatch.chdir("/")
+    answer = post(app.test_client(), "reset")
+    app.extensions[EXTENSION].storage.close()
+
+    assert answer.json == COUNTS
+
+
 def test_keys_are_not_hashed_again(client, storage, monkeypatch) -> None:
     """The hashes are those that are there."""
     before = state(storage)["accounts"]

@@ -12,7 +12,8 @@ from conftest import FixedClock, make_app
 from sendgrid_bounces.core.errors import StorageError
 from sendgrid_bounces.emulator import EXTENSION
 from sendgrid_bounces.storage import database
-from sendgrid_bounces.storage.database import SCHEMA_VERSION, open_storage
+from sendgrid_bounces.storage.database import SCHEMA_VERSION, Storage, open_storage
+from sendgrid_bounces.storage.models import TABLES
 
 DATA = Path(__file__).parent / "data"
 
@@ -81,3 +82,42 @@ def test_an_upgrade_that_fails_changes_nothing(
     upgrades[SCHEMA_VERSION] = lambda engine: None
 
     assert _state(database_url) == ([], [(SCHEMA_VERSION + 1,)])
+
+
+#: The tables that version 1 had.
+FIRST = {"about", "account", "bounce", "bounce_list", "domain"}
+
+
+def _tables(storage: Storage) -> dict:
+    """Return the tables that are there, with what is known of their columns."""
+    names = sorted(storage.engine._database.get_tables())
+    if storage.engine.name == "sqlite":
+        columns = "SELECT sql FROM sqlite_master WHERE tbl_name = ? ORDER BY sql"
+    else:
+        columns = (
+            "SELECT column_name, column_type, collation_name, column_key "
+            "FROM information_schema.columns "
+            "WHERE table_schema = DATABASE() AND table_name = %s ORDER BY 1"
+        )
+    return {name: storage.engine.fetch(columns, (name,)) for name in names}
+
+
+@pytest.mark.parametrize("stopped", [0, 1, 2])
+def test_the_first_version_gets_what_it_lacks(database_url: str, stopped: int) -> None:
+    """It is the same as a new one then, also if an upgrade was stopped in between."""
+    with closing(open_storage(database_url)) as storage:
+        expected = _tables(storage)
+        later = [table for table in TABLES if table._meta.table_name not in FIRST]
+        for table in reversed(later[stopped:]):
+            storage.engine.change(f"DROP TABLE {table._meta.table_name}")
+        storage.engine.change("UPDATE about SET schema_version = 1")
+        storage.accounts.add("kept")
+        if storage.engine.name == "mysql" and stopped:
+            name = later[stopped - 1]._meta.table_name
+            latin = "CONVERT TO CHARACTER SET latin1"
+            storage.engine.change(f"ALTER TABLE {name} {latin}")
+
+    with closing(open_storage(database_url)) as storage:
+        assert _tables(storage) == expected
+        assert storage.accounts.get("kept")
+        assert storage.snapshots.take("all", 0).accounts == 1

@@ -23,8 +23,8 @@ class ClockStore:
         """Store what *act* makes of the state, as one act; return that."""
 
         def change() -> ClockState:
+            # From here on others wait, or meet a deadlock and begin again.
             self._engine.execute(ClockRow.insert(only=1).on_conflict_ignore())
-            self._engine.execute(ClockRow.update(only=1))  # others wait from here on
             state = act(self.read())
             values = {"frozen": state.frozen, "ahead": state.offset}
             self._engine.execute(ClockRow.update(values))
