@@ -115,10 +115,11 @@ def _guard() -> None:
     browser: those send an origin, or have given a name of their own to this address.
     """
     token = current_emulator().control_token
+    host = request.headers.get("Host", "localhost")  # Werkzeug's is empty if malformed
     origin = request.headers.get("Origin")
-    if origin is not None and urlsplit(origin).netloc != request.host:
+    if origin is not None and origin.partition("://")[2] != host:
         raise Forbidden("the control endpoints cannot be called by another web site")
-    if not token and not _is_private(urlsplit(f"//{request.host}").hostname or ""):
+    if not token and not _is_private(host):
         raise Forbidden(
             "called by a public name, the control endpoints need a token: set "
             f"{VARIABLES}CONTROL_TOKEN"
@@ -132,12 +133,16 @@ def _guard() -> None:
 
 
 def _is_private(host: str) -> bool:
-    """Return whether no stranger can have given *host* its address."""
+    """Return whether no stranger can have given *host*, a header, its address."""
     try:
-        ipaddress.ip_address(host)
+        name = urlsplit(f"//{host}").hostname or "."
     except ValueError:
-        *_, last = host.lower().rstrip(".").split(".")
-        return "." not in host or last in PRIVATE
+        return False
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        *_, last = name.rstrip(".").split(".")
+        return "." not in name or last in PRIVATE
     return True
 
 
