@@ -6,12 +6,13 @@ a call without parameters means everything.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import wraps
 from io import BytesIO
 from itertools import chain, islice
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from urllib.parse import parse_qsl
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, g, request
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import MethodNotAllowed, RequestEntityTooLarge
 from werkzeug.formparser import MultiPartParser
@@ -22,8 +23,13 @@ from sendgrid_bounces.core.errors import BounceError, ContentTypeError, RequestE
 #: How many parameters a request may have.
 MAX_PARAMETERS = 2_000
 
+#: How much is looked at of a query string that does not parse.
+MAX_QUERY = 16_384
+
 Pairs = Iterable[tuple[str, str]]
 View = TypeVar("View", bound=Callable[..., Response])
+Read = TypeVar("Read")
+Reader = Callable[[int], Read]
 
 #: An error class: the status it answers, and what is said of one of its errors.
 Wording = Mapping[type[BounceError], tuple[int, Callable[[Any], Any]]]
@@ -47,6 +53,28 @@ def refuse_head() -> None:
         raise MethodNotAllowed(sorted(request.url_rule.methods or ()))
 
 
+def remembered(read: Reader[Read]) -> Reader[Read]:
+    """Make *read* read each request once: what it returned or raised, it does again.
+
+    A body can be read once only, and more than one may want to know what is in it.
+    """
+
+    @wraps(read)
+    def recall(limit: int) -> Read:
+        if read.__name__ not in g:
+            try:
+                setattr(g, read.__name__, (read(limit), None))
+            except (RequestError, RequestEntityTooLarge) as error:
+                setattr(g, read.__name__, (None, error))
+        value, refused = g.get(read.__name__)
+        if refused is not None:
+            raise refused
+        return cast(Read, value)
+
+    return recall
+
+
+@remembered
 def read_body(limit: int) -> bytes:
     """Return the body.
 
@@ -63,6 +91,7 @@ def read_body(limit: int) -> bytes:
     return body
 
 
+@remembered
 def read_pairs(limit: int) -> list[tuple[str, str]]:
     """Return the parameters of the query string, then those of a form in the body.
 
@@ -85,6 +114,28 @@ def read_query() -> list[tuple[str, str]]:
         raise RequestError("the URL has a fragment")
     with _parsing():
         return _split(request.query_string)
+
+
+def seen_pairs() -> list[tuple[str, str]]:
+    """Return the parameters as far as they are known, without reading a body.
+
+    They are those that were read; else those of the query string, as they may be.
+    """
+    pairs, _error = g.get("read_pairs", (None, None))
+    if pairs is not None:
+        return list(pairs)
+    query = request.query_string[:MAX_QUERY].decode(errors="replace")
+    return parse_qsl(query, keep_blank_values=True, errors="replace")
+
+
+def note_account(username: str) -> None:
+    """Note for the journal who has proven to call."""
+    g.account = username
+
+
+def note_rows(number: int) -> None:
+    """Note for the journal how many bounces the request has changed."""
+    g.rows = number
 
 
 def respond(pieces: Iterator[bytes], status: int, headers: Headers) -> Response:

@@ -6,8 +6,21 @@ of them into its vendor's bytes. No dialect knows another vendor's, and none wri
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from flask import Blueprint, Response
+
+from sendgrid_bounces.core.faults import Facts
+
+
+class Refuse(Protocol):
+    """Words what does not get as far as a view, or is made to fail."""
+
+    def __call__(self, status: int, path: str, username: str | None = None) -> Response:
+        """Return the answer of a HTTP status to a path.
+
+        :param username: who claims to call, if that is known: it may see other words.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,10 +31,13 @@ class Dialect:
     :param blueprint: its routes.
     :param owns: whether a path lies in its URL space. A blueprint is not told of
         what the router refuses there: the application asks here who words it.
-    :param word: makes the answer of (HTTP status, path) to such a refusal.
+    :param word: makes the answer to such a refusal, and to an error on demand.
+    :param facts: tells what this request is about, before anybody has proven to be its
+        caller. It never fails: what does not parse is not known.
     """
 
     name: str
     blueprint: Blueprint
     owns: Callable[[str], bool]
-    word: Callable[[int, str], Response]
+    word: Refuse
+    facts: Callable[[], Facts]

@@ -11,6 +11,8 @@ from sendgrid_bounces.storage.bounces import BounceStore
 from sendgrid_bounces.storage.clock import ClockStore
 from sendgrid_bounces.storage.contents import ContentsStore
 from sendgrid_bounces.storage.engine import Engine
+from sendgrid_bounces.storage.faults import FaultStore
+from sendgrid_bounces.storage.journal import JournalStore
 from sendgrid_bounces.storage.models import SCHEMA_VERSION, TABLES, AboutRow
 from sendgrid_bounces.storage.mysql_engine import MySQLEngine
 from sendgrid_bounces.storage.snapshots import SnapshotStore
@@ -37,6 +39,8 @@ class Storage:
     clock: ClockStore
     contents: ContentsStore
     snapshots: SnapshotStore
+    faults: FaultStore
+    journal: JournalStore
 
     def check(self) -> None:
         """Read a table: a cluster's node without the others answers less than that.
@@ -77,6 +81,8 @@ def open_storage(url: str) -> Storage:
         ClockStore(engine),
         ContentsStore(engine),
         SnapshotStore(engine),
+        FaultStore(engine),
+        JournalStore(engine),
     )
 
 

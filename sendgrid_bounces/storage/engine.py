@@ -94,6 +94,15 @@ class Engine:
         with self.transaction(consistent=consistent):
             return action()
 
+    def hastily(self, action: Callable[[], Result], patience: int) -> Result:
+        """Do *action* as one act that is not worth much.
+
+        It waits no longer than *patience* seconds for others, and a failure of power
+        may undo it.
+        """
+        del patience  # rows, not databases, are waited for
+        return self.atomically(action)
+
     @contextmanager
     def transaction(self, *, consistent: bool = False) -> Iterator[None]:
         """Make what is done inside one transaction."""

@@ -136,6 +136,47 @@ class SnapshotChunkRow(peewee.Model):
         indexes = ((("snapshot", "position"), True),)
 
 
+class FaultRow(peewee.Model):
+    """A fault rule, as JSON, and what is counted of it; rules stand in order of ``id``.
+
+    ``planted`` tells the rules of seed files apart, so that they are planted once.
+    """
+
+    id = peewee.AutoField()
+    rule = peewee.TextField()
+    planted = peewee.CharField(max_length=64, null=True, unique=True)
+    matched = peewee.BigIntegerField(default=0)
+    fired = peewee.BigIntegerField(default=0)
+    window_start = peewee.BigIntegerField(default=0)
+    window_count = peewee.BigIntegerField(default=0)
+
+    class Meta:
+        table_name = "fault"
+
+
+class RequestRow(peewee.Model):
+    """A request in the journal; ``parameters`` is JSON, and ``rows`` what it changed.
+
+    ``fault`` is the identifier of the rule that fired, which may be gone.
+    """
+
+    id = peewee.BigAutoField()
+    time = peewee.BigIntegerField()
+    dialect = peewee.CharField(max_length=32)
+    operation = peewee.CharField(max_length=32, null=True)
+    account = peewee.TextField(null=True)
+    domain = peewee.TextField(null=True)
+    method = peewee.TextField()
+    path = peewee.TextField()
+    parameters = peewee.TextField()
+    status = peewee.IntegerField(null=True)
+    rows = peewee.BigIntegerField(null=True)
+    fault = peewee.IntegerField(null=True)
+
+    class Meta:
+        table_name = "request"
+
+
 #: The last one is made when the others are there.
 TABLES = (
     BounceListRow,
@@ -145,6 +186,8 @@ TABLES = (
     ClockRow,
     SnapshotRow,
     SnapshotChunkRow,
+    FaultRow,
+    RequestRow,
     AboutRow,
 )
 

@@ -2,13 +2,14 @@
 
 import os
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, unquote
 
 import peewee
 
 from sendgrid_bounces.core.errors import StorageError
-from sendgrid_bounces.storage.engine import Engine, TrackedDatabase
+from sendgrid_bounces.storage.engine import Engine, Result, TrackedDatabase
 
 #: How long a writer waits for the one before it, in seconds. With many writers the
 #: longest wait is a few seconds; past this something is wrong.
@@ -64,7 +65,22 @@ class SQLiteEngine(Engine):
                 "wal_autocheckpoint": 10_000,
             },
         )
+        self._synchronous = synchronous
         super().__init__(database, path, (sqlite3.Error,))
+
+    def hastily(self, action: Callable[[], Result], patience: int) -> Result:
+        """Do *action* as one act that is not worth much.
+
+        Nobody waits for the disk, and not for long for others.
+        """
+        self.fetch(f"PRAGMA busy_timeout = {patience * 1000}")
+        if self._synchronous == "full":
+            self.fetch("PRAGMA synchronous = normal")
+        try:
+            return self.atomically(action)
+        finally:
+            self.fetch(f"PRAGMA busy_timeout = {BUSY_TIMEOUT * 1000}")
+            self.fetch(f"PRAGMA synchronous = {self._synchronous}")
 
     def _begin(self, *, consistent: bool) -> tuple[str, ...]:
         return ("IMMEDIATE",)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from sendgrid_bounces import wire
 from sendgrid_bounces.core.bounces import Bounce, BounceQuery
 from sendgrid_bounces.core.errors import UnknownAddressError
 from sendgrid_bounces.storage.bounces import BounceStore, BounceTuple
@@ -22,15 +23,19 @@ def remove_one(store: BounceStore, bounce_list: int, address: str) -> None:
 
     :raises UnknownAddressError: if it is not there.
     """
-    if not store.delete(bounce_list, BounceQuery(emails=(address,))):
+    removed = store.delete(bounce_list, BounceQuery(emails=(address,)))
+    wire.note_rows(removed)
+    if not removed:
         raise UnknownAddressError
 
 
 def clear(store: BounceStore, bounce_list: int) -> None:
     """Remove all."""
-    store.delete(bounce_list, BounceQuery())
+    wire.note_rows(store.delete(bounce_list, BounceQuery()))
 
 
 def add(store: BounceStore, bounce_list: int, bounces: Iterable[Bounce]) -> int:
     """Add or replace *bounces*, all or none; return how many."""
-    return store.put(bounce_list, bounces)
+    added = store.put(bounce_list, bounces)
+    wire.note_rows(added)
+    return added

@@ -11,6 +11,7 @@ from sendgrid_bounces.core.bounces import BounceQuery
 from sendgrid_bounces.core.errors import BounceError
 from sendgrid_bounces.dialects import Dialect
 from sendgrid_bounces.dialects.mailgun import operations, params, web
+from sendgrid_bounces.dialects.mailgun.facts import read_facts
 from sendgrid_bounces.dialects.mailgun.serializers import (
     v2_bytes,
     v2_item,
@@ -73,4 +74,5 @@ DIALECT = Dialect(
     blueprint=bp,
     owns=lambda path: path.startswith("/v2/"),
     word=FACE.word_refusal,
+    facts=read_facts,
 )

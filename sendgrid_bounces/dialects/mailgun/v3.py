@@ -9,6 +9,7 @@ from sendgrid_bounces import wire
 from sendgrid_bounces.core.errors import BounceError
 from sendgrid_bounces.dialects import Dialect
 from sendgrid_bounces.dialects.mailgun import operations, params, web
+from sendgrid_bounces.dialects.mailgun.facts import read_facts
 from sendgrid_bounces.dialects.mailgun.paging import paging
 from sendgrid_bounces.dialects.mailgun.serializers import v3_bytes, v3_item
 from sendgrid_bounces.dialects.mailgun.uploads import open_upload
@@ -100,4 +101,5 @@ DIALECT = Dialect(
     blueprint=bp,
     owns=lambda path: path.startswith("/v3/"),
     word=FACE.word_refusal,
+    facts=read_facts,
 )

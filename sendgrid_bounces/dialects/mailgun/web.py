@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from http import HTTPStatus
 from urllib.parse import quote, unquote_plus, urlsplit
 
 from flask import Response, request
@@ -42,7 +43,7 @@ ERRORS: wire.Wording = {
     CredentialsError: (401, lambda _: "Forbidden"),
 }
 
-#: What is said when the request does not get as far as a view (inferred).
+#: What is said, in text, when the request does not get as far as a view (inferred).
 REFUSALS = {
     400: "400 bad request\n",
     404: "404 page not found\n",
@@ -50,7 +51,21 @@ REFUSALS = {
     414: "414 uri too long\n",
     431: "431 request header fields too large\n",
 }
-MESSAGES = {413: "The request is too large"}
+
+#: What is said in JSON: of what is too large, and of what is made to fail (inferred).
+#: What has no words has those of 422 or 500.
+MESSAGES = {
+    403: "Forbidden",
+    408: "Request timeout",
+    409: "Conflict",
+    413: "The request is too large",
+    422: "The request cannot be processed",
+    429: "Too many requests",
+    500: "Internal error",
+    502: "Bad gateway",
+    503: "The service is temporarily unavailable",
+    504: "Gateway timeout",
+}
 
 ADDED = "Address has been added to the bounces table"
 REMOVED = "Bounced address has been removed"
@@ -66,7 +81,9 @@ def authenticate(name: str) -> Domain:
     if basic is None or basic.type != "basic" or basic.username != "api":
         raise CredentialsError
     credentials = current_emulator().credentials
-    return credentials.authenticate_domain(name, basic.password or "")
+    domain = credentials.authenticate_domain(name, basic.password or "")
+    wire.note_account(domain.account.username)
+    return domain
 
 
 def path_address() -> str:
@@ -140,19 +157,31 @@ class Face:
         line break.
         """
         status, message = wire.word(error, ERRORS)
-        if not isinstance(error, CredentialsError):
-            return self.respond({"message": message}, status)
-        challenge = {"WWW-Authenticate": 'Basic realm="MG API"'}
-        return Response(message, status, challenge, content_type=TEXT)
+        if isinstance(error, CredentialsError):
+            return _challenge(message)
+        return self.respond({"message": message}, status)
 
-    def word_refusal(self, status: int, _path: str) -> Response:
+    def word_refusal(
+        self, status: int, path: str, username: str | None = None
+    ) -> Response:
         """Return what is said of a request that does not get as far as a view.
+
+        It does not depend on the path, or on who calls.
 
         Wire: what the router refuses is text, and what is too large is JSON (inferred).
         """
+        del path, username
+        if status == HTTPStatus.UNAUTHORIZED:
+            return _challenge("Forbidden")
         if status in REFUSALS:
             return Response(REFUSALS[status], status, content_type=TEXT)
-        return self.respond({"message": MESSAGES.get(status, "Internal error")}, status)
+        general = MESSAGES[422 if status < HTTPStatus.INTERNAL_SERVER_ERROR else 500]
+        return self.respond({"message": MESSAGES.get(status, general)}, status)
+
+
+def _challenge(message: str) -> Response:
+    headers = {"WWW-Authenticate": 'Basic realm="MG API"'}
+    return Response(message, HTTPStatus.UNAUTHORIZED, headers, content_type=TEXT)
 
 
 def _first_values(pairs: wire.Pairs) -> dict[str, str]:

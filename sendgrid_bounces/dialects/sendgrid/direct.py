@@ -3,7 +3,7 @@
 Their twin is the resellers' dispatcher: the same operations, another envelope.
 """
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, request
 
 from sendgrid_bounces import wire
 from sendgrid_bounces.core.errors import (
@@ -19,6 +19,7 @@ from sendgrid_bounces.dialects import Dialect
 from sendgrid_bounces.dialects.sendgrid import web
 from sendgrid_bounces.dialects.sendgrid.documents import Document
 from sendgrid_bounces.dialects.sendgrid.operations import OPERATIONS, Call
+from sendgrid_bounces.dialects.sendgrid.params import Arguments
 from sendgrid_bounces.dialects.sendgrid.profiles import PROFILES, Profile
 from sendgrid_bounces.dialects.sendgrid.serializers import (
     DIRECT_LISTING,
@@ -58,14 +59,26 @@ ERRORS: wire.Wording = {
     BounceError: (500, lambda _: ["internal error"]),
 }
 
-#: What is said when the request does not get as far as a call (inferred).
+#: What is said when the request does not get as far as a call, or is made to fail. All
+#: is inferred but 401 and 403, which are recorded of wrong credentials. What has no
+#: words has those of 400 or 500.
 REFUSALS = {
     400: "bad request",
+    401: "Bad username / password",
+    403: "Bad username / password",
     404: "there is no such call",
     405: "only GET and POST are allowed",
+    408: "the request took too long",
+    409: "the request conflicts with another one",
     413: f"the body is larger than {web.MAX_BODY} bytes",
     414: "the URL is too long",
+    422: "the request cannot be processed",
+    429: "too many requests",
     431: "the headers are too large",
+    500: "internal error",
+    502: "bad gateway",
+    503: "the service is temporarily unavailable",
+    504: "gateway timeout",
 }
 
 
@@ -93,10 +106,16 @@ def _respond(
     return web.respond(SERIALIZERS, document, suffix, profile, status)
 
 
-def _word(status: int, suffix: str) -> Response:
-    profile = PROFILES[current_emulator().profile]
-    errors = profile.errors([REFUSALS.get(status, "internal error")])
+def _word(status: int, suffix: str, username: str | None) -> Response:
+    emulator = current_emulator()
+    account = emulator.storage.accounts.find(username) if username else None
+    profile = PROFILES[(account and account.profile) or emulator.profile]
+    errors = profile.errors([web.refusal(REFUSALS, status)])
     return _respond(errors, suffix, profile, status)
+
+
+def _task(_arguments: Arguments) -> str | None:
+    return (request.view_args or {}).get("task")
 
 
 DIALECT = Dialect(
@@ -104,4 +123,5 @@ DIALECT = Dialect(
     blueprint=bp,
     owns=lambda path: path.startswith("/api/"),
     word=web.refusal_wording(_word),
+    facts=lambda: web.read_facts(_task),
 )

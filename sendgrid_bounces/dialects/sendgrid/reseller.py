@@ -5,8 +5,9 @@ envelope. Errors come under HTTP 200, as the service had them.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, request
 
 from sendgrid_bounces import wire
 from sendgrid_bounces.core.accounts import Account
@@ -107,31 +108,42 @@ ERRORS: wire.Wording = {
     BounceError: (500, lambda _: ErrorCode(500, "Internal error")),
 }
 
-#: Wire: a 404 has its code as text, and no message (recorded); the rest is inferred.
+#: Wire: a 404 has its code as text, and no message, and 401's words are recorded; the
+#: rest is inferred. What has no words has those of 400 or 500, with its own code.
 REFUSALS = {
     400: ErrorCode(400, "Bad request"),
+    401: ErrorCode(401, "Permission denied, wrong credentials"),
+    403: ErrorCode(403, "Permission denied, not authorized"),
     404: ErrorCode("404", None),
     405: ErrorCode(405, "Only GET and POST are allowed"),
+    408: ErrorCode(408, "The request took too long"),
+    409: ErrorCode(409, "The request conflicts with another one"),
     413: ErrorCode(413, f"The body is larger than {web.MAX_BODY} bytes"),
     414: ErrorCode(414, "The URL is too long"),
+    422: ErrorCode(422, "The request cannot be processed"),
+    429: ErrorCode(429, "Too many requests"),
     431: ErrorCode(431, "The headers are too large"),
+    500: ErrorCode(500, "Internal error"),
+    502: ErrorCode(502, "Bad gateway"),
+    503: ErrorCode(503, "The service is temporarily unavailable"),
+    504: ErrorCode(504, "Gateway timeout"),
 }
 
 
 @web.route(bp, "/apiv2/reseller.manage.<any(json, xml):suffix>")
 def manage(suffix: str) -> Response:
     """Answer a call that names its method."""
-    return _answer(suffix, method=None)
+    return _answer(suffix)
 
 
 @web.route(bp, "/api/user.bounces.<any(json, xml):suffix>")
 @web.route(bp, "/apiv2/customer.bounces.<any(json, xml):suffix>")
 def customer_bounces(suffix: str) -> Response:
     """Answer a call whose method is in its path."""
-    return _answer(suffix, method="bounces")
+    return _answer(suffix)
 
 
-def _answer(suffix: str, method: str | None) -> Response:
+def _answer(suffix: str) -> Response:
     """Do what the request asks for on the list of the reseller's customer."""
     emulator = current_emulator()
     try:
@@ -139,7 +151,7 @@ def _answer(suffix: str, method: str | None) -> Response:
         caller = web.authenticate(arguments)
         if not caller.is_reseller:
             raise NotAuthorizedError
-        operation = _operation(arguments, method)
+        operation = _operation(arguments)
         call = Call(
             emulator.storage.bounces,
             _customer(caller, arguments),
@@ -153,14 +165,19 @@ def _answer(suffix: str, method: str | None) -> Response:
         return _respond(document, suffix, status)
 
 
-def _operation(arguments: Arguments, method: str | None) -> Operation:
-    method = method or arguments.get("method")
+def _operation(arguments: Arguments) -> Operation:
+    method = _method(arguments)
     if method not in METHODS:
         raise UnknownTaskError("method")
     operation = TASKS.get((method, arguments.get("task")))
     if operation is None:
         raise UnknownTaskError("task")
     return operation
+
+
+def _method(arguments: Arguments) -> str:
+    is_implied = request.endpoint == f"{bp.name}.{customer_bounces.__name__}"
+    return "bounces" if is_implied else arguments.get("method")
 
 
 def _customer(reseller: Account, arguments: Arguments) -> Account:
@@ -179,9 +196,16 @@ def _respond(document: Document, suffix: str, status: int = 200) -> Response:
     return web.respond(SERIALIZERS, document, suffix, RESELLER_PROFILE, status)
 
 
-def _word(status: int, suffix: str) -> Response:
-    refusal = REFUSALS.get(status, ErrorCode(500, "Internal error"))
+def _word(status: int, suffix: str, _username: str | None) -> Response:
+    refusal = web.refusal(REFUSALS, status)
+    if status not in REFUSALS:
+        refusal = replace(refusal, code=status)
     return _respond(refusal, suffix, status)
+
+
+def _task(arguments: Arguments) -> str | None:
+    task = arguments.get("task")
+    return task if (_method(arguments), task) in TASKS else None
 
 
 DIALECT = Dialect(
@@ -189,4 +213,5 @@ DIALECT = Dialect(
     blueprint=bp,
     owns=lambda path: path.startswith(("/apiv2/", "/api/user.")),
     word=web.refusal_wording(_word),
+    facts=lambda: web.read_facts(_task),
 )

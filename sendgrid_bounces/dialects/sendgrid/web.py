@@ -2,13 +2,17 @@
 
 import re
 from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 from flask import Blueprint, Response, request
 from werkzeug.datastructures import Headers
-from werkzeug.exceptions import NotFound
+from werkzeug.exceptions import NotFound, RequestEntityTooLarge
 
 from sendgrid_bounces import wire
 from sendgrid_bounces.core.accounts import Account
+from sendgrid_bounces.core.errors import ParametersError, RequestError
+from sendgrid_bounces.core.faults import Facts
+from sendgrid_bounces.dialects import Refuse
 from sendgrid_bounces.dialects.sendgrid.documents import Document
 from sendgrid_bounces.dialects.sendgrid.params import Arguments
 from sendgrid_bounces.dialects.sendgrid.profiles import Profile
@@ -26,6 +30,7 @@ XML_HEADERS = {"Content-Type": "text/xml; charset=ISO-8859-1"}
 _EMAIL = re.compile(r"email(\[[0-9]*\])?")
 
 Serializers = Mapping[str, JSONSerializer | XMLSerializer]
+Words = TypeVar("Words")
 
 
 def route(bp: Blueprint, rule: str) -> Callable[[wire.View], wire.View]:
@@ -60,11 +65,15 @@ def authenticate(arguments: Arguments) -> Account:
 
     Wire: old clients send Basic credentials beside the parameters, or instead of them.
     """
+    return current_emulator().credentials.authenticate(*_credentials(arguments))
+
+
+def _credentials(arguments: Arguments) -> tuple[str, str]:
     username, key = arguments.get("api_user"), arguments.get("api_key")
     basic = request.authorization
     if not username and not key and basic is not None and basic.type == "basic":
-        username, key = basic.username or "", basic.password or ""
-    return current_emulator().credentials.authenticate(username, key)
+        return basic.username or "", basic.password or ""
+    return username, key
 
 
 def respond(
@@ -80,16 +89,52 @@ def respond(
     return wire.respond(pieces, status, Headers(headers.items()))
 
 
-def refusal_wording(
-    word: Callable[[int, str], Response],
-) -> Callable[[int, str], Response]:
+def read_facts(read_operation: Callable[[Arguments], str | None]) -> Facts:
+    """Return what the request says of itself; nothing of what does not parse.
+
+    :param read_operation: names what the arguments ask for.
+    """
+    if request.url_rule is None or request.method == "HEAD":
+        return Facts()  # nobody will read its body
+    try:
+        arguments = read_arguments()
+    except (RequestError, RequestEntityTooLarge):
+        return Facts()
+    return Facts(
+        operation=_if_clear(read_operation, arguments),
+        account=_if_clear(_claimed, arguments),
+        emails=tuple(arguments.emails),
+    )
+
+
+def _if_clear(
+    read: Callable[[Arguments], str | None], arguments: Arguments
+) -> str | None:
+    try:
+        return read(arguments)
+    except ParametersError:  # it says two different things
+        return None
+
+
+def _claimed(arguments: Arguments) -> str | None:
+    """Return whose name is given; one without a key beside it may be the key."""
+    username, key = _credentials(arguments)
+    return username if username and (key or "api_user" in arguments.texts) else None
+
+
+def refusal_wording(word: Callable[[int, str, str | None], Response]) -> Refuse:
     """Return what words (status, path), from what words (status, suffix).
 
     Wire: 404 is worded in JSON; else what the path asks for counts.
     """
 
-    def word_refusal(status: int, path: str) -> Response:
+    def word_refusal(status: int, path: str, username: str | None = None) -> Response:
         is_xml = path.endswith(".xml") and status != NotFound.code
-        return word(status, "xml" if is_xml else "json")
+        return word(status, "xml" if is_xml else "json", username)
 
     return word_refusal
+
+
+def refusal(words: Mapping[int, Words], status: int) -> Words:
+    """Return the words for *status*; a status without its own has its class's."""
+    return words.get(status) or words[status // 100 * 100]

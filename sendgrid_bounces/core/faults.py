@@ -1,0 +1,154 @@
+"""Faults: which requests a rule is about, and at which of them it fires.
+
+Nothing here asks the time or throws dice: the same requests meet the same faults again.
+"""
+
+import hashlib
+from dataclasses import dataclass, field, fields, replace
+from fnmatch import fnmatchcase
+from typing import Any
+
+from sendgrid_bounces.core.bounces import fold
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a request is about, as far as it says so itself; nothing of it is proven.
+
+    :param operation: what is asked for, in the dialect's word.
+    :param account: the name of the account that claims to call.
+    :param domain: the domain whose list is meant, in small letters.
+    :param emails: the addresses that are named.
+    """
+
+    operation: str | None = None
+    account: str | None = None
+    domain: str | None = None
+    emails: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A request as rules see it."""
+
+    dialect: str
+    method: str
+    path: str
+    facts: Facts = field(default_factory=Facts)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A rule: what a request must be, when the rule fires, and what happens then.
+
+    What is None does not matter. ``email`` and ``path`` are globs.
+
+    :param skip: how many requests it lets pass before it fires.
+    :param times: how often it fires.
+    :param probability: how likely each request is hit; *seed* decides which ones are.
+    :param limit: how many requests pass in each window of *window_seconds*.
+    :param drop_connection: ``before`` or ``after`` the request is done.
+    :param truncate: how many bytes of the body are sent; True for half of them.
+    """
+
+    dialect: str | None = None
+    operation: str | None = None
+    account: str | None = None
+    domain: str | None = None
+    email: str | None = None
+    method: str | None = None
+    path: str | None = None
+
+    skip: int | None = None
+    times: int | None = None
+    probability: float | None = None
+    seed: int | None = None
+    limit: int | None = None
+    window_seconds: int | None = None
+
+    status: int | None = None
+    retry_after: int | None = None
+    latency_ms: int | None = None
+    drop_connection: str | None = None
+    truncate: int | bool | None = None
+    malformed: bool | None = None
+
+    def as_written(self) -> dict[str, Any]:
+        """Return what of it is not None, by name."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in values.items() if value is not None}
+
+    def matches(self, subject: Subject) -> bool:
+        """Return whether the rule is about *subject*."""
+        facts = subject.facts
+        return (
+            _covers(self.dialect, subject.dialect)
+            and self.operation in (None, facts.operation)
+            and self.account in (None, facts.account)
+            and self.domain in (None, facts.domain)
+            and self.method in (None, subject.method)
+            and (self.path is None or fnmatchcase(subject.path, self.path))
+            and (self.email is None or _any_like(self.email, facts.emails))
+        )
+
+    def is_spent(self, matched: int) -> bool:
+        """Return whether the rule cannot fire again, once it has matched so often."""
+        return self.times is not None and matched >= self.times + (self.skip or 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What is counted of a rule.
+
+    :param matched: how many requests it was about, until it was spent.
+    :param fired: how many of them it hit.
+    :param window_start: the instant at which its window of time began.
+    :param window_count: how many of them came in that window.
+    """
+
+    matched: int
+    fired: int
+    window_start: int
+    window_count: int
+
+    def advanced(self, rule: Rule, now: int) -> "Tally":
+        """Return what it is when the request is decided on that *matched* includes."""
+        tally, fires = self, True
+        if rule.limit is not None and rule.window_seconds is not None:
+            if not 0 <= now - self.window_start < rule.window_seconds:
+                tally = replace(self, window_start=now, window_count=0)
+            tally = replace(tally, window_count=tally.window_count + 1)
+            fires = tally.window_count > rule.limit
+        turn = self.matched - (rule.skip or 0)
+        if turn <= 0 or (rule.times is not None and turn > rule.times):
+            fires = False
+        if rule.probability is not None:
+            fires = fires and chance(rule.seed or 0, self.matched) < rule.probability
+        return replace(tally, fired=tally.fired + fires)
+
+
+@dataclass(frozen=True, slots=True)
+class Firing:
+    """A rule that fires at a request.
+
+    :param reset: seconds until its window ends; None if it has none.
+    """
+
+    id: int
+    rule: Rule
+    reset: int | None
+
+
+def chance(seed: int, turn: int) -> float:
+    """Return a number of 0 to 1, 1 excluded, that only depends on the arguments."""
+    digest = hashlib.blake2b(f"{seed}:{turn}".encode(), digest_size=6).digest()
+    return float(int.from_bytes(digest, "big") / 2**48)
+
+
+def _covers(wanted: str | None, dialect: str) -> bool:
+    """Return whether *wanted* is the dialect, or its vendor."""
+    return wanted is None or wanted in (dialect, dialect.partition(".")[0])
+
+
+def _any_like(glob: str, emails: tuple[str, ...]) -> bool:
+    return any(fnmatchcase(fold(email), fold(glob)) for email in emails)

@@ -1,0 +1,111 @@
+"""The journal: what is kept of a request, and how credentials are kept out of it."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+#: How long a text may be, and how many parameters are kept.
+MAX_TEXT, MAX_PARAMETERS = 500, 100
+
+MASK = "***"
+
+#: A shorter credential also stands in other texts by chance.
+SHORTEST = 6
+
+#: Names of parameters that hold credentials.
+_SECRET_NAME = re.compile(
+    "key|pass|pwd|secret|token|auth|credential|signature|cookie|session", re.IGNORECASE
+)
+
+#: Text that looks like a credential wherever it stands: the keys of both vendors,
+#: headers, and parameters inside what should be a path or a value.
+_SECRET_TEXT = re.compile(
+    r"""
+    (?P<name> (?:key|pass|pwd|secret|token)[\w.\[\]-]* (?:=|:|%3d|%3a) \s*
+            | \b(?:basic|bearer)\s+ )
+    [^&;/\s]+
+    | \bSG\.[\w-]{8,}\.[\w-]{8,}
+    | \bkey-[0-9a-z]{16,}
+    | \b[0-9a-f]{32}-[0-9a-f]{8}-[0-9a-f]{8}\b
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A request that was answered, fit to be read by anybody.
+
+    :param time: the instant of it.
+    :param operation: what was asked for; None if that is not known, as the others.
+    :param account: who called, as far as that is known: it need not be proven.
+    :param parameters: each name with its value, or with all of them if it came often.
+    :param status: None if the connection was dropped.
+    :param rows: how many bounces it added, replaced or removed; None if it only read.
+    :param fault: the identifier of the rule that fired.
+    """
+
+    time: int
+    dialect: str
+    operation: str | None
+    account: str | None
+    domain: str | None
+    method: str
+    path: str
+    parameters: Mapping[str, str | list[str]]
+    status: int | None
+    rows: int | None
+    fault: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class EntryFilter:
+    """Which entries are meant; what is None does not matter.
+
+    :param since: the first instant.
+    :param dialect: a dialect, or a vendor.
+    """
+
+    account: str | None = None
+    domain: str | None = None
+    operation: str | None = None
+    status: int | None = None
+    since: int | None = None
+    dialect: str | None = None
+
+
+class Mask:
+    """Keeps credentials out of texts.
+
+    :param secrets: credentials that are known, to be found inside other texts.
+    """
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        known = {secret for secret in secrets if len(secret) >= SHORTEST}
+        self._secrets = sorted(known, key=len, reverse=True)
+
+    def text(self, text: str) -> str:
+        """Return *text* without credentials or what looks like them, cut short."""
+        for secret in self._secrets:
+            text = text.replace(secret, MASK)
+        text = text[: 2 * MAX_TEXT]  # a credential at the cut is still whole
+        text = _SECRET_TEXT.sub(lambda match: (match["name"] or "") + MASK, text)
+        return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
+
+    def parameters(
+        self, pairs: Iterable[tuple[str, str]]
+    ) -> dict[str, str | list[str]]:
+        """Return *pairs* by name, masked, and not too many."""
+        kept: dict[str, list[str]] = {}
+        for name, value in list(pairs)[:MAX_PARAMETERS]:
+            shown = MASK if is_secret(name) and value else self.text(value)
+            kept.setdefault(self.text(name), []).append(shown)
+        return {
+            name: values[0] if len(values) == 1 else values
+            for name, values in kept.items()
+        }
+
+
+def is_secret(name: str) -> bool:
+    """Return whether a parameter of this name holds a credential."""
+    return _SECRET_NAME.search(name) is not None

@@ -1,0 +1,139 @@
+"""The fault rules in one database, and what is counted of each."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from sendgrid_bounces.core.errors import ParametersError, UnknownNameError
+from sendgrid_bounces.core.faults import Firing, Rule, Tally
+from sendgrid_bounces.storage.engine import Engine
+from sendgrid_bounces.storage.models import FaultRow
+
+#: How many rules there may be: each request looks at all of them.
+MAX_RULES = 1_000
+
+TALLY = (
+    FaultRow.matched,
+    FaultRow.fired,
+    FaultRow.window_start,
+    FaultRow.window_count,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A rule that is in force, and what was counted of it."""
+
+    id: int
+    rule: Rule
+    matched: int
+    fired: int
+
+
+class FaultStore:
+    """The rules in their order, which is that in which they were added."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        faults = FaultRow.select(
+            FaultRow.id, FaultRow.rule, FaultRow.matched, FaultRow.fired
+        ).order_by(FaultRow.id)
+        self._all = engine.text(faults)
+        one = FaultRow.id == 0
+        self._count = engine.text(
+            FaultRow.update(matched=FaultRow.matched + 1).where(one)
+        )
+        self._tally = engine.text(FaultRow.select(*TALLY).where(one))
+        self._note = engine.text(
+            FaultRow.update(fired=0, window_start=0, window_count=0).where(one)
+        )
+
+    def all(self) -> list[Fault]:
+        """Return the rules, in the order in which they are asked."""
+        return [_fault(row) for row in self._engine.fetch(self._all)]
+
+    def get(self, id_: int) -> Fault:
+        """Return the rule of this identifier.
+
+        :raises UnknownNameError: if there is none.
+        """
+        for fault in self.all():
+            if fault.id == id_:
+                return fault
+        raise UnknownNameError("fault", str(id_))
+
+    def add(self, rules: Sequence[Rule]) -> list[int]:
+        """Add *rules* after those that are there, all or none; return what names them.
+
+        :raises ParametersError: if they are too many.
+        """
+
+        def act() -> list[int]:
+            if len(self.all()) + len(rules) > MAX_RULES:
+                raise ParametersError([("faults", f"are more than {MAX_RULES} rules")])
+            return [self._insert(rule) for rule in rules]
+
+        return self._engine.atomically(act)
+
+    def plant(self, rules: Iterable[tuple[str, Rule]]) -> None:
+        """Add those of *rules* that were not planted before, under their names."""
+
+        def act() -> None:
+            query = FaultRow.select(FaultRow.planted)
+            there = {planted for (planted,) in self._engine.select(query)}
+            for name, rule in rules:
+                if name not in there:
+                    self._insert(rule, planted=name)
+
+        self._engine.atomically(act)
+
+    def remove(self, id_: int) -> None:
+        """Remove a rule.
+
+        :raises UnknownNameError: if there is none of this identifier.
+        """
+        query = FaultRow.delete().where(FaultRow.id == id_)
+        if not self._engine.atomically(lambda: self._engine.execute(query)):
+            raise UnknownNameError("fault", str(id_))
+
+    def clear(self) -> int:
+        """Remove all rules; return how many there were."""
+        return self._engine.atomically(lambda: self._engine.execute(FaultRow.delete()))
+
+    def take(self, faults: Sequence[Fault], now: int) -> Firing | None:
+        """Count a request that *faults* are about; return the first rule that fires.
+
+        The rules after it do not count the request. Counting locks a rule's row: of
+        several requests at a time each has a turn of its own.
+        """
+
+        def act() -> Firing | None:
+            for fault in faults:
+                if not self._engine.change(self._count, (1, fault.id)):
+                    continue  # somebody has just removed it
+                before = Tally(*self._engine.fetch(self._tally, (fault.id,))[0])
+                after = before.advanced(fault.rule, now)
+                start, count = after.window_start, after.window_count
+                self._engine.change(self._note, (after.fired, start, count, fault.id))
+                if after.fired > before.fired:
+                    window = fault.rule.window_seconds
+                    return Firing(fault.id, fault.rule, window and start + window - now)
+            return None
+
+        return self._engine.atomically(act)
+
+    def _insert(self, rule: Rule, planted: str | None = None) -> int:
+        text = json.dumps(rule.as_written(), sort_keys=True)
+        return self._engine.insert(FaultRow, rule=text, planted=planted)
+
+
+def _fault(row: Sequence[Any]) -> Fault:
+    id_, text, matched, fired = row
+    return Fault(id_, _rule(text), matched, fired)
+
+
+@lru_cache(maxsize=MAX_RULES)
+def _rule(text: str) -> Rule:
+    return Rule(**json.loads(text))
