@@ -11,7 +11,9 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from sendgrid_bounces.config import settings
 from sendgrid_bounces.control import clock as clock_control
-from sendgrid_bounces.control import contents, health, snapshots, web
+from sendgrid_bounces.control import contents, health, hooks, snapshots, web
+from sendgrid_bounces.control import faults as faults_control
+from sendgrid_bounces.control import journal as journal_control
 from sendgrid_bounces.core.clock import Clock
 from sendgrid_bounces.credentials import Credentials
 from sendgrid_bounces.dialects import Dialect
@@ -31,7 +33,13 @@ DIALECTS: tuple[Dialect, ...] = (
 )
 
 #: The emulator's own endpoints, which are there if the setting CONTROL says so.
-CONTROLS: tuple[Blueprint, ...] = (contents.bp, clock_control.bp, snapshots.bp)
+CONTROLS: tuple[Blueprint, ...] = (
+    contents.bp,
+    clock_control.bp,
+    snapshots.bp,
+    faults_control.bp,
+    journal_control.bp,
+)
 
 
 def create_app(
@@ -65,6 +73,8 @@ def create_app(
     app.register_blueprint(health.bp)
     for blueprint in CONTROLS if emulator.has_control else ():
         app.register_blueprint(blueprint)
+    if emulator.has_control:
+        hooks.register(app, DIALECTS)
     app.register_error_handler(HTTPException, _refuse)
     return app
 
@@ -85,6 +95,7 @@ def open_emulator(
         values["PROFILE"],
         tuple(str(Path(path).absolute()) for path in seeds),
         has_control,
+        int(values["JOURNAL_SIZE"]),
         values["CONTROL_TOKEN"],
     )
 

@@ -108,6 +108,13 @@ SETTINGS = (
         pattern="[!-~]{0,256}",
         rule="must be at most 256 visible ASCII characters",
     ),
+    Setting(
+        "JOURNAL_SIZE",
+        "1000",
+        "How many requests the journal holds, with control; 0 turns it off.",
+        pattern="[0-9]{1,6}",
+        rule="must be at most 999999",
+    ),
 )
 
 

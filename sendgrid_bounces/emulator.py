@@ -19,6 +19,7 @@ class Emulator:
     :param profile: what accounts see that have no profile of their own.
     :param seeds: the absolute paths of the seed files, which a reset plants again.
     :param has_control: whether the control endpoints are there.
+    :param journal_size: how many requests its journal holds; 0 for none.
     :param control_token: what their callers must know; empty if nothing.
     """
 
@@ -28,6 +29,7 @@ class Emulator:
     profile: str
     seeds: tuple[str, ...] = ()
     has_control: bool = False
+    journal_size: int = 0
     control_token: str = field(default="", repr=False)
 
     def attach(self, app: Flask) -> None:

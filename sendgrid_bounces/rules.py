@@ -125,8 +125,8 @@ class RuleSchema(Schema):
     class Meta:
         unknown = RAISE
 
-    @validates_schema(skip_on_field_errors=False)
-    def _check(self, data: dict[str, Any], **_: Any) -> None:
+    @validates_schema(pass_original=True, skip_on_field_errors=False)
+    def _check(self, data: dict[str, Any], original: Any, **_: Any) -> None:
         given = _given(data)
         faults = {
             name: f"cannot stand beside {others}"
@@ -142,7 +142,8 @@ class RuleSchema(Schema):
             faults["operation"] = f"must be one of: {', '.join(known)}"
         if faults:
             raise ValidationError({name: [text] for name, text in faults.items()})
-        if not given.keys() & set(EFFECTS):
+        wrong = {*original} - {*data} if isinstance(original, dict) else {*EFFECTS}
+        if not {*EFFECTS} & {*given, *wrong}:  # a wrong one is told of already
             raise ValidationError(f"needs an effect: one of {', '.join(EFFECTS)}")
 
 

@@ -8,12 +8,18 @@ from typing import Any
 
 from sendgrid_bounces.core.clock import Clock, ClockState, checked_instant
 from sendgrid_bounces.core.errors import ParametersError
+from sendgrid_bounces.core.journal import Entry, EntryFilter
 from sendgrid_bounces.emulator import Emulator
+from sendgrid_bounces.rules import read_rules
 from sendgrid_bounces.storage.clock import SharedClock
 from sendgrid_bounces.storage.contents import Counts
+from sendgrid_bounces.storage.faults import Fault
 from sendgrid_bounces.storage.snapshots import Snapshot
 
 _SNAPSHOT_NAME = re.compile(r"(?!\.+\Z)[A-Za-z0-9._-]{1,64}")
+
+#: How many requests are shown if nobody says how many.
+DEFAULT_LIMIT = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +153,58 @@ class Control:
         :raises UnknownNameError: if there is none.
         """
         self._storage.snapshots.remove(name)
+
+    def faults(self) -> list[Fault]:
+        """Return the fault rules, in the order in which they are asked."""
+        return self._storage.faults.all()
+
+    def fault(self, id_: int) -> Fault:
+        """Return one fault rule.
+
+        :raises UnknownNameError: if there is none of this identifier.
+        """
+        return self._storage.faults.get(id_)
+
+    def add_fault(self, rule: Mapping[str, Any]) -> int:
+        """Add a fault rule, as it is written in JSON; return its identifier.
+
+        :raises ParametersError: naming each field that is wrong.
+        """
+        (id_,) = self.add_faults([rule])
+        return id_
+
+    def add_faults(self, rules: Any) -> list[int]:
+        """Add a list of rules, all or none, or the one that *rules* is itself.
+
+        :raises ParametersError: naming each field that is wrong.
+        """
+        return self._storage.faults.add(read_rules(rules))
+
+    def remove_fault(self, id_: int) -> None:
+        """Remove a fault rule.
+
+        :raises UnknownNameError: if there is none of this identifier.
+        """
+        self._storage.faults.remove(id_)
+
+    def clear_faults(self) -> int:
+        """Remove all fault rules; return how many there were."""
+        return self._storage.faults.clear()
+
+    def requests(self, limit: int = DEFAULT_LIMIT, **filters: Any) -> list[Entry]:
+        """Return the last *limit* requests of the journal that match, oldest first.
+
+        :param filters: those of :class:`EntryFilter`.
+        """
+        return self._storage.journal.find(EntryFilter(**filters), limit)
+
+    def count_requests(self, **filters: Any) -> int:
+        """Return how many requests in the journal match."""
+        return self._storage.journal.count(EntryFilter(**filters))
+
+    def clear_requests(self) -> int:
+        """Empty the journal; return how many requests it held."""
+        return self._storage.journal.clear()
 
     @property
     def _system(self) -> Clock:

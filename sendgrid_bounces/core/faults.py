@@ -131,12 +131,14 @@ class Tally:
 class Firing:
     """A rule that fires at a request.
 
-    :param reset: seconds until its window ends; None if it has none.
+    :param now: the instant of that.
+    :param window_end: the instant at which its window ends; None if it has none.
     """
 
     id: int
     rule: Rule
-    reset: int | None
+    now: int
+    window_end: int | None
 
 
 def chance(seed: int, turn: int) -> float:

@@ -73,7 +73,7 @@ class FaultStore:
         def act() -> list[int]:
             if len(self.all()) + len(rules) > MAX_RULES:
                 raise ParametersError([("faults", f"are more than {MAX_RULES} rules")])
-            return [self._insert(rule) for rule in rules]
+            return [self._engine.insert(FaultRow, rule=_text(rule)) for rule in rules]
 
         return self._engine.atomically(act)
 
@@ -85,7 +85,8 @@ class FaultStore:
             there = {planted for (planted,) in self._engine.select(query)}
             for name, rule in rules:
                 if name not in there:
-                    self._insert(rule, planted=name)
+                    row = FaultRow.insert(rule=_text(rule), planted=name)
+                    self._engine.execute(row.on_conflict_ignore())
 
         self._engine.atomically(act)
 
@@ -94,9 +95,12 @@ class FaultStore:
 
         :raises UnknownNameError: if there is none of this identifier.
         """
-        query = FaultRow.delete().where(FaultRow.id == id_)
-        if not self._engine.atomically(lambda: self._engine.execute(query)):
-            raise UnknownNameError("fault", str(id_))
+
+        def act() -> None:
+            self.get(id_)
+            self._engine.execute(FaultRow.delete().where(FaultRow.id == id_))
+
+        self._engine.atomically(act)
 
     def clear(self) -> int:
         """Remove all rules; return how many there were."""
@@ -119,14 +123,11 @@ class FaultStore:
                 self._engine.change(self._note, (after.fired, start, count, fault.id))
                 if after.fired > before.fired:
                     window = fault.rule.window_seconds
-                    return Firing(fault.id, fault.rule, window and start + window - now)
+                    end = None if window is None else start + window
+                    return Firing(fault.id, fault.rule, now, end)
             return None
 
         return self._engine.atomically(act)
-
-    def _insert(self, rule: Rule, planted: str | None = None) -> int:
-        text = json.dumps(rule.as_written(), sort_keys=True)
-        return self._engine.insert(FaultRow, rule=text, planted=planted)
 
 
 def _fault(row: Sequence[Any]) -> Fault:
@@ -137,3 +138,7 @@ def _fault(row: Sequence[Any]) -> Fault:
 @lru_cache(maxsize=MAX_RULES)
 def _rule(text: str) -> Rule:
     return Rule(**json.loads(text))
+
+
+def _text(rule: Rule) -> str:
+    return json.dumps(rule.as_written(), sort_keys=True)

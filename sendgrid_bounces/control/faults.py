@@ -1,0 +1,72 @@
+"""The endpoints of the fault rules."""
+
+from http import HTTPStatus
+from typing import Any
+
+from flask import Response, jsonify
+
+from sendgrid_bounces.control.state import Control
+from sendgrid_bounces.control.web import (
+    blueprint,
+    expect_no_body,
+    read_json,
+    read_parameters,
+)
+from sendgrid_bounces.emulator import current_emulator
+from sendgrid_bounces.storage.faults import Fault
+from sendgrid_bounces.wire import route
+
+bp = blueprint("faults")
+
+
+@route(bp, "/faults", "GET")
+def list_() -> Response:
+    """Answer all rules, in the order in which they are asked."""
+    read_parameters()
+    return jsonify(faults=[_plain(fault) for fault in _control().faults()])
+
+
+@route(bp, "/faults", "POST")
+def add() -> Response:
+    """Add a rule, or a list of them; answer what names them."""
+    read_parameters()
+    response = jsonify(ids=_control().add_faults(read_json()))
+    response.status_code = HTTPStatus.CREATED
+    return response
+
+
+@route(bp, "/faults", "DELETE")
+def clear() -> Response:
+    """Remove all rules."""
+    read_parameters()
+    expect_no_body()
+    return jsonify(removed=_control().clear_faults())
+
+
+@route(bp, "/faults/<int:id_>", "GET")
+def show(id_: int) -> Response:
+    """Answer one rule."""
+    read_parameters()
+    return jsonify(_plain(_control().fault(id_)))
+
+
+@route(bp, "/faults/<int:id_>", "DELETE")
+def remove(id_: int) -> Response:
+    """Remove one rule."""
+    read_parameters()
+    expect_no_body()
+    _control().remove_fault(id_)
+    return jsonify(removed=1)
+
+
+def _control() -> Control:
+    return Control(current_emulator())
+
+
+def _plain(fault: Fault) -> dict[str, Any]:
+    return {
+        "id": fault.id,
+        "rule": fault.rule.as_written(),
+        "matched": fault.matched,
+        "fired": fault.fired,
+    }

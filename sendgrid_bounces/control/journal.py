@@ -1,0 +1,87 @@
+"""The endpoints of the journal."""
+
+from dataclasses import asdict
+from typing import Any
+
+from flask import Response, jsonify
+from marshmallow import RAISE, Schema, ValidationError, fields, validate
+
+from sendgrid_bounces.control.state import DEFAULT_LIMIT, Control
+from sendgrid_bounces.control.web import blueprint, expect_no_body, read_parameters
+from sendgrid_bounces.core.clock import parse_instant, write_instant
+from sendgrid_bounces.core.errors import ParametersError
+from sendgrid_bounces.core.journal import Entry
+from sendgrid_bounces.emulator import current_emulator
+from sendgrid_bounces.rules import OPERATIONS, VENDORS
+from sendgrid_bounces.validation import Text
+from sendgrid_bounces.wire import route
+
+bp = blueprint("journal")
+
+#: Entries that one answer may hold.
+MAX_LIMIT = 10_000
+
+
+class Instant(fields.Field[int]):
+    """An instant, as the clock's endpoint writes it."""
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> int:
+        try:
+            return parse_instant(value)
+        except ParametersError as error:
+            raise ValidationError(error.faults[0][1]) from None
+
+
+class FilterSchema(Schema):
+    """Which entries are meant."""
+
+    account = Text()
+    domain = Text()
+    operation = Text()
+    dialect = Text(validate=validate.OneOf([*VENDORS, *OPERATIONS]))
+    status = fields.Integer(validate=validate.Range(100, 599))
+    since = Instant()
+
+    class Meta:
+        unknown = RAISE
+
+
+class ListSchema(FilterSchema):
+    """Which of them are shown."""
+
+    limit = fields.Integer(
+        load_default=DEFAULT_LIMIT, validate=validate.Range(1, MAX_LIMIT)
+    )
+
+
+FILTER, LIST = FilterSchema(), ListSchema()
+
+
+@route(bp, "/requests", "GET")
+def list_() -> Response:
+    """Answer the last entries that match, oldest first."""
+    entries = _control().requests(**read_parameters(LIST))
+    return jsonify(requests=[plain(entry) for entry in entries])
+
+
+@route(bp, "/requests", "DELETE")
+def clear() -> Response:
+    """Remove all entries."""
+    read_parameters()
+    expect_no_body()
+    return jsonify(removed=_control().clear_requests())
+
+
+@route(bp, "/requests/count", "GET")
+def count() -> Response:
+    """Answer how many entries match."""
+    return jsonify(count=_control().count_requests(**read_parameters(FILTER)))
+
+
+def plain(entry: Entry) -> dict[str, Any]:
+    """Return *entry* for JSON."""
+    return {**asdict(entry), "time": write_instant(entry.time)}
+
+
+def _control() -> Control:
+    return Control(current_emulator())
