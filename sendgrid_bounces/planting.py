@@ -48,6 +48,7 @@ def plant_sealed(storage: Storage, seed: Seed) -> None:
     """Store *seed*, whose keys are hashed, as a part of the act that this is in."""
     for account in seed.accounts:
         plant_account(storage, account, None)
+    storage.faults.plant(seed.faults)
 
 
 def plant_account(

@@ -1,6 +1,6 @@
 """A fault rule as people write it down: in requests, seed files and commands."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
@@ -57,6 +57,17 @@ NEEDED: Mapping[str, str] = {
 }
 
 
+class Folded(Text):
+    """Text in which letter case does not matter: it is kept as *fold* writes it."""
+
+    def __init__(self, fold: Callable[[str], str], most: int) -> None:
+        super().__init__(validate=_length(most))
+        self._fold = fold
+
+    def _deserialize(self, *arguments: Any, **options: Any) -> str:
+        return self._fold(super()._deserialize(*arguments, **options))
+
+
 class Drop(fields.Field[str]):
     """``before`` or ``after``; true means before, and false nothing."""
 
@@ -92,9 +103,12 @@ def _whole(least: int, most: int) -> fields.Integer:
     )
 
 
+def _length(most: int) -> validate.Length:
+    return validate.Length(1, most, error=f"must have 1 to {most} characters")
+
+
 def _text(most: int) -> Text:
-    length = validate.Length(1, most, error=f"must have 1 to {most} characters")
-    return Text(validate=length)
+    return Text(validate=_length(most))
 
 
 class RuleSchema(Schema):
@@ -103,9 +117,9 @@ class RuleSchema(Schema):
     dialect = Text(validate=validate.OneOf([*VENDORS, *OPERATIONS]))
     operation = Text()
     account = _text(MAX_NAME)
-    domain = _text(MAX_NAME)
+    domain = Folded(str.lower, MAX_NAME)
     email = _text(MAX_GLOB)
-    method = _text(16)
+    method = Folded(str.upper, 16)
     path = _text(MAX_GLOB)
     skip = _whole(0, MAX_INTEGER)
     times = _whole(1, MAX_INTEGER)

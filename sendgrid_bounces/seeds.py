@@ -1,4 +1,4 @@
-"""Seed files: accounts, customers, domains and bounces, as YAML or JSON."""
+"""Seed files: accounts, customers, domains, bounces and fault rules: YAML or JSON."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -18,8 +18,10 @@ from sendgrid_bounces.core.accounts import (
 from sendgrid_bounces.core.bounces import Bounce, fold
 from sendgrid_bounces.core.clock import WallClock
 from sendgrid_bounces.core.errors import ParametersError
+from sendgrid_bounces.core.faults import Rule
 from sendgrid_bounces.notation import parse
 from sendgrid_bounces.records import read_record
+from sendgrid_bounces.rules import read_rules
 from sendgrid_bounces.validation import Text, load
 
 
@@ -67,6 +69,7 @@ class SeedSchema(Schema):
     """A whole seed file."""
 
     accounts = fields.List(fields.Nested(AccountSchema), required=True)
+    faults = fields.List(fields.Raw(), load_default=list)
 
     class Meta:
         unknown = RAISE
@@ -109,6 +112,7 @@ class Seed:
     """What a seed file holds."""
 
     accounts: list[AccountSeed]
+    faults: list[Rule]
 
 
 def read_seed_file(path: str, now: int) -> Seed:
@@ -138,11 +142,12 @@ def read_seed(text: str, now: int) -> Seed:
             reader.account(raw, f"accounts[{i}]")
             for i, raw in enumerate(document["accounts"])
         ]
+        rules = reader.rules(document["faults"], "faults")
     except RecursionError:
         raise ParametersError([("", "is nested too deeply")]) from None
     if reader.faults:
         raise ParametersError(reader.faults)
-    return Seed(accounts)
+    return Seed(accounts, rules)
 
 
 class _Reader:
@@ -173,6 +178,13 @@ class _Reader:
                 for i, domain in enumerate(raw["domains"])
             ],
         )
+
+    def rules(self, raws: list[Any], place: str) -> list[Rule]:
+        try:
+            return read_rules(raws)
+        except ParametersError as error:
+            self.faults += error.within(place, "").faults
+            return []
 
     def _domain(
         self, raw: Mapping[str, Any], zone: WallClock, place: str

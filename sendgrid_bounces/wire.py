@@ -13,7 +13,7 @@ from typing import Any, TypeVar, cast
 from urllib.parse import parse_qsl
 
 from flask import Blueprint, Response, g, request
-from werkzeug.datastructures import Headers
+from werkzeug.datastructures import Authorization, Headers
 from werkzeug.exceptions import MethodNotAllowed, RequestEntityTooLarge
 from werkzeug.formparser import MultiPartParser
 from werkzeug.routing import BaseConverter
@@ -114,6 +114,14 @@ def read_query() -> list[tuple[str, str]]:
         raise RequestError("the URL has a fragment")
     with _parsing():
         return _split(request.query_string)
+
+
+def read_authorization() -> Authorization | None:
+    """Return the credentials in the head; none if they do not parse."""
+    try:
+        return request.authorization
+    except ValueError:  # Werkzeug's parser expects ASCII
+        return None
 
 
 def seen_pairs() -> list[tuple[str, str]]:

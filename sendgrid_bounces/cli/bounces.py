@@ -1,6 +1,5 @@
 """Bounces on the command line."""
 
-import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from sendgrid_bounces.cli.files import (
     reading,
     writing,
 )
-from sendgrid_bounces.cli.main import database_option, now, opened
+from sendgrid_bounces.cli.main import database_option, now, opened, printable
 from sendgrid_bounces.core.bounces import Bounce, BounceQuery
 from sendgrid_bounces.core.clock import WallClock, wall_clock
 from sendgrid_bounces.core.errors import ParametersError, UnknownAddressError
@@ -28,8 +27,6 @@ FORMAT = click.option(
     type=click.Choice(list(READERS)),
     help="The file's format, if its name does not end in .csv or .json.",
 )
-
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 #: How often a progress bar moves, in rows.
 STEP = 1_000
@@ -57,7 +54,7 @@ def list_(owner: str, email: tuple[str, ...], limit: int | None, database: str) 
         for rows in batches:
             for address, status, reason, created, _id in rows:
                 line = (clock.render(created), f"{status:<8}", address, reason)
-                click.echo(_CONTROL.sub(_escaped, "  ".join(line)))
+                click.echo(printable("  ".join(line)))
 
 
 @bounces.command()
@@ -175,10 +172,6 @@ def _bounces(
             raise error.within(place, ", ") from None
         if number % STEP == 0:
             moved()
-
-
-def _escaped(match: re.Match[str]) -> str:
-    return repr(match[0])[1:-1]
 
 
 def _format(file: str, form: str | None) -> str:

@@ -1,5 +1,6 @@
 """The command that holds the others, and what they share: options and errors."""
 
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -16,6 +17,8 @@ from sendgrid_bounces.storage.database import Storage, open_storage
 
 #: Faults told of a file with many.
 TOLD = 10
+
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 class OneLineErrors(click.Group):
@@ -69,6 +72,11 @@ def describe(error: BounceError) -> str:
     if len(lines) > TOLD:
         lines[TOLD:] = [f"and {len(lines) - TOLD} more"]
     return "; ".join(lines)
+
+
+def printable(text: str) -> str:
+    """Return *text* in one line that tells a terminal nothing."""
+    return _CONTROL.sub(lambda match: repr(match[0])[1:-1], text)
 
 
 def setting_option(name: str, *flags: str, **options: Any) -> Callable[[Any], Any]:

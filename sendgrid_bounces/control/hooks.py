@@ -12,7 +12,7 @@ from sendgrid_bounces.core.faults import Facts, Firing, Subject
 from sendgrid_bounces.core.journal import Entry, Mask, is_secret
 from sendgrid_bounces.emulator import current_emulator
 from sendgrid_bounces.storage.faults import Fault
-from sendgrid_bounces.wire import seen_pairs
+from sendgrid_bounces.wire import read_authorization, seen_pairs
 
 
 class Refuse(Protocol):
@@ -136,7 +136,7 @@ def _entry(subject: Subject, response: Response, now: int) -> Entry:
 def _secrets(pairs: Iterable[tuple[str, str]]) -> Iterator[str]:
     """Yield the credentials that the request has, wherever it has them."""
     yield from (value for name, value in pairs if is_secret(name))
-    sent = request.authorization
+    sent = read_authorization()
     if sent is not None:
         yield sent.token or ""
         yield sent.password or sent.username or ""

@@ -23,7 +23,13 @@ from sendgrid_bounces.core.errors import (
 )
 from sendgrid_bounces.emulator import current_emulator
 from sendgrid_bounces.validation import load
-from sendgrid_bounces.wire import Wording, read_body, read_query, word
+from sendgrid_bounces.wire import (
+    Wording,
+    read_authorization,
+    read_body,
+    read_query,
+    word,
+)
 
 PREFIX = "/_emulator"
 
@@ -124,7 +130,7 @@ def _guard() -> None:
             "called by a public name, the control endpoints need a token: set "
             f"{VARIABLES}CONTROL_TOKEN"
         )
-    sent = request.authorization
+    sent = read_authorization()
     known = sent.token or "" if sent is not None and sent.type == "bearer" else ""
     if token and not hmac.compare_digest(known.encode(), token.encode()):
         raise Unauthorized(

@@ -12,6 +12,8 @@ from sendgrid_bounces.storage.models import (
     BounceRow,
     ClockRow,
     DomainRow,
+    FaultRow,
+    RequestRow,
 )
 
 #: The state of the emulator, which a snapshot holds. Rows refer to those before them;
@@ -19,7 +21,7 @@ from sendgrid_bounces.storage.models import (
 STATE: tuple[type[peewee.Model], ...] = (AccountRow, DomainRow, BounceRow, ClockRow)
 
 #: What a reset wipes: the state, and what was told of it.
-RESET: tuple[type[peewee.Model], ...] = STATE
+RESET: tuple[type[peewee.Model], ...] = (*STATE, FaultRow, RequestRow)
 
 
 @dataclass(frozen=True, slots=True)

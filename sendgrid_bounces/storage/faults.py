@@ -1,6 +1,8 @@
 """The fault rules in one database, and what is counted of each."""
 
+import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -71,22 +73,31 @@ class FaultStore:
         """
 
         def act() -> list[int]:
-            if len(self.all()) + len(rules) > MAX_RULES:
-                raise ParametersError([("faults", f"are more than {MAX_RULES} rules")])
+            self._check_number(len(rules))
             return [self._engine.insert(FaultRow, rule=_text(rule)) for rule in rules]
 
         return self._engine.atomically(act)
 
-    def plant(self, rules: Iterable[tuple[str, Rule]]) -> None:
-        """Add those of *rules* that were not planted before, under their names."""
+    def plant(self, rules: Iterable[Rule]) -> None:
+        """Add *rules*, but for those that were planted before.
+
+        A rule is known by what it says, and by how often it was said before.
+
+        :raises ParametersError: if they are too many.
+        """
 
         def act() -> None:
             query = FaultRow.select(FaultRow.planted)
             there = {planted for (planted,) in self._engine.select(query)}
-            for name, rule in rules:
+            said: Counter[str] = Counter()
+            for rule in rules:
+                text = _text(rule)
+                said[text] += 1
+                name = hashlib.sha256(f"{said[text]}:{text}".encode()).hexdigest()
                 if name not in there:
-                    row = FaultRow.insert(rule=_text(rule), planted=name)
+                    row = FaultRow.insert(rule=text, planted=name)
                     self._engine.execute(row.on_conflict_ignore())
+            self._check_number(0)
 
         self._engine.atomically(act)
 
@@ -128,6 +139,11 @@ class FaultStore:
             return None
 
         return self._engine.atomically(act)
+
+    def _check_number(self, more: int) -> None:
+        if len(self.all()) + more > MAX_RULES:
+            rule = f"there may be {MAX_RULES} rules, and there are others already"
+            raise ParametersError([("faults", rule)])
 
 
 def _fault(row: Sequence[Any]) -> Fault:

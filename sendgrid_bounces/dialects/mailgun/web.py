@@ -77,7 +77,7 @@ def authenticate(name: str) -> Domain:
     :raises CredentialsError: if it has none's.
     :raises UnknownNameError: if that account has no such domain.
     """
-    basic = request.authorization
+    basic = wire.read_authorization()
     if basic is None or basic.type != "basic" or basic.username != "api":
         raise CredentialsError
     credentials = current_emulator().credentials

@@ -70,7 +70,7 @@ def authenticate(arguments: Arguments) -> Account:
 
 def _credentials(arguments: Arguments) -> tuple[str, str]:
     username, key = arguments.get("api_user"), arguments.get("api_key")
-    basic = request.authorization
+    basic = wire.read_authorization()
     if not username and not key and basic is not None and basic.type == "basic":
         return basic.username or "", basic.password or ""
     return username, key

@@ -1,0 +1,72 @@
+"""Fault rules on the command line."""
+
+import json
+
+import click
+
+from sendgrid_bounces.cli.main import database_option, opened, printable
+from sendgrid_bounces.core.errors import ParametersError
+from sendgrid_bounces.notation import parse
+from sendgrid_bounces.rules import read_rules
+
+
+@click.group()
+def fault() -> None:
+    """Add, list and remove fault rules: errors on demand, for servers with control."""
+
+
+@fault.command()
+@click.argument("rule")
+@database_option
+def add(rule: str, database: str) -> None:
+    """Add RULE: JSON, or the name of a file (- for stdin) of JSON or YAML.
+
+    Several rules are a list.
+    """
+    place = "" if rule.lstrip()[:1] in ("{", "[") else rule
+    try:
+        rules = read_rules(parse(_read(place) if place else rule))
+    except ParametersError as error:
+        raise error.within(place, ": ") if place else error from None
+    with opened(database) as storage:
+        for id_ in storage.faults.add(rules):
+            click.echo(f"added fault {id_}")
+
+
+@fault.command("list")
+@database_option
+def list_(database: str) -> None:
+    """List the rules, in the order in which they are asked."""
+    with opened(database) as storage:
+        click.echo("fault  matched  fired  rule")
+        for found in storage.faults.all():
+            rule = json.dumps(found.rule.as_written(), ensure_ascii=False)
+            line = f"{found.id:<6} {found.matched:<8} {found.fired:<6} {rule}"
+            click.echo(printable(line))
+
+
+@fault.command()
+@click.argument("number", type=int)
+@database_option
+def remove(number: int, database: str) -> None:
+    """Remove the rule that `list` calls NUMBER."""
+    with opened(database) as storage:
+        storage.faults.remove(number)
+    click.echo(f"removed fault {number}")
+
+
+@fault.command()
+@database_option
+def clear(database: str) -> None:
+    """Remove all rules."""
+    with opened(database) as storage:
+        removed = storage.faults.clear()
+    click.echo(f"removed {removed} faults")
+
+
+def _read(path: str) -> str:
+    try:
+        with click.open_file(path, encoding="utf-8") as file:
+            return str(file.read())
+    except UnicodeDecodeError:
+        raise ParametersError([("", "not UTF-8 text")]) from None
