@@ -1,12 +1,14 @@
 """Fault rules: which requests they are about, when they fire, and what they refuse."""
 
 import json
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from conftest import NOW, SEEDS, FixedClock, bounce, make_app
+from conftest import NOW, FixedClock, bounce, make_app
 from flask.testing import FlaskClient
 
 from sendgrid_bounces.app import DIALECTS
@@ -331,9 +333,10 @@ def test_faults_of_rules_in_seeds_are_told_by_their_place() -> None:
 
 
 @pytest.fixture(name="client")
-def _client(url: str, clock: FixedClock):
+def _client(url: str, clock: FixedClock, tmp_path: Path, seeded: Path):
     """A client of an application with the cases' seeds, and control."""
-    app = make_app(url, clock, SEED=SEEDS, CONTROL="on")
+    shutil.copy(seeded, tmp_path / "bounces.sqlite3")
+    app = make_app(url, clock, CONTROL="on")
     yield app.test_client()
     app.extensions[EXTENSION].storage.close()
 
