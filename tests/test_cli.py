@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+from contextlib import closing
+from dataclasses import replace
 
 import click
 import pytest
@@ -11,6 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sendgrid_bounces.cli import main
+from sendgrid_bounces.core.journal import Entry
+from sendgrid_bounces.storage.database import open_storage
 
 
 @pytest.fixture(name="run")
@@ -446,3 +450,90 @@ def test_snapshots_are_saved_restored_listed_and_removed(acme, seed: str) -> Non
     listed = acme("snapshot", "list").stdout.splitlines()
     assert [line.split()[0] for line in listed] == ["snapshot", "before"]
     assert acme("snapshot", "remove", "before").stdout == "removed before\n"
+
+
+def test_faults_are_added_from_text_files_and_stdin(run, tmp_path) -> None:
+    """Each rule is told by its number; the list shows it in a line."""
+    path = tmp_path / "rules.yaml"
+    path.write_text("{status: 503, email: 'a\u2028*'}")
+
+    assert run("fault", "add", '[{"truncate": true}]').stdout == "added fault 1\n"
+    assert run("fault", "add", str(path)).stdout == "added fault 2\n"
+    assert run("fault", "add", "-", stdin="latency_ms: 1").stdout == "added fault 3\n"
+    lines = run("fault", "list").stdout.splitlines()
+    assert lines[2:] == [
+        '2      0        0      {"email": "a\\u2028*", "status": 503}',
+        '3      0        0      {"latency_ms": 1}',
+    ]
+    run("fault", "remove", "2")
+    assert run("fault", "clear").stdout == "removed 2 faults\n"
+
+
+@pytest.mark.parametrize(
+    ("rule", "error"),
+    [
+        ('{"status": 1}', "status: must be a whole number of 400 to 599"),
+        ('[{"status": 503}, {}]', "[1]: needs an effect"),
+        ("{", "not YAML or JSON"),
+        ("/nowhere/rules.yaml", "No such file"),
+    ],
+)
+def test_a_fault_that_is_none(run, rule: str, error: str) -> None:
+    """What is wrong is told in a line, and nothing is added."""
+    assert error in run("fault", "add", rule, code=1).stderr
+    assert run("fault", "clear").stdout == "removed 0 faults\n"
+    assert "no fault '7'" in run("fault", "remove", "7", code=1).stderr
+
+
+def test_faults_in_a_file_are_told_with_its_name(run, tmp_path) -> None:
+    """And with the place of each."""
+    path = tmp_path / "rules.yaml"
+    path.write_text("[{status: 1}]")
+
+    assert f"{path}: [0].status: must" in run("fault", "add", str(path), code=1).stderr
+    path.write_bytes(b"\xff")
+    assert f"{path}: not UTF-8 text" in run("fault", "add", str(path), code=1).stderr
+
+
+def test_requests_are_listed_one_in_a_line(run, url: str) -> None:
+    """Whatever is in them; filters narrow the list."""
+    entry = Entry(
+        time=0,
+        dialect="mailgun.v3",
+        operation="add",
+        account=None,
+        domain=None,
+        method="POST",
+        path="/v3/\x1b[2J/bounces",
+        parameters={"address": "ä\n@x"},
+        status=None,
+        rows=2,
+        fault=7,
+    )
+    with closing(open_storage(url)) as storage:
+        storage.journal.add(entry, 9)
+        storage.journal.add(replace(entry, status=200, account="acme", rows=None), 9)
+
+    first, second = run("requests", "list").stdout.splitlines()
+    assert first == (
+        "1970-01-01T00:00:00Z  -    mailgun.v3 add  -  POST /v3/\\x1b[2J/bounces  "
+        '{"address": "ä\\n@x"}  changed 2  fault 7'
+    )
+    assert "  200  mailgun.v3 add  acme  POST " in second
+    for options in (
+        ("--status", "200"),
+        ("--account", "acme"),
+        ("--limit", "1"),
+        (
+            "--account",
+            "acme",
+            "--dialect",
+            "mailgun",
+            "--since",
+            "1970-01-01T00:00:00Z",
+        ),
+    ):
+        assert run("requests", "list", *options).stdout.splitlines() == [second]
+    assert run("requests", "list", "--since", "1970-01-01T00:00:01Z").stdout == ""
+    assert "UTC" in run("requests", "list", "--since", "x", code=2).stderr
+    assert run("requests", "clear").stdout == "removed 2 requests\n"

@@ -16,12 +16,18 @@ from live import ROOT, TIMEOUT, serving
 
 from sendgrid_bounces.cli import main
 from sendgrid_bounces.config import SETTINGS
+from sendgrid_bounces.control.journal import LIST
 from sendgrid_bounces.dialects.sendgrid.params import DELETE, GET
 from sendgrid_bounces.emulator import EXTENSION
+from sendgrid_bounces.rules import RULE
 from sendgrid_bounces.seeds import read_seed
 
 README = (ROOT / "README.rst").read_text(encoding="utf-8")
-CONTROL = (ROOT / "docs" / "control.rst").read_text(encoding="utf-8")
+CONTROL, FAULTS = (
+    (ROOT / "docs" / name).read_text(encoding="utf-8")
+    for name in ("control.rst", "faults.rst")
+)
+ALL = README + CONTROL + FAULTS
 
 SETUP = (
     "python3 -m venv .venv && .venv/bin/pip install -q -e . && .venv/bin/sendgrid-bounces serve --demo",
@@ -43,7 +49,7 @@ def _blocks(language: str) -> list[str]:
     """Return the code blocks of *language*."""
     found = re.findall(
         rf"^\.\. code-block:: {language}\n\n((?:   .*\n|\n)+)",
-        README + CONTROL,
+        ALL,
         re.MULTILINE,
     )
     return [re.sub("^   ", "", block, flags=re.MULTILINE).strip() for block in found]
@@ -77,7 +83,9 @@ def _shell(command: str, folder: Path) -> str:
     return ended.stdout.strip("\n")
 
 
-@pytest.mark.parametrize("text", [README, CONTROL], ids=["README", "control"])
+@pytest.mark.parametrize(
+    "text", [README, CONTROL, FAULTS], ids=["README", "control", "faults"]
+)
 def test_it_is_sound_rst(text: str) -> None:
     """Package indexes show the README."""
     docutils.core.publish_string(
@@ -194,10 +202,22 @@ def test_every_route_and_parameter_is_told(url: str) -> None:
     }
     told = {
         re.sub(r"\.(get|delete|count)\.", ".{get,delete,count}.", route)
-        for route in re.findall(r"^``(/\S+)``", README + CONTROL, re.MULTILINE)
+        for route in re.findall(r"^``(/\S+)``", ALL, re.MULTILINE)
     }
     assert told == rules
 
     section = README.partition("\nParameters\n---")[2].partition("\nErrors\n---")[0]
     parameters = set(re.findall(r"^``(\w+)``", section, re.MULTILINE))
     assert parameters == {*GET.fields, *DELETE.fields}
+
+
+def test_every_field_of_a_rule_is_told() -> None:
+    """Each in a table, or where the one is told that it belongs to; filters, too."""
+    rules, journal = FAULTS.split("\nThe journal\n")
+    assert set(re.findall(r"^``(\w+)``", rules, re.MULTILINE)) == {*RULE.fields} - {
+        "seed",
+        "window_seconds",
+    }
+    assert {"``seed``", "``window_seconds``"} <= set(re.findall(r"``\w+``", rules))
+    filters = re.findall(r"^``(\w+)``  ", journal, re.MULTILINE)
+    assert set(filters) == set(LIST.fields)
