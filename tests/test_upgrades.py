@@ -34,6 +34,20 @@ def test_a_database_of_every_release_answers(version: int, tmp_path: Path) -> No
     assert stored == [(SCHEMA_VERSION,)]
 
 
+@pytest.mark.parametrize("version", range(1, SCHEMA_VERSION + 1))
+def test_a_database_of_every_release_takes_rules(version: int, tmp_path: Path) -> None:
+    """What came later is there, as in a new one: rules and the journal."""
+    path = tmp_path / "b.sqlite3"
+    shutil.copy(DATA / f"schema-{version}.sqlite3", path)
+    app = make_app(f"sqlite:///{path}", FixedClock(), CONTROL="on")
+    client = app.test_client()
+    client.post("/_emulator/faults", json={"status": 503})
+
+    assert client.get("/api/bounces.get.json").status_code == 503
+    assert client.get("/_emulator/requests/count").json == {"count": 1}
+    app.extensions[EXTENSION].storage.close()
+
+
 @pytest.fixture(name="upgrades")
 def _upgrades(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict]:
     """Pretend that this release is newer than the database by a version."""
