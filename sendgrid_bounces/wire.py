@@ -136,11 +136,6 @@ def seen_pairs() -> list[tuple[str, str]]:
     return parse_qsl(query, keep_blank_values=True, errors="replace")
 
 
-def note_account(username: str) -> None:
-    """Note for the journal who has proven to call."""
-    g.account = username
-
-
 def note_rows(number: int) -> None:
     """Note for the journal how many bounces the request has changed."""
     g.rows = number

@@ -84,7 +84,6 @@ def _truncate(response: Response, kept: int | bool) -> None:  # noqa: FBT001 - T
     """Let the body end early, while the head tells of all of it if it can."""
     if response.is_sequence:
         body = response.get_data()
-        response.content_length = len(body)
         wanted = len(body) // 2 if kept is True else kept
         pieces: Iterable[bytes] = [body[: max(len(body) - 1, 0)]]
     else:

@@ -114,15 +114,14 @@ def _after(response: Response) -> Response:
 
 def _entry(subject: Subject, response: Response, now: int) -> Entry:
     firing = g.get("firing")
-    facts = subject.facts
-    account = g.get("account") or _owned(subject).facts.account
+    facts = _owned(subject).facts
     pairs = seen_pairs()
     mask = Mask(_secrets(pairs))
     return Entry(
         time=now,
         dialect=subject.dialect,
         operation=facts.operation,
-        account=account and mask.text(account),
+        account=facts.account and mask.text(facts.account),
         domain=facts.domain and mask.text(facts.domain),
         method=mask.text(subject.method),
         path=mask.text(subject.path),

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 #: How long a text may be, and how many parameters are kept.
 MAX_TEXT, MAX_PARAMETERS = 500, 100
 
+#: How much of a text is looked at, and how long what looks like a key can be.
+WINDOW, LONGEST = 2 * MAX_TEXT, 100
+
 MASK = "***"
 
 #: A shorter credential also stands in other texts by chance.
@@ -21,7 +24,7 @@ _SECRET_NAME = re.compile(
 #: headers, and parameters inside what should be a path or a value.
 _SECRET_TEXT = re.compile(
     r"""
-    (?P<name> (?:key|pass|pwd|secret|token)[\w.\[\]-]* (?:=|:|%3d|%3a) \s*
+    (?P<name> (?:key|pass|pwd|secret|token)[\w.\[\]-]* (?:=|:|%(?:25)*3[ad]) \s*
             | \b(?:basic|bearer)\s+ )
     [^&;/\s]+
     | \bSG\.[\w-]{8,}\.[\w-]{8,}
@@ -38,7 +41,7 @@ class Entry:
 
     :param time: the instant of it.
     :param operation: what was asked for; None if that is not known, as the others.
-    :param account: who called, as far as that is known: it need not be proven.
+    :param account: who called, or claimed to, or has the domain that is named.
     :param parameters: each name with its value, or with all of them if it came often.
     :param status: None if the connection was dropped.
     :param rows: how many bounces it added, replaced or removed; None if it only read.
@@ -86,11 +89,14 @@ class Mask:
 
     def text(self, text: str) -> str:
         """Return *text* without credentials or what looks like them, cut short."""
+        shown = text[:WINDOW]
         for secret in self._secrets:
-            text = text.replace(secret, MASK)
-        text = text[: 2 * MAX_TEXT]  # a credential at the cut is still whole
-        text = _SECRET_TEXT.sub(lambda match: (match["name"] or "") + MASK, text)
-        return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
+            shown = shown.replace(secret, MASK)
+        shown = _SECRET_TEXT.sub(lambda match: (match["name"] or "") + MASK, shown)
+        if len(text) > WINDOW:  # a credential may lie across the end
+            shown = shown[: -max(map(len, self._secrets), default=LONGEST) - LONGEST]
+        is_whole = len(text) <= WINDOW and len(shown) <= MAX_TEXT
+        return shown if is_whole else shown[: MAX_TEXT - 1] + "…"
 
     def parameters(
         self, pairs: Iterable[tuple[str, str]]

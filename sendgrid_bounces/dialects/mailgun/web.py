@@ -81,9 +81,7 @@ def authenticate(name: str) -> Domain:
     if basic is None or basic.type != "basic" or basic.username != "api":
         raise CredentialsError
     credentials = current_emulator().credentials
-    domain = credentials.authenticate_domain(name, basic.password or "")
-    wire.note_account(domain.account.username)
-    return domain
+    return credentials.authenticate_domain(name, basic.password or "")
 
 
 def path_address() -> str:
