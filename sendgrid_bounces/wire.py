@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from functools import wraps
 from io import BytesIO
 from itertools import chain, islice
-from typing import Any, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 from urllib.parse import parse_qsl
 
 from flask import Blueprint, Response, g, request
@@ -33,6 +33,16 @@ Reader = Callable[[int], Read]
 
 #: An error class: the status it answers, and what is said of one of its errors.
 Wording = Mapping[type[BounceError], tuple[int, Callable[[Any], Any]]]
+
+
+class Refuse(Protocol):
+    """Words what does not get as far as a view, or is made to fail."""
+
+    def __call__(self, status: int, path: str, username: str | None = None) -> Response:
+        """Return the answer of a HTTP status to a path.
+
+        :param username: who claims to call, if that is known: it may see other words.
+        """
 
 
 class AddressConverter(BaseConverter):

@@ -1,6 +1,7 @@
 """The journal: what is kept of requests, for how long, and that no credential is."""
 
 import base64
+import json
 import shutil
 import sqlite3
 import threading
@@ -333,6 +334,42 @@ def test_a_reset_plants_the_seeds_rules_again(url: str, clock, tmp_path: Path) -
     client.post("/_emulator/reset?to=empty")
     assert statuses() == [404, 404]
     app.extensions[EXTENSION].storage.close()
+
+
+@pytest.mark.parametrize("name", ["acme", "Mg.example"])
+def test_a_reset_of_one_forgets_what_names_it(url: str, clock, tmp_path, name) -> None:
+    """Its rules are the seed's again; others' rules and entries stay as they are."""
+    rules = [{"status": 503, "times": 1, key: value} for key, value in OWNERS]
+    account = {"username": "acme", "api_key": "s3cret"}
+    other = {"username": "x", "api_key": "s3cret", "domains": [{"name": "mg.example"}]}
+    seed = tmp_path / "seed.json"
+    seed.write_text(json.dumps({"accounts": [account, other], "faults": rules}))
+    app = make_app(url, clock, CONTROL="on", SEED=str(seed))
+    client = app.test_client()
+    client.post("/_emulator/faults", json=[{**rule, "skip": 1} for rule in rules])
+    calls = [
+        f"/api/bounces.count.json?{ACME}",
+        "/v3/mg.example/bounces",
+        "/v2/x/bounces",
+    ]
+    for call in calls:
+        client.get(call)
+
+    answer = client.post(f"/_emulator/reset?account={name}")
+    assert answer.status_code == 200
+    faults = client.get("/_emulator/faults").json["faults"]
+    hit = [(fault["rule"].get("domain", "acme"), fault["fired"]) for fault in faults]
+    kept = [entry["domain"] or "acme" for entry in _entries(client)]
+    if name == "acme":
+        assert hit == [("mg.example", 1), ("mg.example", 0), ("acme", 0)]
+        assert kept == ["mg.example", "x"]
+    else:
+        assert hit == [("acme", 1), ("acme", 0), ("mg.example", 0)]
+        assert kept == ["acme", "x"]
+    app.extensions[EXTENSION].storage.close()
+
+
+OWNERS = [("account", "acme"), ("domain", "mg.example")]
 
 
 def test_a_long_list_is_kept_at_its_start(client: FlaskClient) -> None:

@@ -12,14 +12,7 @@ from sendgrid_bounces.core.faults import Facts, Firing, Subject
 from sendgrid_bounces.core.journal import Entry, Mask, is_secret
 from sendgrid_bounces.emulator import current_emulator
 from sendgrid_bounces.storage.faults import Fault
-from sendgrid_bounces.wire import read_authorization, seen_pairs
-
-
-class Refuse(Protocol):
-    """Words an error of a status, for a path and who claims to call."""
-
-    def __call__(self, status: int, path: str, username: str | None = None) -> Response:
-        """Return the answer."""
+from sendgrid_bounces.wire import Refuse, read_authorization, seen_pairs
 
 
 class Speaker(Protocol):

@@ -28,7 +28,10 @@ def reset_all(emulator: Emulator, now: int, *, empty: bool) -> None:
 
 
 def reset_account(emulator: Emulator, name: str, *, empty: bool) -> None:
-    """Remove the account or else the domain *name*, and plant it unless *empty*."""
+    """Remove the account or else the domain *name*, and plant it unless *empty*.
+
+    The rules that are about it, and what the journal has of it, go with it.
+    """
     storage, credentials = emulator.storage, emulator.credentials
     found = [] if empty else _read_seeds(emulator, emulator.clock.now())
     known = [each for seed in found for each in planting.walk(seed.accounts)]
@@ -50,6 +53,10 @@ def reset_account(emulator: Emulator, name: str, *, empty: bool) -> None:
         else:
             _replant_domain(storage, name, domains)
         storage.contents.sweep()
+        storage.journal.forget(name)
+        storage.faults.forget(name)
+        for seed in found:
+            storage.faults.plant(rule for rule in seed.faults if rule.names(name))
 
     storage.engine.atomically(act)
 

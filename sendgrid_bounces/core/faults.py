@@ -91,6 +91,10 @@ class Rule:
             and (self.email is None or _any_like(self.email, facts.emails))
         )
 
+    def names(self, owner: str) -> bool:
+        """Return whether the rule is about one account or domain, *owner*."""
+        return owner == self.account or owner.lower() == self.domain
+
     def is_spent(self, matched: int) -> bool:
         """Return whether the rule cannot fire again, once it has matched so often."""
         return self.times is not None and matched >= self.times + (self.skip or 0)

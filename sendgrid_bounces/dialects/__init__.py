@@ -6,21 +6,11 @@ of them into its vendor's bytes. No dialect knows another vendor's, and none wri
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
-from flask import Blueprint, Response
+from flask import Blueprint
 
 from sendgrid_bounces.core.faults import Facts
-
-
-class Refuse(Protocol):
-    """Words what does not get as far as a view, or is made to fail."""
-
-    def __call__(self, status: int, path: str, username: str | None = None) -> Response:
-        """Return the answer of a HTTP status to a path.
-
-        :param username: who claims to call, if that is known: it may see other words.
-        """
+from sendgrid_bounces.wire import Refuse
 
 
 @dataclass(frozen=True, slots=True)

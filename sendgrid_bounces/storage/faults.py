@@ -110,6 +110,15 @@ class FaultStore:
 
         self._engine.atomically(act)
 
+    def forget(self, owner: str) -> None:
+        """Remove the rules that are about one account or domain, *owner*."""
+
+        def act() -> None:
+            ids = [fault.id for fault in self.all() if fault.rule.names(owner)]
+            self._engine.execute(FaultRow.delete().where(FaultRow.id.in_(ids)))
+
+        self._engine.atomically(act)
+
     def clear(self) -> int:
         """Remove all rules; return how many there were."""
         return self._engine.atomically(lambda: self._engine.execute(FaultRow.delete()))

@@ -90,6 +90,12 @@ class JournalStore:
         query = RequestRow.select(peewee.fn.COUNT(peewee.SQL("*")))
         return int(self._engine.select(_where(query, wanted))[0][0])
 
+    def forget(self, owner: str) -> None:
+        """Remove the entries of one account or domain, *owner*."""
+        of_domain = RequestRow.domain == owner.lower()
+        query = RequestRow.delete().where((RequestRow.account == owner) | of_domain)
+        self._engine.atomically(lambda: self._engine.execute(query))
+
     def clear(self) -> int:
         """Remove all entries; return how many there were."""
         query = RequestRow.delete()

@@ -12,7 +12,6 @@ from sendgrid_bounces import wire
 from sendgrid_bounces.core.accounts import Account
 from sendgrid_bounces.core.errors import ParametersError, RequestError
 from sendgrid_bounces.core.faults import Facts
-from sendgrid_bounces.dialects import Refuse
 from sendgrid_bounces.dialects.sendgrid.documents import Document
 from sendgrid_bounces.dialects.sendgrid.params import Arguments
 from sendgrid_bounces.dialects.sendgrid.profiles import Profile
@@ -122,7 +121,7 @@ def _claimed(arguments: Arguments) -> str | None:
     return username if username and (key or "api_user" in arguments.texts) else None
 
 
-def refusal_wording(word: Callable[[int, str, str | None], Response]) -> Refuse:
+def refusal_wording(word: Callable[[int, str, str | None], Response]) -> wire.Refuse:
     """Return what words (status, path), from what words (status, suffix).
 
     Wire: 404 is worded in JSON; else what the path asks for counts.
