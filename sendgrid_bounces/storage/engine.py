@@ -95,10 +95,9 @@ class Engine:
             return action()
 
     def hastily(self, action: Callable[[], Result], patience: int) -> Result:
-        """Do *action* as one act that is not worth much.
+        """Do *action* as one act that may be lost if the power fails.
 
-        It waits no longer than *patience* seconds for others, and a failure of power
-        may undo it.
+        It waits no longer than *patience* seconds for others.
         """
         del patience  # rows, not databases, are waited for
         return self.atomically(action)

@@ -16,6 +16,9 @@ from sendgrid_bounces.storage.models import FaultRow
 #: How many rules there may be: each request looks at all of them.
 MAX_RULES = 1_000
 
+#: Seconds that a request waits for others' writes before its rules cannot be asked.
+PATIENCE = 30
+
 TALLY = (
     FaultRow.matched,
     FaultRow.fired,
@@ -144,7 +147,7 @@ class FaultStore:
                     return Firing(fault.id, fault.rule, now, end)
             return None
 
-        return self._engine.atomically(act)
+        return self._engine.hastily(act, PATIENCE)
 
     def _check_number(self, more: int) -> None:
         if len(self.all()) + more > MAX_RULES:

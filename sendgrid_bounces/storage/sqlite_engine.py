@@ -69,9 +69,9 @@ class SQLiteEngine(Engine):
         super().__init__(database, path, (sqlite3.Error,))
 
     def hastily(self, action: Callable[[], Result], patience: int) -> Result:
-        """Do *action* as one act that is not worth much.
+        """Do *action* as one act that may be lost if the power fails.
 
-        Nobody waits for the disk, and not for long for others.
+        It does not wait for the disk, and for others no longer than *patience* seconds.
         """
         self.fetch(f"PRAGMA busy_timeout = {patience * 1000}")
         if self._synchronous == "full":
