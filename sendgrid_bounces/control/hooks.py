@@ -43,16 +43,18 @@ def register(app: Flask, dialects: Sequence[Speaker]) -> None:
         if dialect is None:
             return None
         facts = dialect.facts()
-        g.subject = Subject(dialect.name, request.method, request.path, facts)
+        subject = Subject(dialect.name, request.method, request.path, facts)
 
         def word(status: int) -> Response:
             return dialect.word(status, request.path, facts.account)
 
         try:
-            g.firing = _firing(g.subject)
-        except StorageError:
-            return word(503)
-        return g.firing and answer_instead(g.firing, word)
+            g.firing = _firing(subject)
+            response = g.firing and answer_instead(g.firing, word)
+        except StorageError:  # which the journal would wait for, too
+            return dialect.word(503, request.path)
+        g.subject = subject
+        return response
 
     app.before_request(before)
     app.after_request(_after)
