@@ -38,7 +38,7 @@ CONDITIONS: Mapping[str, Callable[[Any], Any]] = {
 }
 
 #: Seconds that an entry may wait for others' writes, before it is left out.
-PATIENCE = 1
+PATIENCE = 5
 
 
 class JournalStore:
