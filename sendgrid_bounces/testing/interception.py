@@ -1,0 +1,230 @@
+"""Calls to the vendors' hosts, turned aside to a WSGI application of this process.
+
+Requests are taken from Requests by ``responses``, and from HTTPX (and HTTPX 2, which
+Mailgun's SDK uses) where their public transports take them. What goes elsewhere goes on
+its way.
+"""
+
+import io
+import re
+import sys
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+from unittest import mock
+from urllib.parse import unquote_to_bytes, urlsplit
+
+from werkzeug.test import run_wsgi_app
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
+
+#: The vendors' hosts.
+HOSTS = (
+    "sendgrid.com",
+    "www.sendgrid.com",
+    "api.sendgrid.com",
+    "api.mailgun.net",
+    "api.eu.mailgun.net",
+)
+
+METHODS = ("GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH")
+
+_PORTS = {"http": 80, "https": 443}
+
+_OURS = "|".join(re.escape(host) for host in HOSTS)
+_OUR_URL = re.compile(f"https?://({_OURS})(:[0-9]+)?(?![^/?#])", re.IGNORECASE)
+_OTHER_URL = re.compile(f"(?!{_OUR_URL.pattern})", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the application answers."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+
+
+def ask(
+    app: "WSGIApplication",
+    method: str,
+    url: str,
+    headers: Iterable[tuple[str, str]],
+    body: bytes,
+) -> Answer:
+    """Return what *app* answers to a request, as a server would put it."""
+    environ = _environ(method, url, headers, body)
+    pieces, status, answered = run_wsgi_app(app, environ)
+    try:
+        content = b"".join(pieces)
+    finally:
+        close = getattr(pieces, "close", None)
+        if close is not None:
+            close()
+    return Answer(int(status.split()[0]), list(answered), content)
+
+
+def _environ(
+    method: str, url: str, headers: Iterable[tuple[str, str]], body: bytes
+) -> "WSGIEnvironment":
+    parts = urlsplit(url)
+    path = parts.path or "/"
+    target = f"{path}?{parts.query}" if parts.query else path
+    environ: WSGIEnvironment = {
+        "REQUEST_METHOD": method,
+        "SCRIPT_NAME": "",
+        "PATH_INFO": unquote_to_bytes(path).decode("latin-1"),
+        "QUERY_STRING": parts.query,
+        "RAW_URI": target,
+        "REQUEST_URI": target,
+        "REMOTE_ADDR": "127.0.0.1",
+        "SERVER_NAME": parts.hostname or "",
+        "SERVER_PORT": str(parts.port or _PORTS[parts.scheme]),
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "HTTP_HOST": parts.netloc.rpartition("@")[2],
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": parts.scheme,
+        "wsgi.input": io.BytesIO(body),
+        "wsgi.input_terminated": True,
+        "wsgi.errors": sys.stderr,
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": False,
+        "wsgi.run_once": False,
+    }
+    sent: dict[str, str] = {}
+    for name, value in headers:
+        key = name.upper().replace("-", "_")
+        if key not in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+            key = f"HTTP_{key}"
+        sent[key] = f"{sent[key]},{value}" if key in sent else value
+    return {**environ, **sent}
+
+
+@contextmanager
+def intercepting(app: "WSGIApplication") -> Iterator[None]:
+    """Let *app* answer the calls of this process to :data:`HOSTS`.
+
+    :raises RuntimeError: if there is nothing to intercept, or no means to do it.
+    """
+    found = [name for name in INTERCEPTORS if find_spec(name)]
+    if not found:
+        raise RuntimeError(
+            "mock_bounces() intercepts the calls of Requests and HTTPX, and neither is "
+            "installed: use EmulatorServer"
+        )
+    with ExitStack() as stack:
+        for name in found:
+            stack.enter_context(INTERCEPTORS[name](name, app))
+        yield
+
+
+@contextmanager
+def _intercepting_requests(_name: str, app: "WSGIApplication") -> Iterator[None]:
+    try:
+        import responses
+    except ImportError:
+        raise RuntimeError(
+            "mock_bounces() needs the package responses to intercept the calls of "
+            "Requests: pip install 'sendgrid-bounces[testing]'"
+        ) from None
+    from requests import adapters
+
+    def answer(request: Any) -> Any:
+        headers = [(_text(name), _text(v)) for name, v in request.headers.items()]
+        answered = ask(app, request.method, request.url, headers, _body(request.body))
+        return answered.status, answered.headers, answered.body
+
+    mocked = responses.RequestsMock(
+        assert_all_requests_are_fired=False,
+        # What is not ours goes to whoever would have had it without us.
+        real_adapter_send=adapters.HTTPAdapter.send,
+    )
+    mocked.add_passthru(_OTHER_URL)
+    for method in METHODS:
+        mocked.add_callback(method, _OUR_URL, answer, content_type=None)
+    with mocked:
+        yield
+
+
+@contextmanager
+def _intercepting_httpx(name: str, app: "WSGIApplication") -> Iterator[None]:
+    """Intercept the calls of the package *name*: HTTPX, or its successor."""
+    httpx = import_module(name)
+    answer = partial(_answer_httpx, httpx, app)
+    kinds = (
+        (httpx.HTTPTransport, "handle_request", _diverted),
+        (httpx.AsyncHTTPTransport, "handle_async_request", _diverted_async),
+    )
+    with ExitStack() as stack:
+        for transport, method, divert in kinds:
+            diverted = divert(getattr(transport, method), answer)
+            stack.enter_context(mock.patch.object(transport, method, diverted))
+        yield
+
+
+def _answer_httpx(httpx: Any, app: "WSGIApplication", request: Any) -> Any:
+    headers = [(_text(name), _text(value)) for name, value in request.headers.raw]
+    answered = ask(app, request.method, str(request.url), headers, request.content)
+    return httpx.Response(
+        answered.status,
+        headers=[
+            (n.encode("latin-1"), v.encode("latin-1")) for n, v in answered.headers
+        ],
+        stream=httpx.ByteStream(answered.body),
+    )
+
+
+def _diverted(
+    send: Callable[[Any, Any], Any], answer: Callable[[Any], Any]
+) -> Callable[[Any, Any], Any]:
+    """Return the method *send* of a transport, but for what *answer* answers."""
+
+    def handle_request(transport: Any, request: Any) -> Any:
+        if not _OUR_URL.match(str(request.url)):
+            return send(transport, request)
+        request.read()
+        return answer(request)
+
+    return handle_request
+
+
+def _diverted_async(
+    send: Callable[[Any, Any], Awaitable[Any]], answer: Callable[[Any], Any]
+) -> Callable[[Any, Any], Awaitable[Any]]:
+    """Return the same as :func:`_diverted` of an asynchronous transport."""
+
+    async def handle_async_request(transport: Any, request: Any) -> Any:
+        if not _OUR_URL.match(str(request.url)):
+            return await send(transport, request)
+        await request.aread()
+        # In a thread: the application can take its time, and must not take others'.
+        return await import_module("anyio.to_thread").run_sync(answer, request)
+
+    return handle_async_request
+
+
+def _body(body: Any) -> bytes:
+    """Return the whole of a body of Requests: none, text, bytes, or pieces of it."""
+    if body is None:
+        return b""
+    if isinstance(body, str):
+        return body.encode()
+    if isinstance(body, bytes | bytearray | memoryview):
+        return bytes(body)
+    return b"".join(_body(piece) for piece in body)
+
+
+def _text(header: str | bytes) -> str:
+    return header if isinstance(header, str) else header.decode("latin-1")
+
+
+INTERCEPTORS: dict[str, Any] = {
+    "requests": _intercepting_requests,
+    "httpx": _intercepting_httpx,
+    "httpx2": _intercepting_httpx,
+}

@@ -1,0 +1,132 @@
+"""The double in process: calls to the vendors' hosts, answered without a socket."""
+
+import functools
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from threading import Lock
+from types import TracebackType
+from typing import Any
+
+from sendgrid_bounces.testing.doubles import Double
+from sendgrid_bounces.testing.emulation import Emulation
+from sendgrid_bounces.testing.interception import intercepting
+
+#: What a double in process says its URL is; all the vendors' hosts reach it.
+URL = "https://sendgrid.com"
+
+#: The parameter that a decorated function gets the double in.
+PARAMETER = "sendgrid_bounces"
+
+
+class _Shared:
+    """The one application of this process, there as long as somebody mocks.
+
+    What is intercepted are the classes of libraries, for all threads. So whoever mocks
+    at the same time, in another thread or around another one, shares an application,
+    in which each has an account of its own.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._users = 0
+        self._emulation: Emulation | None = None
+        self._intercepting: AbstractContextManager[None] | None = None
+
+    @contextmanager
+    def emulation(self) -> Iterator[Emulation]:
+        """Yield the application: the first one makes it, and the last one ends it."""
+        with self._lock:
+            if self._emulation is None or self._intercepting is None:
+                self._emulation = Emulation()
+                self._intercepting = intercepting(self._emulation)
+                try:
+                    self._intercepting.__enter__()
+                except BaseException:
+                    self._emulation.close()
+                    self._emulation = self._intercepting = None
+                    raise
+            self._users += 1
+            emulation = self._emulation
+        try:
+            yield emulation
+        finally:
+            with self._lock:
+                self._users -= 1
+                if not self._users:
+                    intercepting_, self._intercepting = self._intercepting, None
+                    self._emulation = None
+                    intercepting_.__exit__(None, None, None)
+                    emulation.close()
+
+
+_SHARED = _Shared()
+
+
+class mock_bounces:  # noqa: N801 - used like a function
+    """Answer the calls of Requests and HTTPX to SendGrid's and Mailgun's hosts.
+
+    It is a context manager, which gives a :class:`Double`, and a decorator of functions
+    and methods, also ``async`` ones: one with a parameter ``sendgrid_bounces`` gets the
+    double in it. Calls to other hosts go there.
+
+    :param options: as :class:`Double` takes them: profile, seed, username, api_key,
+        domain.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        self._options = options
+        self._open: list[AbstractContextManager[Double]] = []
+
+    def __enter__(self) -> Double:
+        """Begin to answer."""
+        context = self._mocking()
+        double = context.__enter__()
+        self._open.append(context)
+        return double
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Leave the hosts to themselves, and raise what went wrong in the emulator."""
+        self._open.pop().__exit__(kind, error, traceback)
+
+    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return *function*, which is answered as long as it runs."""
+        if inspect.isclass(function) or inspect.isgeneratorfunction(function):
+            raise TypeError("mock_bounces() decorates functions and methods: use with")
+        signature = inspect.signature(function)
+        takes_double = PARAMETER in signature.parameters
+
+        def arguments(double: Double) -> dict[str, Double]:
+            return {PARAMETER: double} if takes_double else {}
+
+        if inspect.iscoroutinefunction(function):
+
+            @functools.wraps(function)
+            async def wrapped(*args: Any, **options: Any) -> Any:
+                with self._mocking() as double:
+                    return await function(*args, **options, **arguments(double))
+
+        else:
+
+            @functools.wraps(function)
+            def wrapped(*args: Any, **options: Any) -> Any:
+                with self._mocking() as double:
+                    return function(*args, **options, **arguments(double))
+
+        # Without the double, for which pytest would look for a fixture.
+        parameters = [p for p in signature.parameters.values() if p.name != PARAMETER]
+        wrapped.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined] # of a function it is one
+        return wrapped
+
+    @contextmanager
+    def _mocking(self) -> Iterator[Double]:
+        with (
+            _SHARED.emulation() as emulation,
+            Double(emulation, URL, **self._options) as double,
+        ):
+            yield double

@@ -1,0 +1,56 @@
+"""The pytest plugin: fixtures, and a marker. Each loads what it needs when it is used.
+
+Pytest imports this module in every suite of the environment that it is installed in.
+"""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from sendgrid_bounces.testing.doubles import Double
+    from sendgrid_bounces.testing.server import EmulatorServer
+
+MARKER = "sendgrid_bounces"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Tell of the marker."""
+    config.addinivalue_line(
+        "markers",
+        f"{MARKER}(seed=None, profile=None): what the test's emulator holds besides, "
+        "and which profile its account has.",
+    )
+
+
+@pytest.fixture(scope="session")
+def sendgrid_bounces_config() -> dict[str, Any]:
+    """Return the arguments of the server: a conftest.py overrides this."""
+    return {}
+
+
+@pytest.fixture(scope="session")
+def sendgrid_bounces_server(
+    sendgrid_bounces_config: dict[str, Any],
+) -> "Iterator[EmulatorServer]":
+    """Serve the emulator on a free port, once a process."""
+    from sendgrid_bounces.testing.server import EmulatorServer
+
+    with EmulatorServer(**sendgrid_bounces_config) as server:
+        yield server
+
+
+@pytest.fixture
+def sendgrid_bounces(
+    request: pytest.FixtureRequest, sendgrid_bounces_server: "EmulatorServer"
+) -> "Iterator[Double]":
+    """Return an account and a Mailgun domain of this test alone, with one empty list.
+
+    An exception inside the emulator fails the test.
+    """
+    marker = request.node.get_closest_marker(MARKER)
+    if marker and marker.args:
+        raise pytest.UsageError(f"the marker {MARKER} takes its arguments by name")
+    with sendgrid_bounces_server.double(**(marker.kwargs if marker else {})) as double:
+        yield double
