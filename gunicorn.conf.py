@@ -9,7 +9,9 @@ from sendgrid_bounces.app import open_emulator, plant_files, seed_files
 from sendgrid_bounces.config import PLANTED, from_environment, settings
 from sendgrid_bounces.core.clock import Clock
 from sendgrid_bounces.core.errors import BounceError
+from sendgrid_bounces.logs import check_writable
 from sendgrid_bounces.server import options
+from sendgrid_bounces.tls import server_context
 
 
 def on_starting(_server):
@@ -25,6 +27,8 @@ def on_starting(_server):
 
 try:
     _settings = settings(from_environment(os.environ))
+    server_context(_settings["SSL_CERT"], _settings["SSL_KEY"])
+    check_writable(_settings["ACCESS_LOG"])
 except BounceError as error:
     sys.exit(f"Error: {error}")
 globals().update(options(_settings))

@@ -90,6 +90,13 @@ SETTINGS = (
         "30",
         "Seconds that a client may send or take nothing before it is let go.",
     ),
+    Setting("SSL_CERT", "", "The certificate to speak TLS with: a file in PEM."),
+    Setting("SSL_KEY", "", "The file of the certificate's key, in PEM."),
+    Setting(
+        "ACCESS_LOG",
+        "",
+        "Where requests are logged, credentials masked: a file, or - for stderr.",
+    ),
     Setting(
         "KEY_HASH",
         "scrypt",

@@ -1,12 +1,12 @@
 """Gunicorn with the settings that are right for this application."""
 
-import errno
 import os
 import socket
+import ssl
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 
@@ -22,6 +22,8 @@ from gunicorn.workers.gthread import ThreadWorker
 from sendgrid_bounces.app import create_app, word_refusal
 from sendgrid_bounces.config import PREFIX
 from sendgrid_bounces.core.errors import BounceError, StorageError
+from sendgrid_bounces.logs import MaskingLogger
+from sendgrid_bounces.sockets import Impatience, ImpatientSocket, impatient_context
 
 BACKLOG = 512
 
@@ -40,39 +42,6 @@ class ListenError(BounceError):
 DRAIN_SECONDS, DRAIN_BYTES = 2, 64 * 1024 * 1024
 
 
-class ImpatientSocket(socket.socket):
-    """A socket on which no blocking call lasts longer than *patience* seconds.
-
-    Gunicorn makes its sockets block without end; a client that does nothing for so long
-    is as good as one that has gone.
-    """
-
-    patience: float
-
-    def setblocking(self, flag: bool) -> None:  # noqa: FBT001 - its signature
-        """Wait for a while, or not at all."""
-        self.settimeout(self.patience if flag else 0)
-
-    def recv(self, *arguments: Any) -> bytes:
-        """Return what the client sent."""
-        with self._losing_patience():
-            return super().recv(*arguments)
-
-    def sendall(self, *arguments: Any) -> None:
-        """Send all to the client."""
-        with self._losing_patience():
-            super().sendall(*arguments)
-
-    @contextmanager
-    def _losing_patience(self) -> Iterator[None]:
-        try:
-            yield
-        except TimeoutError:
-            if self.gettimeout() != self.patience:  # somebody else's
-                raise
-            raise ConnectionResetError(errno.ECONNRESET, "it did nothing") from None
-
-
 class Worker(ThreadWorker):
     """Gunicorn's threads, which let nobody hold one of them, and speak no HTML.
 
@@ -82,15 +51,29 @@ class Worker(ThreadWorker):
 
     def enqueue_req(self, conn: Any) -> None:
         """Give a connection to a thread, with a bound on how long it may do nothing."""
-        if not isinstance(conn.sock, ImpatientSocket):
+        if not isinstance(conn.sock, Impatience):
             conn.sock = ImpatientSocket(fileno=conn.sock.detach())
             conn.sock.patience = int(os.environ[CLIENT_TIMEOUT])
         super().enqueue_req(conn)
+
+    def handle(self, conn: Any) -> Any:
+        """Answer a request; return whether the connection is kept.
+
+        What is not is closed here: it takes time, and the worker's main thread has
+        none.
+        """
+        kept = super().handle(conn)
+        if kept is False:
+            close_graceful(conn.sock)
+        return kept
 
     def handle_error(
         self, req: Any, client: socket.socket, addr: Any, exc: BaseException
     ) -> None:
         """Answer a request that cannot be parsed, or an application that failed."""
+        if isinstance(exc, ssl.SSLError):
+            self._refuse_tls(client, addr, exc)
+            return
         status = next(
             status for kind, status in REFUSED.items() if isinstance(exc, kind)
         )
@@ -102,19 +85,28 @@ class Worker(ThreadWorker):
         with suppress(OSError):  # the client may have gone
             client.sendall(f"{first}{head}\r\n".encode() + response.data)
 
-    def _keepalive_after(self, conn: Any, keepalive: Any) -> Any:
-        """Read what is left of a refused body: many clients send before they listen.
+    def _refuse_tls(
+        self, client: socket.socket, addr: Any, error: ssl.SSLError
+    ) -> None:
+        """Say why there is no TLS with a client: it may not trust the certificate."""
+        reason = (error.reason or str(error)).replace("_", " ").lower()
+        self.log.warning("no TLS with %s: %s", addr[0] if addr else "a client", reason)
+        if error.reason == "HTTP_REQUEST":  # the answer is as plain
+            with suppress(OSError):
+                socket.socket.sendall(client, PLAIN_HTTP)
 
-        What cannot be kept is closed here: it takes time, and the worker's main thread
-        has none.
-        """
+    def _keepalive_after(self, conn: Any, keepalive: Any) -> Any:
+        """Read what is left of a refused body: many clients send before they listen."""
         deadline = time.monotonic() + DRAIN_SECONDS
         conn.parser.finish_body(deadline=deadline, max_bytes=DRAIN_BYTES)
-        is_kept = super()._keepalive_after(conn, keepalive)
-        if not is_kept:
-            close_graceful(conn.sock)
-        return is_kept
+        return bool(super()._keepalive_after(conn, keepalive))
 
+
+#: What a client hears that speaks plain HTTP where TLS is spoken.
+PLAIN_HTTP = (
+    b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Type: text/plain\r\n\r\n"
+    b"This port speaks TLS: the URL must begin with https://\n"
+)
 
 #: What Gunicorn refuses, and how; the first that fits counts.
 REFUSED: dict[type[BaseException], HTTPStatus] = {
@@ -154,6 +146,11 @@ def options(settings: Mapping[str, str]) -> dict[str, Any]:
         "graceful_timeout": 10,
         "backlog": BACKLOG,
         "loglevel": "warning",
+        "accesslog": settings["ACCESS_LOG"] or None,
+        "logger_class": MaskingLogger,
+        "certfile": settings["SSL_CERT"] or None,
+        "keyfile": settings["SSL_KEY"] or None,
+        "ssl_context": impatient_context(),
         # No control socket in the user's home folder.
         "control_socket_disable": True,
     }
@@ -223,7 +220,7 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def address(listener: socket.socket) -> str:
+def address(listener: socket.socket, scheme: str) -> str:
     """Return the URL under which *listener* is reached."""
     host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"

@@ -42,7 +42,7 @@ def serving(*args: str, **variables: str) -> Iterator[Live]:
     )
     try:
         line = process.stdout.readline()
-        match = re.fullmatch(r"Listening on (http://127\.0\.0\.1:\d+)\n", line)
+        match = re.fullmatch(r"Listening on (https?://127\.0\.0\.1:\d+)\n", line)
         assert match, (line, process.poll() is None or process.stderr.read())
         yield Live(match[1], process)
     finally:

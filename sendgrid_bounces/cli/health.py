@@ -7,6 +7,7 @@ import click
 
 from sendgrid_bounces.cli.main import setting_option
 from sendgrid_bounces.control.health import PATH
+from sendgrid_bounces.tls import client_context
 
 #: Seconds that a server may take to answer.
 TIMEOUT = 10
@@ -18,15 +19,20 @@ ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - it is compar
 @click.command()
 @setting_option("HOST", "-H", "--host", help="Where the server listens.")
 @setting_option("PORT", "-p", "--port", type=int, help="The port it listens on.")
-def health(host: str, port: int) -> None:
+@setting_option(
+    "SSL_CERT", "--ssl-cert", metavar="FILE", help="The certificate it shows, if any."
+)
+def health(host: str, port: int, ssl_cert: str) -> None:
     """Ask a server on this machine whether it and its database answer.
 
     The exit code is 0 if they do, and else 1.
     """
     host = ANY_ADDRESS.get(host, host)
     address = f"[{host}]" if ":" in host else host
+    context = client_context(ssl_cert) if ssl_cert else None
+    url = f"{'https' if context else 'http'}://{address}:{port}{PATH}"
     try:
-        with urlopen(f"http://{address}:{port}{PATH}", timeout=TIMEOUT) as answer:
+        with urlopen(url, timeout=TIMEOUT, context=context) as answer:  # noqa: S310 - an address, not a file
             click.echo(answer.read().decode().strip())
     except HTTPError as error:
         raise click.ClickException(error.read().decode()) from None

@@ -26,9 +26,9 @@ DEMO_SEED = resources.files("sendgrid_bounces") / "demo.yaml"
 
 DEMO_CALLS = """\
 A throw-away database, gone when the server stops. Try:
-  curl '{url}/api/bounces.get.json?api_user=demo&api_key=demo&date=1'
-  curl '{url}/api/bounces.get.xml?api_user=demo&api_key=demo&type=hard'
-  curl '{url}/api/bounces.count.json?api_user=demo&api_key=demo'
+  {curl} '{url}/api/bounces.get.json?api_user=demo&api_key=demo&date=1'
+  {curl} '{url}/api/bounces.get.xml?api_user=demo&api_key=demo&type=hard'
+  {curl} '{url}/api/bounces.count.json?api_user=demo&api_key=demo'
 """
 
 
@@ -43,6 +43,9 @@ A throw-away database, gone when the server stops. Try:
 @setting_option("WORKERS", "--workers", type=click.IntRange(1, 64))
 @setting_option("THREADS", "--threads", type=click.IntRange(1, 256))
 @setting_option("TIMEOUT", "--timeout", type=click.IntRange(1, 3_600))
+@setting_option("SSL_CERT", "--ssl-cert", metavar="FILE")
+@setting_option("SSL_KEY", "--ssl-key", metavar="FILE")
+@setting_option("ACCESS_LOG", "--access-log", metavar="FILE")
 @setting_option("CONTROL", "--control")
 def serve(
     host: str,
@@ -55,13 +58,18 @@ def serve(
     workers: int,
     threads: int,
     timeout: int,
+    ssl_cert: str,
+    ssl_key: str,
+    access_log: str,
     control: str,
 ) -> None:
     """Answer requests until Ctrl-C or SIGTERM.
 
     The first line on stdout says where, as soon as requests are answered.
     """
+    from sendgrid_bounces.logs import check_writable
     from sendgrid_bounces.server import Server, address, listen
+    from sendgrid_bounces.tls import server_context
 
     where = click.get_current_context().get_parameter_source("database")
     if demo and where is ParameterSource.COMMANDLINE:
@@ -80,12 +88,17 @@ def serve(
                 "WORKERS": str(workers),
                 "THREADS": str(threads),
                 "TIMEOUT": str(timeout),
+                "SSL_CERT": ssl_cert,
+                "SSL_KEY": ssl_key,
+                "ACCESS_LOG": access_log,
                 "CONTROL": control,
             },
         )
         values["CONTROL"] = _decided(control, host, values["CONTROL_TOKEN"])
+        context = server_context(ssl_cert, ssl_key)
+        check_writable(access_log)
         with listen(host, port) as listener:
-            url = address(listener)
+            url = address(listener, "https" if context else "http")
             emulator = open_emulator(values, Clock(), seeds)
             with closing(emulator.storage):
                 plant_files(emulator)
@@ -93,7 +106,9 @@ def serve(
             def announce() -> None:
                 click.echo(f"Listening on {url}")
                 if demo:
-                    click.echo(DEMO_CALLS.format(url=url), err=True, nl=False)
+                    curl = "curl --insecure" if context else "curl"
+                    calls = DEMO_CALLS.format(curl=curl, url=url)
+                    click.echo(calls, err=True, nl=False)
 
             Server(values, emulator.seeds, listener, announce).run()
 

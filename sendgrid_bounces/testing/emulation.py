@@ -15,6 +15,7 @@ from werkzeug.wsgi import ClosingIterator
 from sendgrid_bounces import seeds
 from sendgrid_bounces.app import create_app
 from sendgrid_bounces.emulator import EXTENSION, Emulator
+from sendgrid_bounces.planting import plant
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -46,7 +47,12 @@ class Emulation:
         self._lock = Lock()
         try:
             self._app = create_app(
-                {"DATABASE_URL": database, "KEY_HASH": QUICK_HASH, **settings}
+                {
+                    "DATABASE_URL": database,
+                    "KEY_HASH": QUICK_HASH,
+                    "CONTROL": "on",
+                    **settings,
+                }
             )
             self.emulator: Emulator = self._app.extensions[EXTENSION]
             try:
@@ -77,12 +83,12 @@ class Emulation:
         """
         now = self.emulator.clock.now()
         if _is_path(seed):
-            accounts = seeds.read_seed_file(str(seed), now)
+            sown = seeds.read_seed_file(str(seed), now)
         else:
             text = seed if isinstance(seed, str) else json.dumps(seed)
-            accounts = seeds.read_seed(text, now)
-        seeds.plant(self.emulator.storage, self.emulator.credentials, accounts)
-        return [account.username for account in accounts]
+            sown = seeds.read_seed(text, now)
+        plant(self.emulator.storage, self.emulator.credentials, sown)
+        return [account.username for account in sown.accounts]
 
     def check(self) -> None:
         """Raise what went wrong in the application since the last time.

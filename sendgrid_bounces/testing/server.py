@@ -4,6 +4,7 @@ import socket
 import ssl
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from os import PathLike
 from threading import Lock, Thread
 from types import TracebackType
 from typing import Any
@@ -13,6 +14,7 @@ from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 from sendgrid_bounces.emulator import Emulator
 from sendgrid_bounces.testing.doubles import Double
 from sendgrid_bounces.testing.emulation import Emulation, Seed
+from sendgrid_bounces.tls import server_context
 
 #: How many requests are answered at a time.
 THREADS = 32
@@ -45,13 +47,13 @@ class EmulatorServer:
         seed: Seed | None = None,
         profile: str = "documented",
         auth: str = "strict",
-        ssl_cert: str | None = None,
-        ssl_key: str | None = None,
+        ssl_cert: str | PathLike[str] = "",
+        ssl_key: str | PathLike[str] = "",
     ) -> None:
         self._where = (host, port)
         self._settings = {"PROFILE": profile, "AUTH": auth}
         self._database, self._seed = database, seed
-        self._tls = (ssl_cert, ssl_key)
+        self._tls = (str(ssl_cert), str(ssl_key))
         self._emulation: Emulation | None = None
         self._server: _Server | None = None
         self._thread: Thread | None = None
@@ -64,7 +66,7 @@ class EmulatorServer:
         """
         if self._server is not None:
             raise RuntimeError("the server is running already")
-        tls = self._tls_context()
+        tls = server_context(*self._tls)
         family = socket.AF_INET6 if ":" in self._where[0] else socket.AF_INET
         with socket.create_server(self._where, family=family, backlog=512) as listener:
             emulation = Emulation(self._database, self._seed, **self._settings)
@@ -111,7 +113,7 @@ class EmulatorServer:
     def url(self) -> str:
         """The base URL, without a slash at its end."""
         host, port = self.address
-        scheme = "http" if self._tls == (None, None) else "https"
+        scheme = "http" if self._tls == ("", "") else "https"
         return (
             f"{scheme}://[{host}]:{port}"
             if ":" in host
@@ -150,14 +152,6 @@ class EmulatorServer:
         if self._emulation is None:
             raise RuntimeError("the server is not running: call start()")
         return self._emulation
-
-    def _tls_context(self) -> ssl.SSLContext | None:
-        certificate, key = self._tls
-        if certificate is None and key is None:
-            return None
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(str(certificate), key and str(key))
-        return context
 
 
 class _Server(ThreadedWSGIServer):
