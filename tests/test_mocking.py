@@ -5,7 +5,7 @@ import io
 import threading
 import unittest
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import httpx
 import httpx2
@@ -45,10 +45,15 @@ async def _get_async(package, url: str, **options):
         return await client.get(url, **options)
 
 
+def _get_in_session(url: str, **options):
+    with requests.Session() as session:
+        return session.get(url, **options)
+
+
 #: A call of GET by each of the clients.
 CLIENTS = {
     "requests": requests.get,
-    "requests.Session": lambda url, **options: requests.Session().get(url, **options),
+    "requests.Session": _get_in_session,
     "httpx": httpx.get,
     "httpx2": httpx2.get,
     "httpx async": lambda url, **options: asyncio.run(
@@ -293,6 +298,55 @@ def test_a_library_that_is_missing_is_told(monkeypatch, installed, words) -> Non
     monkeypatch.setattr(interception, "find_spec", lambda name: name in installed)
     with pytest.raises(RuntimeError, match=words), mock_bounces():
         pass
+
+
+#: How each client says what went wrong with the connection.
+DROPPED = {
+    "requests": requests.ConnectionError,
+    "httpx": httpx.RemoteProtocolError,
+    "httpx2": httpx2.RemoteProtocolError,
+}
+CUT = {**DROPPED, "requests": requests.exceptions.ChunkedEncodingError}
+LATE = {
+    "requests": requests.ReadTimeout,
+    "httpx": httpx.ReadTimeout,
+    "httpx2": httpx2.ReadTimeout,
+}
+
+
+@pytest.mark.parametrize("real", [True, False], ids=["real", "in process"])
+@pytest.mark.parametrize("name", CLIENTS)
+def test_faults_are_those_of_a_network(name: str, real: bool) -> None:
+    """The exceptions that a client sees are those that a real server makes it see."""
+    get = CLIENTS[name]
+    package = name.split(".")[0].split(" ")[0]
+    with ExitStack() as stack:
+        if real:
+            double = stack.enter_context(EmulatorServer()).double()
+            stack.enter_context(double)
+        else:
+            double = stack.enter_context(mock_bounces())
+        for n in range(2):
+            double.add(f"{n}@example.com", reason="r" * 1_000)
+        url = f"{double.url}/api/bounces.get.json"
+        double.fail_next(503, 2, retry_after=7)
+        for _ in range(2):
+            answer = get(url, params=_key(double), timeout=10)
+            assert (answer.status_code, answer.headers["Retry-After"]) == (503, "7")
+        for errors, effect, timeout in (
+            (DROPPED, {"drop_connection": True}, 10),
+            (DROPPED, {"drop_connection": "after"}, 10),
+            (CUT, {"truncate": True}, 10),
+            (CUT, {"truncate": 0}, 10),
+            (LATE, {"latency_ms": 400}, 0.2),
+        ):
+            double.fail_next(**effect)
+            with pytest.raises(errors[package]):
+                get(url, params=_key(double), timeout=timeout)
+            assert len(get(url, params=_key(double), timeout=10).json()) == 2
+        double.fail_next(malformed=True)
+        with pytest.raises(ValueError, match="line|Unterminated|char"):
+            get(url, params=_key(double)).json()
 
 
 def test_retries_are_the_clients_own() -> None:

@@ -29,9 +29,14 @@ from sendgrid_bounces.testing import Double, EmulatorServer
 SEED = "accounts: [{username: acme, api_key: s3cret, bounces: [{email: a@x}]}]"
 
 
-def _get(url: str, **basic: str) -> str:
-    with urllib.request.urlopen(url, timeout=TIMEOUT) as answer:  # noqa: S310
-        return answer.read().decode()
+def _get(url: str) -> str:
+    try:
+        with urllib.request.urlopen(url, timeout=TIMEOUT) as answer:  # noqa: S310
+            return answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            error.text = error.read().decode()
+        raise
 
 
 def _count(double: Double) -> str:
@@ -234,7 +239,7 @@ def test_a_mistake_in_the_emulator_is_raised(
         with pytest.raises(urllib.error.HTTPError) as refused:
             _count(double)
         assert refused.value.code == 500
-        assert json.loads(refused.value.read())["message"] == "error"
+        assert json.loads(refused.value.text)["message"] == "error"
     with pytest.raises(ZeroDivisionError, match="a mistake"):
         double.close()
     with server.double() as after:
@@ -276,6 +281,96 @@ def test_a_removed_account_is_no_error(server: EmulatorServer) -> None:
         server.emulator.storage.accounts.remove(double.username)
     with pytest.raises(UnknownNameError):
         server.emulator.storage.accounts.get(double.username)
+
+
+def test_requests_are_those_of_the_test(server: EmulatorServer) -> None:
+    """With their keys masked, of both vendors, and not those of another test."""
+    for _ in range(2):
+        with server.double(username="acme") as double, server.double() as other:
+            assert double.requests == []
+            _count(double)
+            _count(other)
+            with pytest.raises(urllib.error.HTTPError):
+                _get(f"{double.url}/v3/{double.domain}/bounces")
+            seen = [(e.dialect, e.operation, e.status) for e in double.requests]
+            assert seen == [
+                ("sendgrid.direct", "count", 200),
+                ("mailgun.v3", "list", 401),
+            ]
+            assert double.requests[0].parameters == {
+                "api_user": "acme",
+                "api_key": "***",
+            }
+
+
+def test_faults_and_the_clock_go_with_the_test(server: EmulatorServer) -> None:
+    """Both vendors' calls fail, those of others do not, and then none does."""
+    with server.double() as double, server.double() as other:
+        double.fail_next(503, times=2)
+        for path in (
+            "/api/bounces.count.json?api_user=" + double.username,
+            f"/v3/{double.domain}/bounces",
+        ):
+            with pytest.raises(urllib.error.HTTPError) as refused:
+                _get(double.url + path)
+            assert refused.value.code == 503
+        assert _count(double) == _count(other) == '{"count": "0"}'
+        double.fail_next(500, times=9)
+        double.fail_next(500, account="acme", email="*@x.com")
+        with pytest.raises(ParametersError, match="status"):
+            double.fail_next(200)
+        assert double.freeze("2012-02-15 12:00:00") == NOW
+        assert double.advance(60) == NOW + 60
+        assert other.add("a@example.com").created == NOW + 60
+        assert double.freeze() == NOW + 60
+        with pytest.raises(ParametersError, match="instant"):
+            double.freeze("noon")
+    assert server.control.faults() == []
+    assert not server.control.clock().frozen
+    assert server.control.clock().now > NOW + 10**8
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        SEED,
+        json.dumps(
+            {
+                "accounts": [
+                    {
+                        "username": "acme",
+                        "api_key": "s3cret",
+                        "bounces": [{"email": "a@x"}],
+                    }
+                ]
+            }
+        ),
+    ],
+)
+def test_the_servers_seed_comes_back(form: str) -> None:
+    """What a test did to it, and accounts that came on first use, are no more."""
+    call = "/api/bounces.{}.json?api_user={}&api_key=s3cret"
+    with EmulatorServer(seed=form, auth="any") as server:
+        for _ in range(2):
+            with server.double(), server.double():
+                assert (
+                    _get(server.url + call.format("count", "acme")) == '{"count": "1"}'
+                )
+                assert "success" in _get(server.url + call.format("delete", "acme"))
+                assert (
+                    _get(server.url + call.format("count", "new")) == '{"count": "0"}'
+                )
+            assert [a.username for a in server.emulator.storage.accounts.all()] == [
+                "acme"
+            ]
+
+
+def test_a_database_of_its_callers_is_not_reset(engine: str, database_url: str) -> None:
+    """Others may use it; only what is the double's is removed."""
+    with EmulatorServer(database=database_url, auth="any") as server:
+        with server.double():
+            _get(f"{server.url}/api/bounces.count.json?api_user=new&api_key=s3cret")
+        assert [a.username for a in server.emulator.storage.accounts.all()] == ["new"]
 
 
 def _run(folder: Path, *args: str, **files: str) -> subprocess.CompletedProcess:

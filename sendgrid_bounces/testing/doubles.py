@@ -4,16 +4,17 @@ import secrets
 from contextlib import suppress
 from datetime import datetime, timezone
 from types import TracebackType
+from typing import Any
 
 from sendgrid_bounces.config import PROFILES
 from sendgrid_bounces.core.bounces import Bounce, BounceQuery
-from sendgrid_bounces.core.clock import WallClock
 from sendgrid_bounces.core.errors import (
     NameTakenError,
     ParametersError,
     UnknownNameError,
 )
-from sendgrid_bounces.records import read_record
+from sendgrid_bounces.core.journal import Entry
+from sendgrid_bounces.records import UTC, read_record
 from sendgrid_bounces.storage.bounces import as_bounce
 from sendgrid_bounces.testing.emulation import Emulation, Seed
 
@@ -51,6 +52,8 @@ class Double:
         self._accounts = self._emulator.storage.accounts
         #: The emulator's base URL, without a slash at its end.
         self.url = url
+        #: What the control endpoints do, and more: faults, journal, snapshots.
+        self.control = emulation.control
         made_up = f"test-{secrets.token_hex(4)}"
         #: ``api_user`` of SendGrid's calls.
         self.username = username or made_up
@@ -61,6 +64,9 @@ class Double:
         #: The Mailgun domain.
         self.domain = (domain or f"{made_up}.example.com").lower()
         self._names: list[str] = []
+        self._rules: list[int] = []
+        self._is_open = True
+        self._has_moved_clock = False
 
         def make() -> None:
             account = self._accounts.add(self.username, profile=profile, **sealed)
@@ -71,6 +77,9 @@ class Double:
                 self._names += self._plant(seed)
 
         self._emulator.storage.engine.atomically(make)
+        emulation.enter()
+        # A name that is not made up may have been another test's before.
+        self._earlier = username and self.control.count_requests(account=username)
 
     def add(
         self,
@@ -90,12 +99,12 @@ class Double:
         """
         facts = {"status": status, "code": code, "reason": reason}
         record = {name: fact for name, fact in facts.items() if fact is not None}
-        now = self._emulator.clock.now()
-        if isinstance(created, str):
-            record["created"] = created
-        elif created is not None:
-            now = _instant(created)
-        bounce = read_record({"email": email, **record}, WallClock(), now)
+        now = (
+            self._emulator.clock.now()
+            if created is None
+            else _instant(created, "created")
+        )
+        bounce = read_record({"email": email, **record}, UTC, now)
         self._emulator.storage.bounces.put(self._bounce_list, [bounce])
         return bounce
 
@@ -104,12 +113,61 @@ class Double:
         batches = self._emulator.storage.bounces.find(self._bounce_list, BounceQuery())
         return [as_bounce(row) for rows in batches for row in rows]
 
+    @property
+    def requests(self) -> list[Entry]:
+        """The requests to the account and its domain, oldest first, keys masked."""
+        count = self.control.count_requests(account=self.username)
+        limit = count - (self._earlier or 0)
+        return self.control.requests(limit, account=self.username) if limit > 0 else []
+
+    def fail_next(self, status: int | None = None, times: int = 1, **rule: Any) -> int:
+        """Let the next requests to the account or its domain fail.
+
+        :param status: what is answered, 400 to 599, in the vendor's words.
+        :param rule: more of a fault rule: which requests it is about (dialect,
+            operation, email, method, path, skip; another account), and what happens
+            (retry_after, latency_ms, drop_connection, truncate, malformed).
+        :returns: the rule's identifier.
+        :raises ParametersError: naming each field that is wrong.
+        """
+        wanted = {"account": self.username, "status": status, "times": times, **rule}
+        given = {name: value for name, value in wanted.items() if value is not None}
+        id_ = self.control.add_fault(given)
+        self._rules.append(id_)
+        return id_
+
+    def freeze(self, instant: Time | None = None) -> int:
+        """Let the emulator's clock stand, and return the instant that it shows.
+
+        All doubles of one server share its clock.
+        """
+        self._has_moved_clock = True
+        return self.control.freeze(
+            None if instant is None else _instant(instant, "instant")
+        ).now
+
+    def advance(self, seconds: int) -> int:
+        """Put the emulator's clock forward, and return the instant that it shows."""
+        self._has_moved_clock = True
+        return self.control.advance(seconds).now
+
     def close(self) -> None:
-        """Remove what is of this test, and raise what went wrong in the emulator."""
+        """Remove what is of this test, and raise what went wrong in the emulator.
+
+        Its faults are no more, and the clock shows the time.
+        """
+        if not self._is_open:
+            return
+        self._is_open = False
         for name in self._names:
             with suppress(UnknownNameError):
                 self._accounts.remove(name)
-        self._names = []
+        for rule in self._rules:
+            with suppress(UnknownNameError):
+                self.control.remove_fault(rule)
+        if self._has_moved_clock:
+            self.control.reset_clock()
+        self._emulation.leave()
         self._emulation.check()
 
     def __enter__(self) -> "Double":
@@ -126,9 +184,14 @@ class Double:
         self.close()
 
     def _plant(self, seed: Seed) -> list[str]:
-        """Store *seed*, whose accounts must all be new: they are removed again."""
+        """Store *seed*, whose accounts must all be new: they are removed again.
+
+        :returns: their names.
+        """
         before = {account.username for account in self._accounts.all()}
+        rules = {fault.id for fault in self.control.faults()}
         names = self._emulation.plant(seed)
+        self._rules = [f.id for f in self.control.faults() if f.id not in rules]
         for name in names:
             if name in before:
                 raise NameTakenError(
@@ -138,9 +201,19 @@ class Double:
         return names
 
 
-def _instant(time: int | datetime) -> int:
+def _instant(time: Time, name: str) -> int:
+    """Return the instant of *time*.
+
+    :param name: what the argument is called.
+    :raises ParametersError: if it is the text of none.
+    """
     if isinstance(time, datetime):
         if time.tzinfo is None:
             time = time.replace(tzinfo=timezone.utc)
         return int(time.timestamp())
-    return time
+    if isinstance(time, int):
+        return time
+    try:
+        return UTC.parse(time)
+    except ValueError as error:
+        raise ParametersError([(name, str(error))]) from None

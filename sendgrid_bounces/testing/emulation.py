@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from os import PathLike
+from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,9 @@ from flask import got_request_exception
 from werkzeug.wsgi import ClosingIterator
 
 from sendgrid_bounces import seeds
-from sendgrid_bounces.app import create_app
+from sendgrid_bounces.app import create_app, plant_files
+from sendgrid_bounces.control.effects import ConnectionDropped
+from sendgrid_bounces.control.state import Control
 from sendgrid_bounces.emulator import EXTENSION, Emulator
 from sendgrid_bounces.planting import plant
 
@@ -39,25 +42,25 @@ class Emulation:
     def __init__(
         self, database: str | None = None, seed: Seed | None = None, **settings: str
     ) -> None:
-        self._folder = None
-        if database is None:
-            self._folder = tempfile.mkdtemp(prefix="sendgrid-bounces-")
-            database = f"sqlite:///{self._folder}/bounces.sqlite3?synchronous=off"
+        self._folder = Path(tempfile.mkdtemp(prefix="sendgrid-bounces-"))
+        file = f"sqlite:///{self._folder}/bounces.sqlite3?synchronous=off"
+        values = {"DATABASE_URL": database or file, "KEY_HASH": QUICK_HASH}
         self._mistakes: list[BaseException] = []
         self._lock = Lock()
+        self._doubles = 0
+        #: Whether tests can change more than what is their doubles'.
+        self._is_shared = database is None and (
+            seed is not None or settings.get("AUTH") == "any"
+        )
         try:
+            seeds = [] if seed is None else [self._seed_file(seed)]
             self._app = create_app(
-                {
-                    "DATABASE_URL": database,
-                    "KEY_HASH": QUICK_HASH,
-                    "CONTROL": "on",
-                    **settings,
-                }
+                {**values, "CONTROL": "on", **settings}, planted=seeds
             )
             self.emulator: Emulator = self._app.extensions[EXTENSION]
+            self.control = Control(self.emulator)
             try:
-                if seed is not None:
-                    self.plant(seed)
+                plant_files(self.emulator)
             except BaseException:
                 self.emulator.storage.close()
                 raise
@@ -85,10 +88,22 @@ class Emulation:
         if _is_path(seed):
             sown = seeds.read_seed_file(str(seed), now)
         else:
-            text = seed if isinstance(seed, str) else json.dumps(seed)
-            sown = seeds.read_seed(text, now)
+            sown = seeds.read_seed(_text(seed), now)
         plant(self.emulator.storage, self.emulator.credentials, sown)
         return [account.username for account in sown.accounts]
+
+    def enter(self) -> None:
+        """Count a test that begins."""
+        with self._lock:
+            self._doubles += 1
+
+    def leave(self) -> None:
+        """Bring the seed back when the last test ends; what is not ours is left."""
+        with self._lock:
+            self._doubles -= 1
+            is_last = not self._doubles
+        if is_last and self._is_shared:
+            self.control.reset()
 
     def check(self) -> None:
         """Raise what went wrong in the application since the last time.
@@ -117,6 +132,8 @@ class Emulation:
         """Yield *pieces*, and keep the mistake that ends them early."""
         try:
             yield from pieces
+        except ConnectionDropped:  # a fault that was asked for
+            raise
         except Exception as error:
             self._keep(self._app, error)
             raise
@@ -125,9 +142,20 @@ class Emulation:
         with self._lock:
             self._mistakes.append(exception)
 
+    def _seed_file(self, seed: Seed) -> str:
+        """Return the path of *seed* in a file, which a reset reads anew."""
+        if _is_path(seed):
+            return str(seed)
+        path = self._folder / "seed.yaml"
+        path.write_text(_text(seed), encoding="utf-8")
+        return str(path)
+
     def _remove_folder(self) -> None:
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _text(seed: Seed) -> str:
+    return seed if isinstance(seed, str) else json.dumps(seed)
 
 
 def _is_path(seed: Seed) -> bool:

@@ -8,6 +8,7 @@ its way.
 import io
 import re
 import sys
+import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from unittest import mock
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from werkzeug.test import run_wsgi_app
+
+from sendgrid_bounces.control.effects import ConnectionDropped
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
@@ -41,6 +44,18 @@ _OUR_URL = re.compile(f"https?://({_OURS})(:[0-9]+)?(?![^/?#])", re.IGNORECASE)
 _OTHER_URL = re.compile(f"(?!{_OUR_URL.pattern})", re.IGNORECASE)
 
 
+class Disconnected(Exception):  # noqa: N818 - it was asked for
+    """A fault rule ends the connection: before the answer, or amid it."""
+
+    def __init__(self, *, is_amid: bool) -> None:
+        super().__init__("the server closed the connection")
+        self.is_amid = is_amid
+
+
+class TimedOut(Exception):  # noqa: N818 - as above
+    """The answer took longer than the client waits."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What the application answers."""
@@ -56,16 +71,30 @@ def ask(
     url: str,
     headers: Iterable[tuple[str, str]],
     body: bytes,
+    patience: float | None,
 ) -> Answer:
-    """Return what *app* answers to a request, as a server would put it."""
+    """Return what *app* answers to a request, as a server would put it.
+
+    :param patience: seconds that the client waits.
+    :raises Disconnected: if it does not, or not all of it.
+    :raises TimedOut: when it does, but too late.
+    """
+    began = time.monotonic()
     environ = _environ(method, url, headers, body)
-    pieces, status, answered = run_wsgi_app(app, environ)
+    try:
+        pieces, status, answered = run_wsgi_app(app, environ)
+    except ConnectionDropped:
+        raise Disconnected(is_amid=False) from None
     try:
         content = b"".join(pieces)
+    except ConnectionDropped:
+        raise Disconnected(is_amid=True) from None
     finally:
         close = getattr(pieces, "close", None)
         if close is not None:
             close()
+    if patience is not None and time.monotonic() - began > patience:
+        raise TimedOut
     return Answer(int(status.split()[0]), list(answered), content)
 
 
@@ -132,11 +161,21 @@ def _intercepting_requests(_name: str, app: "WSGIApplication") -> Iterator[None]
             "mock_bounces() needs the package responses to intercept the calls of "
             "Requests: pip install 'sendgrid-bounces[testing]'"
         ) from None
-    from requests import adapters
+    from requests import adapters, exceptions
 
     def answer(request: Any) -> Any:
         headers = [(_text(name), _text(v)) for name, v in request.headers.items()]
-        answered = ask(app, request.method, request.url, headers, _body(request.body))
+        timeout = request.req_kwargs.get("timeout")
+        patience = timeout[1] if isinstance(timeout, tuple) else timeout
+        call = (request.method, request.url, headers, _body(request.body), patience)
+        try:
+            answered = ask(app, *call)
+        except Disconnected as error:
+            amid, before = exceptions.ChunkedEncodingError, exceptions.ConnectionError
+            kind = amid if error.is_amid else before
+            raise kind(str(error), request=request) from None
+        except TimedOut:
+            raise exceptions.ReadTimeout("Read timed out.", request=request) from None
         return answered.status, answered.headers, answered.body
 
     mocked = responses.RequestsMock(
@@ -169,7 +208,16 @@ def _intercepting_httpx(name: str, app: "WSGIApplication") -> Iterator[None]:
 
 def _answer_httpx(httpx: Any, app: "WSGIApplication", request: Any) -> Any:
     headers = [(_text(name), _text(value)) for name, value in request.headers.raw]
-    answered = ask(app, request.method, str(request.url), headers, request.content)
+    patience = request.extensions.get("timeout", {}).get("read")
+    call = (request.method, str(request.url), headers, request.content, patience)
+    try:
+        answered = ask(app, *call)
+    except Disconnected as error:
+        raise httpx.RemoteProtocolError(str(error), request=request) from None
+    except TimedOut:
+        raise httpx.ReadTimeout(
+            "The read operation timed out", request=request
+        ) from None
     return httpx.Response(
         answered.status,
         headers=[

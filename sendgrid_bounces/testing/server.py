@@ -11,6 +11,7 @@ from typing import Any
 
 from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 
+from sendgrid_bounces.control.state import Control
 from sendgrid_bounces.emulator import Emulator
 from sendgrid_bounces.testing.doubles import Double
 from sendgrid_bounces.testing.emulation import Emulation, Seed
@@ -132,6 +133,11 @@ class EmulatorServer:
     def emulator(self) -> Emulator:
         """The emulator that answers, with its storage."""
         return self._running().emulator
+
+    @property
+    def control(self) -> Control:
+        """What the control endpoints do: reset, faults, journal, clock, snapshots."""
+        return self._running().control
 
     def double(self, **options: Any) -> Double:
         """Return an account and a domain of one test alone; close it after the test.
