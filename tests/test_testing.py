@@ -251,7 +251,9 @@ def test_a_mistake_amid_a_stream_is_raised(server: EmulatorServer, monkeypatch) 
     find = BounceStore.find
 
     def fail(*args, **options):
-        yield next(find(*args, **options))
+        yield from [
+            next(find(*args, **options))
+        ] * 9  # more than is made before it is sent
         raise ZeroDivisionError("a mistake")
 
     double = server.double()

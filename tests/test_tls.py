@@ -351,3 +351,37 @@ def test_a_server_of_a_test_suite_speaks_it(files: Files) -> None:
             plain.shutdown(socket.SHUT_WR)
             while plain.recv(1_000):
                 pass
+
+
+@pytest.mark.parametrize("where", ["serve", "suite"])
+def test_faults_of_connections_are_those_of_plain_http(
+    files: Files, where: str
+) -> None:
+    """The connection ends without an answer, or amid it; curl tells the two apart."""
+    with ExitStack() as stack:
+        if where == "serve":
+            live = stack.enter_context(
+                serving("--demo", "--workers", "1", *files.flags)
+            )
+            base = live.url
+        else:
+            names = {"username": "demo", "api_key": "demo"}
+            server = EmulatorServer(ssl_cert=files.cert, ssl_key=files.key)
+            double = stack.enter_context(stack.enter_context(server).double(**names))
+            double.add("a@example.com")
+            base = server.url
+        for rule, code in (
+            ({"drop_connection": True}, 52),
+            ({"drop_connection": "after"}, 52),
+            ({"truncate": True}, 18),
+        ):
+            body = (
+                "-H",
+                "Content-Type: application/json",
+                "-d",
+                json.dumps({**rule, "times": 1}),
+            )
+            assert "ids" in _curl(files, f"{base}/_emulator/faults", *body).stdout
+            url = f"{base}/api/bounces.get.json{DEMO}"
+            assert _curl(files, url).returncode == code
+            assert _curl(files, url).returncode == 0

@@ -32,6 +32,7 @@ class EmulatorServer:
     server does.
 
     :param port: 0 takes a free one.
+    :param host: beyond loopback, whoever reaches it can read and wipe everything.
     :param database: the URL of the database; without it, a file that goes with this.
     :param seed: accounts to begin with: a path, a text, or a mapping.
     :param profile: what accounts see that have no profile of their own.
