@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 
 import httpx
-import httpx2
 import pytest
 import requests
 import responses
@@ -20,15 +19,26 @@ from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.storage.bounces import BounceStore
 from sendgrid_bounces.testing import EmulatorServer, interception, mock_bounces
 
+try:  # Mailgun's SDK uses it, where there is one for this Python
+    import httpx2
+except ImportError:
+    httpx2 = None
+
+#: The packages of this shape.
+HTTPX = {
+    name: package for name, package in (("httpx", httpx), ("httpx2", httpx2)) if package
+}
+
 #: What is intercepted, as it is when nothing is.
 UNTOUCHED = [
     (owner, name, getattr(owner, name))
     for owner, name in (
         (HTTPAdapter, "send"),
-        (httpx.HTTPTransport, "handle_request"),
-        (httpx.AsyncHTTPTransport, "handle_async_request"),
-        (httpx2.HTTPTransport, "handle_request"),
-        (httpx2.AsyncHTTPTransport, "handle_async_request"),
+        *((package.HTTPTransport, "handle_request") for package in HTTPX.values()),
+        *(
+            (package.AsyncHTTPTransport, "handle_async_request")
+            for package in HTTPX.values()
+        ),
     )
 ]
 
@@ -54,14 +64,13 @@ def _get_in_session(url: str, **options):
 CLIENTS = {
     "requests": requests.get,
     "requests.Session": _get_in_session,
-    "httpx": httpx.get,
-    "httpx2": httpx2.get,
-    "httpx async": lambda url, **options: asyncio.run(
-        _get_async(httpx, url, **options)
-    ),
-    "httpx2 async": lambda url, **options: asyncio.run(
-        _get_async(httpx2, url, **options)
-    ),
+    **{name: package.get for name, package in HTTPX.items()},
+    **{
+        f"{name} async": lambda url, package=package, **options: asyncio.run(
+            _get_async(package, url, **options)
+        )
+        for name, package in HTTPX.items()
+    },
 }
 
 
@@ -134,7 +143,7 @@ def test_a_host_of_a_similar_name_is_another_one(get, url: str) -> None:
     with (
         mock_bounces(),
         pytest.raises(
-            (requests.ConnectionError, httpx.ConnectError, httpx2.ConnectError)
+            (requests.ConnectionError, *(p.ConnectError for p in HTTPX.values()))
         ),
     ):
         get(url)
@@ -224,7 +233,7 @@ class TestAsyncUnittest(unittest.IsolatedAsyncioTestCase):
     @mock_bounces()
     async def test_an_asynchronous_method(self, sendgrid_bounces) -> None:
         """Of unittest's own classes."""
-        answer = await _get_async(httpx2, f"{sendgrid_bounces.url}/api/nothing")
+        answer = await _get_async(httpx, f"{sendgrid_bounces.url}/api/nothing")
         assert answer.status_code == 404
 
 
@@ -303,14 +312,12 @@ def test_a_library_that_is_missing_is_told(monkeypatch, installed, words) -> Non
 #: How each client says what went wrong with the connection.
 DROPPED = {
     "requests": requests.ConnectionError,
-    "httpx": httpx.RemoteProtocolError,
-    "httpx2": httpx2.RemoteProtocolError,
+    **{name: package.RemoteProtocolError for name, package in HTTPX.items()},
 }
 CUT = {**DROPPED, "requests": requests.exceptions.ChunkedEncodingError}
 LATE = {
     "requests": requests.ReadTimeout,
-    "httpx": httpx.ReadTimeout,
-    "httpx2": httpx2.ReadTimeout,
+    **{name: package.ReadTimeout for name, package in HTTPX.items()},
 }
 
 
@@ -442,7 +449,7 @@ def _send(kind: str, client, url: str):
 
 @pytest.mark.parametrize("kind", REQUESTS)
 @pytest.mark.parametrize(
-    "client", [requests, httpx, httpx2], ids=["requests", "httpx", "httpx2"]
+    "client", [requests, *HTTPX.values()], ids=["requests", *HTTPX]
 )
 def test_what_arrives_is_what_would_arrive(monkeypatch, kind: str, client) -> None:
     """To the byte: path, query, headers and body, and the answer's headers."""
