@@ -99,6 +99,17 @@ def test_sendgrids_hosts_are_answered(get, host: str) -> None:
             assert answer.headers["Content-Type"] == "application/json"
 
 
+def test_credentials_in_the_url_do_not_lead_out(get) -> None:
+    """As Mailgun's documentation once had them: nothing reaches the vendor."""
+    with mock_bounces(api_key="s3cret") as double:
+        path = f"/v3/{double.domain}/bounces"
+        for host in ("api:s3cret@api.mailgun.net", "api:s3cret@api.mailgun.net:443"):
+            answer = get(f"https://{host}{path}")
+            assert answer.status_code == 200
+            first = answer.json()["paging"]["first"]
+            assert first.startswith(f"https://api.mailgun.net{path}")
+
+
 @pytest.mark.parametrize("host", ["api.mailgun.net", "api.eu.mailgun.net"])
 def test_mailguns_hosts_are_answered(get, host: str) -> None:
     """With links to themselves."""
@@ -243,7 +254,10 @@ def test_what_cannot_be_decorated_is_told() -> None:
     def fixture():
         yield
 
-    for wrong in (fixture, TestUnittest):
+    async def async_fixture():
+        yield
+
+    for wrong in (fixture, async_fixture, TestUnittest):
         with pytest.raises(TypeError, match="decorates functions and methods"):
             mock_bounces()(wrong)
 

@@ -248,7 +248,7 @@ def test_a_mistake_in_the_emulator_is_raised(
 
 def test_a_mistake_amid_a_stream_is_raised(server: EmulatorServer, monkeypatch) -> None:
     """Although the first rows are sent already."""
-    find = BounceStore.find
+    find = BounceStore.find_brief
 
     def fail(*args, **options):
         yield from [
@@ -259,7 +259,7 @@ def test_a_mistake_amid_a_stream_is_raised(server: EmulatorServer, monkeypatch) 
     double = server.double()
     for n in range(3):
         double.add(f"{n}@example.com")
-    monkeypatch.setattr(BounceStore, "find", fail)
+    monkeypatch.setattr(BounceStore, "find_brief", fail)
     url = f"{double.url}/api/bounces.get.json?api_user={double.username}&api_key={double.api_key}"
     with pytest.raises((OSError, http.client.HTTPException)):
         _get(url)
@@ -365,6 +365,17 @@ def test_the_servers_seed_comes_back(form: str) -> None:
             assert [a.username for a in server.emulator.storage.accounts.all()] == [
                 "acme"
             ]
+
+
+def test_a_double_that_cannot_be_does_not_count(tmp_path: Path) -> None:
+    """The seed comes back after the others nevertheless."""
+    with EmulatorServer(seed=SEED) as server:
+        with pytest.raises(NameTakenError):
+            server.double(username="acme")
+        with server.double():
+            _get(f"{server.url}/api/bounces.delete.json?api_user=acme&api_key=s3cret")
+        url = f"{server.url}/api/bounces.count.json?api_user=acme&api_key=s3cret"
+        assert _get(url) == '{"count": "1"}'
 
 
 def test_a_database_of_its_callers_is_not_reset(engine: str, database_url: str) -> None:

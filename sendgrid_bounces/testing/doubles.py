@@ -66,6 +66,7 @@ class Double:
         self._names: list[str] = []
         self._rules: list[int] = []
         self._is_open = True
+        self._earlier = 0
         self._has_moved_clock = False
 
         def make() -> None:
@@ -76,10 +77,14 @@ class Double:
             if seed is not None:
                 self._names += self._plant(seed)
 
-        self._emulator.storage.engine.atomically(make)
         emulation.enter()
-        # A name that is not made up may have been another test's before.
-        self._earlier = username and self.control.count_requests(account=username)
+        try:
+            self._emulator.storage.engine.atomically(make)
+            if username:  # it may have been another test's before
+                self._earlier = self.control.count_requests(account=username)
+        except BaseException:
+            emulation.leave()
+            raise
 
     def add(
         self,
@@ -117,7 +122,7 @@ class Double:
     def requests(self) -> list[Entry]:
         """The requests to the account and its domain, oldest first, keys masked."""
         count = self.control.count_requests(account=self.username)
-        limit = count - (self._earlier or 0)
+        limit = count - self._earlier
         return self.control.requests(limit, account=self.username) if limit > 0 else []
 
     def fail_next(self, status: int | None = None, times: int = 1, **rule: Any) -> int:

@@ -47,6 +47,7 @@ class Emulation:
         values = {"DATABASE_URL": database or file, "KEY_HASH": QUICK_HASH}
         self._mistakes: list[BaseException] = []
         self._lock = Lock()
+        self._turns = Lock()
         self._doubles = 0
         #: Whether tests can change more than what is their doubles'.
         self._is_shared = database is None and (
@@ -94,16 +95,15 @@ class Emulation:
 
     def enter(self) -> None:
         """Count a test that begins."""
-        with self._lock:
+        with self._turns:
             self._doubles += 1
 
     def leave(self) -> None:
         """Bring the seed back when the last test ends; what is not ours is left."""
-        with self._lock:
+        with self._turns:  # none begins meanwhile
             self._doubles -= 1
-            is_last = not self._doubles
-        if is_last and self._is_shared:
-            self.control.reset()
+            if not self._doubles and self._is_shared:
+                self.control.reset()
 
     def check(self) -> None:
         """Raise what went wrong in the application since the last time.

@@ -40,7 +40,9 @@ METHODS = ("GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH")
 _PORTS = {"http": 80, "https": 443}
 
 _OURS = "|".join(re.escape(host) for host in HOSTS)
-_OUR_URL = re.compile(f"https?://({_OURS})(:[0-9]+)?(?![^/?#])", re.IGNORECASE)
+_OUR_URL = re.compile(
+    rf"https?://([^/?#]*@)?({_OURS})\.?(:[0-9]*)?(?![^/?#])", re.IGNORECASE
+)
 _OTHER_URL = re.compile(f"(?!{_OUR_URL.pattern})", re.IGNORECASE)
 
 
@@ -127,6 +129,8 @@ def _environ(
     }
     sent: dict[str, str] = {}
     for name, value in headers:
+        if "_" in name:  # as servers do, which could not tell it from a hyphen
+            continue
         key = name.upper().replace("-", "_")
         if key not in ("CONTENT_TYPE", "CONTENT_LENGTH"):
             key = f"HTTP_{key}"

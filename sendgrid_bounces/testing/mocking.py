@@ -15,6 +15,9 @@ from sendgrid_bounces.testing.interception import intercepting
 #: What a double in process says its URL is; all the vendors' hosts reach it.
 URL = "https://sendgrid.com"
 
+#: What is over before it is used: it would not be answered any more.
+UNSUITABLE = (inspect.isclass, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
+
 #: The parameter that a decorated function gets the double in.
 PARAMETER = "sendgrid_bounces"
 
@@ -96,7 +99,7 @@ class mock_bounces:  # noqa: N801 - used like a function
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return *function*, which is answered as long as it runs."""
-        if inspect.isclass(function) or inspect.isgeneratorfunction(function):
+        if any(is_wrong(function) for is_wrong in UNSUITABLE):
             raise TypeError("mock_bounces() decorates functions and methods: use with")
         signature = inspect.signature(function)
         takes_double = PARAMETER in signature.parameters
