@@ -11,7 +11,14 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from sendgrid_bounces.config import settings
 from sendgrid_bounces.control import clock as clock_control
-from sendgrid_bounces.control import contents, health, hooks, snapshots, web
+from sendgrid_bounces.control import (
+    contents,
+    description,
+    health,
+    hooks,
+    snapshots,
+    web,
+)
 from sendgrid_bounces.control import faults as faults_control
 from sendgrid_bounces.control import journal as journal_control
 from sendgrid_bounces.core.clock import Clock
@@ -39,6 +46,7 @@ CONTROLS: tuple[Blueprint, ...] = (
     snapshots.bp,
     faults_control.bp,
     journal_control.bp,
+    description.bp,
 )
 
 
@@ -64,18 +72,24 @@ def create_app(
     emulator = open_emulator(values, clock or Clock(), seeds)
     if planted is None:
         plant_files(emulator)
-    app = Flask(__name__, static_folder=None)
-    app.url_map.merge_slashes = False
-    app.url_map.converters["address"] = AddressConverter
+    app = routed_app(has_control=emulator.has_control)
     emulator.attach(app)
-    for dialect in DIALECTS:
-        app.register_blueprint(dialect.blueprint)
-    app.register_blueprint(health.bp)
-    for blueprint in CONTROLS if emulator.has_control else ():
-        app.register_blueprint(blueprint)
     if emulator.has_control:
         hooks.register(app, DIALECTS)
     app.register_error_handler(HTTPException, _refuse)
+    return app
+
+
+def routed_app(*, has_control: bool) -> Flask:
+    """Return an application that has its routes, and nothing to answer from yet."""
+    app = Flask(__name__, static_folder=None)
+    app.url_map.merge_slashes = False
+    app.url_map.converters["address"] = AddressConverter
+    for dialect in DIALECTS:
+        app.register_blueprint(dialect.blueprint)
+    app.register_blueprint(health.bp)
+    for blueprint in CONTROLS if has_control else ():
+        app.register_blueprint(blueprint)
     return app
 
 

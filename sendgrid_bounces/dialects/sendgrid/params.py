@@ -45,13 +45,13 @@ class Integer(fields.Field[int]):
 
     def __init__(self, least: int, rule: str, **options: Any) -> None:
         super().__init__(**options)
-        self._least = least
-        self._rule = rule
+        self.least = least
+        self.rule = rule
 
     def _deserialize(self, value: str, *_: Any, **__: Any) -> int:
-        if _INTEGER.fullmatch(value) and self._least <= int(value) <= MAX_INTEGER:
+        if _INTEGER.fullmatch(value) and self.least <= int(value) <= MAX_INTEGER:
             return int(value)
-        raise ValidationError(self._rule)
+        raise ValidationError(self.rule)
 
 
 class Day(fields.Field[date]):
