@@ -11,6 +11,7 @@ from sendgrid_bounces.core.errors import ParametersError
 #: Longest texts that are stored, in characters. RFC 5321 allows an address
 #: 64 + 1 + 255; no reply of a mail server comes near the reason's bound.
 MAX_LENGTHS = {"email": 320, "status": 32, "code": 32, "reason": 65_535}
+_LONGEST = tuple(MAX_LENGTHS.values())
 
 #: Years 1 to 9999, what the vendors' date forms can express, less two days at
 #: either end, so that every instant has a time of day in every time zone.
@@ -26,6 +27,9 @@ class BounceType(IntEnum):
     OTHER = 0
     SOFT = 4
     HARD = 5
+
+
+_TYPES = {"4": BounceType.SOFT, "5": BounceType.HARD}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,7 @@ class Bounce:
 
     def __post_init__(self) -> None:
         """Check what was given, and derive what was not."""
-        if faults := list(self._faults()):
+        if faults := self._faults():
             raise ParametersError(faults)
         if not self.status:
             object.__setattr__(self, "status", self.code)
@@ -66,22 +70,20 @@ class Bounce:
         """Hard, soft, or neither."""
         return classify(self.status)
 
-    def _faults(self) -> Iterator[tuple[str, str]]:
+    def _faults(self) -> list[tuple[str, str]]:
+        faults = []
         if not self.email:
-            yield "email", "must not be empty"
+            faults.append(("email", "must not be empty"))
         elif "\0" in self.email:
-            yield "email", "must not contain a NUL character"
-        for (name, longest), text in zip(
-            MAX_LENGTHS.items(),
-            (self.email, self.status, self.code, self.reason),
-            strict=True,
-        ):
-            if len(text) > longest:
-                yield name, f"must not be longer than {longest} characters"
-            elif not text.isascii() and _SURROGATE.search(text):
-                yield name, "must be Unicode text without lone surrogates"
+            faults.append(("email", "must not contain a NUL character"))
+        texts = (self.email, self.status, self.code, self.reason)
+        for text, longest in zip(texts, _LONGEST):  # noqa: B905 - strict takes longer
+            if len(text) > longest or not text.isascii():
+                faults += _text_faults(texts)
+                break
         if not EARLIEST <= self.created <= LATEST:
-            yield "created", "must be of the years 1 to 9999"
+            faults.append(("created", "must be of the years 1 to 9999"))
+        return faults
 
     def _derived_code(self) -> str:
         """Return the reply code that begins the reason, else the status's general one.
@@ -130,9 +132,7 @@ class BouncePage:
 
 def classify(status: str) -> BounceType:
     """Return the type that the first digit of *status* says."""
-    return {"4": BounceType.SOFT, "5": BounceType.HARD}.get(
-        status[:1], BounceType.OTHER
-    )
+    return _TYPES.get(status[:1], BounceType.OTHER)
 
 
 def fold(email: str) -> str:
@@ -153,3 +153,12 @@ def successor(prefix: str) -> str:
         if code <= sys.maxunicode:
             return prefix[:end] + chr(code)
     return ""
+
+
+def _text_faults(texts: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    """Yield the faults of *texts*, which are those that :data:`MAX_LENGTHS` names."""
+    for (name, longest), text in zip(MAX_LENGTHS.items(), texts, strict=True):
+        if len(text) > longest:
+            yield name, f"must not be longer than {longest} characters"
+        elif _SURROGATE.search(text):
+            yield name, "must be Unicode text without lone surrogates"

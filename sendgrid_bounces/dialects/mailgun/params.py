@@ -23,6 +23,9 @@ MAX_INTEGER = 2**62
 
 DEFAULT_CODE = "550"
 
+#: What a code, and what an error, may be in JSON.
+CODES, TEXTS = (str, int, type(None)), (str, type(None))
+
 #: How much of a wrong value an error repeats.
 MAX_SHOWN = 200
 
@@ -90,9 +93,9 @@ def read_record(record: Mapping[str, object], now: int) -> Bounce:
     except ValidationError:
         raise _invalid("address", address) from None
     code, error = record.get("code"), record.get("error")
-    if isinstance(code, bool) or not isinstance(code, str | int | None):
+    if isinstance(code, bool) or not isinstance(code, CODES):
         raise _invalid("code", code)
-    if not isinstance(error, str | None):
+    if not isinstance(error, TEXTS):
         raise _invalid("error", error)
     created = _created(record, now)
     try:

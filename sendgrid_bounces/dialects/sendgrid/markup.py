@@ -3,7 +3,7 @@
 import re
 
 #: What XML 1.0 has no way to write (its production 2, Char, negated).
-UNWRITABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+UNWRITABLE = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 #: Those of them that ASCII has, and how the others are written as references.
 _CONTROLS = bytes({*range(32)} - {*b"\t\n\r"})
