@@ -15,7 +15,7 @@ def table(rows: list[Row], facts: dict[str, str]) -> str:
     widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
     rule = "  ".join("=" * max(width, 2) for width in widths)
     for number, line in enumerate(cells):
-        if number < 2:
+        if number < 2:  # above and below the heads
             lines.append(rule)
         text = "  ".join(
             (cell or "\\").ljust(w) for cell, w in zip(line, widths, strict=True)

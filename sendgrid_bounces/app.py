@@ -6,21 +6,11 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from pathlib import Path
 
-from flask import Blueprint, Flask, Response, current_app, request
+from flask import Flask, Response, current_app, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from sendgrid_bounces.config import settings
-from sendgrid_bounces.control import clock as clock_control
-from sendgrid_bounces.control import (
-    contents,
-    description,
-    health,
-    hooks,
-    snapshots,
-    web,
-)
-from sendgrid_bounces.control import faults as faults_control
-from sendgrid_bounces.control import journal as journal_control
+from sendgrid_bounces.control import health, web
 from sendgrid_bounces.core.clock import Clock
 from sendgrid_bounces.credentials import Credentials
 from sendgrid_bounces.dialects import Dialect
@@ -37,16 +27,6 @@ DIALECTS: tuple[Dialect, ...] = (
     direct.DIALECT,
     v2.DIALECT,
     v3.DIALECT,
-)
-
-#: The emulator's own endpoints, which are there if the setting CONTROL says so.
-CONTROLS: tuple[Blueprint, ...] = (
-    contents.bp,
-    clock_control.bp,
-    snapshots.bp,
-    faults_control.bp,
-    journal_control.bp,
-    description.bp,
 )
 
 
@@ -75,6 +55,8 @@ def create_app(
     app = routed_app(has_control=emulator.has_control)
     emulator.attach(app)
     if emulator.has_control:
+        from sendgrid_bounces.control import hooks
+
         hooks.register(app, DIALECTS)
     app.register_error_handler(HTTPException, _refuse)
     return app
@@ -88,8 +70,11 @@ def routed_app(*, has_control: bool) -> Flask:
     for dialect in DIALECTS:
         app.register_blueprint(dialect.blueprint)
     app.register_blueprint(health.bp)
-    for blueprint in CONTROLS if has_control else ():
-        app.register_blueprint(blueprint)
+    if has_control:
+        from sendgrid_bounces.control.endpoints import CONTROLS  # most are without
+
+        for blueprint in CONTROLS:
+            app.register_blueprint(blueprint)
     return app
 
 
