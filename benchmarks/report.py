@@ -43,6 +43,8 @@ def draw(rows: list[Row], facts: dict[str, str], path: str) -> None:
     """Draw each row with a target as a part of what its target allows."""
     from matplotlib import pyplot  # of the extra `bench`
 
+    pyplot.rcParams["svg.fonttype"] = "none"  # text stays text
+    pyplot.rcParams["svg.hashsalt"] = "sendgrid-bounces"
     shown = [row for row in rows if row.target][::-1]
     shares = [_share(row, row.median) for row in shown]
     figure, axes = pyplot.subplots(figsize=(13, 0.34 * len(shown) + 1.6))
@@ -61,7 +63,8 @@ def draw(rows: list[Row], facts: dict[str, str], path: str) -> None:
         )
     axes.axvline(1, color="black", lw=1, ls="--")
     axes.set_yticks(list(places), [_label(row) for row in shown], fontsize=8)
-    axes.set_xlim(0, max(1.35, *(share + 0.2 for share in shares)))
+    widest = max(_share(row, figure) for row in shown for figure in row.figures)
+    axes.set_xlim(0, max(1.35, widest + 0.15))
     axes.set_xlabel("part of what the target allows (black: spread of the rounds)")
     axes.set_title(f"{facts['processor']}, {facts['day']}", fontsize=9)
     figure.tight_layout()
