@@ -192,6 +192,7 @@ def test_which_rule_fired_is_kept(client: FlaskClient) -> None:
         ("?account=acme", [0, 1]),
         ("?account=Acme", []),
         ("?domain=samples.mailgun.org", [2, 3]),
+        ("?domain=Samples.Mailgun.ORG", [2, 3]),
         ("?dialect=sendgrid", [0, 1]),
         ("?dialect=mailgun.v3", [3]),
         ("?operation=count&status=200", [1]),

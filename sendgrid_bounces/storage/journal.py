@@ -28,7 +28,7 @@ COLUMNS = (
 #: What each filter asks of an entry.
 CONDITIONS: Mapping[str, Callable[[Any], Any]] = {
     "account": lambda value: RequestRow.account == value,
-    "domain": lambda value: RequestRow.domain == value,
+    "domain": lambda value: RequestRow.domain == value.lower(),
     "operation": lambda value: RequestRow.operation == value,
     "status": lambda value: RequestRow.status == value,
     "since": lambda value: RequestRow.time >= value,
