@@ -207,6 +207,14 @@ def test_a_decorated_test_is_answered() -> None:
     assert answer.status_code == 403
 
 
+@mock_bounces
+def test_a_decorator_needs_no_parentheses(tmp_path, sendgrid_bounces) -> None:
+    """If there is nothing to say in them."""
+    assert tmp_path.is_dir()
+    url = "https://sendgrid.com/api/bounces.count.json"
+    assert requests.get(url, _key(sendgrid_bounces)).json() == {"count": "0"}
+
+
 @mock_bounces(profile="recorded", username="acme", api_key="s3cret")
 def test_a_decorated_test_gets_the_double_and_fixtures(
     tmp_path, sendgrid_bounces

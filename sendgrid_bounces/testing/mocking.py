@@ -77,6 +77,14 @@ class mock_bounces:  # noqa: N801 - used like a function
         domain.
     """
 
+    def __new__(
+        cls, function: Callable[..., Any] | None = None, /, **options: Any
+    ) -> Any:
+        """Return *function* decorated, where ``@mock_bounces`` has no parentheses."""
+        if function is not None:
+            return cls(**options)(function)
+        return super().__new__(cls)
+
     def __init__(self, **options: Any) -> None:
         self._options = options
         self._open: list[AbstractContextManager[Double]] = []
