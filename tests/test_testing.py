@@ -161,6 +161,7 @@ def test_doubles_do_not_see_each_other(server: EmulatorServer) -> None:
         "2012-02-15 12:00:00",
         "2012-02-15T12:00:00Z",
         NOW,
+        NOW + 0.9,
         datetime(2012, 2, 15, 12),
         datetime(2012, 2, 15, 13, tzinfo=timezone(timedelta(hours=1))),
     ],
@@ -325,11 +326,52 @@ def test_faults_and_the_clock_go_with_the_test(server: EmulatorServer) -> None:
         assert double.advance(60) == NOW + 60
         assert other.add("a@example.com").created == NOW + 60
         assert double.freeze() == NOW + 60
+        assert double.advance(timedelta(minutes=1)) == NOW + 120
+        assert double.advance(1.5) == NOW + 121
+        assert double.freeze(NOW + 0.5) == NOW
         with pytest.raises(ParametersError, match="instant"):
             double.freeze("noon")
     assert server.control.faults() == []
     assert not server.control.clock().frozen
     assert server.control.clock().now > NOW + 10**8
+
+
+def test_what_is_done_by_control_goes_with_the_test(server: EmulatorServer) -> None:
+    """Faults, the clock, accounts, the journal and snapshots of the whole server."""
+    with server.double() as double:
+        double.control.add_fault({"status": 503, "operation": "get"})
+        double.control.freeze(NOW)
+        double.control.seed({"accounts": [{"username": "acme"}]})
+        double.control.take_snapshot("before")
+        _count(double)
+    control = server.control
+    assert (control.faults(), control.requests(), control.snapshots()) == ([], [], [])
+    assert not control.clock().frozen
+    assert control.counts().accounts == 0
+
+
+def test_a_double_finds_its_list_again(server: EmulatorServer) -> None:
+    """A restored snapshot gives its account another; a reset takes the account away."""
+    with server.double() as double:
+        double.add("a@example.com")
+        double.control.take_snapshot("before")
+        double.add("b@example.com")
+        double.control.restore_snapshot("before")
+        assert [bounce.email for bounce in double.bounces()] == ["a@example.com"]
+        double.add("c@example.com")
+        assert _count(double) == '{"count": "2"}'
+        double.control.reset()
+        with pytest.raises(UnknownNameError, match=double.username):
+            double.add("d@example.com")
+        with pytest.raises(UnknownNameError, match=double.username):
+            double.bounces()
+
+
+def test_a_wrong_rule_is_told_by_its_fields(server: EmulatorServer) -> None:
+    """Not as if it stood in a list."""
+    wrong = pytest.raises(ParametersError, match=r"\Astatus: ")
+    with server.double() as double, wrong:
+        double.fail_next(200)
 
 
 @pytest.mark.parametrize(
@@ -435,6 +477,13 @@ def test_marked(sendgrid_bounces, sendgrid_bounces_server):
 @pytest.mark.sendgrid_bounces(seed="accounts: [{username: acme}]")
 def test_marked_again(sendgrid_bounces):
     pass
+
+@pytest.mark.sendgrid_bounces(profile="recorded", username="wide")
+class TestMarked:
+    @pytest.mark.sendgrid_bounces(username="close")
+    def test_markers_add_up(self, sendgrid_bounces):
+        assert sendgrid_bounces.username == "close"
+        assert count(sendgrid_bounces) == 0
 """
 
 
@@ -443,7 +492,7 @@ def test_the_fixture_is_of_one_test_alone(tmp_path: Path, args) -> None:
     """Under strict markers, with warnings as errors, and with xdist's processes."""
     ended = _run(tmp_path, *args, test_suite=SUITE)
 
-    assert "42 passed" in ended.stdout, ended.stdout + ended.stderr
+    assert "43 passed" in ended.stdout, ended.stdout + ended.stderr
     assert ended.stderr == ""
 
 
@@ -465,7 +514,7 @@ def test_after(sendgrid_bounces):
     )
     ended = _run(tmp_path, test_suite=suite)
 
-    assert "44 passed, 1 error" in ended.stdout, ended.stdout
+    assert "45 passed, 1 error" in ended.stdout, ended.stdout
     assert "ERROR test_suite.py::test_mistake - ZeroDivisionError" in ended.stdout
 
 

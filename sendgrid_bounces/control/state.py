@@ -170,7 +170,7 @@ class Control:
 
         :raises ParametersError: naming each field that is wrong.
         """
-        (id_,) = self.add_faults([rule])
+        (id_,) = self.add_faults(rule)
         return id_
 
     def add_faults(self, rules: Any) -> list[int]:

@@ -2,7 +2,7 @@
 
 import secrets
 from contextlib import suppress
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from types import TracebackType
 from typing import Any
 
@@ -18,9 +18,9 @@ from sendgrid_bounces.records import UTC, read_record
 from sendgrid_bounces.storage.bounces import as_bounce
 from sendgrid_bounces.testing.emulation import Emulation, Seed
 
-#: A time: the text of one in UTC, an instant, or a datetime, which is in UTC if it
-#: names no zone.
-Time = str | int | datetime
+#: A time: the text of one in UTC, seconds since 1970, or a datetime, which is in UTC
+#: if it names no zone. Fractions of a second are cut off.
+Time = str | float | datetime
 
 
 class Double:
@@ -72,7 +72,6 @@ class Double:
         def make() -> None:
             account = self._accounts.add(self.username, profile=profile, **sealed)
             self._accounts.add_domain(self.domain, account, shares_list=True)
-            self._bounce_list = account.bounce_list
             self._names = [self.username]
             if seed is not None:
                 self._names += self._plant(seed)
@@ -110,12 +109,13 @@ class Double:
             else _instant(created, "created")
         )
         bounce = read_record({"email": email, **record}, UTC, now)
-        self._emulator.storage.bounces.put(self._bounce_list, [bounce])
+        self._emulator.storage.bounces.put(self._bounce_list(), [bounce])
         return bounce
 
     def bounces(self) -> list[Bounce]:
         """Return the bounces on the list, oldest first."""
-        batches = self._emulator.storage.bounces.find(self._bounce_list, BounceQuery())
+        bounce_list = self._bounce_list()
+        batches = self._emulator.storage.bounces.find(bounce_list, BounceQuery())
         return [as_bounce(row) for rows in batches for row in rows]
 
     @property
@@ -151,10 +151,15 @@ class Double:
             None if instant is None else _instant(instant, "instant")
         ).now
 
-    def advance(self, seconds: int) -> int:
-        """Put the emulator's clock forward, and return the instant that it shows."""
+    def advance(self, seconds: float | timedelta) -> int:
+        """Put the emulator's clock forward, and return the instant that it shows.
+
+        Fractions of a second are cut off.
+        """
+        if isinstance(seconds, timedelta):
+            seconds = seconds.total_seconds()
         self._has_moved_clock = True
-        return self.control.advance(seconds).now
+        return self.control.advance(int(seconds)).now
 
     def close(self) -> None:
         """Remove what is of this test, and raise what went wrong in the emulator.
@@ -188,6 +193,13 @@ class Double:
         """Close it."""
         self.close()
 
+    def _bounce_list(self) -> int:
+        """Return the list of today: a restored snapshot has given the account another.
+
+        :raises UnknownNameError: if a reset has removed the account.
+        """
+        return self._accounts.get(self.username).bounce_list
+
     def _plant(self, seed: Seed) -> list[str]:
         """Store *seed*, whose accounts must all be new: they are removed again.
 
@@ -216,8 +228,8 @@ def _instant(time: Time, name: str) -> int:
         if time.tzinfo is None:
             time = time.replace(tzinfo=timezone.utc)
         return int(time.timestamp())
-    if isinstance(time, int):
-        return time
+    if isinstance(time, int | float):
+        return int(time)
     try:
         return UTC.parse(time)
     except ValueError as error:

@@ -49,10 +49,7 @@ class Emulation:
         self._lock = Lock()
         self._turns = Lock()
         self._doubles = 0
-        #: Whether tests can change more than what is their doubles'.
-        self._is_shared = database is None and (
-            seed is not None or settings.get("AUTH") == "any"
-        )
+        self._is_ours = database is None
         try:
             seeds = [] if seed is None else [self._seed_file(seed)]
             self._app = create_app(
@@ -102,8 +99,10 @@ class Emulation:
         """Bring the seed back when the last test ends; what is not ours is left."""
         with self._turns:  # none begins meanwhile
             self._doubles -= 1
-            if not self._doubles and self._is_shared:
+            if not self._doubles and self._is_ours:
                 self.control.reset()
+                for snapshot in self.control.snapshots():
+                    self.control.remove_snapshot(snapshot.name)
 
     def check(self) -> None:
         """Raise what went wrong in the application since the last time.

@@ -49,8 +49,10 @@ def sendgrid_bounces(
 
     An exception inside the emulator fails the test.
     """
-    marker = request.node.get_closest_marker(MARKER)
-    if marker and marker.args:
-        raise pytest.UsageError(f"the marker {MARKER} takes its arguments by name")
-    with sendgrid_bounces_server.double(**(marker.kwargs if marker else {})) as double:
+    options: dict[str, Any] = {}
+    for marker in request.node.iter_markers(MARKER):  # the closest one first
+        if marker.args:
+            raise pytest.UsageError(f"the marker {MARKER} takes its arguments by name")
+        options = {**marker.kwargs, **options}
+    with sendgrid_bounces_server.double(**options) as double:
         yield double
