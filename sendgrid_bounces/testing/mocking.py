@@ -85,7 +85,9 @@ class mock_bounces:  # noqa: N801 - used like a function
             return cls(**options)(function)
         return super().__new__(cls)
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(
+        self, _function: Callable[..., Any] | None = None, /, **options: Any
+    ) -> None:
         self._options = options
         self._open: list[AbstractContextManager[Double]] = []
 
