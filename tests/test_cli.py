@@ -536,4 +536,5 @@ def test_requests_are_listed_one_in_a_line(run, url: str) -> None:
         assert run("requests", "list", *options).stdout.splitlines() == [second]
     assert run("requests", "list", "--since", "1970-01-01T00:00:01Z").stdout == ""
     assert "UTC" in run("requests", "list", "--since", "x", code=2).stderr
+    assert "count" in run("requests", "list", "--operation", "x", code=2).stderr
     assert run("requests", "clear").stdout == "removed 2 requests\n"

@@ -227,6 +227,7 @@ def test_filters(client: FlaskClient, clock: FixedClock, query, numbers) -> None
         ("GET", f"{REQUESTS}?status={10**30}"),
         ("GET", f"{REQUESTS}?since=yesterday"),
         ("GET", f"{REQUESTS}?dialect=smtp"),
+        ("GET", f"{REQUESTS}?operation=bounces.get"),
         ("GET", f"{REQUESTS}?account=a&account=b"),
         ("GET", f"{REQUESTS}/count?limit=1"),
         ("DELETE", f"{REQUESTS}?account=acme"),

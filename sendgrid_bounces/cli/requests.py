@@ -9,7 +9,7 @@ from sendgrid_bounces.cli.main import database_option, opened, printable
 from sendgrid_bounces.core.clock import parse_instant, write_instant
 from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.core.journal import Entry, EntryFilter
-from sendgrid_bounces.rules import OPERATIONS, VENDORS
+from sendgrid_bounces.rules import OPERATIONS, VENDORS, operations
 
 
 def _instant(_context: object, _option: object, text: str | None) -> int | None:
@@ -28,7 +28,9 @@ def requests() -> None:
 @requests.command("list")
 @click.option("--account", help="Only of this account.")
 @click.option("--domain", help="Only of this domain's list.")
-@click.option("--operation", help="Only of this operation, as get.")
+@click.option(
+    "--operation", type=click.Choice(operations(None)), help="Only of this operation."
+)
 @click.option(
     "--dialect",
     type=click.Choice([*VENDORS, *OPERATIONS]),

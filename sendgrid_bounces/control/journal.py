@@ -12,7 +12,7 @@ from sendgrid_bounces.core.clock import parse_instant, write_instant
 from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.core.journal import Entry
 from sendgrid_bounces.emulator import current_emulator
-from sendgrid_bounces.rules import OPERATIONS, VENDORS
+from sendgrid_bounces.rules import OPERATIONS, VENDORS, operations
 from sendgrid_bounces.validation import Text
 from sendgrid_bounces.wire import route
 
@@ -37,7 +37,7 @@ class FilterSchema(Schema):
 
     account = Text()
     domain = Text()
-    operation = Text()
+    operation = Text(validate=validate.OneOf(operations(None)))
     dialect = Text(validate=validate.OneOf([*VENDORS, *OPERATIONS]))
     status = fields.Integer(validate=validate.Range(100, 599))
     since = Instant()
