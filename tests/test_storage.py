@@ -1,7 +1,9 @@
 """The store: it finds what it holds, once, by its indexes, and loses nothing."""
 
 import sqlite3
-from contextlib import closing
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
+from threading import Barrier, Thread
 
 import pytest
 from conftest import bounce
@@ -418,6 +420,35 @@ def test_names_are_unique_and_kept_by_their_owner(storage: Storage) -> None:
         storage.accounts.remove("nobody")
     with pytest.raises(ParametersError, match="printable"):
         storage.accounts.add("a\nb")
+
+
+def test_a_name_is_free_for_one_of_those_who_want_it_at_once(storage: Storage) -> None:
+    """One makes the account, and the others hear that it is there."""
+    barrier = Barrier(4)
+
+    def add(name: str) -> int:
+        barrier.wait()
+        with suppress(NameTakenError):
+            storage.accounts.add(name)
+            return 1
+        return 0
+
+    with ThreadPoolExecutor(4) as pool:
+        for number in range(20):
+            assert sum(pool.map(add, [f"wanted{number}"] * 4)) == 1
+
+
+def test_threads_that_have_ended_leave_no_connections(database_url: str) -> None:
+    """A server that makes a thread for each request does not run out of them."""
+    with closing(open_storage(database_url)) as storage:
+        opened: list[object] = []
+        for _ in range(10):
+            thread = Thread(target=lambda: opened.append(storage.accounts.all()))
+            thread.start()
+            thread.join()
+        assert len(opened) == 10
+        storage.accounts.all()
+        assert len(storage.engine._database._connections) <= 2
 
 
 @pytest.mark.parametrize(

@@ -182,10 +182,14 @@ def _words(error: BaseException) -> str:
 
 
 class TrackedDatabase(peewee.Database):
-    """Mixed into one of Peewee's: it knows all threads' connections, to close them."""
+    """Mixed into one of Peewee's: it knows all threads' connections, to close them.
+
+    Those of threads that have ended are closed when another one connects: some WSGI
+    servers make a thread for each request.
+    """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
-        self._connections: list[Any] = []
+        self._connections: dict[threading.Thread, Any] = {}
         self._connections_lock = threading.Lock()
         super().__init__(*arguments, **options)
 
@@ -205,7 +209,9 @@ class TrackedDatabase(peewee.Database):
     def _connect(self) -> Any:
         connection = super()._connect()  # type: ignore[misc] # not in its stubs
         with self._connections_lock:
-            self._connections.append(connection)
+            for thread in [t for t in self._connections if not t.is_alive()]:
+                self._connections.pop(thread).close()
+            self._connections[threading.current_thread()] = connection
         return connection
 
     def forget(self) -> None:
@@ -213,8 +219,7 @@ class TrackedDatabase(peewee.Database):
         connection = self._state.conn  # type: ignore[attr-defined] # not in its stubs
         self.dispose()
         with self._connections_lock:
-            if connection in self._connections:
-                self._connections.remove(connection)
+            self._connections.pop(threading.current_thread(), None)
         if connection is not None:
             connection.close()
 
@@ -222,4 +227,4 @@ class TrackedDatabase(peewee.Database):
         """Close the connections of all threads."""
         with self._connections_lock:
             while self._connections:
-                self._connections.pop().close()
+                self._connections.popitem()[1].close()

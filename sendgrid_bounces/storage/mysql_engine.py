@@ -25,8 +25,9 @@ LOCK_TIMEOUT = 4
 ATTEMPTS, PAUSE = 8, 0.01
 
 #: Deadlock, which is also what a Galera node says of a row that another node changed
-#: first, and "record has changed since last read".
-CONFLICTS = {1213, 1020}
+#: first; "record has changed since last read"; and a name that another transaction has
+#: taken since this one has looked for it, and which it will see the next time.
+CONFLICTS = {1213, 1020, 1062}
 
 #: The index is there already.
 DUPLICATE_KEY_NAME = 1061
