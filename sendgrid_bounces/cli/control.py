@@ -51,9 +51,10 @@ def reset(
     yes: bool,  # noqa: FBT001 - click passes options by name
     database: str,
 ) -> None:
-    """Go back to the seed files: accounts, domains, bounces and the clock.
+    """Go back to the seed files: accounts, domains, bounces, the clock and faults.
 
-    What they do not hold is removed; without any, nothing is left.
+    What they do not hold is removed, and the journal is emptied; without any, nothing
+    is left. Snapshots stay.
     """
     empty = to == "empty"
     with controlled(database, seeds) as control:

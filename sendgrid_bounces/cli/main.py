@@ -57,7 +57,7 @@ class OneLineErrors(click.Group):
 )
 @click.version_option(__version__, prog_name="sendgrid-bounces")
 def main() -> None:
-    """Emulate the SendGrid v2 bounce API, with real state, on this machine.
+    """Emulate the bounce APIs of SendGrid v2 and Mailgun, with real state.
 
     Each setting can also be given as an environment variable, which its option's help
     names.
