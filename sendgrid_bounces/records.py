@@ -5,7 +5,7 @@ from typing import Any
 from marshmallow import RAISE, Schema, fields
 
 from sendgrid_bounces.core.bounces import Bounce
-from sendgrid_bounces.core.clock import WallClock
+from sendgrid_bounces.core.clock import WallClock, write_instant
 from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.validation import Text, load
 
@@ -66,9 +66,6 @@ def write_record(bounce: Bounce) -> dict[str, Any]:
         "status": bounce.status,
         "code": bounce.code,
         "reason": bounce.reason,
-        "created": UTC.render(bounce.created).replace(" ", "T") + "Z",
+        "created": write_instant(bounce.created),
         "reported": bounce.reported,
     }
-
-
-UTC = WallClock()

@@ -51,9 +51,7 @@ class AccountSchema(Schema):
 
     username = Text(required=True, validate=_check_name)
     api_key = Text(
-        validate=validate.Regexp(
-            "[^\0]+\\Z", error="{}".format("must not be empty, or contain NUL")
-        )
+        validate=validate.Regexp("[^\0]+\\Z", error="must not be empty, or contain NUL")
     )
     profile = Text(validate=validate.OneOf(PROFILES))
     timezone = Text()

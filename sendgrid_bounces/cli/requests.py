@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from sendgrid_bounces.cli.main import database_option, opened, printable
+from sendgrid_bounces.control.state import DEFAULT_LIMIT
 from sendgrid_bounces.core.clock import parse_instant, write_instant
 from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.core.journal import Entry, EntryFilter
@@ -43,7 +44,7 @@ def requests() -> None:
 @click.option(
     "--limit",
     type=click.IntRange(1, 1_000_000),
-    default=100,
+    default=DEFAULT_LIMIT,
     show_default=True,
     help="No more than so many, the last ones.",
 )

@@ -3,13 +3,14 @@
 from flask import Blueprint, Response, jsonify
 
 from sendgrid_bounces import __version__
+from sendgrid_bounces.control.web import PREFIX
 from sendgrid_bounces.core.errors import StorageError
 from sendgrid_bounces.emulator import current_emulator
 
-bp = Blueprint("control_health", __name__, url_prefix="/_emulator")
+bp = Blueprint("control_health", __name__, url_prefix=PREFIX)
 
 #: Where :mod:`sendgrid_bounces.cli.health` asks.
-PATH = "/_emulator/health"
+PATH = f"{PREFIX}/health"
 
 
 @bp.get("/health")

@@ -29,7 +29,7 @@ _DURATION = re.compile(
     r"P(?=.)(?:([0-9]+)W)?(?:([0-9]+)D)?"
     r"(?:T(?=.)(?:([0-9]+)H)?(?:([0-9]+)M)?(?:([0-9]+)S)?)?"
 )
-_SECONDS = (7 * 24 * HOUR, 24 * HOUR, HOUR, 60, 1)
+_SECONDS = (7 * DAY, DAY, HOUR, 60, 1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
@@ -228,7 +228,7 @@ def parse_instant(text: str) -> int:
     :raises ParametersError: if *text* is nothing of the kind.
     """
     try:
-        instant = WallClock().parse(text)
+        instant = wall_clock("UTC").parse(text)
     except ValueError:
         rule = "must be a time in UTC, as 2012-02-15T12:00:00Z"
         raise ParametersError([("instant", rule)]) from None

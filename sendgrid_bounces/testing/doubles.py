@@ -8,13 +8,14 @@ from typing import Any
 
 from sendgrid_bounces.config import PROFILES
 from sendgrid_bounces.core.bounces import Bounce, BounceQuery
+from sendgrid_bounces.core.clock import wall_clock
 from sendgrid_bounces.core.errors import (
     NameTakenError,
     ParametersError,
     UnknownNameError,
 )
 from sendgrid_bounces.core.journal import Entry
-from sendgrid_bounces.records import UTC, read_record
+from sendgrid_bounces.records import read_record
 from sendgrid_bounces.storage.bounces import as_bounce
 from sendgrid_bounces.testing.emulation import Emulation, Seed
 
@@ -108,7 +109,7 @@ class Double:
             if created is None
             else _instant(created, "created")
         )
-        bounce = read_record({"email": email, **record}, UTC, now)
+        bounce = read_record({"email": email, **record}, wall_clock("UTC"), now)
         self._emulator.storage.bounces.put(self._bounce_list(), [bounce])
         return bounce
 
@@ -231,6 +232,6 @@ def _instant(time: Time, name: str) -> int:
     if isinstance(time, int | float):
         return int(time)
     try:
-        return UTC.parse(time)
+        return wall_clock("UTC").parse(time)
     except ValueError as error:
         raise ParametersError([(name, str(error))]) from None
