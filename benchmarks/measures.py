@@ -69,7 +69,8 @@ class Bench:
 class Row:
     """A line of the report: a figure for each round.
 
-    :param unit: ``x`` for a ratio to the baseline, else ``ms`` or ``MB``.
+    :param unit: ``x`` for a ratio to the baseline, else ``ms`` or ``MB``: of what
+        grows the highest figure counts, of all else the median.
     :param target: what the median should be at most, or at *least*; None if no target
         was set.
     """
@@ -83,16 +84,16 @@ class Row:
     notes: dict[str, float] = field(default_factory=dict)
 
     @property
-    def median(self) -> float:
+    def result(self) -> float:
         """The figure that counts."""
-        return median(self.figures)
+        return max(self.figures) if self.unit == "MB" else median(self.figures)
 
     @property
     def holds(self) -> bool | None:
         """Whether the target is met; None if there is none."""
         if self.target is None:
             return None
-        return (self.median >= self.target) == self.least or self.median == self.target
+        return (self.result >= self.target) == self.least or self.result == self.target
 
 
 def dump(bench: Bench) -> Iterator[Row]:
@@ -130,10 +131,11 @@ def _dumps(
         small = get(f"/api/bounces.get.xml?{CREDENTIALS}&limit=1000&date=1")
         for _ in range(40):  # enough for each worker to have checked the key
             clients.download(server.port, small)
+        before = server.resident()
         for _ in range(bench.rounds):
             baseline.append(_piped(command))
             for suffix, took in times.items():
-                with server.watching_memory() as memory:
+                with server.watching_memory(before) as memory:
                     target = f"/api/bounces.get.{suffix}?{CREDENTIALS}&date=1"
                     read = clients.download(server.port, get(target))
                 took.append(read.seconds)
@@ -208,6 +210,19 @@ def look_up(bench: Bench) -> Iterator[Row]:
             figures.append(mine / clients.rate(hello.port, get("/"), 2))
     what = f"bounces.get.json?email=, {bench.rows:,} rows: rate"
     yield Row(what, "Flask hello, same Gunicorn", "x", figures, 0.5, least=True)
+
+
+def controlled_look_up(bench: Bench) -> Iterator[Row]:
+    """Find one address where the control endpoints are on, and so the journal."""
+    ours = servers.emulator(bench.url)
+    ours = replace(ours, variables={**ours.variables, servers.CONTROL: "on"})
+    figures = []
+    with serving(ours) as server, serving(servers.hello()) as hello:
+        for number in range(bench.rounds):
+            mine = clients.rate(server.port, get(_look_up(number)), 2)
+            figures.append(mine / clients.rate(hello.port, get("/"), 2))
+    what = "the same, with control endpoints and a journal"
+    yield Row(what, "Flask hello, same Gunicorn", "x", figures, None)
 
 
 def counts(bench: Bench) -> Iterator[Row]:
@@ -305,7 +320,10 @@ def csv_import(bench: Bench) -> Iterator[Row]:
             )
         with _copy(bench) as copy, copy.serve() as server:
             connection = clients.connect(server.port)
-            with closing(connection), server.watching_memory() as memory:
+            with (
+                closing(connection),
+                server.watching_memory(server.resident()) as memory,
+            ):
                 mine.append(_timed(partial(clients.exchange, connection, request)))
             grown += memory
     what = f"CSV import, {len(body) / MEGABYTE:.0f} MB, {rows:,} rows"
@@ -322,7 +340,7 @@ def range_delete(bench: Bench) -> Iterator[Row]:
     request = get(f"/api/bounces.delete.json?{CREDENTIALS}&end_date={day}")
     figures = []
     for _ in range(min(bench.rounds, 3)):
-        with _copy(bench) as copy, copy.serve() as server:
+        with _copy(bench) as copy, copy.serve("--workers=1") as server:
             load = partial(_download, server.port, request)
             with clients.background(load) as ended:
                 look_up = get(_look_up(bench.rows - 1))
@@ -330,7 +348,7 @@ def range_delete(bench: Bench) -> Iterator[Row]:
                     server.port, look_up, lambda: not ended.is_set()
                 )
             figures.append(clients.percentile_99(took) * 1_000)
-    what = f"a small call while {bench.rows // 2:,} rows are deleted by date, p99"
+    what = f"a small call while the worker deletes {bench.rows // 2:,} rows, p99"
     yield Row(what, "", "ms", figures, 20)
 
 
@@ -371,6 +389,7 @@ MEASURES: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "beside-a-dump": beside_a_dump,
     "slow-readers": slow_readers,
     "look-up": look_up,
+    "controlled-look-up": controlled_look_up,
     "count": counts,
     "offset": offset,
     "pages": pages,

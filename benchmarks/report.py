@@ -10,7 +10,7 @@ VERDICTS = {True: "holds", False: "MISSED", None: "(no target)"}
 def table(rows: list[Row], facts: dict[str, str]) -> str:
     """Return the rows as a table in reStructuredText, with the machine above it."""
     lines = [", ".join(f"{name} {value}" for name, value in facts.items()) + ".", ""]
-    cells = [("what", "against", "median", "spread", "target", "")]
+    cells = [("what", "against", "result", "spread", "target", "")]
     cells += [_cells(row) for row in rows]
     widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
     rule = "  ".join("=" * max(width, 2) for width in widths)
@@ -30,7 +30,7 @@ def as_mapping(row: Row) -> dict[str, Any]:
         "what": row.what,
         "baseline": row.baseline,
         "unit": row.unit,
-        "median": row.median,
+        "result": row.result,
         "figures": row.figures,
         "target": row.target,
         "least": row.least,
@@ -46,7 +46,7 @@ def draw(rows: list[Row], facts: dict[str, str], path: str) -> None:
     pyplot.rcParams["svg.fonttype"] = "none"  # text stays text
     pyplot.rcParams["svg.hashsalt"] = "sendgrid-bounces"
     shown = [row for row in rows if row.target][::-1]
-    shares = [_share(row, row.median) for row in shown]
+    shares = [_share(row, row.result) for row in shown]
     figure, axes = pyplot.subplots(figsize=(13, 0.34 * len(shown) + 1.6))
     colours = ["tab:green" if row.holds else "tab:red" for row in shown]
     places = range(len(shown))
@@ -57,7 +57,7 @@ def draw(rows: list[Row], facts: dict[str, str], path: str) -> None:
         axes.text(
             max(*ends, shares[place]) + 0.02,
             place,
-            _figure(row.median, row.unit),
+            _figure(row.result, row.unit),
             va="center",
             fontsize=8,
         )
@@ -85,7 +85,7 @@ def _cells(row: Row) -> tuple[str, ...]:
     spread = f"{_figure(min(row.figures), '')} to {_figure(max(row.figures), row.unit)}"
     sign = ">=" if row.least else "<="
     target = f"{sign} {_figure(row.target, row.unit)}" if row.target else ""
-    median = _figure(row.median, row.unit)
+    median = _figure(row.result, row.unit)
     return row.what, row.baseline, median, spread, target, VERDICTS[row.holds]
 
 

@@ -19,6 +19,9 @@ SETTINGS = f"{ROOT}/gunicorn.conf.py"
 TIMEOUT = 60
 MEGABYTE = 1024 * 1024
 
+#: The variable that turns the control endpoints on.
+CONTROL = "SENDGRID_BOUNCES_CONTROL"
+
 
 @dataclass(frozen=True)
 class Server:
@@ -36,14 +39,16 @@ class Server:
         children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text()
         return [int(pid) for pid in children.split()] or [self.pid]
 
-    def resident(self) -> list[int]:
-        """Return the bytes that each worker holds in memory."""
-        return [_status(pid, "VmRSS") for pid in self.workers()]
+    def resident(self) -> dict[int, int]:
+        """Return the bytes that each worker holds in memory, by its process."""
+        return {pid: _status(pid, "VmRSS") for pid in self.workers()}
 
     @contextmanager
-    def watching_memory(self) -> Iterator[list[float]]:
-        """Fill a list with the megabytes that the worker that grew most grew by."""
-        before = dict(zip(self.workers(), self.resident(), strict=True))
+    def watching_memory(self, before: dict[int, int]) -> Iterator[list[float]]:
+        """Fill a list with the megabytes that the worker that grew most grew by.
+
+        :param before: what :meth:`resident` said before it grew.
+        """
         for pid in before:
             Path(f"/proc/{pid}/clear_refs").write_text("5")  # forget the peak
         grown: list[float] = []

@@ -59,7 +59,7 @@ class Credentials:
         self._accept_any = accept_any
         self._secret = secrets.token_bytes(32)
         self._verified: dict[str, bytes] = {}
-        self._one_at_a_time = threading.Lock()
+        self._one_at_a_time = threading.RLock()
         if self._costs != DEFAULT_COSTS:
             self._try_costs()
 
@@ -163,7 +163,8 @@ class Credentials:
 
     def _hash(self, key: str) -> str:
         n, r, p = self._costs
-        return generate_password_hash(key, f"scrypt:{n}:{r}:{p}")
+        with self._one_at_a_time:
+            return generate_password_hash(key, f"scrypt:{n}:{r}:{p}")
 
     def _tag(self, key: str) -> int:
         """Return 16 bits of a slow hash that is salted alike for all accounts.

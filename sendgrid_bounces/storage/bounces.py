@@ -24,7 +24,7 @@ from sendgrid_bounces.storage.models import KEY_INDEX, TIME_INDEX, BounceRow
 from sendgrid_bounces.storage.spool import Spool
 
 #: Rows a read: a longer one is no faster, and small calls wait for it.
-BATCH = 350
+BATCH = 500
 
 #: A row as it is read: email, status, code, reason, reported, created, id.
 BounceTuple = tuple[str, str, str, str, bool, int, int]

@@ -137,6 +137,8 @@ class Double:
         :raises ParametersError: naming each field that is wrong.
         """
         wanted = {"account": self.username, "status": status, "times": times, **rule}
+        if rule.keys() & {"limit", "probability"} and times == 1:
+            del wanted["times"]  # they say themselves how often
         given = {name: value for name, value in wanted.items() if value is not None}
         id_ = self.control.add_fault(given)
         self._rules.append(id_)
