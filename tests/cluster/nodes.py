@@ -1,13 +1,14 @@
 """MariaDB servers of a test's own, alone or as a Galera cluster, all on loopback."""
 
 import os
+import random
 import shutil
 import signal
 import socket
 import subprocess
 import tempfile
 import time
-from contextlib import closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -33,6 +34,19 @@ def free_port() -> int:
     """Return a port that is free just now."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return server.getsockname()[1]
+
+
+def free_ports(count: int) -> int:
+    """Return the first of *count* ports in a row that are free.
+
+    Below those that the system gives to anybody's connections.
+    """
+    while True:
+        first = random.randrange(20_000, 32_000 - count)
+        with ExitStack() as stack, suppress(OSError):
+            for port in range(first, first + count):
+                stack.enter_context(socket.create_server(("127.0.0.1", port)))
+            return first
 
 
 class Node:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from live import TIMEOUT, Live, serving
-from nodes import Node, free_port, need
+from nodes import Node, free_ports, need
 from test_workers import CREDENTIALS, DOMAIN, HEADERS, SEED
 
 from sendgrid_bounces.core.bounces import BounceQuery
@@ -72,7 +72,7 @@ def _wait(condition) -> None:
 def _nodes():
     """Three nodes, synced."""
     need("mariadbd", "mariadb-install-db", "rsync", provider=True)
-    base = free_port() % 20_000 + 20_000
+    base = free_ports(30)
     nodes = [Node(base + 10 * n) for n in range(3)]
     groups = tuple(node.group for node in nodes)
     try:
