@@ -6,43 +6,34 @@ from typing import Any
 from flask import Response, jsonify
 from marshmallow import RAISE, Schema, fields, validate
 
-from sendgrid_bounces.control.state import ClockReading, Control
+from sendgrid_bounces.control.state import ClockReading, Control, current_control
 from sendgrid_bounces.control.web import blueprint, read_json, read_parameters
 from sendgrid_bounces.core.clock import parse_duration, parse_instant, write_instant
-from sendgrid_bounces.emulator import current_emulator
 from sendgrid_bounces.validation import load
 from sendgrid_bounces.wire import route
 
 bp = blueprint("clock")
 
 
-class FreezeSchema(Schema):
+class OrderSchema(Schema):
+    """An order that says no more: to show the system's time."""
+
+    action = fields.String(required=True)
+
+    class Meta:
+        unknown = RAISE
+
+
+class FreezeSchema(OrderSchema):
     """To let it stand: at an instant, or now."""
 
-    action = fields.String(required=True)
     instant = fields.String()
 
-    class Meta:
-        unknown = RAISE
 
-
-class AdvanceSchema(Schema):
+class AdvanceSchema(OrderSchema):
     """To put it forward."""
 
-    action = fields.String(required=True)
     duration = fields.String(required=True)
-
-    class Meta:
-        unknown = RAISE
-
-
-class ResetSchema(Schema):
-    """To show the system's time."""
-
-    action = fields.String(required=True)
-
-    class Meta:
-        unknown = RAISE
 
 
 def _freeze(control: Control, order: Mapping[str, Any]) -> ClockReading:
@@ -64,7 +55,7 @@ ACTIONS: dict[
 ] = {
     "freeze": (FreezeSchema(), _freeze),
     "advance": (AdvanceSchema(), _advance),
-    "reset": (ResetSchema(), _reset),
+    "reset": (OrderSchema(), _reset),
 }
 
 
@@ -81,7 +72,7 @@ ACTION = ActionSchema(unknown="exclude")
 def show() -> Response:
     """Answer what the clock shows."""
     read_parameters()
-    return _answer(Control(current_emulator()).clock())
+    return _answer(current_control().clock())
 
 
 @route(bp, "/clock", "PUT")
@@ -90,7 +81,7 @@ def change() -> Response:
     read_parameters()
     order = read_json()
     schema, act = ACTIONS[load(ACTION, order)["action"]]
-    return _answer(act(Control(current_emulator()), load(schema, order)))
+    return _answer(act(current_control(), load(schema, order)))
 
 
 def _answer(reading: ClockReading) -> Response:

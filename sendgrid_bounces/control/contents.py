@@ -3,7 +3,7 @@
 from flask import Response, jsonify
 from marshmallow import RAISE, Schema, fields, validate
 
-from sendgrid_bounces.control.state import Control
+from sendgrid_bounces.control.state import current_control
 from sendgrid_bounces.control.web import (
     blueprint,
     expect_no_body,
@@ -11,7 +11,6 @@ from sendgrid_bounces.control.web import (
     read_text,
 )
 from sendgrid_bounces.core.accounts import MAX_NAME
-from sendgrid_bounces.emulator import current_emulator
 from sendgrid_bounces.wire import route
 
 bp = blueprint("contents")
@@ -35,7 +34,7 @@ def reset() -> Response:
     """Go back to the seed, or to nothing; answer how much there is then."""
     parameters = read_parameters(RESET)
     expect_no_body()
-    control, empty = Control(current_emulator()), parameters["to"] == "empty"
+    control, empty = current_control(), parameters["to"] == "empty"
     account = parameters["account"]
     if account is None:
         return jsonify(control.reset(empty=empty))
@@ -46,4 +45,4 @@ def reset() -> Response:
 def seed() -> Response:
     """Add what a seed file in the body holds; answer how much there is then."""
     read_parameters()
-    return jsonify(Control(current_emulator()).seed(read_text()))
+    return jsonify(current_control().seed(read_text()))

@@ -5,14 +5,13 @@ from typing import Any
 
 from flask import Response, jsonify
 
-from sendgrid_bounces.control.state import Control
+from sendgrid_bounces.control.state import current_control
 from sendgrid_bounces.control.web import (
     blueprint,
     expect_no_body,
     read_json,
     read_parameters,
 )
-from sendgrid_bounces.emulator import current_emulator
 from sendgrid_bounces.storage.faults import Fault
 from sendgrid_bounces.wire import route
 
@@ -23,14 +22,14 @@ bp = blueprint("faults")
 def list_() -> Response:
     """Answer all rules, in the order in which they are asked."""
     read_parameters()
-    return jsonify(faults=[_plain(fault) for fault in _control().faults()])
+    return jsonify(faults=[_plain(fault) for fault in current_control().faults()])
 
 
 @route(bp, "/faults", "POST")
 def add() -> Response:
     """Add a rule, or a list of them; answer what names them."""
     read_parameters()
-    response = jsonify(ids=_control().add_faults(read_json()))
+    response = jsonify(ids=current_control().add_faults(read_json()))
     response.status_code = HTTPStatus.CREATED
     return response
 
@@ -40,14 +39,14 @@ def clear() -> Response:
     """Remove all rules."""
     read_parameters()
     expect_no_body()
-    return jsonify(removed=_control().clear_faults())
+    return jsonify(removed=current_control().clear_faults())
 
 
 @route(bp, "/faults/<int:id_>", "GET")
 def show(id_: int) -> Response:
     """Answer one rule."""
     read_parameters()
-    return jsonify(_plain(_control().fault(id_)))
+    return jsonify(_plain(current_control().fault(id_)))
 
 
 @route(bp, "/faults/<int:id_>", "DELETE")
@@ -55,12 +54,8 @@ def remove(id_: int) -> Response:
     """Remove one rule."""
     read_parameters()
     expect_no_body()
-    _control().remove_fault(id_)
+    current_control().remove_fault(id_)
     return jsonify(removed=1)
-
-
-def _control() -> Control:
-    return Control(current_emulator())
 
 
 def _plain(fault: Fault) -> dict[str, Any]:

@@ -6,12 +6,11 @@ from typing import Any
 from flask import Response, jsonify
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
-from sendgrid_bounces.control.state import DEFAULT_LIMIT, Control
+from sendgrid_bounces.control.state import DEFAULT_LIMIT, current_control
 from sendgrid_bounces.control.web import blueprint, expect_no_body, read_parameters
 from sendgrid_bounces.core.clock import parse_instant, write_instant
 from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.core.journal import Entry
-from sendgrid_bounces.emulator import current_emulator
 from sendgrid_bounces.rules import OPERATIONS, VENDORS, operations
 from sendgrid_bounces.validation import Text
 from sendgrid_bounces.wire import route
@@ -60,7 +59,7 @@ FILTER, LIST = FilterSchema(), ListSchema()
 @route(bp, "/requests", "GET")
 def list_() -> Response:
     """Answer the last entries that match, oldest first."""
-    entries = _control().requests(**read_parameters(LIST))
+    entries = current_control().requests(**read_parameters(LIST))
     return jsonify(requests=[plain(entry) for entry in entries])
 
 
@@ -69,19 +68,15 @@ def clear() -> Response:
     """Remove all entries."""
     read_parameters()
     expect_no_body()
-    return jsonify(removed=_control().clear_requests())
+    return jsonify(removed=current_control().clear_requests())
 
 
 @route(bp, "/requests/count", "GET")
 def count() -> Response:
     """Answer how many entries match."""
-    return jsonify(count=_control().count_requests(**read_parameters(FILTER)))
+    return jsonify(count=current_control().count_requests(**read_parameters(FILTER)))
 
 
 def plain(entry: Entry) -> dict[str, Any]:
     """Return *entry* for JSON."""
     return {**asdict(entry), "time": write_instant(entry.time)}
-
-
-def _control() -> Control:
-    return Control(current_emulator())

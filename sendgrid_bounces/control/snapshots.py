@@ -5,10 +5,9 @@ from typing import Any
 
 from flask import Response, jsonify
 
-from sendgrid_bounces.control.state import Control
+from sendgrid_bounces.control.state import current_control
 from sendgrid_bounces.control.web import blueprint, expect_no_body, read_parameters
 from sendgrid_bounces.core.clock import write_instant
-from sendgrid_bounces.emulator import current_emulator
 from sendgrid_bounces.storage.snapshots import Snapshot
 from sendgrid_bounces.wire import route
 
@@ -19,7 +18,7 @@ bp = blueprint("snapshots")
 def index() -> Response:
     """Answer what is known of the snapshots."""
     read_parameters()
-    found = Control(current_emulator()).snapshots()
+    found = current_control().snapshots()
     return jsonify(snapshots=[_written(snapshot) for snapshot in found])
 
 
@@ -28,7 +27,7 @@ def take(name: str) -> Response:
     """Take a snapshot, or replace it; answer what is known of it."""
     read_parameters()
     expect_no_body()
-    return jsonify(_written(Control(current_emulator()).take_snapshot(name)))
+    return jsonify(_written(current_control().take_snapshot(name)))
 
 
 @route(bp, "/snapshots/<name>/restore", "POST")
@@ -36,7 +35,7 @@ def restore(name: str) -> Response:
     """Go back to a snapshot; answer how much there is then."""
     read_parameters()
     expect_no_body()
-    return jsonify(Control(current_emulator()).restore_snapshot(name))
+    return jsonify(current_control().restore_snapshot(name))
 
 
 @route(bp, "/snapshots/<name>", "DELETE")
@@ -44,7 +43,7 @@ def remove(name: str) -> Response:
     """Remove a snapshot."""
     read_parameters()
     expect_no_body()
-    Control(current_emulator()).remove_snapshot(name)
+    current_control().remove_snapshot(name)
     return jsonify(removed=name)
 
 

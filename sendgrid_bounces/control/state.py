@@ -9,7 +9,7 @@ from typing import Any
 from sendgrid_bounces.core.clock import Clock, ClockState, checked_instant
 from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.core.journal import Entry, EntryFilter
-from sendgrid_bounces.emulator import Emulator
+from sendgrid_bounces.emulator import Emulator, current_emulator
 from sendgrid_bounces.rules import read_rules
 from sendgrid_bounces.storage.clock import SharedClock
 from sendgrid_bounces.storage.contents import Counts
@@ -214,3 +214,8 @@ class Control:
 
     def _reading(self, state: ClockState) -> ClockReading:
         return ClockReading(state.now(self._system.now()), state.frozen is not None)
+
+
+def current_control() -> Control:
+    """Return the control of the application that answers this request."""
+    return Control(current_emulator())
