@@ -23,7 +23,12 @@ from sendgrid_bounces.app import create_app, word_refusal
 from sendgrid_bounces.config import PREFIX
 from sendgrid_bounces.core.errors import BounceError, StorageError
 from sendgrid_bounces.logs import MaskingLogger
-from sendgrid_bounces.sockets import Impatience, ImpatientSocket, impatient_context
+from sendgrid_bounces.sockets import (
+    Impatience,
+    ImpatientSocket,
+    authority,
+    impatient_context,
+)
 
 BACKLOG = 512
 
@@ -223,4 +228,4 @@ def listen(host: str, port: int) -> socket.socket:
 def address(listener: socket.socket, scheme: str) -> str:
     """Return the URL under which *listener* is reached."""
     host, port = listener.getsockname()[:2]
-    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+    return f"{scheme}://{authority(host, port)}"

@@ -68,3 +68,8 @@ def impatient_context() -> Callable[[Any, Callable[[], ssl.SSLContext]], Any]:
         return contexts[0]
 
     return ssl_context
+
+
+def authority(host: str, port: int) -> str:
+    """Return how a URL names *port* of *host*, which can be an IPv6 address."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

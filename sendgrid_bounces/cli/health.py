@@ -7,6 +7,7 @@ import click
 
 from sendgrid_bounces.cli.main import setting_option
 from sendgrid_bounces.control.health import PATH
+from sendgrid_bounces.sockets import authority
 from sendgrid_bounces.tls import client_context
 
 #: Seconds that a server may take to answer.
@@ -27,10 +28,9 @@ def health(host: str, port: int, ssl_cert: str) -> None:
 
     The exit code is 0 if they do, and else 1.
     """
-    host = ANY_ADDRESS.get(host, host)
-    address = f"[{host}]" if ":" in host else host
+    address = authority(ANY_ADDRESS.get(host, host), port)
     context = client_context(ssl_cert) if ssl_cert else None
-    url = f"{'https' if context else 'http'}://{address}:{port}{PATH}"
+    url = f"{'https' if context else 'http'}://{address}{PATH}"
     try:
         with urlopen(url, timeout=TIMEOUT, context=context) as answer:  # noqa: S310 - an address, not a file
             click.echo(answer.read().decode().strip())
@@ -38,6 +38,4 @@ def health(host: str, port: int, ssl_cert: str) -> None:
         raise click.ClickException(error.read().decode()) from None
     except (URLError, OSError, ValueError) as error:
         reason = getattr(error, "reason", error)
-        raise click.ClickException(
-            f"no answer from {address}:{port}: {reason}"
-        ) from None
+        raise click.ClickException(f"no answer from {address}: {reason}") from None

@@ -3,7 +3,6 @@
 import secrets
 from contextlib import suppress
 from datetime import datetime, timedelta, timezone
-from types import TracebackType
 from typing import Any
 
 from sendgrid_bounces.config import PROFILES
@@ -187,12 +186,7 @@ class Double:
         """Return this."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Close it."""
         self.close()
 

@@ -5,7 +5,6 @@ import inspect
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from threading import Lock
-from types import TracebackType
 from typing import Any
 
 from sendgrid_bounces.testing.doubles import Double
@@ -98,14 +97,9 @@ class mock_bounces:  # noqa: N801 - used like a function
         self._open.append(context)
         return double
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: Any) -> None:
         """Leave the hosts to themselves, and raise what went wrong in the emulator."""
-        self._open.pop().__exit__(kind, error, traceback)
+        self._open.pop().__exit__(*raised)
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return *function*, which is answered as long as it runs."""

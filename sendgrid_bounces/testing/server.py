@@ -6,13 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from os import PathLike
 from threading import Lock, Thread
-from types import TracebackType
 from typing import Any
 
 from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 
 from sendgrid_bounces.control.state import Control
 from sendgrid_bounces.emulator import Emulator
+from sendgrid_bounces.sockets import authority
 from sendgrid_bounces.testing.doubles import Double
 from sendgrid_bounces.testing.emulation import Emulation, Seed
 from sendgrid_bounces.tls import server_context
@@ -98,12 +98,7 @@ class EmulatorServer:
         """Start it."""
         return self.start()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Raise what is not raised yet, and stop it."""
         try:
             if self._emulation is not None:
@@ -114,13 +109,8 @@ class EmulatorServer:
     @property
     def url(self) -> str:
         """The base URL, without a slash at its end."""
-        host, port = self.address
         scheme = "http" if self._tls == ("", "") else "https"
-        return (
-            f"{scheme}://[{host}]:{port}"
-            if ":" in host
-            else f"{scheme}://{host}:{port}"
-        )
+        return f"{scheme}://{authority(*self.address)}"
 
     @property
     def address(self) -> tuple[str, int]:
