@@ -10,6 +10,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from multiprocessing.synchronize import Event
 from statistics import quantiles
+from typing import Any
 
 PIECE = 1024 * 1024
 TIMEOUT = 60
@@ -85,11 +86,18 @@ def exchange(connection: socket.socket, request: bytes) -> bytes:
     return answer
 
 
+def timed(act: Callable[..., object], *arguments: Any, **options: Any) -> float:
+    """Return the seconds that a call of *act* takes."""
+    begun = time.perf_counter()
+    act(*arguments, **options)
+    return time.perf_counter() - begun
+
+
 def seconds(port: int, request: bytes, count: int) -> list[float]:
     """Return how long each of *count* calls took, one after the other."""
     with closing(connect(port)) as connection:
         exchange(connection, request)
-        return [_timed(exchange, connection, request) for _ in range(count)]
+        return [timed(exchange, connection, request) for _ in range(count)]
 
 
 def latencies(port: int, request: bytes, during: Callable[[], bool]) -> list[float]:
@@ -98,7 +106,7 @@ def latencies(port: int, request: bytes, during: Callable[[], bool]) -> list[flo
     with closing(connect(port)) as connection:
         exchange(connection, request)
         while during() or len(took) < 2:  # two at least, or there is no percentile
-            took.append(_timed(exchange, connection, request))
+            took.append(timed(exchange, connection, request))
     return took
 
 
@@ -175,9 +183,3 @@ def read_slowly(port: int, request: bytes, stop: Event, piece: int = 16_384) -> 
         connection.sendall(request)
         while not stop.wait(0.1) and connection.recv(piece):
             pass
-
-
-def _timed(act: Callable[..., object], *arguments: object) -> float:
-    begun = time.perf_counter()
-    act(*arguments)
-    return time.perf_counter() - begun

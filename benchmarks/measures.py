@@ -203,12 +203,8 @@ def slow_readers(bench: Bench) -> Iterator[Row]:
 
 def look_up(bench: Bench) -> Iterator[Row]:
     """Find one address among all, again and again."""
-    figures = []
-    with bench.serve() as ours, serving(servers.hello()) as hello:
-        for number in range(bench.rounds):
-            mine = clients.rate(ours.port, get(_look_up(number)), 2)
-            figures.append(mine / clients.rate(hello.port, get("/"), 2))
     what = f"bounces.get.json?email=, {bench.rows:,} rows: rate"
+    figures = _against_hello(bench, servers.emulator(bench.url))
     yield Row(what, "Flask hello, same Gunicorn", "x", figures, 0.5, least=True)
 
 
@@ -216,12 +212,8 @@ def controlled_look_up(bench: Bench) -> Iterator[Row]:
     """Find one address where the control endpoints are on, and so the journal."""
     ours = servers.emulator(bench.url)
     ours = replace(ours, variables={**ours.variables, servers.CONTROL: "on"})
-    figures = []
-    with serving(ours) as server, serving(servers.hello()) as hello:
-        for number in range(bench.rounds):
-            mine = clients.rate(server.port, get(_look_up(number)), 2)
-            figures.append(mine / clients.rate(hello.port, get("/"), 2))
     what = "the same, with control endpoints and a journal"
+    figures = _against_hello(bench, ours)
     yield Row(what, "Flask hello, same Gunicorn", "x", figures, None)
 
 
@@ -293,8 +285,8 @@ def batch(bench: Bench) -> Iterator[Row]:
             mine, theirs = 0.0, 0.0
             for turn in range(BATCHES):
                 request, rows = _batch(f"b{number}.{turn}"), _rows(f"b{number}.{turn}")
-                mine += _timed(partial(clients.exchange, connection, request))
-                theirs += _timed(partial(_upsert, raw, rows))
+                mine += clients.timed(clients.exchange, connection, request)
+                theirs += clients.timed(_upsert, raw, rows)
             ratios.append(theirs / mine)
     what = f"Mailgun JSON batch of {BATCH:,} new addresses: rows a second"
     yield Row(what, "sqlite3 executemany", "x", ratios, 0.5, least=True)
@@ -316,7 +308,7 @@ def csv_import(bench: Bench) -> Iterator[Row]:
         with _copy(bench) as copy:
             command = ["sqlite3", str(copy.file)]
             baseline.append(
-                _timed(partial(subprocess.run, command, input=script, check=True))
+                clients.timed(subprocess.run, command, input=script, check=True)
             )
         with _copy(bench) as copy, copy.serve() as server:
             connection = clients.connect(server.port)
@@ -324,7 +316,7 @@ def csv_import(bench: Bench) -> Iterator[Row]:
                 closing(connection),
                 server.watching_memory(server.resident()) as memory,
             ):
-                mine.append(_timed(partial(clients.exchange, connection, request)))
+                mine.append(clients.timed(clients.exchange, connection, request))
             grown += memory
     what = f"CSV import, {len(body) / MEGABYTE:.0f} MB, {rows:,} rows"
     notes = {"seconds": median(mine), "baseline": median(baseline)}
@@ -404,6 +396,16 @@ MEASURES: dict[str, Callable[[Bench], Iterator[Row]]] = {
 
 def _look_up(number: int) -> str:
     return f"/api/bounces.get.json?{CREDENTIALS}&date=1&email={data.email(number)}"
+
+
+def _against_hello(bench: Bench, launch: servers.Launch) -> list[float]:
+    """Return the rates of look-ups as parts of bare Flask's."""
+    figures = []
+    with serving(launch) as ours, serving(servers.hello()) as hello:
+        for number in range(bench.rounds):
+            mine = clients.rate(ours.port, get(_look_up(number)), 2)
+            figures.append(mine / clients.rate(hello.port, get("/"), 2))
+    return figures
 
 
 def _form(address: str) -> bytes:
@@ -514,9 +516,3 @@ def _size(file: Path, suffix: str) -> float:
 
 def _ratios(ours: list[float], theirs: list[float]) -> list[float]:
     return [mine / other for mine, other in zip(ours, theirs, strict=True)]
-
-
-def _timed(act: Callable[[], object]) -> float:
-    begun = time.perf_counter()
-    act()
-    return time.perf_counter() - begun
