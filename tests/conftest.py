@@ -135,6 +135,17 @@ def _client(app: Flask) -> FlaskClient:
     return app.test_client()
 
 
+@pytest.fixture(name="controlled_client")
+def _controlled_client(
+    url: str, clock: FixedClock, tmp_path: Path, seeded: Path
+) -> Iterator[FlaskClient]:
+    """A client of an application with the cases' seeds, and control."""
+    shutil.copy(seeded, tmp_path / "bounces.sqlite3")
+    app = make_app(url, clock, CONTROL="on")
+    yield app.test_client()
+    app.extensions[EXTENSION].storage.close()
+
+
 def make_app(url: str, clock: Clock, **config: str) -> Flask:
     """Return an application whose mistakes fail the test that makes them."""
     app = create_app({"DATABASE_URL": url, "KEY_HASH": QUICK_HASH, **config}, clock)

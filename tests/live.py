@@ -3,8 +3,11 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -28,18 +31,21 @@ class Live:
         with urllib.request.urlopen(self.url + target, data, TIMEOUT) as answer:  # noqa: S310
             return answer.read().decode()
 
+    def when_up(self, target: str) -> str:
+        """Return what the server answers to *target*, as soon as it answers."""
+        deadline = time.monotonic() + TIMEOUT
+        while True:
+            try:
+                return self.get(target)
+            except (urllib.error.URLError, ConnectionError):
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+
 
 @contextmanager
 def serving(*args: str, **variables: str) -> Iterator[Live]:
     """Run ``sendgrid-bounces serve``, and end it by the id of its process group."""
-    process = subprocess.Popen(
-        [*COMMAND, "serve", "--port", "0", *args],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "SENDGRID_BOUNCES_KEY_HASH": "scrypt:128:8:1", **variables},
-        start_new_session=True,
-    )
+    process = start("sendgrid_bounces", "serve", "--port", "0", *args, **variables)
     try:
         line = process.stdout.readline()
         match = re.fullmatch(r"Listening on (https?://127\.0\.0\.1:\d+)\n", line)
@@ -48,6 +54,46 @@ def serving(*args: str, **variables: str) -> Iterator[Live]:
     finally:
         if process.returncode is None:
             kill(process)
+
+
+@contextmanager
+def gunicorn(target: str, *flags: str, **variables: str) -> Iterator[Live]:
+    """Run Gunicorn as its users do, on the entry point *target*.
+
+    It answers when it does: who needs that waits for it.
+    """
+    port = free_port()
+    bind = ("-b", f"127.0.0.1:{port}")
+    process = start("gunicorn", *bind, *flags, target, cwd=ROOT, **variables)
+    try:
+        yield Live(f"http://127.0.0.1:{port}", process)
+    finally:
+        if process.returncode is None:
+            kill(process)
+
+
+def free_port() -> int:
+    """Return a port that is free just now."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
+def named(**settings: str) -> dict[str, str]:
+    """Return *settings* as environment variables."""
+    return {f"SENDGRID_BOUNCES_{name}": value for name, value in settings.items()}
+
+
+def start(*words: str, cwd: Path | None = None, **variables: str) -> subprocess.Popen:
+    """Run a module of Python in a process group of its own, with a quick hash."""
+    return subprocess.Popen(
+        [sys.executable, "-m", *words],
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **named(KEY_HASH="scrypt:128:8:1"), **variables},
+        start_new_session=True,
+    )
 
 
 def kill(process: subprocess.Popen) -> tuple[str, str]:

@@ -7,8 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from live import TIMEOUT, Live, kill, serving
-from test_server import _gunicorn, _when_up
+from live import TIMEOUT, Live, gunicorn, kill, serving
 
 from sendgrid_bounces.cli.serve import _decided
 from sendgrid_bounces.config import settings
@@ -181,8 +180,8 @@ def test_gunicorn_has_it_if_told(url: str, seed: str, tmp_path, control: str) ->
         "SENDGRID_BOUNCES_CONTROL_TOKEN": TOKEN,
     }
     header = {"Authorization": f"Bearer {TOKEN}"}
-    with _gunicorn("wsgi:app", "-w", "2", **variables) as live:
-        assert _when_up(live, COUNT) == '{"count": "3"}'
+    with gunicorn("wsgi:app", "-w", "2", **variables) as live:
+        assert live.when_up(COUNT) == '{"count": "3"}'
         for _ in range(CONNECTIONS):
             assert live.get(f"/api/bounces.delete.json?{CREDENTIALS}")
             status, counts = call(live, "POST", "/_emulator/reset", **header)

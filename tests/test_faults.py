@@ -1,10 +1,8 @@
 """Fault rules: which requests they are about, when they fire, and what they refuse."""
 
 import json
-import shutil
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
@@ -333,12 +331,8 @@ def test_faults_of_rules_in_seeds_are_told_by_their_place() -> None:
 
 
 @pytest.fixture(name="client")
-def _client(url: str, clock: FixedClock, tmp_path: Path, seeded: Path):
-    """A client of an application with the cases' seeds, and control."""
-    shutil.copy(seeded, tmp_path / "bounces.sqlite3")
-    app = make_app(url, clock, CONTROL="on")
-    yield app.test_client()
-    app.extensions[EXTENSION].storage.close()
+def _client(controlled_client: FlaskClient) -> FlaskClient:
+    return controlled_client
 
 
 def _fault(client: FlaskClient, **rule) -> int:

@@ -2,7 +2,6 @@
 
 import base64
 import json
-import shutil
 import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -110,12 +109,8 @@ def test_parameters_are_not_too_many() -> None:
 
 
 @pytest.fixture(name="client")
-def _client(url: str, clock: FixedClock, tmp_path: Path, seeded: Path):
-    """A client of an application with the cases' seeds, and control."""
-    shutil.copy(seeded, tmp_path / "bounces.sqlite3")
-    app = make_app(url, clock, CONTROL="on")
-    yield app.test_client()
-    app.extensions[EXTENSION].storage.close()
+def _client(controlled_client: FlaskClient) -> FlaskClient:
+    return controlled_client
 
 
 def _entries(client: FlaskClient, query: str = "") -> list[dict]:

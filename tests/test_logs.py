@@ -3,17 +3,15 @@
 import base64
 import http.client
 import json
-import os
 import socket
 import subprocess
-import sys
 import time
 import urllib.error
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from live import COMMAND, ROOT, TIMEOUT, Live, kill, serving
+from live import COMMAND, TIMEOUT, Live, gunicorn, named, serving
 
 from sendgrid_bounces.logs import masked
 
@@ -159,31 +157,11 @@ def test_a_log_that_cannot_be_written_is_one_line(url: str, tmp_path: Path) -> N
 
 
 @contextmanager
-def _gunicorn(*flags: str, target: str = "wsgi:app", **variables: str):
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    named = {f"SENDGRID_BOUNCES_{name}": value for name, value in variables.items()}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "gunicorn", "-b", f"127.0.0.1:{port}", *flags, target],
-        cwd=ROOT,
-        env={**os.environ, **named},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    live = Live(f"http://127.0.0.1:{port}", process)
-    deadline = time.monotonic() + TIMEOUT
-    try:
-        while time.monotonic() < deadline:
-            with suppress(OSError):
-                live.get("/_emulator/health")
-                break
-            time.sleep(0.05)
+def _gunicorn(*flags: str, target: str = "wsgi:app", **settings: str):
+    """Run Gunicorn, and wait until it answers."""
+    with gunicorn(target, *flags, **named(**settings)) as live:
+        live.when_up("/_emulator/health")
         yield live
-    finally:
-        if process.returncode is None:
-            kill(process)
 
 
 @pytest.mark.parametrize("level", ["info", "debug"])

@@ -6,16 +6,15 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 import urllib.error
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
-from live import COMMAND, ROOT, TIMEOUT, Live, kill, serving
+from live import COMMAND, TIMEOUT, Live, gunicorn, kill, named, serving
 
 from sendgrid_bounces.core.bounces import BounceQuery
 from sendgrid_bounces.storage.database import open_storage
@@ -303,27 +302,6 @@ def test_many_first_calls_at_once_make_one_account(url: str) -> None:
     storage.close()
 
 
-@contextmanager
-def _gunicorn(target: str, *flags: str, **variables: str):
-    """Run Gunicorn as its users do, on the entry point."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "gunicorn", "-b", f"127.0.0.1:{port}", *flags, target],
-        cwd=ROOT,
-        env={**os.environ, "SENDGRID_BOUNCES_KEY_HASH": "scrypt:128:8:1", **variables},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        yield Live(f"http://127.0.0.1:{port}", process)
-    finally:
-        if process.returncode is None:
-            kill(process)
-
-
 @pytest.mark.parametrize("target", ["wsgi:app", "wsgi:application"])
 def test_gunicorn_serves_the_entry_point(url: str, target: str, tmp_path: Path) -> None:
     """Seeds are planted once: a worker that starts again brings back nothing."""
@@ -335,13 +313,13 @@ def test_gunicorn_serves_the_entry_point(url: str, target: str, tmp_path: Path) 
         "SENDGRID_BOUNCES_DATABASE_URL": url,
         "SENDGRID_BOUNCES_SEED": str(seed),
     }
-    with _gunicorn(target, "-w", "1", **variables) as live:
+    with gunicorn(target, "-w", "1", **variables) as live:
         count = f"/api/bounces.count.json{ACME}"
-        assert _when_up(live, count) == '{"count": "1"}'
+        assert live.when_up(count) == '{"count": "1"}'
         live.get(f"/api/bounces.delete.json{ACME}&email=a@x")
         with closing(open_storage(url)) as storage, storage.engine.transaction():
             os.kill(_worker_of(live), signal.SIGKILL)
-            assert _when_up(live, count) == '{"count": "0"}'
+            assert live.when_up(count) == '{"count": "0"}'
         _out, err = kill(live.process)
 
     assert "Traceback" not in err
@@ -369,23 +347,12 @@ def _worker_of(live: Live) -> int:
 def test_gunicorn_with_a_wrong_setting_ends_in_one_line(url: str, variables) -> None:
     """It names what is wrong, and does not try again and again."""
     variables = {"DATABASE_URL": url, **variables}
-    named = {f"SENDGRID_BOUNCES_{name}": value for name, value in variables.items()}
-    with _gunicorn("wsgi:app", **named) as live:
+    with gunicorn("wsgi:app", **named(**variables)) as live:
         _out, err = live.process.communicate(timeout=TIMEOUT)
 
     assert live.process.returncode != 0
     assert err.startswith("Error: ")
     assert err.count("\n") == 1
-
-
-def _when_up(live: Live, target: str) -> str:
-    deadline = time.monotonic() + TIMEOUT
-    while True:
-        try:
-            return live.get(target)
-        except (urllib.error.URLError, ConnectionError):
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
 
 
 TOTAL = 3_000

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import trustme
-from live import COMMAND, ROOT, TIMEOUT, Live, kill, serving
+from live import COMMAND, ROOT, TIMEOUT, Live, free_port, kill, named, serving, start
 
 from sendgrid_bounces.testing import EmulatorServer
 
@@ -245,11 +245,10 @@ def test_a_wrong_certificate_is_one_line(files, url, tmp_path, program, fault) -
         "gunicorn": [sys.executable, "-m", "gunicorn", "wsgi:app"],
     }
     variables = {"DATABASE_URL": url, "SSL_CERT": str(cert), "SSL_KEY": str(key)}
-    named = {f"SENDGRID_BOUNCES_{name}": value for name, value in variables.items()}
     ended = subprocess.run(
         commands[program],
         cwd=ROOT,
-        env={**os.environ, **named},
+        env={**os.environ, **named(**variables)},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -302,24 +301,14 @@ def test_health_knows_the_certificate(demo: Live, files: Files, tmp_path: Path) 
 
 def test_gunicorn_speaks_it_too(files: Files, url: str) -> None:
     """With the same settings."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    variables = {
-        "DATABASE_URL": url,
-        "SSL_CERT": str(files.cert),
-        "SSL_KEY": str(files.key),
-        "PORT": str(port),
-    }
-    named = {f"SENDGRID_BOUNCES_{name}": value for name, value in variables.items()}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "gunicorn", "wsgi:app"],
-        cwd=ROOT,
-        env={**os.environ, **named},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
+    port = free_port()
+    variables = named(
+        DATABASE_URL=url,
+        SSL_CERT=str(files.cert),
+        SSL_KEY=str(files.key),
+        PORT=str(port),
     )
+    process = start("gunicorn", "wsgi:app", cwd=ROOT, **variables)
     try:
         retry = (
             "--retry",

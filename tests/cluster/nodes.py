@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import pymysql
 import pytest
+from live import free_port
 
 TIMEOUT = 60
 PROVIDERS = ("/usr/lib/galera/libgalera_smm.so", "/usr/lib/libgalera_smm.so")
@@ -28,12 +29,6 @@ def need(*programs: str, provider: bool = False) -> None:
     if missing:
         assert "CI" not in os.environ, f"CI must have {missing}"
         pytest.skip(f"not installed: {', '.join(missing)}")
-
-
-def free_port() -> int:
-    """Return a port that is free just now."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
 
 
 def free_ports(count: int) -> int:
