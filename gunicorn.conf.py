@@ -6,7 +6,7 @@ import sys
 from contextlib import closing
 
 from sendgrid_bounces.app import open_emulator, plant_files, seed_files
-from sendgrid_bounces.config import PLANTED, from_environment, settings
+from sendgrid_bounces.config import FILE, PLANTED, configured, settings, variables
 from sendgrid_bounces.core.clock import Clock
 from sendgrid_bounces.core.errors import BounceError
 from sendgrid_bounces.logs import check_writable
@@ -15,7 +15,10 @@ from sendgrid_bounces.tls import server_context
 
 
 def on_starting(_server):
-    """Open the database, and plant the seeds, once: not in each worker."""
+    """Open the database, and plant the seeds, once: not in each worker.
+
+    The workers take all settings from here, and do not read the settings file again.
+    """
     try:
         emulator = open_emulator(_settings, Clock(), seed_files(_settings))
         with closing(emulator.storage):
@@ -23,10 +26,12 @@ def on_starting(_server):
     except BounceError as error:
         sys.exit(f"Error: {error}")
     os.environ[PLANTED] = json.dumps(emulator.seeds)
+    os.environ.update(variables(_settings))
+    os.environ.pop(FILE, None)
 
 
 try:
-    _settings = settings(from_environment(os.environ))
+    _settings = settings(configured(os.environ))
     server_context(_settings["SSL_CERT"], _settings["SSL_KEY"])
     check_writable(_settings["ACCESS_LOG"])
 except BounceError as error:

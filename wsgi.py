@@ -1,6 +1,7 @@
 """The WSGI entry point: ``gunicorn wsgi:app``.
 
-Settings come from environment variables ``SENDGRID_BOUNCES_...``.
+Settings come from environment variables ``SENDGRID_BOUNCES_...``, and from the file
+that ``SENDGRID_BOUNCES_CONFIG`` names.
 """
 
 import json
@@ -9,7 +10,7 @@ import sys
 import time
 
 from sendgrid_bounces.app import create_app
-from sendgrid_bounces.config import PLANTED, from_environment
+from sendgrid_bounces.config import PLANTED, configured
 from sendgrid_bounces.core.errors import BounceError, StorageError
 from sendgrid_bounces.server import RETRY_SECONDS
 
@@ -20,7 +21,7 @@ _planted = os.environ.get(PLANTED)
 
 try:
     application = app = create_app(
-        from_environment(os.environ),
+        configured(os.environ),
         planted=None if _planted is None else json.loads(_planted),
     )
 except StorageError as error:  # it may answer again: another worker tries

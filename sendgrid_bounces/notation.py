@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Hashable
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -22,7 +23,7 @@ class _Loader(yaml.SafeLoader):
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:  # noqa: FBT001, FBT002 - its signature
         if node.tag not in _TAGS:
             raise yaml.constructor.ConstructorError(
-                None, None, f"{node.tag!r} has no meaning here", node.start_mark
+                None, None, "a tag like this has no meaning here", node.start_mark
             )
         return super().construct_object(node, deep)
 
@@ -50,6 +51,19 @@ _Loader.add_implicit_resolver(
 )
 
 
+def read_text(path: str) -> str:
+    """Return the text of the file *path*, without a byte-order mark.
+
+    :raises ParametersError: if it cannot be read, or is not UTF-8.
+    """
+    try:
+        return Path(path).read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise ParametersError([("", error.strerror or str(error))]) from None
+    except ValueError:  # NUL in the path is one, too
+        raise ParametersError([("", "not UTF-8 text")]) from None
+
+
 def parse(text: str) -> Any:
     """Return what *text* says in YAML or JSON.
 
@@ -57,13 +71,30 @@ def parse(text: str) -> Any:
     """
     try:
         return json.loads(text, object_pairs_hook=_mapping)
-    except json.JSONDecodeError:  # YAML then, which names the place of a fault
+    except (ValueError, RecursionError):  # YAML then, which names the place of a fault
         pass
     try:
         return yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
     except (yaml.YAMLError, ValueError) as error:
-        words = " ".join(str(error).split())
-        raise ParametersError([("", f"not YAML or JSON: {words}")]) from None
+        raise ParametersError([("", f"not YAML or JSON: {_words(error)}")]) from None
+    except RecursionError:
+        raise ParametersError([("", "is nested too deeply")]) from None
+
+
+def _words(error: Exception) -> str:
+    """Say what is wrong, and where, but not what stands there: it may be a key."""
+    match error:
+        case yaml.composer.ComposerError(problem_mark=yaml.Mark() as mark):
+            problem = "an alias of nothing, or an anchor that stands twice"
+        case yaml.MarkedYAMLError(
+            problem=str(problem), problem_mark=yaml.Mark() as mark
+        ):
+            pass
+        case yaml.reader.ReaderError(reason=reason):
+            return str(reason)
+        case _:
+            return "a value is not what its tag says"
+    return f"{problem} (line {mark.line + 1}, column {mark.column + 1})"
 
 
 def _mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

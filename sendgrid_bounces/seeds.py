@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
@@ -19,7 +18,7 @@ from sendgrid_bounces.core.bounces import Bounce, fold
 from sendgrid_bounces.core.clock import WallClock
 from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.core.faults import Rule
-from sendgrid_bounces.notation import parse
+from sendgrid_bounces.notation import parse, read_text
 from sendgrid_bounces.records import read_record
 from sendgrid_bounces.rules import read_rules
 from sendgrid_bounces.validation import Text, load
@@ -119,10 +118,7 @@ def read_seed_file(path: str, now: int) -> Seed:
     :raises ParametersError: each fault begins with the path.
     """
     try:
-        return read_seed(Path(path).read_text(encoding="utf-8"), now)
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise ParametersError([(path, str(reason))]) from None
+        return read_seed(read_text(path), now)
     except ParametersError as error:
         raise error.within(path, ": ") from None
 

@@ -31,6 +31,12 @@ class Live:
         with urllib.request.urlopen(self.url + target, data, TIMEOUT) as answer:  # noqa: S310
             return answer.read().decode()
 
+    def workers(self) -> list[int]:
+        """Return the process ids of its workers."""
+        pid = self.process.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+        return [int(child) for child in children.split()]
+
     def when_up(self, target: str) -> str:
         """Return what the server answers to *target*, as soon as it answers."""
         deadline = time.monotonic() + TIMEOUT

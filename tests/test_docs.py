@@ -15,7 +15,7 @@ from conftest import NOW, FixedClock, make_app
 from live import ROOT, TIMEOUT, serving
 
 from sendgrid_bounces.cli import main
-from sendgrid_bounces.config import SETTINGS
+from sendgrid_bounces.config import FILE, SETTINGS, from_file
 from sendgrid_bounces.control.journal import LIST
 from sendgrid_bounces.dialects.sendgrid.params import DELETE, GET
 from sendgrid_bounces.emulator import EXTENSION
@@ -142,10 +142,18 @@ def test_a_client_in_another_language(language: str, tmp_path: Path) -> None:
 
 def test_the_seed_it_shows_is_one() -> None:
     """It parses, and holds what it speaks of."""
-    (seed,) = _blocks("yaml")
+    _settings, seed = _blocks("yaml")
     (acme,) = read_seed(seed, NOW).accounts
 
     assert (len(acme.customers), len(acme.domains)) == (1, 1)
+
+
+def test_the_settings_file_it_shows_is_one(tmp_path: Path) -> None:
+    """Each name is a setting's."""
+    file = tmp_path / "settings.yaml"
+    file.write_text(_blocks("yaml")[0])
+
+    assert from_file(str(file))["WORKERS"] == "4"
 
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
@@ -156,7 +164,7 @@ def test_every_setting_is_told_with_its_default(setting) -> None:
     assert (
         not setting.default or f"(``{setting.default}``)" in row.split("SENDGRID_")[0]
     )
-    known = {setting.variable for setting in SETTINGS}
+    known = {FILE, *(setting.variable for setting in SETTINGS)}
     assert set(re.findall(r"SENDGRID_BOUNCES_\w+", README)) == known
 
 

@@ -159,7 +159,7 @@ def test_json_is_a_seed_too(storage, credentials) -> None:
             "accounts[0].domains[0].name: must be 1 to 255 printable characters, without",
         ),
         ('{"accounts": [], "accounts": []}', "'accounts' stands twice"),
-        ("accounts: !!int abc", "not YAML or JSON: invalid literal"),
+        ("accounts: !!int abc", "not YAML or JSON: a value is not what its"),
         ("accounts: !!float x", "has no meaning here"),
         ("accounts: &a [{username: x, customers: *a}]", "nested too deeply"),
         ("[" * 100_000, "nested too deeply"),

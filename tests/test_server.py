@@ -318,7 +318,7 @@ def test_gunicorn_serves_the_entry_point(url: str, target: str, tmp_path: Path) 
         assert live.when_up(count) == '{"count": "1"}'
         live.get(f"/api/bounces.delete.json{ACME}&email=a@x")
         with closing(open_storage(url)) as storage, storage.engine.transaction():
-            os.kill(_worker_of(live), signal.SIGKILL)
+            os.kill(live.workers()[0], signal.SIGKILL)
             assert live.when_up(count) == '{"count": "0"}'
         _out, err = kill(live.process)
 
@@ -326,15 +326,14 @@ def test_gunicorn_serves_the_entry_point(url: str, target: str, tmp_path: Path) 
     assert "s3cret" not in err
 
 
-def _worker_of(live: Live) -> int:
-    pid = live.process.pid
-    return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
-
-
 @pytest.mark.parametrize(
     "variables",
     [
         {"WORKERS": "x"},
+        {"WORKERS": "0"},
+        {"THREADS": "257"},
+        {"PORT": "65536"},
+        {"JOURNAL_SIZE": "1000000"},
         {"TIMEOUT": ""},
         {"AUTH": "foo"},
         {"NOPE": "1"},

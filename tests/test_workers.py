@@ -174,8 +174,7 @@ def test_killed_workers_keep_what_they_acknowledged(database_url, seed) -> None:
     writers = [Writer(number) for number in range(8)]
     with serving("--database", database_url, "--seed", seed, "--workers", "4") as live:
         threads = _start(writers, live, rounds=10_000)
-        pid = live.process.pid
-        for worker in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        for worker in live.workers():
             answered = sum(len(writer.statuses) for writer in writers)
             deadline = time.monotonic() + TIMEOUT
             while (
@@ -184,7 +183,7 @@ def test_killed_workers_keep_what_they_acknowledged(database_url, seed) -> None:
             ):
                 assert time.monotonic() < deadline
                 time.sleep(0.01)
-            os.kill(int(worker), signal.SIGKILL)
+            os.kill(worker, signal.SIGKILL)
         for thread in threads:
             thread.join(TIMEOUT)
             assert not thread.is_alive()

@@ -1,14 +1,13 @@
 """Accounts on the command line."""
 
-import os
 import sys
 from collections import defaultdict
 from typing import Any
 
 import click
 
-from sendgrid_bounces import config
-from sendgrid_bounces.cli.main import database_option, opened
+from sendgrid_bounces.cli.main import configured, database_option, opened
+from sendgrid_bounces.config import PROFILES
 from sendgrid_bounces.core.accounts import Account
 from sendgrid_bounces.core.bounces import BounceQuery
 from sendgrid_bounces.core.clock import WallClock
@@ -28,7 +27,7 @@ def account() -> None:
 @click.option("--customer-of", metavar="RESELLER", help="Make it RESELLER's customer.")
 @click.option(
     "--profile",
-    type=click.Choice(config.PROFILES),
+    type=click.Choice(PROFILES),
     help="What it sees, if not the server's.",
 )
 @click.option(
@@ -111,5 +110,4 @@ def _read_key() -> str:
 
 
 def _sealed(storage: Storage, key: str) -> dict[str, Any]:
-    values = config.settings(config.from_environment(os.environ))
-    return Credentials(storage, values["KEY_HASH"]).sealed(key)
+    return Credentials(storage, configured()["KEY_HASH"]).sealed(key)

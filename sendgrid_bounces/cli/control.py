@@ -1,6 +1,5 @@
 """Reset, seed, clock and snapshots on the command line: on the database itself."""
 
-import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
@@ -8,8 +7,7 @@ import click
 
 from sendgrid_bounces.app import open_emulator
 from sendgrid_bounces.cli.files import reading
-from sendgrid_bounces.cli.main import database_option, seed_option
-from sendgrid_bounces.config import from_environment, settings
+from sendgrid_bounces.cli.main import configured, database_option, seed_option
 from sendgrid_bounces.control.state import ClockReading, Control
 from sendgrid_bounces.core.clock import (
     Clock,
@@ -26,8 +24,7 @@ NAME = click.argument("name")
 @contextmanager
 def controlled(database: str, seeds: tuple[str, ...] = ()) -> Iterator[Control]:
     """Open the database for one command that controls it."""
-    given = {"DATABASE_URL": database, "CONTROL": "on"}
-    values = settings(from_environment(os.environ), given)
+    values = configured(DATABASE_URL=database, CONTROL="on")
     emulator = open_emulator(values, Clock(), seeds)
     with closing(emulator.storage):
         yield Control(emulator)

@@ -4,8 +4,10 @@ import json
 
 import click
 
+from sendgrid_bounces.cli.files import reading
 from sendgrid_bounces.cli.main import database_option, opened, printable
 from sendgrid_bounces.core.errors import ParametersError
+from sendgrid_bounces.core.faults import Rule
 from sendgrid_bounces.notation import parse
 from sendgrid_bounces.rules import read_rules
 
@@ -23,11 +25,8 @@ def add(rule: str, database: str) -> None:
 
     Several rules are a list.
     """
-    place = "" if rule.lstrip()[:1] in ("{", "[") else rule
-    try:
-        rules = read_rules(parse(_read(place) if place else rule))
-    except ParametersError as error:
-        raise error.within(place, ": ") if place else error from None
+    is_written_out = rule.lstrip()[:1] in ("{", "[")
+    rules = read_rules(parse(rule)) if is_written_out else _read_file(rule)
     with opened(database) as storage:
         for id_ in storage.faults.add(rules):
             click.echo(f"added fault {id_}")
@@ -64,9 +63,9 @@ def clear(database: str) -> None:
     click.echo(f"removed {removed} faults")
 
 
-def _read(path: str) -> str:
-    try:
-        with click.open_file(path, encoding="utf-8") as file:
-            return str(file.read())
-    except UnicodeDecodeError:
-        raise ParametersError([("", "not UTF-8 text")]) from None
+def _read_file(path: str) -> list[Rule]:
+    with reading(path) as text:
+        try:
+            return read_rules(parse(text.read()))
+        except ParametersError as error:
+            raise error.within(path, ": ") from None

@@ -5,7 +5,7 @@ from urllib.request import urlopen
 
 import click
 
-from sendgrid_bounces.cli.main import setting_option
+from sendgrid_bounces.cli.main import file_option, setting_option
 from sendgrid_bounces.control.health import PATH
 from sendgrid_bounces.sockets import authority
 from sendgrid_bounces.tls import client_context
@@ -18,8 +18,9 @@ ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - it is compar
 
 
 @click.command()
+@file_option
 @setting_option("HOST", "-H", "--host", help="Where the server listens.")
-@setting_option("PORT", "-p", "--port", type=int, help="The port it listens on.")
+@setting_option("PORT", "-p", "--port", help="The port it listens on.")
 @setting_option(
     "SSL_CERT", "--ssl-cert", metavar="FILE", help="The certificate it shows, if any."
 )

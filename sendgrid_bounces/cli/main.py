@@ -1,5 +1,6 @@
 """The command that holds the others, and what they share: options and errors."""
 
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -9,7 +10,14 @@ from typing import Any
 import click
 
 from sendgrid_bounces import __version__
-from sendgrid_bounces.config import PREFIX, SETTINGS
+from sendgrid_bounces.config import (
+    FILE,
+    PREFIX,
+    SETTINGS,
+    from_environment,
+    from_file,
+    settings,
+)
 from sendgrid_bounces.core.clock import Clock
 from sendgrid_bounces.core.errors import BounceError, ParametersError
 from sendgrid_bounces.storage.clock import SharedClock
@@ -60,7 +68,7 @@ def main() -> None:
     """Emulate the bounce APIs of SendGrid v2 and Mailgun, with real state.
 
     Each setting can also be given as an environment variable, which its option's help
-    names.
+    names, or in a settings file.
     """
 
 
@@ -84,6 +92,8 @@ def setting_option(name: str, *flags: str, **options: Any) -> Callable[[Any], An
     setting = next(setting for setting in SETTINGS if setting.name == name)
     if setting.choices:
         options["type"] = click.Choice(setting.choices)
+    if setting.bounds:
+        options["type"] = click.IntRange(*setting.bounds)
     return click.option(
         *flags,
         **{
@@ -111,7 +121,31 @@ def seed_option(help_: str) -> Callable[[Any], Any]:
     )
 
 
-database_option = setting_option("DATABASE_URL", "--database", metavar="URL")
+def file_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give *command* a settings file: it has the values of options not given else."""
+    return click.option(
+        "--config",
+        metavar="FILE",
+        envvar=FILE,
+        show_envvar=True,
+        type=click.Path(),
+        is_eager=True,  # the other options look into what it read
+        expose_value=False,
+        callback=_read_file,
+        help="A file of settings (YAML or JSON); options and variables win over it.",
+    )(command)
+
+
+def database_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give *command* a database, and the settings file that may name it."""
+    option = setting_option("DATABASE_URL", "--database", metavar="URL")
+    return file_option(option(command))
+
+
+def configured(**given: str) -> dict[str, str]:
+    """Return all settings: of the command's file, the environment, and *given* ones."""
+    file = click.get_current_context().obj or {}
+    return settings(file, from_environment(os.environ), given)
 
 
 @contextmanager
@@ -124,6 +158,20 @@ def opened(database: str) -> Iterator[Storage]:
 def now(storage: Storage) -> int:
     """Return what the clock shows that is kept in the database."""
     return SharedClock(storage.clock, Clock()).now()
+
+
+def _read_file(context: click.Context, _option: object, path: str | None) -> None:
+    """Read the settings file for the options of a command, and for `configured`."""
+    if path:
+        context.obj = from_file(path)
+        options = {option.envvar: option for option in context.command.params}
+        context.default_map = {
+            option.name: option.type.split_envvar_value(value)
+            if option.multiple
+            else value
+            for name, value in context.obj.items()
+            if (option := options.get(PREFIX + name))
+        }
 
 
 def _fail(message: str, code: int) -> None:

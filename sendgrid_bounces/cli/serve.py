@@ -14,12 +14,13 @@ from click.core import ParameterSource
 
 from sendgrid_bounces.app import open_emulator, plant_files
 from sendgrid_bounces.cli.main import (
+    configured,
     database_option,
     opened,
     seed_option,
     setting_option,
 )
-from sendgrid_bounces.config import PREFIX, from_environment, settings
+from sendgrid_bounces.config import PREFIX
 from sendgrid_bounces.core.clock import Clock
 
 DEMO_SEED = resources.files("sendgrid_bounces") / "demo.yaml"
@@ -34,15 +35,15 @@ A throw-away database, gone when the server stops. Try:
 
 @click.command()
 @setting_option("HOST", "-H", "--host")
-@setting_option("PORT", "-p", "--port", type=click.IntRange(0, 65_535))
+@setting_option("PORT", "-p", "--port")
 @database_option
 @seed_option("A seed file (YAML or JSON) to store at the start; may be given often.")
 @click.option("--demo", is_flag=True, help="Serve a throw-away database of examples.")
 @setting_option("AUTH", "--auth")
 @setting_option("PROFILE", "--profile")
-@setting_option("WORKERS", "--workers", type=click.IntRange(1, 64))
-@setting_option("THREADS", "--threads", type=click.IntRange(1, 256))
-@setting_option("TIMEOUT", "--timeout", type=click.IntRange(1, 3_600))
+@setting_option("WORKERS", "--workers")
+@setting_option("THREADS", "--threads")
+@setting_option("TIMEOUT", "--timeout")
 @setting_option("SSL_CERT", "--ssl-cert", metavar="FILE")
 @setting_option("SSL_KEY", "--ssl-key", metavar="FILE")
 @setting_option("ACCESS_LOG", "--access-log", metavar="FILE")
@@ -78,21 +79,18 @@ def serve(
         if folder is not None:
             database = f"sqlite:///{folder / 'demo.sqlite3'}?synchronous=off"
             seeds = (str(DEMO_SEED), *seeds)
-        values = settings(
-            from_environment(os.environ),
-            {
-                "DATABASE_URL": database,
-                "SEED": "",
-                "AUTH": auth,
-                "PROFILE": profile,
-                "WORKERS": str(workers),
-                "THREADS": str(threads),
-                "TIMEOUT": str(timeout),
-                "SSL_CERT": ssl_cert,
-                "SSL_KEY": ssl_key,
-                "ACCESS_LOG": access_log,
-                "CONTROL": control,
-            },
+        values = configured(
+            DATABASE_URL=database,
+            SEED="",
+            AUTH=auth,
+            PROFILE=profile,
+            WORKERS=str(workers),
+            THREADS=str(threads),
+            TIMEOUT=str(timeout),
+            SSL_CERT=ssl_cert,
+            SSL_KEY=ssl_key,
+            ACCESS_LOG=access_log,
+            CONTROL=control,
         )
         values["CONTROL"] = _decided(control, host, values["CONTROL_TOKEN"])
         context = server_context(ssl_cert, ssl_key)
