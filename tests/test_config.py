@@ -154,7 +154,7 @@ def test_an_option_wins_over_the_environment_and_that_over_the_file(
 
 
 def test_a_command_takes_what_has_no_option_from_the_file(
-    tmp_path: Path, file: Path
+    tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """How keys are hashed, and the seed files of a reset."""
     (tmp_path / "seed.yaml").write_text("accounts: [{username: b}, {username: c}]")
@@ -165,7 +165,8 @@ def test_a_command_takes_what_has_no_option_from_the_file(
     assert _run("account", "add", "acme", "--config", str(file)).exit_code == 0
     with closing(open_storage(url)) as storage:
         assert storage.accounts.get("acme").key_hash.startswith("scrypt:256:8:1$")
-    reset = _run("reset", "--yes", "--config", str(file))
+    monkeypatch.setenv("SENDGRID_BOUNCES_CONFIG", str(file))
+    reset = _run("reset", "--yes")
     assert reset.stdout == "now there are 2 accounts, 0 domains and 0 bounces\n"
 
 
