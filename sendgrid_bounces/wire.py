@@ -12,13 +12,18 @@ from itertools import chain, islice
 from typing import Any, Protocol, TypeVar, cast
 from urllib.parse import parse_qsl
 
-from flask import Blueprint, Response, g, request
+from flask import Blueprint, Response, current_app, g, request
 from werkzeug.datastructures import Authorization, Headers
 from werkzeug.exceptions import MethodNotAllowed, RequestEntityTooLarge
 from werkzeug.formparser import MultiPartParser
 from werkzeug.routing import BaseConverter
 
-from sendgrid_bounces.core.errors import BounceError, ContentTypeError, RequestError
+from sendgrid_bounces.core.errors import (
+    BounceError,
+    ContentTypeError,
+    RequestError,
+    StorageError,
+)
 
 #: How many parameters a request may have.
 MAX_PARAMETERS = 2_000
@@ -163,9 +168,16 @@ def respond(pieces: Iterator[bytes], status: int, headers: Headers) -> Response:
 
 def word(error: BounceError, wording: Wording) -> tuple[int, Any]:
     """Return the status and the words that *wording* has for *error*."""
+    if isinstance(error, StorageError):
+        log_failure(error)
     kind = next(kind for kind in type(error).__mro__ if kind in wording)
     status, words = wording[kind]
     return status, words(error)
+
+
+def log_failure(error: StorageError) -> None:
+    """Log why the database failed: no vendor's answer says it."""
+    current_app.logger.error("%s %r failed: %s", request.method, request.path, error)
 
 
 @contextmanager

@@ -78,6 +78,23 @@ def _storage(database_url: str) -> Iterator[Storage]:
     storage.close()
 
 
+def leftovers(storage: Storage) -> tuple[int, int]:
+    """Return how many lists have no name, but for the newest, and bounces on such."""
+    unnamed = (
+        "id NOT IN (SELECT bounce_list_id FROM account) "
+        "AND id NOT IN (SELECT bounce_list_id FROM domain)"
+    )
+    lists = storage.engine.fetch(
+        f"SELECT id FROM bounce_list WHERE {unnamed} "
+        "AND id < (SELECT MAX(id) FROM bounce_list)"
+    )
+    bounces = storage.engine.fetch(
+        "SELECT id FROM bounce WHERE bounce_list_id IN "
+        f"(SELECT id FROM bounce_list WHERE {unnamed})"
+    )
+    return len(lists), len(bounces)
+
+
 @pytest.fixture(name="mysql_url", scope="session")
 def _mysql_url() -> Iterator[str]:
     """The URL of a MySQL database of this run alone."""

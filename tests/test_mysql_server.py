@@ -1,5 +1,6 @@
 """A MySQL server that restarts, hangs, refuses or is not there."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 import mysql
 import pytest
 from conftest import bounce
-from live import COMMAND, TIMEOUT, serving
+from live import COMMAND, TIMEOUT, kill, serving
 from nodes import Node, free_port, need
 
 from sendgrid_bounces.core.bounces import BounceQuery
@@ -69,6 +70,10 @@ def test_a_server_that_hangs_or_is_gone_is_503_within_seconds(node: Node) -> Non
             assert b"the database does not answer" in raised.value.read()
             resume()
             assert live.get(COUNT) == '{"count": "0"}'
+        _out, err = kill(live.process)
+    for words in ("timed out", "Connection refused"):
+        for path in ("/api/bounces.count.json", "/_emulator/health"):
+            assert re.search(f"GET '{path}' failed: mysql database .*{words}", err)
 
 
 def test_a_write_whose_answer_is_lost_is_not_done_again(

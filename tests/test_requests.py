@@ -1,5 +1,7 @@
 """Requests as they come: bodies of several kinds, none of which is half understood."""
 
+import re
+
 import pytest
 from flask.testing import FlaskClient
 
@@ -134,8 +136,17 @@ def test_a_path_of_nobody_is_worded_in_json(client, path: str) -> None:
     assert answer.content_type == "application/json"
 
 
-def test_a_database_that_fails_is_503(app, client, monkeypatch) -> None:
-    """In the vendor's words, and without the database's."""
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/api/bounces.get.json", "/apiv2/reseller.manage.xml", "/v2/x/bounces"),
+        *("/v3/x/bounces", "/_emulator/health"),
+    ],
+)
+def test_a_database_that_fails_is_503(
+    path: str, app, client, monkeypatch, caplog
+) -> None:
+    """In the vendor's words, without the database's, which are in the log."""
     from sendgrid_bounces.core.errors import StorageError
     from sendgrid_bounces.emulator import EXTENSION
 
@@ -143,10 +154,13 @@ def test_a_database_that_fails_is_503(app, client, monkeypatch) -> None:
         raise StorageError("disk full at /secret/place")
 
     monkeypatch.setattr(app.extensions[EXTENSION].storage.engine, "fetch", fail)
-    answer = client.get("/api/bounces.get.json", query_string=ACME)
+    answer = client.get(path, query_string=ACME, auth=("api", "key-s3cret"))
 
     assert answer.status_code == 503
-    assert answer.json["errors"] == ["the service is temporarily unavailable"]
+    assert re.search("unavailable|the database does not answer", answer.text)
+    assert "/secret/place" not in answer.text
+    assert f"GET {path!r} failed: disk full at /secret/place" in caplog.text
+    assert "s3cret" not in caplog.text
 
 
 def test_a_mistake_of_ours_is_500_in_the_vendors_words(app, monkeypatch) -> None:

@@ -6,7 +6,7 @@ from contextlib import closing, suppress
 from threading import Barrier, Thread
 
 import pytest
-from conftest import bounce
+from conftest import bounce, leftovers
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -372,7 +372,25 @@ def test_a_removed_account_takes_all_that_is_its_own(storage: Storage) -> None:
     assert [(other.bounce_list,)] == storage.engine.fetch(
         "SELECT bounce_list_id FROM bounce"
     )
-    assert storage.engine.fetch("SELECT COUNT(*) FROM bounce_list") == [(1,)]
+    assert leftovers(storage) == (0, 0)
+
+
+@pytest.mark.parametrize("newest", [0, 1])
+def test_no_list_has_the_identifier_of_one_before(storage: Storage, newest) -> None:
+    """A request on its way that meant a removed list cannot write to another's."""
+    seen = set()
+    for _ in range(3):
+        account = storage.accounts.add("acme")
+        domain = storage.accounts.add_domain("acme.example", account)
+        lists = {account.bounce_list, domain.bounce_list}
+        storage.bounces.put(max(lists), [bounce()])
+        assert not seen & lists
+        seen |= lists
+        if newest:
+            storage.accounts.remove_domain("acme.example")
+        storage.accounts.remove("acme")
+        assert leftovers(storage) == (0, 0)
+        assert storage.contents.counts().bounces == 0
 
 
 def test_what_another_name_has_is_left_alone(storage: Storage) -> None:

@@ -6,6 +6,7 @@ from sendgrid_bounces import __version__
 from sendgrid_bounces.control.web import PREFIX
 from sendgrid_bounces.core.errors import StorageError
 from sendgrid_bounces.emulator import current_emulator
+from sendgrid_bounces.wire import log_failure
 
 bp = Blueprint("control_health", __name__, url_prefix=PREFIX)
 
@@ -20,6 +21,7 @@ def health() -> tuple[Response, int]:
     facts = {"version": __version__, "database": storage.engine.name}
     try:
         storage.check()
-    except StorageError:
+    except StorageError as error:
+        log_failure(error)
         return jsonify(status="the database does not answer", **facts), 503
     return jsonify(status="ok", **facts), 200

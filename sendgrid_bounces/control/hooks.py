@@ -12,7 +12,12 @@ from sendgrid_bounces.core.faults import Facts, Firing, Subject
 from sendgrid_bounces.core.journal import Entry, Mask, is_secret
 from sendgrid_bounces.emulator import current_emulator
 from sendgrid_bounces.storage.faults import Fault
-from sendgrid_bounces.wire import Refuse, read_authorization, seen_pairs
+from sendgrid_bounces.wire import (
+    Refuse,
+    log_failure,
+    read_authorization,
+    seen_pairs,
+)
 
 
 class Speaker(Protocol):
@@ -51,7 +56,8 @@ def register(app: Flask, dialects: Sequence[Speaker]) -> None:
         try:
             g.firing = _firing(subject)
             response = g.firing and answer_instead(g.firing, word)
-        except StorageError:  # which the journal would wait for, too
+        except StorageError as error:  # which the journal would wait for, too
+            log_failure(error)
             return dialect.word(503, request.path)
         g.subject = subject
         return response

@@ -57,9 +57,19 @@ class ContentsStore:
             self._engine.execute(table.delete())
 
     def sweep(self) -> None:
-        """Remove the lists that have no name, with their bounces."""
+        """Remove the lists that have no name, with their bounces.
+
+        The newest one stays, without them: SQLite would give its identifier to the next
+        list, and a request that is on its way would write there.
+        """
         unnamed = [
             BounceListRow.id.not_in(table.select(table.bounce_list))
             for table in (AccountRow, DomainRow)
         ]
-        self._engine.execute(BounceListRow.delete().where(*unnamed))
+        newest = BounceListRow.select(peewee.fn.MAX(BounceListRow.id))
+        is_newest = BounceListRow.id == self._engine.select(newest)[0][0]
+        emptied = BounceListRow.select(BounceListRow.id).where(*unnamed, is_newest)
+        for (bounce_list,) in self._engine.select(emptied):
+            mine = BounceRow.bounce_list == bounce_list
+            self._engine.execute(BounceRow.delete().where(mine))
+        self._engine.execute(BounceListRow.delete().where(*unnamed, ~is_newest))
