@@ -2,18 +2,18 @@
 
 from typing import Any
 
-from marshmallow import RAISE, Schema, fields
+from marshmallow import fields
 
 from sendgrid_bounces.core.bounces import Bounce
 from sendgrid_bounces.core.clock import WallClock, write_instant
 from sendgrid_bounces.core.errors import ParametersError
-from sendgrid_bounces.validation import Text, load
+from sendgrid_bounces.validation import Strict, Text, load
 
 #: The fields of a record, in the order of exports.
 FIELDS = ("email", "status", "code", "reason", "created", "reported")
 
 
-class RecordSchema(Schema):
+class RecordSchema(Strict):
     """A record; what its texts must be is checked where a bounce is made of them."""
 
     email = Text(required=True)
@@ -22,9 +22,6 @@ class RecordSchema(Schema):
     reason = Text()
     created = Text(allow_none=True)
     reported = fields.Boolean(allow_none=True)
-
-    class Meta:
-        unknown = RAISE
 
 
 RECORD = RecordSchema()

@@ -3,13 +3,13 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from marshmallow import RAISE, Schema, ValidationError, fields, validate
+from marshmallow import ValidationError, fields, validate
 from marshmallow.decorators import validates_schema
 
 from sendgrid_bounces.core.accounts import MAX_NAME
 from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.core.faults import Rule
-from sendgrid_bounces.validation import Text, load
+from sendgrid_bounces.validation import Strict, Text, load
 
 #: What each dialect calls its operations.
 OPERATIONS: Mapping[str, tuple[str, ...]] = {
@@ -111,7 +111,7 @@ def _text(most: int) -> Text:
     return Text(validate=_length(most))
 
 
-class RuleSchema(Schema):
+class RuleSchema(Strict):
     """A rule; its fields are those of :class:`Rule`."""
 
     dialect = Text(validate=validate.OneOf([*VENDORS, *OPERATIONS]))
@@ -135,9 +135,6 @@ class RuleSchema(Schema):
     drop_connection = Drop()
     truncate = Kept()
     malformed = fields.Boolean()
-
-    class Meta:
-        unknown = RAISE
 
     @validates_schema(pass_original=True, skip_on_field_errors=False)
     def _check(self, data: dict[str, Any], original: Any, **_: Any) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from marshmallow import RAISE, Schema, ValidationError, fields, validate
+from marshmallow import ValidationError, fields, validate
 
 from sendgrid_bounces.config import PROFILES
 from sendgrid_bounces.core.accounts import (
@@ -21,7 +21,7 @@ from sendgrid_bounces.core.faults import Rule
 from sendgrid_bounces.notation import parse, read_text
 from sendgrid_bounces.records import read_record
 from sendgrid_bounces.rules import read_rules
-from sendgrid_bounces.validation import Text, load
+from sendgrid_bounces.validation import Strict, Text, load
 
 
 def _check_name(text: str) -> None:
@@ -34,18 +34,15 @@ def _check_domain_name(text: str) -> None:
         raise ValidationError(DOMAIN_RULE)
 
 
-class DomainSchema(Schema):
+class DomainSchema(Strict):
     """A Mailgun domain, with a list of its own or the account's."""
 
     name = Text(required=True, validate=_check_domain_name)
     bounces = fields.List(fields.Raw(), load_default=list)
     list = Text(load_default="own", validate=validate.OneOf(["own", "account"]))
 
-    class Meta:
-        unknown = RAISE
 
-
-class AccountSchema(Schema):
+class AccountSchema(Strict):
     """An account, or a customer, which has the same keys."""
 
     username = Text(required=True, validate=_check_name)
@@ -58,18 +55,12 @@ class AccountSchema(Schema):
     customers = fields.List(fields.Nested(lambda: AccountSchema()))
     domains = fields.List(fields.Nested(DomainSchema), load_default=list)
 
-    class Meta:
-        unknown = RAISE
 
-
-class SeedSchema(Schema):
+class SeedSchema(Strict):
     """A whole seed file."""
 
     accounts = fields.List(fields.Nested(AccountSchema), required=True)
     faults = fields.List(fields.Raw(), load_default=list)
-
-    class Meta:
-        unknown = RAISE
 
 
 SEED = SeedSchema()

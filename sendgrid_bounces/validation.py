@@ -3,9 +3,18 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from marshmallow import Schema, ValidationError, fields
+from marshmallow import RAISE, Schema, ValidationError, fields
 
 from sendgrid_bounces.core.errors import ParametersError
+
+
+class Strict(Schema):
+    """A mapping that holds nothing but the fields of its schema."""
+
+    error_messages = {"type": "must be a mapping: names, each with a value"}
+
+    class Meta:
+        unknown = RAISE
 
 
 class Text(fields.Field[str]):

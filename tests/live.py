@@ -96,6 +96,7 @@ def start(*words: str, cwd: Path | None = None, **variables: str) -> subprocess.
         cwd=cwd,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        pipesize=1024 * 1024,  # nobody may read its log before it ends
         text=True,
         env={**os.environ, **named(KEY_HASH="scrypt:128:8:1"), **variables},
         start_new_session=True,

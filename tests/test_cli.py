@@ -167,7 +167,7 @@ def test_an_export_is_csv_with_a_header(acme) -> None:
         ("x.json", "{}", "must be an array"),
         ("x.json", "[", "not JSON"),
         ("x.json", '[{"email": "a@x"}, {}]', "[1], email: Missing data"),
-        ("x.json", "[5]", "[0]: Invalid input"),
+        ("x.json", "[5]", "[0]: must be a mapping"),
         ("x.txt", "email\na@x\n", "--format"),
     ],
 )
@@ -424,7 +424,7 @@ def test_the_clock_is_set_and_dates_bounces(acme, tmp_path) -> None:
 @pytest.mark.parametrize(
     ("command", "told"),
     [
-        (("clock", "freeze", "today"), "instant: must be a time in UTC"),
+        (("clock", "freeze", "today"), "instant: must be a time, as"),
         (("clock", "advance", "1h"), "duration: must be an ISO 8601 duration"),
         (("clock", "advance", "--", "-PT1H"), "duration: must be an ISO 8601 duration"),
         (("snapshot", "save", "a/b"), "name: must be 1 to 64"),
@@ -535,6 +535,8 @@ def test_requests_are_listed_one_in_a_line(run, url: str) -> None:
     ):
         assert run("requests", "list", *options).stdout.splitlines() == [second]
     assert run("requests", "list", "--since", "1970-01-01T00:00:01Z").stdout == ""
-    assert "UTC" in run("requests", "list", "--since", "x", code=2).stderr
+    assert (
+        "must be a time, as" in run("requests", "list", "--since", "x", code=2).stderr
+    )
     assert "count" in run("requests", "list", "--operation", "x", code=2).stderr
     assert run("requests", "clear").stdout == "removed 2 requests\n"

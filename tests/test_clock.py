@@ -92,8 +92,32 @@ def test_the_calendar_ends() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "utc"),
+    [
+        ("2012-02-15T12:00:00", "2012-02-15 03:00:00"),
+        ("2012-02-15T12:00:00Z", "2012-02-15 12:00:00"),
+        ("2012-02-15T12:00:00.999Z", "2012-02-15 12:00:00"),
+        ("2012-02-15T12:00:00.000001+00:00", "2012-02-15 12:00:00"),
+        ("2012-02-15 12:00:00+05:30", "2012-02-15 06:30:00"),
+        ("2012-02-15T12:00:00-10:00", "2012-02-15 22:00:00"),
+        ("0001-01-01T00:00:00-01:00", "0001-01-01 01:00:00"),
+    ],
+)
+def test_a_time_may_say_its_offset(text: str, utc: str) -> None:
+    """As Python's ``isoformat`` and JavaScript's ``toISOString`` write it."""
+    instant = WallClock("Asia/Tokyo").parse(text)
+
+    assert WallClock().render(instant) == utc
+
+
+@pytest.mark.parametrize(
     "text",
-    ["2012-02-30 00:00:00", "2012-02-01", "2012-02-01 24:00:00", "yesterday", ""],
+    [
+        *("2012-02-30 00:00:00", "2012-02-01", "2012-02-01 24:00:00", "yesterday", ""),
+        *("2012-02-15T12:00:00+24:00", "2012-02-15T12:00:00+01", "2012-02-15T12:00Z"),
+        *("2012-02-15T12:00:00 Z", "20120215T120000Z", "2012-02-15T12:00:00.Z"),
+        "2012-W07-3",
+    ],
 )
 def test_what_is_no_time_is_refused(text: str) -> None:
     """A time is a real one, to the second."""

@@ -186,8 +186,8 @@ def test_probability_is_the_same_in_two_runs() -> None:
         ),
         ({"truncate": -1}, "truncate: must be true, or how many bytes are sent"),
         ({"malformed": "perhaps"}, "malformed: Not a valid boolean"),
-        ([], "Invalid input type"),
-        (5, "Invalid input type"),
+        ([], "must be a mapping"),
+        (5, "must be a mapping"),
     ],
 )
 def test_a_rule_that_is_none(rule, fault: str) -> None:

@@ -394,7 +394,7 @@ def test_a_seed_is_added(client, storage, body: str) -> None:
             400,
             ["accounts[0].bounces[0].email: must not be empty"],
         ),
-        ("", 400, ["Invalid input type"]),
+        ("", 400, ["must be a mapping: names, each with a value"]),
         ("[", 400, None),
         (b"\xff", 400, None),
         (

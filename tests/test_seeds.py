@@ -102,9 +102,9 @@ def test_json_is_a_seed_too(storage, credentials) -> None:
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ("", "Invalid input type"),
+        ("", "must be a mapping"),
         ("accounts: 5", "accounts: Not a valid list"),
-        ("[]", "Invalid input type"),
+        ("[]", "must be a mapping"),
         ("{}", "accounts: Missing data"),
         ("accounts: [{}]", "accounts[0].username: Missing data"),
         ("accounts: [{username: ''}]", "accounts[0].username: must be 1 to 255"),
@@ -138,7 +138,10 @@ def test_json_is_a_seed_too(storage, credentials) -> None:
             "accounts: [{username: a, bounces: [{email: x, code: [1]}]}]",
             "accounts[0].bounces[0].code: must be text",
         ),
-        ("accounts: [{username: a, bounces: [x]}]", "accounts[0].bounces[0]: Invalid"),
+        (
+            "accounts: [{username: a, bounces: [x]}]",
+            "accounts[0].bounces[0]: must be a mapping",
+        ),
         ("accounts: [{username: a}, {username: a}]", "accounts[1].username: there is"),
         (
             "accounts: [{username: a, customers: [{username: a}]}]",

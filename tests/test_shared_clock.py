@@ -123,8 +123,8 @@ def test_it_says_which_day_is_today(client) -> None:
         ({}, ["action: Missing data for required field"]),
         ({"action": "stop"}, ["action: Must be one of: freeze, advance, reset"]),
         ({"action": 1}, ["action: Not a valid string"]),
-        ([], ["Invalid input type"]),
-        (None, ["Invalid input type"]),
+        ([], ["must be a mapping: names, each with a value"]),
+        (None, ["must be a mapping: names, each with a value"]),
         ({"action": "reset", "instant": "x"}, ["instant: Unknown field"]),
         ({"action": "advance"}, ["duration: Missing data for required field"]),
         (
@@ -135,13 +135,13 @@ def test_it_says_which_day_is_today(client) -> None:
         *(
             (
                 {"action": "freeze", "instant": instant},
-                ["instant: must be a time in UTC, as 2012-02-15T12:00:00Z"],
+                ["instant: must be a time, as 2012-02-15T12:00:00Z"],
             )
             for instant in (
                 "",
                 "now",
                 "2012-02-30T00:00:00Z",
-                "2012-02-15T12:00:00+01:00",
+                "2012-02-15T12:00:00+1:00",
                 "2012-02-15",
                 "10000-01-01T00:00:00Z",
             )

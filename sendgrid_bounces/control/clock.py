@@ -4,24 +4,21 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from flask import Response, jsonify
-from marshmallow import RAISE, Schema, fields, validate
+from marshmallow import Schema, fields, validate
 
 from sendgrid_bounces.control.state import ClockReading, Control, current_control
 from sendgrid_bounces.control.web import blueprint, read_json, read_parameters
 from sendgrid_bounces.core.clock import parse_duration, parse_instant, write_instant
-from sendgrid_bounces.validation import load
+from sendgrid_bounces.validation import Strict, load
 from sendgrid_bounces.wire import route
 
 bp = blueprint("clock")
 
 
-class OrderSchema(Schema):
+class OrderSchema(Strict):
     """An order that says no more: to show the system's time."""
 
     action = fields.String(required=True)
-
-    class Meta:
-        unknown = RAISE
 
 
 class FreezeSchema(OrderSchema):
@@ -59,7 +56,7 @@ ACTIONS: dict[
 }
 
 
-class ActionSchema(Schema):
+class ActionSchema(Strict):
     """What says which of the orders it is."""
 
     action = fields.String(required=True, validate=validate.OneOf(ACTIONS))

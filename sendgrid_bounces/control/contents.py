@@ -1,7 +1,7 @@
 """The endpoints of what is in the database: reset and seed."""
 
 from flask import Response, jsonify
-from marshmallow import RAISE, Schema, fields, validate
+from marshmallow import fields, validate
 
 from sendgrid_bounces.control.state import current_control
 from sendgrid_bounces.control.web import (
@@ -11,19 +11,17 @@ from sendgrid_bounces.control.web import (
     read_text,
 )
 from sendgrid_bounces.core.accounts import MAX_NAME
+from sendgrid_bounces.validation import Strict
 from sendgrid_bounces.wire import route
 
 bp = blueprint("contents")
 
 
-class ResetSchema(Schema):
+class ResetSchema(Strict):
     """How far back to go, and who."""
 
     to = fields.String(validate=validate.OneOf(["seed", "empty"]), load_default="seed")
     account = fields.String(validate=validate.Length(1, MAX_NAME), load_default=None)
-
-    class Meta:
-        unknown = RAISE
 
 
 RESET = ResetSchema()

@@ -4,7 +4,7 @@ from dataclasses import asdict
 from typing import Any
 
 from flask import Response, jsonify
-from marshmallow import RAISE, Schema, ValidationError, fields, validate
+from marshmallow import ValidationError, fields, validate
 
 from sendgrid_bounces.control.state import DEFAULT_LIMIT, current_control
 from sendgrid_bounces.control.web import blueprint, expect_no_body, read_parameters
@@ -12,7 +12,7 @@ from sendgrid_bounces.core.clock import parse_instant, write_instant
 from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.core.journal import Entry
 from sendgrid_bounces.rules import OPERATIONS, VENDORS, operations
-from sendgrid_bounces.validation import Text
+from sendgrid_bounces.validation import Strict, Text
 from sendgrid_bounces.wire import route
 
 bp = blueprint("journal")
@@ -31,7 +31,7 @@ class Instant(fields.Field[int]):
             raise ValidationError(error.faults[0][1]) from None
 
 
-class FilterSchema(Schema):
+class FilterSchema(Strict):
     """Which entries are meant."""
 
     account = Text()
@@ -40,9 +40,6 @@ class FilterSchema(Schema):
     dialect = Text(validate=validate.OneOf([*VENDORS, *OPERATIONS]))
     status = fields.Integer(validate=validate.Range(100, 599))
     since = Instant()
-
-    class Meta:
-        unknown = RAISE
 
 
 class ListSchema(FilterSchema):

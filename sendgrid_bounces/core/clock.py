@@ -22,7 +22,10 @@ DAY = 24 * HOUR
 #: How many days and quarters of an hour a wall clock remembers before it forgets them.
 REMEMBERED = 10_000
 
-_STAMP = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})[ T]([0-9]{2}:[0-9]{2}:[0-9]{2})(Z?)")
+_STAMP = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[ T]([0-9]{2}:[0-9]{2}:[0-9]{2})"
+    r"(?:\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})?"
+)
 _ZONE_NAME = re.compile(r"[A-Za-z0-9_+/-]{1,64}")
 _MINUTES = [f"{minute:02}:{second:02}" for minute in range(60) for second in range(60)]
 _DURATION = re.compile(
@@ -119,16 +122,17 @@ class WallClock:
     def parse(self, text: str) -> int:
         """Return the instant of ``YYYY-MM-DD HH:MM:SS`` in this zone.
 
-        ``T`` may stand for the blank, and a final ``Z`` means UTC.
+        ``T`` may stand for the blank. A final ``Z`` means UTC, and ``+01:00`` what it
+        says. Fractions of a second are dropped.
 
         :raises ValueError: if *text* is nothing of the kind, or no real time.
         """
         match = _STAMP.fullmatch(text)
         if match is None:
             raise ValueError("not a time of the form YYYY-MM-DD HH:MM:SS")
-        moment = datetime.fromisoformat(f"{match[1]} {match[2]}")
-        zone = timezone.utc if match[3] else self._zone
-        return _instant(moment.replace(tzinfo=zone))
+        offset = (match[3] or "").replace("Z", "+00:00")
+        moment = datetime.fromisoformat(f"{match[1]} {match[2]}{offset}")
+        return _instant(moment if offset else moment.replace(tzinfo=self._zone))
 
     def today(self, now: int) -> date:
         """Return the day that *now* falls on."""
@@ -223,14 +227,14 @@ def checked_instant(instant: int, name: str) -> int:
 
 
 def parse_instant(text: str) -> int:
-    """Return the instant of ``YYYY-MM-DDTHH:MM:SSZ``; the ``Z`` may be left out.
+    """Return the instant of ``YYYY-MM-DDTHH:MM:SSZ``, as :meth:`WallClock.parse` does.
 
     :raises ParametersError: if *text* is nothing of the kind.
     """
     try:
         instant = wall_clock("UTC").parse(text)
     except ValueError:
-        rule = "must be a time in UTC, as 2012-02-15T12:00:00Z"
+        rule = "must be a time, as 2012-02-15T12:00:00Z"
         raise ParametersError([("instant", rule)]) from None
     return checked_instant(instant, "instant")
 
