@@ -8,9 +8,14 @@ import http.client
 import json
 import threading
 import time
+import urllib.error
+import urllib.request
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from live import TIMEOUT, Live, serving
@@ -68,7 +73,7 @@ def _wait(condition) -> None:
         time.sleep(0.05)
 
 
-@pytest.fixture(name="nodes")
+@pytest.fixture(name="nodes", scope="module")
 def _nodes():
     """Three nodes, synced."""
     need("mariadbd", "mariadb-install-db", "rsync", provider=True)
@@ -82,6 +87,51 @@ def _nodes():
     finally:
         for node in nodes:
             node.remove()
+
+
+def _call(live: Live, target: str, order: object = None, method: str = "GET") -> Any:
+    """Return what a control endpoint answers."""
+    data = None if order is None else json.dumps(order).encode()
+    request = urllib.request.Request(live.url + target, data, method=method)  # noqa: S310
+    with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:  # noqa: S310
+        return json.load(answer)
+
+
+def _status(live: Live) -> int:
+    try:
+        live.get(f"/api/bounces.count.json?{CREDENTIALS}")
+    except urllib.error.HTTPError as error:
+        return error.code
+    return 200
+
+
+def test_the_nodes_share_clock_rules_and_journal(
+    nodes: list[Node], tmp_path: Path
+) -> None:
+    """What is set at one of them counts at the other, and each rule fires so often."""
+    seed = tmp_path / "seed.json"
+    seed.write_text(json.dumps(SEED))
+    with (
+        serving("--database", nodes[0].url, "--seed", str(seed)) as one,
+        serving("--database", nodes[1].url, "--seed", str(seed)) as other,
+    ):
+        frozen = {"action": "freeze", "instant": "2012-02-15T12:00:00Z"}
+        _call(one, "/_emulator/clock", frozen, "PUT")
+        assert _call(other, "/_emulator/clock")["now"] == frozen["instant"]
+
+        _call(other, "/_emulator/faults", {"status": 502, "times": 10}, "POST")
+        with ThreadPoolExecutor(8) as pool:
+            statuses = Counter(pool.map(_status, [one, other] * 20))
+        assert statuses == {200: 30, 502: 10}
+        assert _call(one, "/_emulator/faults")["faults"][0]["fired"] == 10
+
+        counts = [_call(n, "/_emulator/requests/count")["count"] for n in (one, other)]
+        assert counts == [40, 40]
+
+        _call(other, "/_emulator/reset", method="POST")
+        assert _call(one, "/_emulator/faults")["faults"] == []
+        assert _call(one, "/_emulator/requests/count") == {"count": 0}
+        assert _call(one, "/_emulator/clock")["frozen"] is False
 
 
 def test_a_node_is_killed_and_nothing_is_lost(
