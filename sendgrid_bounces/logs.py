@@ -11,7 +11,7 @@ from flask.logging import default_handler
 from gunicorn.glogging import Logger
 
 from sendgrid_bounces.core.errors import BounceError
-from sendgrid_bounces.core.journal import MASK, is_secret
+from sendgrid_bounces.core.masking import MASK, is_secret, without_keys
 
 #: As Flask's own: where, and what.
 FLASK_FORMAT = "[%(asctime)s] %(levelname)s in %(module)s: %(message)s"
@@ -46,9 +46,12 @@ def check_writable(path: str) -> None:
 
 
 def masked(text: str) -> str:
-    """Return *text* with its URLs' credentials masked, however they are encoded."""
+    """Return *text* with its URLs' credentials masked, however they are encoded.
+
+    What looks like a vendor's key is masked wherever it stands.
+    """
     text = _SCHEME.sub(rf"\1 {MASK}", _USER.sub(f"//{MASK}@", text))
-    return _PART.sub(_masked_part, text)
+    return without_keys(_PART.sub(_masked_part, text))
 
 
 def _masked_part(match: re.Match[str]) -> str:

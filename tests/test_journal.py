@@ -15,7 +15,8 @@ from conftest import NOW, FixedClock, bounce, make_app
 from flask.testing import FlaskClient
 
 from sendgrid_bounces.core.errors import StorageError
-from sendgrid_bounces.core.journal import MAX_TEXT, Entry, EntryFilter, Mask
+from sendgrid_bounces.core.journal import Entry, EntryFilter
+from sendgrid_bounces.core.masking import MAX_TEXT, Mask
 from sendgrid_bounces.emulator import EXTENSION
 from sendgrid_bounces.storage import journal
 from sendgrid_bounces.storage.database import Storage, open_storage

@@ -36,6 +36,9 @@ ENCODED = "very%2Ds3cret%2Dkey"
         ("'Basic S0s=' Bearer K", "'Basic *** Bearer ***"),
         ("/v3/d/bounces/monkey@x.com?email=a%40key.com", "/v3/d/bounces/monkey@x.com?email=a%40key.com"),
         ("/api/bounces.get.json?date=1&days=2", "/api/bounces.get.json?date=1&days=2"),
+        ("KeyError: 'key-value' of SG.1.2", "KeyError: 'key-value' of SG.1.2"),
+        ("called with 'SG.abcdefgh.ijklmnop-q'", "called with '***'"),
+        ("(key-3ax6xnjp29jd6fds4gc373sg)", "(***)"),
         ("", ""),
     ],
 )  # fmt: skip
@@ -50,7 +53,19 @@ def test_urls_are_masked(text: str, expected: str) -> None:
 def test_masking_is_linear() -> None:
     """A long line costs a long line, whatever it is made of."""
     began = time.monotonic()
-    for piece in ("a", "=", "%3d", "//", "basic ", "%25", "?", "//a", "key"):
+    for piece in (
+        "a",
+        "=",
+        "%3d",
+        "//",
+        "basic ",
+        "%25",
+        "?",
+        "//a",
+        "key",
+        "SG.",
+        "key-aaaaaaaaaaaaaaaa_",
+    ):
         masked(piece * 20_000)
     assert time.monotonic() - began < 2
 

@@ -9,7 +9,8 @@ from flask import Flask, Response, current_app, g, request
 from sendgrid_bounces.control.effects import Dropped, answer_instead, spoil
 from sendgrid_bounces.core.errors import StorageError
 from sendgrid_bounces.core.faults import Facts, Firing, Subject
-from sendgrid_bounces.core.journal import Entry, Mask, is_secret
+from sendgrid_bounces.core.journal import Entry
+from sendgrid_bounces.core.masking import Mask, is_secret
 from sendgrid_bounces.emulator import current_emulator
 from sendgrid_bounces.storage.faults import Fault
 from sendgrid_bounces.wire import (
