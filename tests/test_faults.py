@@ -613,6 +613,17 @@ def test_what_the_endpoints_refuse(client, method, path, body, status: int) -> N
     assert len(client.get(FAULTS).json["faults"]) == 1
 
 
+def test_of_many_faults_the_first_are_told(client: FlaskClient) -> None:
+    """An answer stays small enough to be read."""
+    answer = client.post(FAULTS, json=[{"status": 1}] * 300)
+
+    assert answer.json["error"].endswith(" (and 299 more)")
+    assert answer.json["errors"][99:] == [
+        "[99].status: must be a whole number of 400 to 599",
+        "and 200 more",
+    ]
+
+
 def test_rules_say_nothing_without_control(client, url: str, clock) -> None:
     """A server without control answers as if they were not there."""
     _fault(client, status=503)

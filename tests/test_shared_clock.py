@@ -148,15 +148,15 @@ def test_it_says_which_day_is_today(client) -> None:
         ),
         (
             {"action": "freeze", "instant": "0001-01-01T00:00:00Z"},
-            ["instant: must lead to the years 1 to 9999"],
+            ["instant: must stay within the years 1 to 9999"],
         ),
         (
             {"action": "advance", "duration": "P9999999999D"},
-            ["duration: must lead to the years 1 to 9999"],
+            ["duration: must stay within the years 1 to 9999"],
         ),
         (
             {"action": "advance", "duration": "PT" + "9" * 29 + "S"},
-            ["duration: must lead to the years 1 to 9999"],
+            ["duration: must stay within the years 1 to 9999"],
         ),
         *(
             (

@@ -36,6 +36,9 @@ PREFIX = "/_emulator"
 #: Bytes that a body may have.
 MAX_BODY = 8 * 1024 * 1024
 
+#: Faults told of one request.
+MAX_FAULTS = 100
+
 #: The parameters of calls that have none.
 NONE = Schema()
 
@@ -161,7 +164,10 @@ def _tell(error: BounceError) -> tuple[Response, int]:
 def _faults(error: ParametersError) -> dict[str, Any]:
     faults = [f"{place}: {text}" if place else text for place, text in error.faults]
     more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-    return {"error": f"{faults[0]}{more}", "errors": faults}
+    told = faults[:MAX_FAULTS]
+    if len(faults) > MAX_FAULTS:
+        told.append(f"and {len(faults) - MAX_FAULTS} more")
+    return {"error": f"{faults[0]}{more}", "errors": told}
 
 
 def _sentence(error: BounceError) -> dict[str, Any]:

@@ -222,7 +222,7 @@ def checked_instant(instant: int, name: str) -> int:
         9999.
     """
     if not EARLIEST <= instant <= LATEST:
-        raise ParametersError([(name, "must lead to the years 1 to 9999")])
+        raise ParametersError([(name, "must stay within the years 1 to 9999")])
     return instant
 
 

@@ -150,8 +150,9 @@ class FaultStore:
         return self._engine.hastily(act, PATIENCE)
 
     def _check_number(self, more: int) -> None:
-        if len(self.all()) + more > MAX_RULES:
-            rule = f"there may be {MAX_RULES} rules, and there are others already"
+        there = len(self.all())
+        if there + more > MAX_RULES:
+            rule = f"there may be {MAX_RULES} rules, and not {there + more}"
             raise ParametersError([("faults", rule)])
 
 
