@@ -11,30 +11,36 @@ from sendgrid_bounces.core.clock import Clock
 from sendgrid_bounces.core.errors import BounceError
 from sendgrid_bounces.logs import check_writable
 from sendgrid_bounces.server import options
+from sendgrid_bounces.sockets import authority
 from sendgrid_bounces.tls import server_context
 
 
 def on_starting(_server):
-    """Open the database, and plant the seeds, once: not in each worker.
-
-    The workers take all settings from here, and do not read the settings file again.
-    """
+    """Open the database, and plant the seeds, once: not in each worker."""
     try:
-        emulator = open_emulator(_settings, Clock(), seed_files(_settings))
+        emulator = open_emulator(_settings, Clock(), _seeds)
         with closing(emulator.storage):
             plant_files(emulator)
     except BounceError as error:
         sys.exit(f"Error: {error}")
-    os.environ[PLANTED] = json.dumps(emulator.seeds)
-    os.environ.update(variables(_settings))
-    os.environ.pop(FILE, None)
+
+
+def when_ready(server):
+    """Say where it listens: the port may have been any."""
+    for listener in server.LISTENERS:
+        print(f"Listening on {listener}", flush=True)
 
 
 try:
     _settings = settings(configured(os.environ))
+    _seeds = seed_files(_settings)
     server_context(_settings["SSL_CERT"], _settings["SSL_KEY"])
     check_writable(_settings["ACCESS_LOG"])
 except BounceError as error:
     sys.exit(f"Error: {error}")
+# The workers take all settings from here, and do not read the settings file again.
+os.environ[PLANTED] = json.dumps(_seeds)
+os.environ.update(variables(_settings))
+os.environ.pop(FILE, None)
 globals().update(options(_settings))
-bind = f"{_settings['HOST']}:{_settings['PORT']}"
+bind = authority(_settings["HOST"], int(_settings["PORT"]))

@@ -19,6 +19,13 @@ APP_LOAD_ERROR = 4
 
 _planted = os.environ.get(PLANTED)
 
+if _planted is None and os.environ.get("SERVER_SOFTWARE", "").startswith("gunicorn"):
+    print(
+        "Warning: Gunicorn has not read gunicorn.conf.py, and writes API keys into its "
+        "logs: start it in the folder of that file, or with -c FILE",
+        file=sys.stderr,
+    )
+
 try:
     application = app = create_app(
         configured(os.environ),

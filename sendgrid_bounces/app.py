@@ -18,7 +18,7 @@ from sendgrid_bounces.dialects.mailgun import v2, v3
 from sendgrid_bounces.dialects.sendgrid import direct, reseller
 from sendgrid_bounces.emulator import Emulator
 from sendgrid_bounces.storage.clock import SharedClock
-from sendgrid_bounces.storage.database import open_storage
+from sendgrid_bounces.storage.database import closing_if_it_fails, open_storage
 from sendgrid_bounces.wire import AddressConverter
 
 #: The first that owns a path words what is refused there.
@@ -51,7 +51,8 @@ def create_app(
     seeds = seed_files(values) if planted is None else planted
     emulator = open_emulator(values, clock or Clock(), seeds)
     if planted is None:
-        plant_files(emulator)
+        with closing_if_it_fails(emulator.storage):
+            plant_files(emulator)
     app = routed_app(has_control=emulator.has_control)
     emulator.attach(app)
     if emulator.has_control:
@@ -87,9 +88,12 @@ def open_emulator(
     """
     storage = open_storage(values["DATABASE_URL"])
     has_control = values["CONTROL"] == "on"
+    accept_any = values["AUTH"] == "any"
+    with closing_if_it_fails(storage):
+        credentials = Credentials(storage, values["KEY_HASH"], accept_any=accept_any)
     return Emulator(
         storage,
-        Credentials(storage, values["KEY_HASH"], accept_any=values["AUTH"] == "any"),
+        credentials,
         SharedClock(storage.clock, clock) if has_control else clock,
         values["PROFILE"],
         tuple(str(Path(path).absolute()) for path in seeds),
@@ -100,8 +104,9 @@ def open_emulator(
 
 
 def seed_files(values: Mapping[str, str]) -> list[str]:
-    """Return the paths of the seed files that the settings *values* name."""
-    return [path for path in values["SEED"].split(os.pathsep) if path]
+    """Return the absolute paths of the seed files that the settings *values* name."""
+    paths = values["SEED"].split(os.pathsep)
+    return [str(Path(path).absolute()) for path in paths if path]
 
 
 def plant_files(emulator: Emulator) -> None:

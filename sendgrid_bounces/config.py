@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sendgrid_bounces.core.errors import ParametersError
+from sendgrid_bounces.core.masking import NO_NAME, is_told
 
 PREFIX = "SENDGRID_BOUNCES_"
 
@@ -22,10 +23,10 @@ PLANTED = "_SENDGRID_BOUNCES_PLANTED"
 #: The variable that names the settings file.
 FILE = f"{PREFIX}CONFIG"
 
-#: What follows the prefix in variables that are not settings of the program: the one of
-#: the settings file, those of the tests, and those that Docker and Kubernetes make for
-#: a service of its name.
-_NO_SETTING = re.compile("CONFIG$|TEST_|SERVICE_|PORT_")
+#: What follows the prefix where a variable is no setting of the program: the one of the
+#: settings file, those of the tests, and those that Docker and Kubernetes make for a
+#: service of its name.
+_NO_SETTING = re.compile("CONFIG=|TEST_|SERVICE_|PORT_|PORT=[a-z]+://")
 
 #: What an account, or all that have no profile of their own, may be shown.
 PROFILES = ("documented", "recorded")
@@ -135,6 +136,8 @@ SETTINGS = (
         "KEY_HASH",
         "scrypt",
         "How API keys are hashed: scrypt, or with its costs, as scrypt:32768:8:1.",
+        pattern="scrypt(:[0-9]{1,9}:[0-9]{1,9}:[0-9]{1,9})?",
+        rule="must be scrypt, or scrypt:N:r:p",
     ),
     Setting(
         "CONTROL",
@@ -181,12 +184,15 @@ def settings(*sources: Mapping[str, str]) -> dict[str, str]:
 def from_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """Return the settings that *environment* holds, without the prefix.
 
-    What an orchestrator adds for a service of this name is none of ours.
+    What is empty is not set. What an orchestrator adds for a service of this name is
+    none of ours.
     """
     return {
         name.removeprefix(PREFIX): value
         for name, value in environment.items()
-        if name.startswith(PREFIX) and not _NO_SETTING.match(name, len(PREFIX))
+        if name.startswith(PREFIX)
+        and value
+        and not _NO_SETTING.match(f"{name}={value}", len(PREFIX))
     }
 
 
@@ -223,7 +229,9 @@ def _from_document(document: Any) -> dict[str, str]:
     known = {setting.name.lower(): setting for setting in SETTINGS}
     values, faults = {}, []
     for name, written in document.items():
-        if name not in known:
+        if not is_told(name):
+            faults.append(("", NO_NAME))
+        elif name not in known:
             there_are = ", ".join(known)
             faults.append((str(name), f"no such setting; there are {there_are}"))
         elif written is not None:

@@ -30,7 +30,7 @@ RECORD = RecordSchema()
 def read_record(raw: Any, zone: WallClock, now: int) -> Bounce:
     """Return the bounce that the mapping *raw* describes.
 
-    ``created`` is a time in *zone*, or in UTC if it ends in ``Z``; without it, *now*.
+    ``created`` is a time in *zone*, unless it says its offset; without it, *now*.
     Without ``status`` and ``code`` the code is 550. A code that is a number, not text,
     says that a mail server reported it, unless ``reported`` says otherwise.
 

@@ -221,7 +221,8 @@ def listen(host: str, port: int) -> socket.socket:
     except (OSError, OverflowError, TypeError, UnicodeError) as error:
         listener.close()
         reason = getattr(error, "strerror", None) or error
-        raise ListenError(f"cannot listen on {host}:{port}: {reason}") from None
+        where = authority(host, port)
+        raise ListenError(f"cannot listen on {where}: {reason}") from None
     return listener
 
 

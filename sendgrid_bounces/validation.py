@@ -6,6 +6,7 @@ from typing import Any
 from marshmallow import RAISE, Schema, ValidationError, fields
 
 from sendgrid_bounces.core.errors import ParametersError
+from sendgrid_bounces.core.masking import NO_NAME, is_told
 
 
 class Strict(Schema):
@@ -15,6 +16,11 @@ class Strict(Schema):
 
     class Meta:
         unknown = RAISE
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        there_are = f"Unknown field: there are {', '.join(self.fields)}"
+        self.error_messages = {**self.error_messages, "unknown": there_are}
 
 
 class Text(fields.Field[str]):
@@ -45,6 +51,9 @@ def load(schema: Schema, data: Any) -> dict[str, Any]:
 def _faults(messages: Any, place: str = "") -> Iterator[tuple[str, str]]:
     if isinstance(messages, Mapping):
         for name, inner in messages.items():
+            if not is_told(name):
+                yield place, NO_NAME
+                continue
             yield from _faults(inner, _join(place, name))
     else:
         for text in [messages] if isinstance(messages, str) else messages:

@@ -11,10 +11,16 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from sendgrid_bounces.app import create_app
+from sendgrid_bounces.config import PREFIX
 from sendgrid_bounces.core.bounces import Bounce
 from sendgrid_bounces.core.clock import Clock, WallClock
 from sendgrid_bounces.emulator import EXTENSION
 from sendgrid_bounces.storage.database import Storage, open_storage
+
+# What the developer has set must not decide what the tests do.
+for name in list(os.environ):
+    if name.startswith(PREFIX) and not name.startswith(f"{PREFIX}TEST_"):
+        del os.environ[name]
 
 CASES = Path(__file__).parent / "cases"
 

@@ -12,8 +12,10 @@ from click.testing import CliRunner, Result
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sendgrid_bounces.cli import main
+from sendgrid_bounces.cli import accounts, main
+from sendgrid_bounces.core.errors import StorageError
 from sendgrid_bounces.core.journal import Entry
+from sendgrid_bounces.storage.bounces import BounceStore
 from sendgrid_bounces.storage.database import open_storage
 
 
@@ -305,6 +307,37 @@ def test_init_db_can_be_repeated(run) -> None:
 def test_an_error_is_one_line(run, args: list[str], code: int, words: str) -> None:
     """On stderr, with an exit code, and never a traceback."""
     assert words in run(*args, stdin="k\n", code=code).stderr
+
+
+def test_an_export_that_fails_leaves_the_one_before(
+    acme, tmp_path, monkeypatch
+) -> None:
+    """Nothing is lost by trying."""
+    path = tmp_path / "kept.csv"
+    path.write_text("kept")
+
+    def fail(*_: object) -> None:
+        raise StorageError("disk full")
+
+    monkeypatch.setattr(BounceStore, "_run", fail)
+    assert "disk full" in acme("bounces", "export", "acme", str(path), code=1).stderr
+    assert [file.name for file in tmp_path.glob("*kept*")] == ["kept.csv"]
+    assert path.read_text() == "kept"
+
+
+def test_a_key_is_set_of_the_account_that_has_the_name(acme, url, monkeypatch) -> None:
+    """Whoever was removed, and whoever came, while it was typed."""
+
+    def typing() -> str:
+        with closing(open_storage(url)) as storage:
+            storage.accounts.remove("acme")
+            storage.accounts.add("other", key_hash="others")
+        return "late"
+
+    monkeypatch.setattr(accounts, "_read_key", typing)
+    assert "no account 'acme'" in acme("account", "set-key", "acme", code=1).stderr
+    with closing(open_storage(url)) as storage:
+        assert storage.accounts.get("other").key_hash == "others"
 
 
 def test_a_file_that_cannot_be_written_is_one_line(acme, tmp_path) -> None:

@@ -1,5 +1,6 @@
 """Time: days begin where the zone says, and every instant has one time of day."""
 
+import re
 from datetime import date, datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from sendgrid_bounces.core.bounces import EARLIEST, LATEST
 from sendgrid_bounces.core.clock import Clock, WallClock
 from sendgrid_bounces.core.errors import ParametersError
+from sendgrid_bounces.openapi.fields import TIME
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 ZONES = st.sampled_from(
@@ -108,6 +110,7 @@ def test_a_time_may_say_its_offset(text: str, utc: str) -> None:
     instant = WallClock("Asia/Tokyo").parse(text)
 
     assert WallClock().render(instant) == utc
+    assert re.match(TIME, text), "so OpenAPI describes it"
 
 
 @pytest.mark.parametrize(

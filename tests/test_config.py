@@ -2,17 +2,19 @@
 
 import json
 import os
+import re
 import signal
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from live import gunicorn, named, serving
+from live import ROOT, Live, gunicorn, kill, named, serving, start
 
 from sendgrid_bounces.cli import main
 from sendgrid_bounces.config import SETTINGS, configured, from_file, settings
 from sendgrid_bounces.core.errors import ParametersError
+from sendgrid_bounces.seeds import read_seed
 from sendgrid_bounces.storage.database import open_storage
 
 
@@ -77,6 +79,7 @@ def test_a_file_is_yaml_or_json(text: str, values: dict[str, str], file: Path) -
         (b"host: [a, b]", ["host: must be text or a whole number"]),
         (b"seed: ['a:b']", ["seed: must be a list of texts without ':'"]),
         (b"seed: [1]", ["seed: must be a list of texts"]),
+        (b"key_hash: md5", ["key_hash: must be scrypt, or scrypt:N:r:p"]),
         (b"port: 1\nport: 2", ["not YAML or JSON: 'port' stands here twice"]),
         (b"[port]", ["must be a mapping of settings"]),
         (b"\xff", ["not UTF-8 text"]),
@@ -105,6 +108,8 @@ def test_each_fault_is_told_by_file_and_name(
         "*s3cret",
         "a: s3cret",
         "!!int s3cret",
+        "!s3cret!x y",
+        "&s3cret [&s3cret x",
         "s3cr\u00e9t",
     ],
 )
@@ -115,6 +120,27 @@ def test_a_fault_shows_no_secret(value: str, file: Path) -> None:
     with pytest.raises(ParametersError) as raised:
         from_file(str(file))
     assert "s3cr" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{control_token:s3cret, profile: recorded}",
+        "SENDGRID_BOUNCES_CONTROL_TOKEN=s3cret: x",
+        "database_url:mysql://root:s3cret@h/d : x",
+        '{"control_token:s3cret": 1, "control_token:s3cret": 2}',
+    ],
+)
+def test_a_name_that_is_none_is_not_told(text: str, file: Path) -> None:
+    """A blank is missing, and the secret has become a part of the name."""
+    file.write_text(text)
+    with pytest.raises(ParametersError, match="a name") as raised:
+        from_file(str(file))
+    assert "s3cret" not in str(raised.value)
+
+    with pytest.raises(ParametersError, match="a name") as raised:
+        read_seed(f"accounts: [{text if text[0] == '{' else '{' + text + '}'}]", 0)
+    assert "s3cret" not in str(raised.value)
 
 
 def test_the_environment_wins_over_the_file_that_it_names(file: Path) -> None:
@@ -128,7 +154,32 @@ def test_the_environment_wins_over_the_file_that_it_names(file: Path) -> None:
         "127.0.0.2",
         "strict",
     )
-    assert settings(configured(named(CONFIG=""))) == settings()
+    assert settings(configured(named(CONFIG="", AUTH="", PORT=""))) == settings()
+
+
+def test_what_orchestrators_set_is_overlooked(monkeypatch) -> None:
+    """For a service of this name; and a variable of ours that is misspelt is not."""
+    for name, value in named(
+        PORT="tcp://10.0.0.1:8000", PORT_8000_TCP="x", SERVICE_HOST="10.0.0.1"
+    ).items():
+        monkeypatch.setenv(name, value)
+
+    assert settings(configured(os.environ))["PORT"] == "8000"
+    assert "no answer from 127.0.0.1:8000" in _run("health").stderr
+    monkeypatch.setenv("SENDGRID_BOUNCES_DATABSE_URL", "x")
+    for command in ("health", "init-db"):
+        assert "DATABSE_URL: no such setting" in _run(command).stderr
+
+
+def test_help_shows_nothing_of_the_file(file: Path, monkeypatch) -> None:
+    """The URL of a database holds a password."""
+    file.write_text("database_url: mysql://root:s3cret@127.0.0.1/x")
+
+    told = _run("serve", "--config", str(file), "--help")
+    assert (told.exit_code, "s3cret" in told.stdout) == (0, False)
+    assert "sqlite:///sendgrid-bounces.sqlite3" in told.stdout
+    monkeypatch.setenv("SENDGRID_BOUNCES_DATABASE_URL", "mysql://root:s3cret@h/x")
+    assert "s3cret" not in _run("serve", "--help").stdout
 
 
 def test_an_option_wins_over_the_environment_and_that_over_the_file(
@@ -168,6 +219,9 @@ def test_a_command_takes_what_has_no_option_from_the_file(
     monkeypatch.setenv("SENDGRID_BOUNCES_CONFIG", str(file))
     reset = _run("reset", "--yes")
     assert reset.stdout == "now there are 2 accounts, 0 domains and 0 bounces\n"
+    file.write_text(json.dumps({**values, "seed": []}))
+    reset = _run("reset", "--yes")
+    assert reset.stdout == "now there are 0 accounts, 0 domains and 0 bounces\n"
 
 
 @pytest.mark.parametrize("command", ["serve", "init-db", "health", "seed"])
@@ -228,6 +282,20 @@ def test_gunicorn_reads_the_file_once(url: str, tmp_path: Path, file: Path) -> N
         os.kill(worker, signal.SIGKILL)
         assert live.when_up(count) == '{"count": 0}'
         assert live.workers() != [worker]
+
+
+def test_gunicorn_listens_where_the_file_says(url: str, file: Path) -> None:
+    """Also on IPv6, and on any free port, which it tells."""
+    for host, shown in (("127.0.0.1", r"127\.0\.0\.1"), ("::1", r"\[::1\]")):
+        file.write_text(f"database_url: {url}\nhost: '{host}'\nport: 0")
+        process = start("gunicorn", "wsgi:app", cwd=ROOT, **named(CONFIG=str(file)))
+        try:
+            line = process.stdout.readline()
+            assert re.fullmatch(rf"Listening on http://{shown}:[1-9][0-9]+\n", line)
+            live = Live(line.split()[2], process)
+            assert '"status":"ok"' in live.when_up("/_emulator/health")
+        finally:
+            kill(process)
 
 
 def test_gunicorn_with_a_wrong_file_ends_in_one_line(file: Path) -> None:

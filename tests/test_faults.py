@@ -613,6 +613,16 @@ def test_what_the_endpoints_refuse(client, method, path, body, status: int) -> N
     assert len(client.get(FAULTS).json["faults"]) == 1
 
 
+def test_a_name_that_stands_twice_is_refused(client: FlaskClient) -> None:
+    """Nobody knows which of them was meant."""
+    answer = client.post(FAULTS, data='{"status": 500, "status": 404}')
+    empty = client.post(FAULTS, data=" ")
+
+    assert answer.json["errors"] == ["'status' stands twice in a mapping"]
+    assert empty.json["error"] == "the body is empty, and must be JSON"
+    assert client.get(FAULTS).json == {"faults": []}
+
+
 def test_of_many_faults_the_first_are_told(client: FlaskClient) -> None:
     """An answer stays small enough to be read."""
     answer = client.post(FAULTS, json=[{"status": 1}] * 300)

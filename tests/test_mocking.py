@@ -11,6 +11,7 @@ import httpx
 import pytest
 import requests
 import responses
+import urllib3
 from mailgun.client import Client
 from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
@@ -301,6 +302,50 @@ def test_threads_that_mock_at_the_same_time() -> None:
     with ThreadPoolExecutor(4) as pool:
         for counts in pool.map(one, range(4)):
             assert all(n + 1 == count for n, count in counts)
+
+
+def test_one_object_in_several_threads() -> None:
+    """Whoever leaves it leaves what it has entered itself."""
+    mocking, entered, left = mock_bounces(), threading.Barrier(2), threading.Event()
+
+    def first() -> None:
+        with mocking:
+            entered.wait()
+        left.set()
+
+    with ThreadPoolExecutor(1) as pool:
+        ended = pool.submit(first)
+        with mocking as double:
+            entered.wait()
+            assert left.wait(30)
+            assert double.bounces() == []
+        ended.result()
+
+
+def test_control_is_there_in_process() -> None:
+    """Though the vendors' names are public."""
+    with mock_bounces() as double:
+        double.add("a@example.com")
+        answer = requests.post(f"{double.url}/_emulator/reset", timeout=30)
+        assert answer.json()["bounces"] == 0
+
+
+def test_a_time_out_may_be_urllib3s() -> None:
+    """Requests takes it, too."""
+    with mock_bounces() as double:
+        for patience in (urllib3.Timeout(30), urllib3.Timeout(connect=1), (1, None)):
+            url = f"{double.url}/api/bounces.count.json"
+            answer = requests.get(url, _key(double), timeout=patience)
+            assert answer.json() == {"count": "0"}
+
+
+@pytest.mark.parametrize("given", [{"usrname": "x"}, {"database": "x"}])
+def test_an_option_that_there_is_not_is_told_at_once(given: dict) -> None:
+    """Where it is given, with those that there are."""
+    with pytest.raises(TypeError, match="takes profile, seed, username"):
+        mock_bounces(**given)
+    with pytest.raises(TypeError, match="by name"):
+        mock_bounces("recorded")
 
 
 def test_a_mistake_in_the_emulator_is_raised(monkeypatch) -> None:

@@ -386,7 +386,7 @@ def test_a_seed_is_added(client, storage, body: str) -> None:
             400,
             [
                 "accounts[1].username: Missing data for required field",
-                "accounts[1].name: Unknown field",
+                "accounts[1].name: Unknown field: there are username, api_key, profile, timezone, bounces, customers, domains",
             ],
         ),
         (

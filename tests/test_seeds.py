@@ -163,8 +163,20 @@ def test_json_is_a_seed_too(storage, credentials) -> None:
         ),
         ('{"accounts": [], "accounts": []}', "'accounts' stands twice"),
         ("accounts: !!int abc", "not YAML or JSON: a value is not what its"),
+        ('accounts: !!int ""', "not YAML or JSON: a value is not what its"),
+        ("accounts: &n 1\nfaults: &n 2", "found duplicate anchor;"),
+        ("accounts: 1\n---\nfaults: 1", "but found another document"),
         ("accounts: !!float x", "has no meaning here"),
-        ("accounts: &a [{username: x, customers: *a}]", "nested too deeply"),
+        ("accounts: &a [{username: x, customers: *a}]", "over 100000 values"),
+        (
+            "accounts: [{username: x, bounces: &a [1,1,1,1,1,1,1,1,1,1]}, "
+            + ", ".join(
+                f"&{b} [{', '.join([f'*{a}'] * 10)}]"
+                for a, b in zip("abcd", "bcde", strict=True)
+            )
+            + "]",
+            "over 100000 values",
+        ),
         ("[" * 100_000, "nested too deeply"),
         ('accounts: [{username: a, api_key: "a\\0"}]', "accounts[0].api_key: must not"),
         ('{"accounts": [{"username": 1.5}]}', "accounts[0].username: must be text"),

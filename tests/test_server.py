@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import threading
 import time
@@ -14,7 +15,18 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
-from live import COMMAND, TIMEOUT, Live, gunicorn, kill, named, serving
+from live import (
+    COMMAND,
+    ROOT,
+    TIMEOUT,
+    Live,
+    free_port,
+    gunicorn,
+    kill,
+    named,
+    serving,
+    start,
+)
 
 from sendgrid_bounces.core.bounces import BounceQuery
 from sendgrid_bounces.storage.database import open_storage
@@ -302,6 +314,45 @@ def test_many_first_calls_at_once_make_one_account(url: str) -> None:
     storage.close()
 
 
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (b"5.5.5-MariaDB\0", "speaks no HTTP"),
+        (
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n<html>",
+            "is no server of",
+        ),
+        (
+            b"HTTP/1.1 404 No\r\nContent-Type: text/html\r\n\r\n<html>",
+            "is no server of",
+        ),
+    ],
+)
+def test_health_of_another_server_is_one_line(answer: bytes, words: str) -> None:
+    """It says what is there, and asks no proxy."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        ThreadPoolExecutor(1) as pool,
+    ):
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(65_536)
+                connection.sendall(answer)
+
+        pool.submit(serve)
+        port = server.getsockname()[1]
+        process = start(
+            *("sendgrid_bounces", "health", "--port", str(port)),
+            http_proxy="http://127.0.0.1:9",
+        )
+        _out, err = process.communicate(timeout=TIMEOUT)
+
+    assert (process.returncode, err.count("\n")) == (1, 1)
+    assert f"127.0.0.1:{port} {words}" in err
+
+
 @pytest.mark.parametrize("target", ["wsgi:app", "wsgi:application"])
 def test_gunicorn_serves_the_entry_point(url: str, target: str, tmp_path: Path) -> None:
     """Seeds are planted once: a worker that starts again brings back nothing."""
@@ -334,7 +385,7 @@ def test_gunicorn_serves_the_entry_point(url: str, target: str, tmp_path: Path) 
         {"THREADS": "257"},
         {"PORT": "65536"},
         {"JOURNAL_SIZE": "1000000"},
-        {"TIMEOUT": ""},
+        {"TIMEOUT": "0"},
         {"AUTH": "foo"},
         {"NOPE": "1"},
         {"DATABASE_URL": "foo"},
@@ -352,6 +403,35 @@ def test_gunicorn_with_a_wrong_setting_ends_in_one_line(url: str, variables) -> 
     assert live.process.returncode != 0
     assert err.startswith("Error: ")
     assert err.count("\n") == 1
+
+
+def test_a_check_of_the_configuration_plants_nothing(url: str, tmp_path: Path) -> None:
+    """The database may be one that is in use."""
+    seed = tmp_path / "seed.yaml"
+    seed.write_text("accounts: [{username: acme, api_key: s3cret}]")
+    variables = named(DATABASE_URL=url, SEED=str(seed))
+    with gunicorn("wsgi:app", "--check-config", **variables) as live:
+        _out, err = live.process.communicate(timeout=TIMEOUT)
+
+    assert (live.process.returncode, err) == (0, "")
+    with closing(open_storage(url)) as storage:
+        assert storage.accounts.all() == []
+
+
+def test_gunicorn_without_its_file_is_warned_of(url: str, tmp_path: Path) -> None:
+    """It would not mask the keys in its access log."""
+    words = ("gunicorn", "--chdir", str(ROOT), "-b", f"127.0.0.1:{free_port()}")
+    process = start(
+        *words, "-w", "1", "wsgi:app", cwd=tmp_path, **named(DATABASE_URL=url)
+    )
+    try:
+        deadline = time.monotonic() + TIMEOUT
+        while not (line := process.stderr.readline()).startswith("Warning: "):
+            assert line
+            assert time.monotonic() < deadline
+    finally:
+        kill(process)
+    assert "gunicorn.conf.py, and writes API keys into its logs" in line
 
 
 TOTAL = 3_000
@@ -390,7 +470,9 @@ def test_a_killed_server_loses_no_acknowledged_delete(url: str, seed: str) -> No
         ]
         for thread in threads:
             thread.start()
+        deadline = time.monotonic() + TIMEOUT
         while len(acknowledged) < 200:
+            assert time.monotonic() < deadline
             time.sleep(0.01)
         kill(live.process)
         for thread in threads:
@@ -405,8 +487,21 @@ def test_a_killed_server_loses_no_acknowledged_delete(url: str, seed: str) -> No
         assert storage.engine.fetch("PRAGMA integrity_check") == [("ok",)]
 
 
+def _is_locked(url: str) -> bool:
+    """Return whether somebody is writing to an SQLite database."""
+    file = url.removeprefix("sqlite:///").partition("?")[0]
+    with closing(sqlite3.connect(file, timeout=0, isolation_level=None)) as connection:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return True
+        connection.execute("ROLLBACK")
+        return False
+
+
 def test_a_killed_seed_is_all_or_nothing(url: str, seed: str) -> None:
-    """Whenever it is killed; and then the database opens and can be seeded."""
+    """Killed while it is written; and then the database opens and can be seeded."""
+    met = 0
     with closing(open_storage(url)) as storage:
         bounce_list = storage.accounts.add("acme").bounce_list
         for number in range(5):
@@ -417,9 +512,17 @@ def test_a_killed_seed_is_all_or_nothing(url: str, seed: str) -> None:
                 stderr=subprocess.PIPE,
                 start_new_session=True,
             )
-            time.sleep(0.4 + number * 0.15)
+            deadline = time.monotonic() + TIMEOUT
+            while not _is_locked(url):
+                assert time.monotonic() < deadline
+                if storage.bounces.count(bounce_list, BounceQuery()):
+                    break
+            time.sleep(number * 0.01)
             kill(process)
-            assert storage.bounces.count(bounce_list, BounceQuery()) in (0, TOTAL)
+            stored = storage.bounces.count(bounce_list, BounceQuery())
+            assert stored in (0, TOTAL)
+            met += not stored
+    assert met, "a kill was to come before the end"
     with serving("--database", url, "--seed", seed) as live:
         counted = live.get(f"/api/bounces.count.json{ACME}")
     assert counted == f'{{"count": "{TOTAL}"}}'

@@ -482,6 +482,7 @@ def test_threads_that_have_ended_leave_no_connections(database_url: str) -> None
         ("sqlite:////no/such/folder/b.db", "no folder /no/such/folder"),
         ("sqlite:///b.db?synchronous=maybe", "synchronous="),
         ("sqlite:///b.db?cache=shared", "synchronous="),
+        ("sqlite:///b.db?synchronus", "synchronous="),
     ],
 )
 def test_a_wrong_url_is_told_in_words(url: str, words: str) -> None:

@@ -23,6 +23,7 @@ from sendgrid_bounces.core.errors import (
     ParametersError,
     UnknownNameError,
 )
+from sendgrid_bounces.storage.accounts import AccountStore
 from sendgrid_bounces.storage.bounces import BounceStore
 from sendgrid_bounces.testing import Double, EmulatorServer
 
@@ -247,6 +248,19 @@ def test_a_mistake_in_the_emulator_is_raised(
         assert _count(after) == '{"count": "0"}'
 
 
+def test_a_mistake_without_a_double_is_raised_by_stop(tmp_path, monkeypatch) -> None:
+    """As tests of unittest start and stop a server; all is cleaned up nevertheless."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    server = EmulatorServer(seed=SEED).start()
+    with monkeypatch.context() as patch:
+        patch.setattr(BounceStore, "count", lambda *_: 1 / 0)
+        with pytest.raises(urllib.error.HTTPError):
+            _get(f"{server.url}/api/bounces.count.json?api_user=acme&api_key=s3cret")
+    with pytest.raises(ZeroDivisionError):
+        server.stop()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_mistake_amid_a_stream_is_raised(server: EmulatorServer, monkeypatch) -> None:
     """Although the first rows are sent already."""
     find = BounceStore.find_brief
@@ -304,6 +318,72 @@ def test_requests_are_those_of_the_test(server: EmulatorServer) -> None:
                 "api_user": "acme",
                 "api_key": "***",
             }
+
+
+def test_requests_are_there_when_the_ring_has_turned(server: EmulatorServer) -> None:
+    """The last ones, whatever other tests of the name have done before."""
+    object.__setattr__(server.emulator, "journal_size", 5)  # of a frozen dataclass
+    with server.double():
+        for _ in range(2):
+            with server.double(username="acme") as double:
+                for made in range(1, 9):
+                    _count(double)
+                    assert len(double.requests) == min(made, 5)
+
+
+def test_a_double_that_cannot_clean_up_counts_no_more(
+    server: EmulatorServer, monkeypatch
+) -> None:
+    """The next one finds what the first one would have found."""
+    double = server.double()
+    double.control.take_snapshot("left")
+    with monkeypatch.context() as patch:
+        patch.setattr(AccountStore, "remove", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            double.close()
+    with server.double() as after:
+        assert after.control.snapshots() == []
+
+
+def test_a_double_can_be_closed_after_its_server() -> None:
+    """As tests of unittest tear down in the order in which they set up."""
+    server = EmulatorServer().start()
+    double = server.double()
+    server.stop()
+    double.close()
+
+
+def test_a_server_that_is_never_stopped_leaves_nothing(tmp_path: Path) -> None:
+    """Its folder goes with the process."""
+    script = (
+        "from sendgrid_bounces.testing import EmulatorServer\n"
+        "server = EmulatorServer().start()\n"
+        "raise SystemExit(7)"
+    )
+    environment = {"TMPDIR": str(tmp_path), "PATH": ""}
+    command = [sys.executable, "-c", script]
+    ended = subprocess.run(command, env=environment, timeout=TIMEOUT, check=False)
+
+    assert ended.returncode == 7
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda double: double.advance("an hour"), "duration: must be an ISO 8601"),
+        (lambda double: double.advance(float("inf")), "seconds: must be a number"),
+        (lambda double: double.freeze(float("nan")), "instant: must be a number"),
+        (lambda double: double.fail_next(), "needs an effect: one of status"),
+    ],
+)
+def test_a_wrong_argument_is_told_by_its_name(server, call, words: str) -> None:
+    """Not by what went wrong inside."""
+    with server.double() as double:
+        with pytest.raises(ParametersError) as raised:
+            call(double)
+        assert str(raised.value).startswith(words)
+        assert double.advance("PT1H") > double.freeze(0)
 
 
 def test_faults_and_the_clock_go_with_the_test(server: EmulatorServer) -> None:
@@ -549,8 +629,15 @@ def test_it(sendgrid_bounces):
     pass
 """
     ended = _run(tmp_path, test_suite=suite)
-
     assert "takes its arguments by name" in ended.stdout
+
+    ended = _run(tmp_path, test_suite=suite.replace('"seed.yaml"', "profil='x'"))
+    assert (
+        "takes profile, seed, username, api_key, domain, and not profil" in ended.stdout
+    )
+
+    ended = _run(tmp_path, test_suite=suite.replace("(sendgrid_bounces):", "():"))
+    assert "test_it: the marker sendgrid_bounces is for tests with" in ended.stderr
 
 
 def test_a_suite_that_does_not_use_it_loads_nothing(tmp_path: Path) -> None:

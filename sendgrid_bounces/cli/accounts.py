@@ -80,8 +80,13 @@ def remove(name: str, database: str) -> None:
 def set_key(name: str, database: str) -> None:
     """Give the account NAME a new API key, asked for or read from stdin."""
     with opened(database) as storage:
-        found = storage.accounts.get(name)
-        storage.accounts.change(found, **_sealed(storage, _read_key()))
+        storage.accounts.get(name)  # before a key is asked for
+        sealed = _sealed(storage, _read_key())
+
+        def act() -> None:
+            storage.accounts.change(storage.accounts.get(name), **sealed)
+
+        storage.engine.atomically(act)
     click.echo(f"set the key of {name}")
 
 

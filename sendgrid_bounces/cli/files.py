@@ -4,9 +4,12 @@ import csv
 import io
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from tempfile import TemporaryFile
 from typing import IO, Any
 
 import click
@@ -35,13 +38,23 @@ def reading(path: str) -> Iterator[IO[str]]:
 
 @contextmanager
 def writing(path: str) -> Iterator[IO[str]]:
-    """Open a file for UTF-8 text, or stdout (-), its line ends as they are."""
-    with click.open_file(path, "wb") as binary:
-        text = io.TextIOWrapper(binary, encoding="utf-8", newline="")
+    """Open a file for UTF-8 text, or stdout (-), its line ends as they are.
+
+    What a file held before is there until all that replaces it has been made.
+    """
+    with ExitStack() as opened:
+        file: IO[Any] = opened.enter_context(click.open_file(path, "ab"))
+        spool = file if path == "-" else opened.enter_context(TemporaryFile())
+        text = io.TextIOWrapper(spool, encoding="utf-8", newline="")
         try:
             yield text
         finally:
             text.detach()  # which flushes; stdout is not ours to close
+        if spool is not file:
+            if Path(path).is_file():
+                file.truncate(0)
+            spool.seek(0)
+            shutil.copyfileobj(spool, file)
 
 
 @contextmanager
@@ -102,6 +115,8 @@ def read_json(file: IO[str]) -> Iterator[tuple[str, Record]]:
     """
     try:
         records = json.load(file)
+    except UnicodeDecodeError:
+        raise
     except (ValueError, RecursionError) as error:
         raise ParametersError([("", f"not JSON: {error}")]) from None
     if not isinstance(records, list):

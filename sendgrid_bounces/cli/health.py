@@ -1,7 +1,8 @@
 """Asking a server whether it is well."""
 
+from http.client import HTTPException, HTTPResponse, InvalidURL
 from urllib.error import HTTPError, URLError
-from urllib.request import urlopen
+from urllib.request import HTTPSHandler, ProxyHandler, build_opener
 
 import click
 
@@ -12,6 +13,9 @@ from sendgrid_bounces.tls import client_context
 
 #: Seconds that a server may take to answer.
 TIMEOUT = 10
+
+#: Bytes of an answer that are read.
+MAX_ANSWER = 4096
 
 #: Where a server is asked that listens on all addresses.
 ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - it is compared with
@@ -32,11 +36,23 @@ def health(host: str, port: int, ssl_cert: str) -> None:
     address = authority(ANY_ADDRESS.get(host, host), port)
     context = client_context(ssl_cert) if ssl_cert else None
     url = f"{'https' if context else 'http'}://{address}{PATH}"
+    opener = build_opener(ProxyHandler({}), HTTPSHandler(context=context))
     try:
-        with urlopen(url, timeout=TIMEOUT, context=context) as answer:  # noqa: S310 - an address, not a file
-            click.echo(answer.read().decode().strip())
+        with opener.open(url, timeout=TIMEOUT) as answer:
+            click.echo(_told(answer, address))
     except HTTPError as error:
-        raise click.ClickException(error.read().decode()) from None
+        raise click.ClickException(_told(error, address)) from None
+    except InvalidURL:
+        raise click.ClickException(f"{host!r} is no host") from None
+    except HTTPException:
+        raise click.ClickException(f"{address} speaks no HTTP") from None
     except (URLError, OSError, ValueError) as error:
         reason = getattr(error, "reason", error)
         raise click.ClickException(f"no answer from {address}: {reason}") from None
+
+
+def _told(answer: HTTPResponse | HTTPError, address: str) -> str:
+    """Return what a server says of itself, if it is one of ours."""
+    if answer.headers.get_content_type() not in ("application/json", "text/plain"):
+        raise click.ClickException(f"{address} is no server of sendgrid-bounces")
+    return answer.read(MAX_ANSWER).decode().strip()

@@ -19,12 +19,9 @@ from sendgrid_bounces.config import (
     settings,
 )
 from sendgrid_bounces.core.clock import Clock
-from sendgrid_bounces.core.errors import BounceError, ParametersError
+from sendgrid_bounces.core.errors import BounceError
 from sendgrid_bounces.storage.clock import SharedClock
 from sendgrid_bounces.storage.database import Storage, open_storage
-
-#: Faults told of a file with many.
-TOLD = 10
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
@@ -49,7 +46,7 @@ class OneLineErrors(click.Group):
         except click.ClickException as error:
             _fail(error.format_message(), error.exit_code)
         except BounceError as error:
-            _fail(describe(error), 1)
+            _fail(str(error), 1)
         except OSError as error:
             place = f"{error.filename}: " if error.filename else ""
             _fail(f"{place}{error.strerror or error}", 1)
@@ -72,16 +69,6 @@ def main() -> None:
     """
 
 
-def describe(error: BounceError) -> str:
-    """Return *error* in one line."""
-    if not isinstance(error, ParametersError):
-        return str(error)
-    lines = [f"{place}: {text}" if place else text for place, text in error.faults]
-    if len(lines) > TOLD:
-        lines[TOLD:] = [f"and {len(lines) - TOLD} more"]
-    return "; ".join(lines)
-
-
 def printable(text: str) -> str:
     """Return *text* in one line that tells a terminal nothing."""
     return _CONTROL.sub(lambda match: repr(match[0])[1:-1], text)
@@ -97,6 +84,7 @@ def setting_option(name: str, *flags: str, **options: Any) -> Callable[[Any], An
     return click.option(
         *flags,
         **{
+            "cls": _SettingOption,
             "envvar": setting.variable,
             "default": setting.default,
             "show_default": True,
@@ -112,6 +100,7 @@ def seed_option(help_: str) -> Callable[[Any], Any]:
     return click.option(
         "--seed",
         "seeds",
+        cls=_SettingOption,
         multiple=True,
         metavar="FILE",
         envvar=f"{PREFIX}SEED",
@@ -131,7 +120,7 @@ def file_option(command: Callable[..., Any]) -> Callable[..., Any]:
         type=click.Path(),
         is_eager=True,  # the other options look into what it read
         expose_value=False,
-        callback=_read_file,
+        callback=_read_settings,
         help="A file of settings (YAML or JSON); options and variables win over it.",
     )(command)
 
@@ -144,8 +133,7 @@ def database_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def configured(**given: str) -> dict[str, str]:
     """Return all settings: of the command's file, the environment, and *given* ones."""
-    file = click.get_current_context().obj or {}
-    return settings(file, from_environment(os.environ), given)
+    return settings(click.get_current_context().obj, given)
 
 
 @contextmanager
@@ -160,18 +148,30 @@ def now(storage: Storage) -> int:
     return SharedClock(storage.clock, Clock()).now()
 
 
-def _read_file(context: click.Context, _option: object, path: str | None) -> None:
-    """Read the settings file for the options of a command, and for `configured`."""
-    if path:
-        context.obj = from_file(path)
-        options = {option.envvar: option for option in context.command.params}
-        context.default_map = {
-            option.name: option.type.split_envvar_value(value)
-            if option.multiple
-            else value
-            for name, value in context.obj.items()
-            if (option := options.get(PREFIX + name))
-        }
+class _SettingOption(click.Option):
+    """An option whose variable is read where the other settings' are."""
+
+    def resolve_envvar_value(self, ctx: click.Context) -> None:
+        """Return nothing: click would not overlook what is none of ours."""
+
+    def get_default(self, ctx: click.Context, call: bool = True) -> Any:  # noqa: FBT001, FBT002 - its signature
+        """Return the default; help does not tell what the settings file says."""
+        return super().get_default(ctx, call) if call else self.default
+
+
+def _read_settings(context: click.Context, _option: object, path: str | None) -> None:
+    """Read file and environment, for the options of a command and `configured`."""
+    file = from_file(path) if path else {}
+    context.obj = {**file, **from_environment(os.environ)}
+    settings(context.obj)  # a misspelt variable is not overlooked
+    options = {option.envvar: option for option in context.command.params}
+    context.default_map = {
+        option.name: [part for part in value.split(os.pathsep) if part]
+        if option.multiple
+        else value
+        for name, value in context.obj.items()
+        if (option := options.get(PREFIX + name))
+    }
 
 
 def _fail(message: str, code: int) -> None:

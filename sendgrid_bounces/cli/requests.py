@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from sendgrid_bounces.cli.main import database_option, opened, printable
-from sendgrid_bounces.control.state import DEFAULT_LIMIT
+from sendgrid_bounces.control.state import DEFAULT_LIMIT, MAX_LIMIT, STATUSES
 from sendgrid_bounces.core.clock import parse_instant, write_instant
 from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.core.journal import Entry, EntryFilter
@@ -37,13 +37,15 @@ def requests() -> None:
     type=click.Choice([*VENDORS, *OPERATIONS]),
     help="Only of this vendor, or this dialect.",
 )
-@click.option("--status", type=int, help="Only those that were answered so.")
+@click.option(
+    "--status", type=click.IntRange(*STATUSES), help="Only those that were answered so."
+)
 @click.option(
     "--since", callback=_instant, help="Only from then on, as 2012-02-15T12:00:00Z."
 )
 @click.option(
     "--limit",
-    type=click.IntRange(1, 1_000_000),
+    type=click.IntRange(1, MAX_LIMIT),
     default=DEFAULT_LIMIT,
     show_default=True,
     help="No more than so many, the last ones.",

@@ -1,12 +1,18 @@
 """The endpoints of the journal."""
 
+import re
 from dataclasses import asdict
 from typing import Any
 
 from flask import Response, jsonify
 from marshmallow import ValidationError, fields, validate
 
-from sendgrid_bounces.control.state import DEFAULT_LIMIT, current_control
+from sendgrid_bounces.control.state import (
+    DEFAULT_LIMIT,
+    MAX_LIMIT,
+    STATUSES,
+    current_control,
+)
 from sendgrid_bounces.control.web import blueprint, expect_no_body, read_parameters
 from sendgrid_bounces.core.clock import parse_instant, write_instant
 from sendgrid_bounces.core.errors import ParametersError
@@ -17,8 +23,8 @@ from sendgrid_bounces.wire import route
 
 bp = blueprint("journal")
 
-#: Entries that one answer may hold.
-MAX_LIMIT = 10_000
+#: What a plus sign has become that was not encoded.
+_BLANK = re.compile(r" (?=[0-9]{2}:[0-9]{2}\Z)")
 
 
 class Instant(fields.Field[int]):
@@ -26,7 +32,7 @@ class Instant(fields.Field[int]):
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> int:
         try:
-            return parse_instant(value)
+            return parse_instant(_BLANK.sub("+", value))
         except ParametersError as error:
             raise ValidationError(error.faults[0][1]) from None
 
@@ -38,7 +44,7 @@ class FilterSchema(Strict):
     domain = Text()
     operation = Text(validate=validate.OneOf(operations(None)))
     dialect = Text(validate=validate.OneOf([*VENDORS, *OPERATIONS]))
-    status = fields.Integer(validate=validate.Range(100, 599))
+    status = fields.Integer(validate=validate.Range(*STATUSES))
     since = Instant()
 
 

@@ -18,8 +18,11 @@ from sendgrid_bounces.storage.snapshots import Snapshot
 
 _SNAPSHOT_NAME = re.compile(r"(?!\.+\Z)[A-Za-z0-9._-]{1,64}")
 
-#: How many requests are shown if nobody says how many.
-DEFAULT_LIMIT = 100
+#: How many requests are shown if nobody says how many, and how many at most.
+DEFAULT_LIMIT, MAX_LIMIT = 100, 10_000
+
+#: The least and the greatest status.
+STATUSES = (100, 599)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from sendgrid_bounces.core.errors import (
     UnknownNameError,
 )
 from sendgrid_bounces.emulator import current_emulator
+from sendgrid_bounces.notation import as_mapping
 from sendgrid_bounces.validation import load
 from sendgrid_bounces.wire import (
     Wording,
@@ -41,6 +42,10 @@ MAX_FAULTS = 100
 
 #: The parameters of calls that have none.
 NONE = Schema()
+
+#: What a request has in its environment that comes from this very process: no header
+#: can set it.
+IN_PROCESS = "sendgrid_bounces.in_process"
 
 #: Ends of names that public DNS does not give to anybody.
 PRIVATE = ("localhost", "internal", "local", "test")
@@ -77,8 +82,11 @@ def read_json() -> Any:
 
     :raises RequestError: if it is none.
     """
+    text = read_text()
+    if not text.strip():
+        raise RequestError("the body is empty, and must be JSON")
     try:
-        return json.loads(read_text())
+        return json.loads(text, object_pairs_hook=as_mapping)
     except (ValueError, RecursionError) as error:
         raise RequestError(f"the body is not JSON: {error}") from None
 
@@ -123,6 +131,8 @@ def _guard() -> None:
     That a server listens on loopback is no protection from the web pages in its user's
     browser: those send an origin, or have given a name of their own to this address.
     """
+    if request.environ.get(IN_PROCESS):
+        return
     token = current_emulator().control_token
     host = request.headers.get("Host", "localhost")  # Werkzeug's is empty if malformed
     origin = request.headers.get("Origin")
@@ -162,12 +172,11 @@ def _tell(error: BounceError) -> tuple[Response, int]:
 
 
 def _faults(error: ParametersError) -> dict[str, Any]:
-    faults = [f"{place}: {text}" if place else text for place, text in error.faults]
-    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-    told = faults[:MAX_FAULTS]
-    if len(faults) > MAX_FAULTS:
-        told.append(f"and {len(faults) - MAX_FAULTS} more")
-    return {"error": f"{faults[0]}{more}", "errors": told}
+    first, *more = error.sentences(1)
+    return {
+        "error": f"{first} ({more[0]})" if more else first,
+        "errors": error.sentences(MAX_FAULTS),
+    }
 
 
 def _sentence(error: BounceError) -> dict[str, Any]:

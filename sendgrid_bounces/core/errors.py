@@ -2,6 +2,9 @@
 
 from collections.abc import Sequence
 
+#: Faults told of many in one line.
+MAX_TOLD = 10
+
 
 class BounceError(Exception):
     """Something the caller asked for cannot be done."""
@@ -30,12 +33,19 @@ class ContentTypeError(RequestError):
 class ParametersError(BounceError):
     """One or more arguments do not parse.
 
-    :param faults: (name of the argument, what is wrong with it), in that order.
+    :param faults: (name of the argument, what is wrong with it), in that order; a name
+        is empty where the whole is meant.
     """
 
     def __init__(self, faults: Sequence[tuple[str, str]]) -> None:
-        super().__init__("; ".join(f"{name}: {text}" for name, text in faults))
         self.faults = tuple(faults)
+        super().__init__("; ".join(self.sentences(MAX_TOLD)))
+
+    def sentences(self, most: int) -> list[str]:
+        """Return what is wrong, in sentences; after *most* of them, how many more."""
+        told = [f"{name}: {text}" if name else text for name, text in self.faults]
+        more = len(told) - most
+        return [*told[:most], f"and {more} more"] if more > 0 else told
 
     def within(self, place: str, glue: str = ".") -> "ParametersError":
         """Return the same faults as they are seen from outside *place*."""

@@ -19,6 +19,12 @@ _SECRET_NAME = re.compile(
     "key|pass|pwd|secret|token|auth|credential|signature|cookie|session", re.IGNORECASE
 )
 
+#: What names of fields and settings look like.
+_NAME = re.compile("[A-Za-z0-9_-]{1,40}")
+
+#: What is said of another one.
+NO_NAME = "has a name that is none: is a blank missing after a colon?"
+
 #: What the vendors' keys look like.
 _KEY = r"""
     \bSG\.[\w-]{8,}\.[\w-]{8,}
@@ -73,6 +79,14 @@ class Mask:
             name: values[0] if len(values) == 1 else values
             for name, values in kept.items()
         }
+
+
+def is_told(name: object) -> bool:
+    """Return whether a name that somebody wrote looks like one, and can be told.
+
+    One that does not may be a credential: a blank is missing after a colon.
+    """
+    return _NAME.fullmatch(str(name)) is not None
 
 
 def is_secret(name: str) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from sendgrid_bounces import rules
-from sendgrid_bounces.control import clock, contents, journal, web
+from sendgrid_bounces.control import clock, contents, journal, state, web
 from sendgrid_bounces.openapi.parts import (
     BOOLEAN,
     INTEGER,
@@ -193,7 +193,7 @@ FACE = Face(
         "control_faults.show": _view(ref("Fault"), 404, path=("id",)),
         "control_faults.remove": _view(_REMOVED, 404, path=("id",)),
         "control_journal.list_": _view(
-            record({"requests": array(ref("Entry"), maxItems=journal.MAX_LIMIT)}),
+            record({"requests": array(ref("Entry"), maxItems=state.MAX_LIMIT)}),
             parameters=journal.LIST,
         ),
         "control_journal.clear": _view(_REMOVED),

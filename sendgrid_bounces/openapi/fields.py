@@ -11,7 +11,7 @@ from sendgrid_bounces.core.accounts import MAX_NAME
 from sendgrid_bounces.dialects.sendgrid import params
 from sendgrid_bounces.openapi.parts import STRING, Part, array, ref
 
-TIME = r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\dZ?$"
+TIME = r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)?$"
 
 #: What a class of fields takes.
 TYPES: Mapping[type[fields.Field[Any]], Callable[[Any], Part]] = {
@@ -68,7 +68,9 @@ MEANINGS: Mapping[type[Schema], Mapping[str, str]] = {
     params.DeleteSchema: {
         "delete_all": "1 deletes everything, unless a filter says less.",
     },
-    clock.FreezeSchema: {"instant": "In UTC; what it shows if absent."},
+    clock.FreezeSchema: {
+        "instant": "In UTC, unless it says its offset; what it shows if absent."
+    },
     clock.AdvanceSchema: {
         "duration": "An ISO 8601 duration of weeks to seconds, as PT1H."
     },
@@ -82,7 +84,7 @@ MEANINGS: Mapping[type[Schema], Mapping[str, str]] = {
         "operation": "What was asked for.",
         "dialect": "A dialect, or a vendor.",
         "status": "What was answered.",
-        "since": "The first instant, in UTC.",
+        "since": "The first instant; in UTC, unless it says its offset.",
     },
     journal.ListSchema: {"limit": "The last so many."},
     rules.RuleSchema: {
@@ -108,7 +110,7 @@ MEANINGS: Mapping[type[Schema], Mapping[str, str]] = {
     seeds.DomainSchema: {"list": "Account: it shares its account's list."},
     records.RecordSchema: {
         "code": "A number says that a mail server reported it.",
-        "created": "A time in the account's zone, or in UTC with a final Z.",
+        "created": "A time in the account's zone, unless it says its offset.",
     },
 }
 

@@ -147,8 +147,9 @@ class BounceStore:
     ) -> Iterator[list[BounceTuple]]:
         """Yield the bounces that match, oldest first, in batches of rows.
 
-        What is added or deleted meanwhile is seen or not; no row comes twice, and
-        none that was there throughout is missed.
+        What is added or deleted meanwhile is seen or not. No row comes twice, and none
+        that was there throughout is missed, but for one that is put again meanwhile,
+        with another time.
         """
         order = "newest" if newest_first else "oldest"
         return self._walk(order, "", bounce_list, query, limit, offset)

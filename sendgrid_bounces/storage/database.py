@@ -1,7 +1,8 @@
 """Opening a database: URL, schema and its version."""
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
@@ -54,6 +55,16 @@ class Storage:
         self.engine.close()
 
 
+@contextmanager
+def closing_if_it_fails(storage: Storage) -> Iterator[None]:
+    """Close *storage* if what is done inside fails: nobody else would."""
+    try:
+        yield
+    except BaseException:
+        storage.close()
+        raise
+
+
 def open_storage(url: str) -> Storage:
     """Open the database that *url* names; make its tables if they are not there.
 
@@ -66,7 +77,7 @@ def open_storage(url: str) -> Storage:
         raise StorageError("the database URL is no URL") from None
     if parts.scheme not in ENGINES:
         known = " or ".join(f"{scheme}://..." for scheme in ENGINES)
-        raise StorageError(f"the database URL must be {known}")
+        raise StorageError(f"the database URL must be {known} (also for MariaDB)")
     engine = ENGINES[parts.scheme](parts)
     try:
         key_salt = _prepare(engine)

@@ -172,7 +172,9 @@ class _Reporting:
 
     def __exit__(self, kind: object, error: BaseException | None, _: object) -> None:
         if error is not None and isinstance(error, self._errors):
-            words = _words(error.__context__ or error)  # a rollback can fail, too
+            before = error.__context__  # a rollback can fail, too
+            cause = before if isinstance(before, self._errors) else error
+            words = _words(cause)
             raise StorageError(f"{self._place}: {words}") from error
 
 

@@ -57,12 +57,13 @@ class MySQLEngine(Engine):
         try:
             port = url.port or 3306
         except ValueError:
-            raise StorageError("the port in the database URL is no number") from None
+            port = 0
         name = unquote(url.path[1:])
-        if not url.hostname or not name or url.query or url.fragment:
+        is_split = not url.hostname or not port or {*"/@"} & {*name}
+        if is_split or not name or url.query or url.fragment:
             raise StorageError(
                 "a MySQL URL is mysql://USER:PASSWORD@HOST:3306/NAME, "
-                "special characters in its parts encoded"
+                "special characters in its parts encoded: / in a password is %2F"
             )
         try:
             import pymysql  # an extra of the package

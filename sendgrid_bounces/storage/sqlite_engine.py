@@ -27,7 +27,7 @@ class SQLiteEngine(Engine):
     name = "sqlite"
 
     def __init__(self, url: SplitResult) -> None:
-        options = dict(parse_qsl(url.query))
+        options = dict(parse_qsl(url.query, keep_blank_values=True))
         synchronous = options.pop("synchronous", "full").lower()
         path = unquote(url.path[1:])
         if url.netloc or url.fragment or not path or not url.path.startswith("/"):

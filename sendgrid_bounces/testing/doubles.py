@@ -1,13 +1,14 @@
 """The double: an account and a domain of one test alone, which share one list."""
 
 import secrets
+from collections.abc import Iterable
 from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from sendgrid_bounces.config import PROFILES
 from sendgrid_bounces.core.bounces import Bounce, BounceQuery
-from sendgrid_bounces.core.clock import wall_clock
+from sendgrid_bounces.core.clock import parse_duration, wall_clock
 from sendgrid_bounces.core.errors import (
     NameTakenError,
     ParametersError,
@@ -18,9 +19,13 @@ from sendgrid_bounces.records import read_record
 from sendgrid_bounces.storage.bounces import as_bounce
 from sendgrid_bounces.testing.emulation import Emulation, Seed
 
-#: A time: the text of one in UTC, seconds since 1970, or a datetime, which is in UTC
-#: if it names no zone. Fractions of a second are cut off.
+#: A time: the text of one, seconds since 1970, or a datetime; text and datetimes are in
+#: UTC if they name no zone. Fractions of a second are cut off.
 Time = str | float | datetime
+
+
+#: How a double can be asked for.
+OPTIONS = ("profile", "seed", "username", "api_key", "domain")
 
 
 class Double:
@@ -66,11 +71,12 @@ class Double:
         self._names: list[str] = []
         self._rules: list[int] = []
         self._is_open = True
-        self._earlier = 0
         self._has_moved_clock = False
 
         def make() -> None:
             account = self._accounts.add(self.username, profile=profile, **sealed)
+            if username:  # it may have been another test's before
+                self._emulator.storage.journal.forget(username)
             self._accounts.add_domain(self.domain, account, shares_list=True)
             self._names = [self.username]
             if seed is not None:
@@ -79,8 +85,6 @@ class Double:
         emulation.enter()
         try:
             self._emulator.storage.engine.atomically(make)
-            if username:  # it may have been another test's before
-                self._earlier = self.control.count_requests(account=username)
         except BaseException:
             emulation.leave()
             raise
@@ -121,9 +125,8 @@ class Double:
     @property
     def requests(self) -> list[Entry]:
         """The requests to the account and its domain, oldest first, keys masked."""
-        count = self.control.count_requests(account=self.username)
-        limit = count - self._earlier
-        return self.control.requests(limit, account=self.username) if limit > 0 else []
+        limit = self._emulator.journal_size
+        return self.control.requests(limit, account=self.username)
 
     def fail_next(self, status: int | None = None, times: int = 1, **rule: Any) -> int:
         """Let the next requests to the account or its domain fail.
@@ -153,33 +156,31 @@ class Double:
             None if instant is None else _instant(instant, "instant")
         ).now
 
-    def advance(self, seconds: float | timedelta) -> int:
+    def advance(self, seconds: float | timedelta | str) -> int:
         """Put the emulator's clock forward, and return the instant that it shows.
 
-        Fractions of a second are cut off.
+        :param seconds: fractions are cut off; text is an ISO 8601 duration, as PT1H.
+        :raises ParametersError: if it is the text of none, or leads too far.
         """
         if isinstance(seconds, timedelta):
             seconds = seconds.total_seconds()
+        if isinstance(seconds, str):
+            seconds = parse_duration(seconds)
         self._has_moved_clock = True
-        return self.control.advance(int(seconds)).now
+        return self.control.advance(_whole(seconds, "seconds")).now
 
     def close(self) -> None:
         """Remove what is of this test, and raise what went wrong in the emulator.
 
         Its faults are no more, and the clock shows the time.
         """
-        if not self._is_open:
+        if not self._is_open or self._emulation.is_closed:
             return
         self._is_open = False
-        for name in self._names:
-            with suppress(UnknownNameError):
-                self._accounts.remove(name)
-        for rule in self._rules:
-            with suppress(UnknownNameError):
-                self.control.remove_fault(rule)
-        if self._has_moved_clock:
-            self.control.reset_clock()
-        self._emulation.leave()
+        try:
+            self._remove()
+        finally:
+            self._emulation.leave()
         self._emulation.check()
 
     def __enter__(self) -> "Double":
@@ -196,6 +197,16 @@ class Double:
         :raises UnknownNameError: if a reset has removed the account.
         """
         return self._accounts.get(self.username).bounce_list
+
+    def _remove(self) -> None:
+        for name in self._names:
+            with suppress(UnknownNameError):
+                self._accounts.remove(name)
+        for rule in self._rules:
+            with suppress(UnknownNameError):
+                self.control.remove_fault(rule)
+        if self._has_moved_clock:
+            self.control.reset_clock()
 
     def _plant(self, seed: Seed) -> list[str]:
         """Store *seed*, whose accounts must all be new: they are removed again.
@@ -215,6 +226,22 @@ class Double:
         return names
 
 
+def check_options(options: Iterable[str], what: str) -> None:
+    """Check that a double takes *options*, which *what* was given.
+
+    :raises TypeError: if it does not.
+    """
+    if wrong := [name for name in options if name not in OPTIONS]:
+        raise TypeError(f"{what} takes {', '.join(OPTIONS)}, and not {wrong[0]}")
+
+
+def _whole(seconds: float, name: str) -> int:
+    try:
+        return int(seconds)
+    except (ValueError, OverflowError):
+        raise ParametersError([(name, "must be a number of seconds")]) from None
+
+
 def _instant(time: Time, name: str) -> int:
     """Return the instant of *time*.
 
@@ -226,7 +253,7 @@ def _instant(time: Time, name: str) -> int:
             time = time.replace(tzinfo=timezone.utc)
         return int(time.timestamp())
     if isinstance(time, int | float):
-        return int(time)
+        return _whole(time, name)
     try:
         return wall_clock("UTC").parse(time)
     except ValueError as error:

@@ -3,6 +3,7 @@
 import json
 import shutil
 import tempfile
+import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from os import PathLike
@@ -19,6 +20,7 @@ from sendgrid_bounces.control.effects import ConnectionDropped
 from sendgrid_bounces.control.state import Control
 from sendgrid_bounces.emulator import EXTENSION, Emulator
 from sendgrid_bounces.planting import plant
+from sendgrid_bounces.storage.database import closing_if_it_fails
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -43,6 +45,11 @@ class Emulation:
         self, database: str | None = None, seed: Seed | None = None, **settings: str
     ) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="sendgrid-bounces-"))
+        # Also when the process ends, and nobody has closed this.
+        self._remove_folder = weakref.finalize(
+            self, shutil.rmtree, self._folder, ignore_errors=True
+        )
+        self.is_closed = False
         file = f"sqlite:///{self._folder}/bounces.sqlite3?synchronous=off"
         values = {"DATABASE_URL": database or file, "KEY_HASH": QUICK_HASH}
         self._mistakes: list[BaseException] = []
@@ -57,11 +64,8 @@ class Emulation:
             )
             self.emulator: Emulator = self._app.extensions[EXTENSION]
             self.control = Control(self.emulator)
-            try:
+            with closing_if_it_fails(self.emulator.storage):
                 plant_files(self.emulator)
-            except BaseException:
-                self.emulator.storage.close()
-                raise
         except BaseException:
             self._remove_folder()
             raise
@@ -116,6 +120,7 @@ class Emulation:
 
     def close(self) -> None:
         """Remove all that was made. Nothing may follow."""
+        self.is_closed = True
         got_request_exception.disconnect(self._keep, self._app)
         self.emulator.storage.close()
         self._remove_folder()
@@ -148,9 +153,6 @@ class Emulation:
         path = self._folder / "seed.yaml"
         path.write_text(_text(seed), encoding="utf-8")
         return str(path)
-
-    def _remove_folder(self) -> None:
-        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 def _text(seed: Seed) -> str:

@@ -22,6 +22,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 from werkzeug.test import run_wsgi_app
 
 from sendgrid_bounces.control.effects import ConnectionDropped
+from sendgrid_bounces.control.web import IN_PROCESS
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
@@ -126,6 +127,7 @@ def _environ(
         "wsgi.multithread": True,
         "wsgi.multiprocess": False,
         "wsgi.run_once": False,
+        IN_PROCESS: True,
     }
     sent: dict[str, str] = {}
     for name, value in headers:
@@ -169,8 +171,7 @@ def _intercepting_requests(_name: str, app: "WSGIApplication") -> Iterator[None]
 
     def answer(request: Any) -> Any:
         headers = [(_text(name), _text(v)) for name, v in request.headers.items()]
-        timeout = request.req_kwargs.get("timeout")
-        patience = timeout[1] if isinstance(timeout, tuple) else timeout
+        patience = _patience(request.req_kwargs.get("timeout"))
         call = (request.method, request.url, headers, _body(request.body), patience)
         try:
             answered = ask(app, *call)
@@ -258,6 +259,17 @@ def _diverted_async(
         return await import_module("anyio.to_thread").run_sync(answer, request)
 
     return handle_async_request
+
+
+def _patience(timeout: Any) -> float | None:
+    """Return for how long one reads that gives Requests this: a pair, urllib3's, ..."""
+    if isinstance(timeout, tuple):
+        timeout = timeout[1]
+    elif hasattr(timeout, "start_connect"):
+        begun = timeout.clone()
+        begun.start_connect()
+        timeout = begun.read_timeout
+    return timeout if isinstance(timeout, int | float) else None
 
 
 def _body(body: Any) -> bytes:

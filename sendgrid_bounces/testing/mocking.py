@@ -4,10 +4,10 @@ import functools
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from threading import Lock
+from threading import Lock, get_ident
 from typing import Any
 
-from sendgrid_bounces.testing.doubles import Double
+from sendgrid_bounces.testing.doubles import Double, check_options
 from sendgrid_bounces.testing.emulation import Emulation
 from sendgrid_bounces.testing.interception import intercepting
 
@@ -80,6 +80,8 @@ class mock_bounces:  # noqa: N801 - used like a function
         cls, function: Callable[..., Any] | None = None, /, **options: Any
     ) -> Any:
         """Return *function* decorated, where ``@mock_bounces`` has no parentheses."""
+        if function is not None and not callable(function):
+            raise TypeError("mock_bounces() takes its arguments by name")
         if function is not None:
             return cls(**options)(function)
         return super().__new__(cls)
@@ -87,19 +89,20 @@ class mock_bounces:  # noqa: N801 - used like a function
     def __init__(
         self, _function: Callable[..., Any] | None = None, /, **options: Any
     ) -> None:
+        check_options(options, "mock_bounces()")
         self._options = options
-        self._open: list[AbstractContextManager[Double]] = []
+        self._open: dict[int, list[AbstractContextManager[Double]]] = {}
 
     def __enter__(self) -> Double:
         """Begin to answer."""
         context = self._mocking()
         double = context.__enter__()
-        self._open.append(context)
+        self._open.setdefault(get_ident(), []).append(context)
         return double
 
     def __exit__(self, *raised: Any) -> None:
         """Leave the hosts to themselves, and raise what went wrong in the emulator."""
-        self._open.pop().__exit__(*raised)
+        self._open[get_ident()].pop().__exit__(*raised)
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return *function*, which is answered as long as it runs."""

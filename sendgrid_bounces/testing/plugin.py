@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from sendgrid_bounces.testing.doubles import Double
     from sendgrid_bounces.testing.server import EmulatorServer
 
-MARKER = "sendgrid_bounces"
+MARKER = FIXTURE = "sendgrid_bounces"
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -22,6 +22,17 @@ def pytest_configure(config: pytest.Config) -> None:
         f"{MARKER}(seed=None, profile=None): what the test's emulator holds besides, "
         "and which profile its account has.",
     )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Refuse a test that has the marker of its own, and not the fixture."""
+    for item in items:
+        is_marked = any(marker.name == MARKER for marker in item.own_markers)
+        if is_marked and FIXTURE not in getattr(item, "fixturenames", ()):
+            raise pytest.UsageError(
+                f"{item.nodeid}: the marker {MARKER} is for tests with the fixture "
+                f"{FIXTURE}"
+            )
 
 
 @pytest.fixture(scope="session")
@@ -54,5 +65,9 @@ def sendgrid_bounces(
         if marker.args:
             raise pytest.UsageError(f"the marker {MARKER} takes its arguments by name")
         options = {**marker.kwargs, **options}
+    if options:
+        from sendgrid_bounces.testing.doubles import check_options
+
+        check_options(options, f"the marker {MARKER}")
     with sendgrid_bounces_server.double(**options) as double:
         yield double

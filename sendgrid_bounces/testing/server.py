@@ -84,7 +84,10 @@ class EmulatorServer:
         return self
 
     def stop(self) -> None:
-        """Stop answering, and remove all that was made; do nothing if it is stopped."""
+        """Stop answering, and remove all that was made; do nothing if it is stopped.
+
+        What went wrong in the emulator, and was not raised yet, is raised then.
+        """
         server, thread, emulation = self._server, self._thread, self._emulation
         self._server = self._thread = self._emulation = None
         if server is None or thread is None or emulation is None:
@@ -93,6 +96,7 @@ class EmulatorServer:
         thread.join()
         server.end_connections()
         emulation.close()
+        emulation.check()
 
     def __enter__(self) -> "EmulatorServer":
         """Start it."""
@@ -100,11 +104,7 @@ class EmulatorServer:
 
     def __exit__(self, *_: object) -> None:
         """Raise what is not raised yet, and stop it."""
-        try:
-            if self._emulation is not None:
-                self._emulation.check()
-        finally:
-            self.stop()
+        self.stop()
 
     @property
     def url(self) -> str:

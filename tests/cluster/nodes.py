@@ -105,8 +105,10 @@ class Node:
         self.run("CREATE DATABASE IF NOT EXISTS test")
 
     def signal(self, number: signal.Signals) -> None:
-        """Send it a signal, by its process id."""
+        """Send it a signal, by its process id; it has stopped if that says so."""
         self.process.send_signal(number)
+        if number == signal.SIGSTOP:
+            os.waitpid(self.process.pid, os.WUNTRACED)
 
     def kill(self) -> None:
         """End it at once, by its process id."""

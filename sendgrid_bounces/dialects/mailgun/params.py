@@ -195,7 +195,10 @@ def _integer(arguments: Mapping[str, str], name: str, default: int) -> int:
 
 
 def _invalid(name: str, value: Any) -> ParametersError:
-    text = value if isinstance(value, str) else json.dumps(value)
+    try:
+        text = value if isinstance(value, str) else json.dumps(value)
+    except RecursionError:
+        text = "nested too deeply"
     shown = text[:MAX_SHOWN].encode(errors="replace").decode()
     return _fault(f"Invalid format for parameter {name}: {shown}")
 
