@@ -22,6 +22,7 @@ from sendgrid_bounces.storage.database import open_storage
 @pytest.fixture(name="run")
 def _run(url: str, monkeypatch: pytest.MonkeyPatch):
     """Run a command on a database of its own."""
+    open_storage(url).close()
     monkeypatch.setenv("SENDGRID_BOUNCES_DATABASE_URL", url)
     monkeypatch.setenv("SENDGRID_BOUNCES_KEY_HASH", "scrypt:128:8:1")
 
@@ -368,6 +369,31 @@ def test_an_unknown_setting_is_told(run, monkeypatch) -> None:
     monkeypatch.setenv("SENDGRID_BOUNCES_TEST_MYSQL_URL", "not ours")
 
     assert "SENDGRID_BOUNCES_PROFIEL: no such setting" in run("serve", code=1).stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("account list", "account remove x", "account set-key x", "bounces list x"),
+        *(
+            "domain list",
+            "requests list",
+            "requests clear",
+            "fault list",
+            "fault clear",
+        ),
+        *("clock show", "snapshot list", "reset --yes"),
+    ],
+)
+def test_who_looks_for_a_database_makes_none(command: str, tmp_path) -> None:
+    """It is the wrong folder, or the wrong name."""
+    path = tmp_path / "typo.sqlite3"
+    args = [*command.split(), "--database", f"sqlite:///{path}"]
+    refused = CliRunner().invoke(main, args)
+
+    assert refused.exit_code == 1
+    assert f"there is no sqlite database {path} yet: --database names" in refused.stderr
+    assert not path.exists()
 
 
 def test_without_a_command_there_is_help(run) -> None:

@@ -1,6 +1,7 @@
 """The control endpoints: who may call them, and what is refused in JSON."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from conftest import FixedClock, make_app
@@ -152,3 +153,15 @@ def test_a_body_that_is_no_json(control, body: bytes) -> None:
     answer = control.put(CLOCK, data=body)
 
     assert (answer.status_code, list(answer.json)) == (400, ["error"])
+
+
+def test_health_notices_that_the_file_is_gone(url: str, clock, caplog) -> None:
+    """Who has it open could read on, and lose all when it ends."""
+    app = make_app(url, clock)
+    client = app.test_client()
+    assert client.get("/_emulator/health").status_code == 200
+    Path(app.extensions[EXTENSION].storage.engine.location).unlink()
+
+    assert client.get("/_emulator/health").status_code == 503
+    assert "is gone" in caplog.text
+    app.extensions[EXTENSION].storage.close()

@@ -43,7 +43,7 @@ def add(
 ) -> None:
     """Add the account NAME. Its API key is asked for, or read from stdin."""
     WallClock(timezone)
-    with opened(database) as storage:
+    with opened(database, makes=True) as storage:
         key = _read_key()
         reseller = storage.accounts.get(customer_of) if customer_of else None
         settings = {**_sealed(storage, key), "profile": profile, "timezone": timezone}

@@ -7,7 +7,7 @@ import click
 
 from sendgrid_bounces.app import open_emulator
 from sendgrid_bounces.cli.files import reading
-from sendgrid_bounces.cli.main import configured, database_option, seed_option
+from sendgrid_bounces.cli.main import configured, database_option, opened, seed_option
 from sendgrid_bounces.control.state import ClockReading, Control
 from sendgrid_bounces.core.clock import (
     Clock,
@@ -22,9 +22,13 @@ NAME = click.argument("name")
 
 
 @contextmanager
-def controlled(database: str, seeds: tuple[str, ...] = ()) -> Iterator[Control]:
-    """Open the database for one command that controls it."""
+def controlled(
+    database: str, seeds: tuple[str, ...] = (), *, makes: bool = False
+) -> Iterator[Control]:
+    """Open the database for one command that controls it; see `opened`."""
     values = configured(DATABASE_URL=database, CONTROL="on")
+    with opened(database, makes=makes):
+        pass  # it is there
     emulator = open_emulator(values, Clock(), seeds)
     with closing(emulator.storage):
         yield Control(emulator)
@@ -54,7 +58,7 @@ def reset(
     is left. Snapshots stay.
     """
     empty = to == "empty"
-    with controlled(database, seeds) as control:
+    with controlled(database, seeds, makes=bool(seeds)) as control:
         if not yes:
             what = account or _written(control.counts())
             files = 0 if empty else len(seeds)
@@ -72,7 +76,7 @@ def reset(
 @database_option
 def seed(files: tuple[str, ...], database: str) -> None:
     """Add what seed FILES (- for stdin) hold, one after the other."""
-    with controlled(database) as control:
+    with controlled(database, makes=True) as control:
         for file in files:
             with reading(file) as text:
                 try:
@@ -100,7 +104,7 @@ def show(database: str) -> None:
 @database_option
 def freeze(instant: str | None, database: str) -> None:
     """Let the clock stand at INSTANT, as 2012-02-15T12:00:00Z; now if absent."""
-    with controlled(database) as control:
+    with controlled(database, makes=True) as control:
         _echo(control.freeze(None if instant is None else parse_instant(instant)))
 
 
@@ -109,7 +113,7 @@ def freeze(instant: str | None, database: str) -> None:
 @database_option
 def advance(duration: str, database: str) -> None:
     """Put the clock forward by an ISO 8601 DURATION, as PT1H or P1DT12H."""
-    with controlled(database) as control:
+    with controlled(database, makes=True) as control:
         _echo(control.advance(parse_duration(duration)))
 
 

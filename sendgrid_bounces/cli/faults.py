@@ -27,7 +27,7 @@ def add(rule: str, database: str) -> None:
     """
     is_written_out = rule.lstrip()[:1] in ("{", "[")
     rules = read_rules(parse(rule)) if is_written_out else _read_file(rule)
-    with opened(database) as storage:
+    with opened(database, makes=True) as storage:
         for id_ in storage.faults.add(rules):
             click.echo(f"added fault {id_}")
 

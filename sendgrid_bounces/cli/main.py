@@ -19,7 +19,7 @@ from sendgrid_bounces.config import (
     settings,
 )
 from sendgrid_bounces.core.clock import Clock
-from sendgrid_bounces.core.errors import BounceError
+from sendgrid_bounces.core.errors import AbsentError, BounceError
 from sendgrid_bounces.storage.clock import SharedClock
 from sendgrid_bounces.storage.database import Storage, open_storage
 
@@ -137,9 +137,18 @@ def configured(**given: str) -> dict[str, str]:
 
 
 @contextmanager
-def opened(database: str) -> Iterator[Storage]:
-    """Open the database for one command."""
-    with closing(open_storage(database)) as storage:
+def opened(database: str, *, makes: bool = False) -> Iterator[Storage]:
+    """Open the database for one command.
+
+    :param makes: whether one is made that is not there; who only looks into it, or
+        removes something, means another one.
+    """
+    try:
+        storage = open_storage(database, makes=makes)
+    except AbsentError as error:
+        hint = "--database names another, and init-db makes one"
+        raise click.ClickException(f"{error}: {hint}") from None
+    with closing(storage):
         yield storage
 
 

@@ -115,7 +115,7 @@ def serve(
 @database_option
 def init_db(database: str) -> None:
     """Make the tables, if they are not there."""
-    with opened(database) as storage:
+    with opened(database, makes=True) as storage:
         click.echo(f"{storage.engine.name} database {storage.engine.location} is ready")
 
 

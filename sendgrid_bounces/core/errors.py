@@ -80,3 +80,7 @@ class UnknownAddressError(BounceError):
 
 class StorageError(BounceError):
     """The database does not answer, or refuses."""
+
+
+class AbsentError(StorageError):
+    """There is no database yet, or it has no tables."""

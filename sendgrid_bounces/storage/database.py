@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
-from sendgrid_bounces.core.errors import StorageError
+from sendgrid_bounces.core.errors import AbsentError, StorageError
 from sendgrid_bounces.storage.accounts import AccountStore
 from sendgrid_bounces.storage.bounces import BounceStore
 from sendgrid_bounces.storage.clock import ClockStore
@@ -46,8 +46,12 @@ class Storage:
     def check(self) -> None:
         """Read a table: a cluster's node without the others answers less than that.
 
-        :raises StorageError: if the database does not answer.
+        :raises StorageError: if the database does not answer, or its file was removed,
+            which those who have it open do not notice.
         """
+        if not self.engine.is_there():
+            name, location = self.engine.name, self.engine.location
+            raise StorageError(f"{name} database {location} is gone")
         self.engine.select(AboutRow.select(AboutRow.schema_version))
 
     def close(self) -> None:
@@ -65,9 +69,11 @@ def closing_if_it_fails(storage: Storage) -> Iterator[None]:
         raise
 
 
-def open_storage(url: str) -> Storage:
-    """Open the database that *url* names; make its tables if they are not there.
+def open_storage(url: str, *, makes: bool = True) -> Storage:
+    """Open the database that *url* names.
 
+    :param makes: whether its tables are made if they are not there.
+    :raises AbsentError: if they are not, then.
     :raises StorageError: if the URL is none of ours, the database does not open, or
         it was made by a newer version.
     """
@@ -80,7 +86,7 @@ def open_storage(url: str) -> Storage:
         raise StorageError(f"the database URL must be {known} (also for MariaDB)")
     engine = ENGINES[parts.scheme](parts)
     try:
-        key_salt = _prepare(engine)
+        key_salt = _prepare(engine, makes=makes)
     except StorageError:
         engine.close()
         raise
@@ -97,9 +103,12 @@ def open_storage(url: str) -> Storage:
     )
 
 
-def _prepare(engine: Engine) -> str:
+def _prepare(engine: Engine, *, makes: bool) -> str:
     """Make what is not there yet, check what is, and return the salt for tags."""
-    about = _read_about(engine)  # what is there opens while somebody writes
+    # What is there opens while somebody writes.
+    about = _read_about(engine) if makes or engine.is_there() else None
+    if about is None and not makes:
+        raise AbsentError(f"there is no {engine.name} database {engine.location} yet")
     if about is None:
         engine.create_tables(TABLES, lambda: _write_about(engine))
         about = _read_about(engine)

@@ -109,6 +109,10 @@ class Engine:
         with self._reporting, self._database.transaction(*begin):
             yield
 
+    def is_there(self) -> bool:
+        """Return whether there is a database, without making one."""
+        return True
+
     def has_table(self, table: type[peewee.Model]) -> bool:
         """Return whether *table* is there."""
         with self._reporting:

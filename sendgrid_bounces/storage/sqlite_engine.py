@@ -68,6 +68,10 @@ class SQLiteEngine(Engine):
         self._synchronous = synchronous
         super().__init__(database, path, (sqlite3.Error,))
 
+    def is_there(self) -> bool:
+        """Return whether the file exists: whoever connects makes it."""
+        return Path(self.location).exists()
+
     def hastily(self, action: Callable[[], Result], patience: int) -> Result:
         """Do *action* as one act that may be lost if the power fails.
 
