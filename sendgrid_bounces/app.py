@@ -1,7 +1,6 @@
 """The application: it wires storage, credentials and dialects, and does no more."""
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from pathlib import Path
@@ -9,7 +8,7 @@ from pathlib import Path
 from flask import Flask, Response, current_app, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from sendgrid_bounces.config import settings
+from sendgrid_bounces.config import settings, split_paths
 from sendgrid_bounces.control import health, web
 from sendgrid_bounces.core.clock import Clock
 from sendgrid_bounces.credentials import Credentials
@@ -80,13 +79,18 @@ def routed_app(*, has_control: bool) -> Flask:
 
 
 def open_emulator(
-    values: Mapping[str, str], clock: Clock, seeds: Sequence[str] = ()
+    values: Mapping[str, str],
+    clock: Clock,
+    seeds: Sequence[str] = (),
+    *,
+    makes: bool = True,
 ) -> Emulator:
     """Open the database that the settings *values* name.
 
     :param seeds: the paths of the seed files.
+    :param makes: whether it is made if it is not there.
     """
-    storage = open_storage(values["DATABASE_URL"])
+    storage = open_storage(values["DATABASE_URL"], makes=makes)
     has_control = values["CONTROL"] == "on"
     accept_any = values["AUTH"] == "any"
     with closing_if_it_fails(storage):
@@ -105,8 +109,7 @@ def open_emulator(
 
 def seed_files(values: Mapping[str, str]) -> list[str]:
     """Return the absolute paths of the seed files that the settings *values* name."""
-    paths = values["SEED"].split(os.pathsep)
-    return [str(Path(path).absolute()) for path in paths if path]
+    return [str(Path(path).absolute()) for path in split_paths(values["SEED"])]
 
 
 def plant_files(emulator: Emulator) -> None:

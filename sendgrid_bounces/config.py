@@ -196,6 +196,11 @@ def from_environment(environment: Mapping[str, str]) -> dict[str, str]:
     }
 
 
+def split_paths(value: str) -> list[str]:
+    """Return the paths that the *value* of a list names, separated as in ``PATH``."""
+    return [path for path in value.split(os.pathsep) if path]
+
+
 def variables(values: Mapping[str, str]) -> dict[str, str]:
     """Return the settings *values* as environment variables."""
     return {PREFIX + name: value for name, value in values.items()}

@@ -7,7 +7,7 @@ import click
 
 from sendgrid_bounces.app import open_emulator
 from sendgrid_bounces.cli.files import reading
-from sendgrid_bounces.cli.main import configured, database_option, opened, seed_option
+from sendgrid_bounces.cli.main import configured, database_option, seed_option
 from sendgrid_bounces.control.state import ClockReading, Control
 from sendgrid_bounces.core.clock import (
     Clock,
@@ -27,9 +27,7 @@ def controlled(
 ) -> Iterator[Control]:
     """Open the database for one command that controls it; see `opened`."""
     values = configured(DATABASE_URL=database, CONTROL="on")
-    with opened(database, makes=makes):
-        pass  # it is there
-    emulator = open_emulator(values, Clock(), seeds)
+    emulator = open_emulator(values, Clock(), seeds, makes=makes)
     with closing(emulator.storage):
         yield Control(emulator)
 

@@ -17,6 +17,7 @@ from sendgrid_bounces.config import (
     from_environment,
     from_file,
     settings,
+    split_paths,
 )
 from sendgrid_bounces.core.clock import Clock
 from sendgrid_bounces.core.errors import AbsentError, BounceError
@@ -24,6 +25,11 @@ from sendgrid_bounces.storage.clock import SharedClock
 from sendgrid_bounces.storage.database import Storage, open_storage
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+#: What to do about an error, where that is known.
+HINTS: dict[type[BounceError], str] = {
+    AbsentError: ": --database names another, and init-db makes one",
+}
 
 
 class OneLineErrors(click.Group):
@@ -46,7 +52,7 @@ class OneLineErrors(click.Group):
         except click.ClickException as error:
             _fail(error.format_message(), error.exit_code)
         except BounceError as error:
-            _fail(str(error), 1)
+            _fail(f"{error}{HINTS.get(type(error), '')}", 1)
         except OSError as error:
             place = f"{error.filename}: " if error.filename else ""
             _fail(f"{place}{error.strerror or error}", 1)
@@ -143,12 +149,7 @@ def opened(database: str, *, makes: bool = False) -> Iterator[Storage]:
     :param makes: whether one is made that is not there; who only looks into it, or
         removes something, means another one.
     """
-    try:
-        storage = open_storage(database, makes=makes)
-    except AbsentError as error:
-        hint = "--database names another, and init-db makes one"
-        raise click.ClickException(f"{error}: {hint}") from None
-    with closing(storage):
+    with closing(open_storage(database, makes=makes)) as storage:
         yield storage
 
 
@@ -175,9 +176,7 @@ def _read_settings(context: click.Context, _option: object, path: str | None) ->
     settings(context.obj)  # a misspelt variable is not overlooked
     options = {option.envvar: option for option in context.command.params}
     context.default_map = {
-        option.name: [part for part in value.split(os.pathsep) if part]
-        if option.multiple
-        else value
+        option.name: split_paths(value) if option.multiple else value
         for name, value in context.obj.items()
         if (option := options.get(PREFIX + name))
     }
