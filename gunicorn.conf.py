@@ -5,14 +5,14 @@ import os
 import sys
 from contextlib import closing
 
-from sendgrid_bounces.app import open_emulator, plant_files, seed_files
-from sendgrid_bounces.config import FILE, PLANTED, configured, settings, variables
+from sendgrid_bounces.app import load_seed_files, open_emulator, seed_paths
+from sendgrid_bounces.config import FILE, LOADED_SEEDS, load_config, settings, variables
 from sendgrid_bounces.core.clock import Clock
 from sendgrid_bounces.core.errors import BounceError
-from sendgrid_bounces.logs import check_writable
-from sendgrid_bounces.server import options
-from sendgrid_bounces.sockets import authority
-from sendgrid_bounces.tls import server_context
+from sendgrid_bounces.server.access_log import check_writable
+from sendgrid_bounces.server.gunicorn_app import options
+from sendgrid_bounces.server.sockets import authority
+from sendgrid_bounces.server.tls import server_context
 
 
 def on_starting(_server):
@@ -20,7 +20,7 @@ def on_starting(_server):
     try:
         emulator = open_emulator(_settings, Clock(), _seeds)
         with closing(emulator.storage):
-            plant_files(emulator)
+            load_seed_files(emulator)
     except BounceError as error:
         sys.exit(f"Error: {error}")
 
@@ -32,14 +32,14 @@ def when_ready(server):
 
 
 try:
-    _settings = settings(configured(os.environ))
-    _seeds = seed_files(_settings)
+    _settings = settings(load_config(os.environ))
+    _seeds = seed_paths(_settings)
     server_context(_settings["SSL_CERT"], _settings["SSL_KEY"])
     check_writable(_settings["ACCESS_LOG"])
 except BounceError as error:
     sys.exit(f"Error: {error}")
 # The workers take all settings from here, and do not read the settings file again.
-os.environ[PLANTED] = json.dumps(_seeds)
+os.environ[LOADED_SEEDS] = json.dumps(_seeds)
 os.environ.update(variables(_settings))
 os.environ.pop(FILE, None)
 globals().update(options(_settings))

@@ -10,16 +10,18 @@ import sys
 import time
 
 from sendgrid_bounces.app import create_app
-from sendgrid_bounces.config import PLANTED, configured
+from sendgrid_bounces.config import LOADED_SEEDS, load_config
 from sendgrid_bounces.core.errors import BounceError, StorageError
-from sendgrid_bounces.server import RETRY_SECONDS
+from sendgrid_bounces.server.gunicorn_app import RETRY_SECONDS
 
 #: Gunicorn's exit code of a worker that is not to be started again.
 APP_LOAD_ERROR = 4
 
-_planted = os.environ.get(PLANTED)
+_loaded_seeds = os.environ.get(LOADED_SEEDS)
 
-if _planted is None and os.environ.get("SERVER_SOFTWARE", "").startswith("gunicorn"):
+if _loaded_seeds is None and os.environ.get("SERVER_SOFTWARE", "").startswith(
+    "gunicorn"
+):
     print(
         "Warning: Gunicorn has not read gunicorn.conf.py, and writes API keys into its "
         "logs: start it in the folder of that file, or with -c FILE",
@@ -28,8 +30,8 @@ if _planted is None and os.environ.get("SERVER_SOFTWARE", "").startswith("gunico
 
 try:
     application = app = create_app(
-        configured(os.environ),
-        planted=None if _planted is None else json.loads(_planted),
+        load_config(os.environ),
+        loaded_seeds=None if _loaded_seeds is None else json.loads(_loaded_seeds),
     )
 except StorageError as error:  # it may answer again: another worker tries
     time.sleep(RETRY_SECONDS)

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
 from pathlib import Path
 
+from sendgrid_bounces.auth import Authenticator
 from sendgrid_bounces.core.bounces import Bounce
-from sendgrid_bounces.credentials import Credentials
 from sendgrid_bounces.storage.database import open_storage
 
 #: The account of the large list, its key and its domain, which shares the list.
@@ -58,8 +58,8 @@ def bounces(count: int, seed: int) -> Iterator[Bounce]:
 def fill(url: str, rows: int) -> None:
     """Make the database at *url*: *rows* bounces in one account, and the small ones."""
     with closing(open_storage(url)) as storage:
-        sealed = Credentials(storage).sealed(KEY)
-        large = storage.accounts.add(NAME, **sealed)
+        hashed = Authenticator(storage).hashed(KEY)
+        large = storage.accounts.add(NAME, **hashed)
         storage.accounts.add_domain(DOMAIN, large, shares_list=True)
         storage.bounces.put(large.bounce_list, bounces(rows, 0))
         for number in range(SMALL_LISTS):

@@ -36,7 +36,7 @@ from sendgrid_bounces.emulator import current_emulator
 CALLS, ROUNDS = 500, 20
 
 #: What a request remembers of itself, and each call must read anew.
-REMEMBERED = ("read_body", "read_pairs")
+CACHE_SIZE = ("read_body", "read_pairs")
 
 
 def microseconds(act: Callable[[], object]) -> float:
@@ -122,7 +122,7 @@ def parts() -> Iterable[tuple[str, float]]:
         return web.respond(SERIALIZERS, listing, "json", profile, 200)
 
     def read() -> object:
-        for name in REMEMBERED:
+        for name in CACHE_SIZE:
             g.pop(name, None)
         return web.read_arguments()
 
@@ -133,7 +133,7 @@ def parts() -> Iterable[tuple[str, float]]:
     )
     yield (
         "checking the key (keyed hash, remembered)",
-        microseconds(lambda: emulator.credentials.matches(account, data.KEY)),
+        microseconds(lambda: emulator.authenticator.matches(account, data.KEY)),
     )
     yield (
         "parsing the parameters (marshmallow)",

@@ -8,17 +8,17 @@ from pathlib import Path
 from flask import Flask, Response, current_app, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
+from sendgrid_bounces.auth import Authenticator
 from sendgrid_bounces.config import settings, split_paths
-from sendgrid_bounces.control import health, web
+from sendgrid_bounces.control import api, health
 from sendgrid_bounces.core.clock import Clock
-from sendgrid_bounces.credentials import Credentials
-from sendgrid_bounces.dialects import Dialect
 from sendgrid_bounces.dialects.mailgun import v2, v3
 from sendgrid_bounces.dialects.sendgrid import direct, reseller
 from sendgrid_bounces.emulator import Emulator
 from sendgrid_bounces.storage.clock import SharedClock
-from sendgrid_bounces.storage.database import closing_if_it_fails, open_storage
-from sendgrid_bounces.wire import AddressConverter
+from sendgrid_bounces.storage.database import closing_on_error, open_storage
+from sendgrid_bounces.web.dialect import Dialect
+from sendgrid_bounces.web.requests import AddressConverter
 
 #: The first that owns a path words what is refused there.
 DIALECTS: tuple[Dialect, ...] = (
@@ -33,7 +33,7 @@ def create_app(
     config: Mapping[str, str] | None = None,
     clock: Clock | None = None,
     *,
-    planted: Sequence[str] | None = None,
+    loaded_seeds: Sequence[str] | None = None,
 ) -> Flask:
     """Return a WSGI application that answers from one database.
 
@@ -47,17 +47,17 @@ def create_app(
         usable.
     """
     values = settings(config or {})
-    seeds = seed_files(values) if planted is None else planted
+    seeds = seed_paths(values) if loaded_seeds is None else loaded_seeds
     emulator = open_emulator(values, clock or Clock(), seeds)
-    if planted is None:
-        with closing_if_it_fails(emulator.storage):
-            plant_files(emulator)
+    if loaded_seeds is None:
+        with closing_on_error(emulator.storage):
+            load_seed_files(emulator)
     app = routed_app(has_control=emulator.has_control)
     emulator.attach(app)
     if emulator.has_control:
-        from sendgrid_bounces.control import hooks
+        from sendgrid_bounces.control import middleware
 
-        hooks.register(app, DIALECTS)
+        middleware.register(app, DIALECTS)
     app.register_error_handler(HTTPException, _refuse)
     return app
 
@@ -83,21 +83,23 @@ def open_emulator(
     clock: Clock,
     seeds: Sequence[str] = (),
     *,
-    makes: bool = True,
+    create: bool = True,
 ) -> Emulator:
     """Open the database that the settings *values* name.
 
     :param seeds: the paths of the seed files.
     :param makes: whether it is made if it is not there.
     """
-    storage = open_storage(values["DATABASE_URL"], makes=makes)
+    storage = open_storage(values["DATABASE_URL"], create=create)
     has_control = values["CONTROL"] == "on"
     accept_any = values["AUTH"] == "any"
-    with closing_if_it_fails(storage):
-        credentials = Credentials(storage, values["KEY_HASH"], accept_any=accept_any)
+    with closing_on_error(storage):
+        authenticator = Authenticator(
+            storage, values["KEY_HASH"], accept_any=accept_any
+        )
     return Emulator(
         storage,
-        credentials,
+        authenticator,
         SharedClock(storage.clock, clock) if has_control else clock,
         values["PROFILE"],
         tuple(str(Path(path).absolute()) for path in seeds),
@@ -107,39 +109,40 @@ def open_emulator(
     )
 
 
-def seed_files(values: Mapping[str, str]) -> list[str]:
+def seed_paths(values: Mapping[str, str]) -> list[str]:
     """Return the absolute paths of the seed files that the settings *values* name."""
     return [str(Path(path).absolute()) for path in split_paths(values["SEED"])]
 
 
-def plant_files(emulator: Emulator) -> None:
+def load_seed_files(emulator: Emulator) -> None:
     """Store the seed files of *emulator*, one after the other.
 
     :raises BounceError: if a file has a fault; nothing of it is stored.
     """
     if emulator.seeds:
-        from sendgrid_bounces import planting, seeds  # PyYAML is for those who seed
+        from sendgrid_bounces import seeding  # PyYAML is for those who seed
+        from sendgrid_bounces.schemas import seeds
 
         for path in emulator.seeds:
             seed = seeds.read_seed_file(path, emulator.clock.now())
-            planting.plant(emulator.storage, emulator.credentials, seed)
+            seeding.apply(emulator.storage, emulator.authenticator, seed)
 
 
-def word_refusal(app: Flask, status: int, path: str) -> Response:
+def render_error(app: Flask, status: int, path: str) -> Response:
     """Return what is said of a request that got no further, by whoever owns *path*."""
     with app.app_context():
         for dialect in DIALECTS:
             if dialect.owns(path):
-                return dialect.word(status, path)
+                return dialect.render(status, path)
     body = json.dumps({"error": f"{status} {HTTPStatus(status).phrase}"})
     return Response(body, status, content_type="application/json")
 
 
 def _refuse(error: HTTPException) -> Response:
     """Answer what the router or the request itself refuses."""
-    if web.owns(request.path):
-        return web.refuse(error)
-    response = word_refusal(current_app, error.code or 500, request.path)
+    if api.owns(request.path):
+        return api.render_http_error(error)
+    response = render_error(current_app, error.code or 500, request.path)
     if isinstance(error, MethodNotAllowed) and error.valid_methods:
         allowed = sorted({*error.valid_methods} - {"HEAD", "OPTIONS"})
         response.headers["Allow"] = ", ".join(allowed)

@@ -11,14 +11,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sendgrid_bounces.core.accounts import PROFILES
 from sendgrid_bounces.core.errors import ParametersError
-from sendgrid_bounces.core.masking import NO_NAME, is_told
+from sendgrid_bounces.redaction import INVALID_NAME, is_printable_name
 
 PREFIX = "SENDGRID_BOUNCES_"
 
 #: The variable in which ``gunicorn.conf.py`` tells the workers of the seed files that
 #: it has planted. It is no setting.
-PLANTED = "_SENDGRID_BOUNCES_PLANTED"
+LOADED_SEEDS = "_SENDGRID_BOUNCES_PLANTED"
 
 #: The variable that names the settings file.
 FILE = f"{PREFIX}CONFIG"
@@ -27,9 +28,6 @@ FILE = f"{PREFIX}CONFIG"
 #: settings file, those of the tests, and those that Docker and Kubernetes make for a
 #: service of its name.
 _NO_SETTING = re.compile("CONFIG=|TEST_|SERVICE_|PORT_|PORT=[a-z]+://")
-
-#: What an account, or all that have no profile of their own, may be shown.
-PROFILES = ("documented", "recorded")
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,16 +211,16 @@ def from_file(path: str) -> dict[str, str]:
 
     :raises ParametersError: with every fault, each of which begins with the path.
     """
-    from sendgrid_bounces import notation  # PyYAML is for those who have a file
+    from sendgrid_bounces.schemas import loader  # PyYAML is for those who have a file
 
     try:
-        document = notation.parse(notation.read_text(path))
+        document = loader.parse(loader.read_text(path))
         return _from_document({} if document is None else document)
     except ParametersError as error:
         raise error.within(path, ": ") from None
 
 
-def configured(environment: Mapping[str, str]) -> dict[str, str]:
+def load_config(environment: Mapping[str, str]) -> dict[str, str]:
     """Return the settings of *environment*, and below them those of its file."""
     file = environment.get(FILE)
     return {**(from_file(file) if file else {}), **from_environment(environment)}
@@ -234,8 +232,8 @@ def _from_document(document: Any) -> dict[str, str]:
     known = {setting.name.lower(): setting for setting in SETTINGS}
     values, faults = {}, []
     for name, written in document.items():
-        if not is_told(name):
-            faults.append(("", NO_NAME))
+        if not is_printable_name(name):
+            faults.append(("", INVALID_NAME))
         elif name not in known:
             there_are = ", ".join(known)
             faults.append((str(name), f"no such setting; there are {there_are}"))

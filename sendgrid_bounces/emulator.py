@@ -5,8 +5,8 @@ from typing import cast
 
 from flask import Flask, current_app
 
+from sendgrid_bounces.auth import Authenticator
 from sendgrid_bounces.core.clock import Clock
-from sendgrid_bounces.credentials import Credentials
 from sendgrid_bounces.storage.database import Storage
 
 EXTENSION = "sendgrid_bounces"
@@ -24,12 +24,12 @@ class Emulator:
     """
 
     storage: Storage
-    credentials: Credentials
+    authenticator: Authenticator
     clock: Clock
     profile: str
     seeds: tuple[str, ...] = ()
     has_control: bool = False
-    journal_size: int = 0
+    request_log_size: int = 0
     control_token: str = field(default="", repr=False)
 
     def attach(self, app: Flask) -> None:

@@ -32,7 +32,7 @@ def check(folder: Path) -> None:
     top = {"setup.cfg", "setup.py", "README.rst", "requirements.txt", "wsgi.py"}
     top |= {"gunicorn.conf.py", "Dockerfile", "compose.yaml", ".dockerignore"}
     top |= {"CHANGES.rst", "LICENSE", "MANIFEST.in", ".ruff.toml", ".ci/run"}
-    tests = _tree("tests/**/*", "examples/*", "docs/*", "benchmarks/**/*")
+    tests = _tree("tests/**/*", "examples/*", "docs/*", "benchmarks/**/*", "tools/**/*")
     _compare(sdist, package | top | tests, members - made)
     print(f"{wheel.name}: {len(names)} files, {sdist.name}: {len(members)} files")
 

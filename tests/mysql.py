@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pymysql
 import pytest
 
-from sendgrid_bounces.storage.models import TABLES
+from sendgrid_bounces.storage.tables import TABLES
 
 URL = os.environ.get(
     "SENDGRID_BOUNCES_TEST_MYSQL_URL", "mysql://root@127.0.0.1:3306/test"

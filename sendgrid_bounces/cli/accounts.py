@@ -6,12 +6,11 @@ from typing import Any
 
 import click
 
-from sendgrid_bounces.cli.main import configured, database_option, opened
-from sendgrid_bounces.config import PROFILES
-from sendgrid_bounces.core.accounts import Account
+from sendgrid_bounces.auth import Authenticator
+from sendgrid_bounces.cli.main import database_option, load_config, open_database
+from sendgrid_bounces.core.accounts import PROFILES, Account
 from sendgrid_bounces.core.bounces import BounceQuery
 from sendgrid_bounces.core.clock import WallClock
-from sendgrid_bounces.credentials import Credentials
 from sendgrid_bounces.storage.database import Storage
 
 NAME = click.argument("name")
@@ -43,7 +42,7 @@ def add(
 ) -> None:
     """Add the account NAME. Its API key is asked for, or read from stdin."""
     WallClock(timezone)
-    with opened(database, makes=True) as storage:
+    with open_database(database, create=True) as storage:
         key = _read_key()
         reseller = storage.accounts.get(customer_of) if customer_of else None
         settings = {**_sealed(storage, key), "profile": profile, "timezone": timezone}
@@ -55,7 +54,7 @@ def add(
 @database_option
 def list_(database: str) -> None:
     """List the accounts, customers below their resellers."""
-    with opened(database) as storage:
+    with open_database(database) as storage:
         customers: dict[int | None, list[Account]] = defaultdict(list)
         for found in storage.accounts.all():
             customers[found.reseller].append(found)
@@ -68,7 +67,7 @@ def list_(database: str) -> None:
 @database_option
 def remove(name: str, database: str) -> None:
     """Remove the account NAME, its customers, domains and bounces."""
-    with opened(database) as storage:
+    with open_database(database) as storage:
         removed = storage.accounts.remove(name)
     customers = f" and {removed - 1} customers" if removed > 1 else ""
     click.echo(f"removed {name}{customers}")
@@ -79,14 +78,14 @@ def remove(name: str, database: str) -> None:
 @database_option
 def set_key(name: str, database: str) -> None:
     """Give the account NAME a new API key, asked for or read from stdin."""
-    with opened(database) as storage:
+    with open_database(database) as storage:
         storage.accounts.get(name)  # before a key is asked for
-        sealed = _sealed(storage, _read_key())
+        hashed = _sealed(storage, _read_key())
 
         def act() -> None:
-            storage.accounts.change(storage.accounts.get(name), **sealed)
+            storage.accounts.change(storage.accounts.get(name), **hashed)
 
-        storage.engine.atomically(act)
+        storage.engine.transact(act)
     click.echo(f"set the key of {name}")
 
 
@@ -115,4 +114,4 @@ def _read_key() -> str:
 
 
 def _sealed(storage: Storage, key: str) -> dict[str, Any]:
-    return Credentials(storage, configured()["KEY_HASH"]).sealed(key)
+    return Authenticator(storage, load_config()["KEY_HASH"]).hashed(key)

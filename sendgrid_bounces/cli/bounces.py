@@ -13,11 +13,11 @@ from sendgrid_bounces.cli.files import (
     reading,
     writing,
 )
-from sendgrid_bounces.cli.main import database_option, now, opened, printable
+from sendgrid_bounces.cli.main import database_option, now, open_database, printable
 from sendgrid_bounces.core.bounces import Bounce, BounceQuery
 from sendgrid_bounces.core.clock import WallClock, wall_clock
 from sendgrid_bounces.core.errors import ParametersError, UnknownAddressError
-from sendgrid_bounces.records import read_record, write_record
+from sendgrid_bounces.schemas.bounces import read_record, write_record
 from sendgrid_bounces.storage.bounces import as_bounce
 
 OWNER = click.argument("owner")
@@ -47,7 +47,7 @@ def bounces() -> None:
 @database_option
 def list_(owner: str, email: tuple[str, ...], limit: int | None, database: str) -> None:
     """List the bounces of OWNER, oldest first, in its time zone."""
-    with opened(database) as storage:
+    with open_database(database) as storage:
         named = storage.accounts.named_list(owner)
         clock = wall_clock(named.timezone)
         batches = storage.bounces.find_brief(named.id, BounceQuery(emails=email), limit)
@@ -82,7 +82,7 @@ def add(
         "reason": reason,
         "created": created,
     }
-    with opened(database) as storage:
+    with open_database(database) as storage:
         named = storage.accounts.named_list(owner)
         bounce = read_record(record, wall_clock(named.timezone), now(storage))
         storage.bounces.put(named.id, [bounce])
@@ -95,7 +95,7 @@ def add(
 @database_option
 def remove(owner: str, email: str, database: str) -> None:
     """Remove the address EMAIL from the list of OWNER."""
-    with opened(database) as storage:
+    with open_database(database) as storage:
         named = storage.accounts.named_list(owner)
         if not storage.bounces.delete(named.id, BounceQuery(emails=(email,))):
             raise UnknownAddressError(f"{owner} has no bounce of {email!r}")
@@ -110,7 +110,7 @@ def remove(owner: str, email: str, database: str) -> None:
 def import_(owner: str, file: str, form: str | None, database: str) -> None:
     """Store the bounces of FILE (- for stdin) in the list of OWNER: all or none."""
     form = _format(file, form)
-    with opened(database) as storage, reading(file) as text:
+    with open_database(database) as storage, reading(file) as text:
         named = storage.accounts.named_list(owner)
         with progress(text) as moved:
             read = READERS[form](text)
@@ -131,7 +131,7 @@ def import_(owner: str, file: str, form: str | None, database: str) -> None:
 def export(owner: str, file: str, form: str | None, database: str) -> None:
     """Write the bounces of OWNER to FILE (stdout, as CSV, if absent)."""
     form = "csv" if file == "-" and not form else _format(file, form)
-    with opened(database) as storage:
+    with open_database(database) as storage:
         named = storage.accounts.named_list(owner)
         found = storage.bounces.find(named.id, BounceQuery())
         records = (write_record(as_bounce(row)) for rows in found for row in rows)
@@ -146,7 +146,7 @@ def export(owner: str, file: str, form: str | None, database: str) -> None:
 @database_option
 def clear(owner: str, yes: bool, database: str) -> None:  # noqa: FBT001
     """Remove all bounces of OWNER."""
-    with opened(database) as storage:
+    with open_database(database) as storage:
         named = storage.accounts.named_list(owner)
         number = storage.bounces.count(named.id, BounceQuery())
         if not yes:

@@ -7,13 +7,13 @@ import click
 
 from sendgrid_bounces.app import open_emulator
 from sendgrid_bounces.cli.files import reading
-from sendgrid_bounces.cli.main import configured, database_option, seed_option
-from sendgrid_bounces.control.state import ClockReading, Control
+from sendgrid_bounces.cli.main import database_option, load_config, seed_option
+from sendgrid_bounces.control.service import ClockReading, Control
 from sendgrid_bounces.core.clock import (
     Clock,
     parse_duration,
     parse_instant,
-    write_instant,
+    render_instant,
 )
 from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.storage.contents import Counts
@@ -22,12 +22,12 @@ NAME = click.argument("name")
 
 
 @contextmanager
-def controlled(
-    database: str, seeds: tuple[str, ...] = (), *, makes: bool = False
+def open_control(
+    database: str, seeds: tuple[str, ...] = (), *, create: bool = False
 ) -> Iterator[Control]:
     """Open the database for one command that controls it; see `opened`."""
-    values = configured(DATABASE_URL=database, CONTROL="on")
-    emulator = open_emulator(values, Clock(), seeds, makes=makes)
+    values = load_config(DATABASE_URL=database, CONTROL="on")
+    emulator = open_emulator(values, Clock(), seeds, create=create)
     with closing(emulator.storage):
         yield Control(emulator)
 
@@ -56,7 +56,7 @@ def reset(
     is left. Snapshots stay.
     """
     empty = to == "empty"
-    with controlled(database, seeds, makes=bool(seeds)) as control:
+    with open_control(database, seeds, create=bool(seeds)) as control:
         if not yes:
             what = account or _written(control.counts())
             files = 0 if empty else len(seeds)
@@ -74,7 +74,7 @@ def reset(
 @database_option
 def seed(files: tuple[str, ...], database: str) -> None:
     """Add what seed FILES (- for stdin) hold, one after the other."""
-    with controlled(database, makes=True) as control:
+    with open_control(database, create=True) as control:
         for file in files:
             with reading(file) as text:
                 try:
@@ -93,7 +93,7 @@ def clock() -> None:
 @database_option
 def show(database: str) -> None:
     """Show the time, and whether it stands."""
-    with controlled(database) as control:
+    with open_control(database) as control:
         _echo(control.clock())
 
 
@@ -102,7 +102,7 @@ def show(database: str) -> None:
 @database_option
 def freeze(instant: str | None, database: str) -> None:
     """Let the clock stand at INSTANT, as 2012-02-15T12:00:00Z; now if absent."""
-    with controlled(database, makes=True) as control:
+    with open_control(database, create=True) as control:
         _echo(control.freeze(None if instant is None else parse_instant(instant)))
 
 
@@ -111,7 +111,7 @@ def freeze(instant: str | None, database: str) -> None:
 @database_option
 def advance(duration: str, database: str) -> None:
     """Put the clock forward by an ISO 8601 DURATION, as PT1H or P1DT12H."""
-    with controlled(database, makes=True) as control:
+    with open_control(database, create=True) as control:
         _echo(control.advance(parse_duration(duration)))
 
 
@@ -119,7 +119,7 @@ def advance(duration: str, database: str) -> None:
 @database_option
 def reset_clock(database: str) -> None:
     """Let the clock show the system's time."""
-    with controlled(database) as control:
+    with open_control(database) as control:
         control.reset_clock()
     click.echo("the clock shows the system's time")
 
@@ -133,10 +133,10 @@ def snapshot() -> None:
 @database_option
 def list_(database: str) -> None:
     """List the snapshots."""
-    with controlled(database) as control:
+    with open_control(database) as control:
         click.echo(f"{'snapshot':<32} {'created':<20} {'accounts':<8} bounces")
         for found in control.snapshots():
-            created = write_instant(found.created)
+            created = render_instant(found.created)
             line = f"{found.name:<32} {created:<20} {found.accounts:<8} {found.bounces}"
             click.echo(line)
 
@@ -146,7 +146,7 @@ def list_(database: str) -> None:
 @database_option
 def save(name: str, database: str) -> None:
     """Keep accounts, domains, bounces and the clock under NAME."""
-    with controlled(database) as control:
+    with open_control(database) as control:
         saved = control.take_snapshot(name)
     amounts = Counts(saved.accounts, saved.domains, saved.bounces)
     click.echo(f"saved {_written(amounts)}")
@@ -158,7 +158,7 @@ def save(name: str, database: str) -> None:
 @database_option
 def restore(name: str, yes: bool, database: str) -> None:  # noqa: FBT001
     """Go back to the snapshot NAME."""
-    with controlled(database) as control:
+    with open_control(database) as control:
         if not yes:
             what = _written(control.counts())
             click.confirm(f"Remove {what}, and go back to {name}?", abort=True)
@@ -171,7 +171,7 @@ def restore(name: str, yes: bool, database: str) -> None:  # noqa: FBT001
 @database_option
 def remove(name: str, database: str) -> None:
     """Remove the snapshot NAME."""
-    with controlled(database) as control:
+    with open_control(database) as control:
         control.remove_snapshot(name)
     click.echo(f"removed {name}")
 
@@ -185,4 +185,4 @@ def _written(counts: Counts) -> str:
 
 def _echo(reading: ClockReading) -> None:
     stands = " (frozen)" if reading.frozen else ""
-    click.echo(f"{write_instant(reading.now)}{stands}")
+    click.echo(f"{render_instant(reading.now)}{stands}")

@@ -2,7 +2,7 @@
 
 import click
 
-from sendgrid_bounces.cli.main import database_option, opened
+from sendgrid_bounces.cli.main import database_option, open_database
 from sendgrid_bounces.core.bounces import BounceQuery
 
 NAME = click.argument("name")
@@ -22,7 +22,7 @@ def domain() -> None:
 @database_option
 def add(name: str, account: str, share_list: bool, database: str) -> None:  # noqa: FBT001
     """Give ACCOUNT the domain NAME; its key is the account's."""
-    with opened(database) as storage:
+    with open_database(database) as storage:
         owner = storage.accounts.get(account)
         storage.accounts.add_domain(name, owner, shares_list=share_list)
     click.echo(f"added {name}")
@@ -32,7 +32,7 @@ def add(name: str, account: str, share_list: bool, database: str) -> None:  # no
 @database_option
 def list_(database: str) -> None:
     """List the domains, with their accounts and how many bounces they have."""
-    with opened(database) as storage:
+    with open_database(database) as storage:
         click.echo(f"{'domain':<32} {'account':<24} {'list':<8} bounces")
         for found in storage.accounts.domains():
             owner = found.account
@@ -46,6 +46,6 @@ def list_(database: str) -> None:
 @database_option
 def remove(name: str, database: str) -> None:
     """Remove the domain NAME, and its bounces unless its list is the account's."""
-    with opened(database) as storage:
+    with open_database(database) as storage:
         storage.accounts.remove_domain(name)
     click.echo(f"removed {name}")

@@ -5,11 +5,11 @@ import json
 import click
 
 from sendgrid_bounces.cli.files import reading
-from sendgrid_bounces.cli.main import database_option, opened, printable
+from sendgrid_bounces.cli.main import database_option, open_database, printable
 from sendgrid_bounces.core.errors import ParametersError
-from sendgrid_bounces.core.faults import Rule
-from sendgrid_bounces.notation import parse
-from sendgrid_bounces.rules import read_rules
+from sendgrid_bounces.core.faults import FaultRule
+from sendgrid_bounces.schemas.faults import read_fault_rules
+from sendgrid_bounces.schemas.loader import parse
 
 
 @click.group()
@@ -26,8 +26,8 @@ def add(rule: str, database: str) -> None:
     Several rules are a list.
     """
     is_written_out = rule.lstrip()[:1] in ("{", "[")
-    rules = read_rules(parse(rule)) if is_written_out else _read_file(rule)
-    with opened(database, makes=True) as storage:
+    rules = read_fault_rules(parse(rule)) if is_written_out else _read_file(rule)
+    with open_database(database, create=True) as storage:
         for id_ in storage.faults.add(rules):
             click.echo(f"added fault {id_}")
 
@@ -36,7 +36,7 @@ def add(rule: str, database: str) -> None:
 @database_option
 def list_(database: str) -> None:
     """List the rules, in the order in which they are asked."""
-    with opened(database) as storage:
+    with open_database(database) as storage:
         click.echo("fault  matched  fired  rule")
         for found in storage.faults.all():
             rule = json.dumps(found.rule.as_written(), ensure_ascii=False)
@@ -49,7 +49,7 @@ def list_(database: str) -> None:
 @database_option
 def remove(number: int, database: str) -> None:
     """Remove the rule that `list` calls NUMBER."""
-    with opened(database) as storage:
+    with open_database(database) as storage:
         storage.faults.remove(number)
     click.echo(f"removed fault {number}")
 
@@ -58,14 +58,14 @@ def remove(number: int, database: str) -> None:
 @database_option
 def clear(database: str) -> None:
     """Remove all rules."""
-    with opened(database) as storage:
+    with open_database(database) as storage:
         removed = storage.faults.clear()
     click.echo(f"removed {removed} faults")
 
 
-def _read_file(path: str) -> list[Rule]:
+def _read_file(path: str) -> list[FaultRule]:
     with reading(path) as text:
         try:
-            return read_rules(parse(text.read()))
+            return read_fault_rules(parse(text.read()))
         except ParametersError as error:
             raise error.within(path, ": ") from None

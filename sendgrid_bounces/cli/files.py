@@ -15,7 +15,7 @@ from typing import IO, Any
 import click
 
 from sendgrid_bounces.core.errors import ParametersError
-from sendgrid_bounces.records import FIELDS
+from sendgrid_bounces.schemas.bounces import FIELDS
 
 Record = dict[str, Any]
 
@@ -42,9 +42,9 @@ def writing(path: str) -> Iterator[IO[str]]:
 
     What a file held before is there until all that replaces it has been made.
     """
-    with ExitStack() as opened:
-        file: IO[Any] = opened.enter_context(click.open_file(path, "ab"))
-        spool = file if path == "-" else opened.enter_context(TemporaryFile())
+    with ExitStack() as open_database:
+        file: IO[Any] = open_database.enter_context(click.open_file(path, "ab"))
+        spool = file if path == "-" else open_database.enter_context(TemporaryFile())
         text = io.TextIOWrapper(spool, encoding="utf-8", newline="")
         try:
             yield text

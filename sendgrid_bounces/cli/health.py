@@ -8,8 +8,8 @@ import click
 
 from sendgrid_bounces.cli.main import file_option, setting_option
 from sendgrid_bounces.control.health import PATH
-from sendgrid_bounces.sockets import authority
-from sendgrid_bounces.tls import client_context
+from sendgrid_bounces.server.sockets import authority
+from sendgrid_bounces.server.tls import client_context
 
 #: Seconds that a server may take to answer.
 TIMEOUT = 10

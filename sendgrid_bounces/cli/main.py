@@ -137,19 +137,19 @@ def database_option(command: Callable[..., Any]) -> Callable[..., Any]:
     return file_option(option(command))
 
 
-def configured(**given: str) -> dict[str, str]:
+def load_config(**given: str) -> dict[str, str]:
     """Return all settings: of the command's file, the environment, and *given* ones."""
     return settings(click.get_current_context().obj, given)
 
 
 @contextmanager
-def opened(database: str, *, makes: bool = False) -> Iterator[Storage]:
+def open_database(database: str, *, create: bool = False) -> Iterator[Storage]:
     """Open the database for one command.
 
     :param makes: whether one is made that is not there; who only looks into it, or
         removes something, means another one.
     """
-    with closing(open_storage(database, makes=makes)) as storage:
+    with closing(open_storage(database, create=create)) as storage:
         yield storage
 
 

@@ -5,12 +5,12 @@ from typing import Any
 
 import click
 
-from sendgrid_bounces.cli.main import database_option, opened, printable
-from sendgrid_bounces.control.state import DEFAULT_LIMIT, MAX_LIMIT, STATUSES
-from sendgrid_bounces.core.clock import parse_instant, write_instant
+from sendgrid_bounces.cli.main import database_option, open_database, printable
+from sendgrid_bounces.control.service import DEFAULT_LIMIT, MAX_LIMIT, STATUSES
+from sendgrid_bounces.core.clock import parse_instant, render_instant
 from sendgrid_bounces.core.errors import ParametersError
-from sendgrid_bounces.core.journal import Entry, EntryFilter
-from sendgrid_bounces.rules import OPERATIONS, VENDORS, operations
+from sendgrid_bounces.core.requests import LoggedRequest, RequestFilter
+from sendgrid_bounces.schemas.faults import OPERATIONS, VENDORS, operations
 
 
 def _instant(_context: object, _option: object, text: str | None) -> int | None:
@@ -18,7 +18,7 @@ def _instant(_context: object, _option: object, text: str | None) -> int | None:
     try:
         return None if text is None else parse_instant(text)
     except ParametersError as error:
-        raise click.BadParameter(error.faults[0][1]) from None
+        raise click.BadParameter(error.problems[0][1]) from None
 
 
 @click.group()
@@ -53,8 +53,8 @@ def requests() -> None:
 @database_option
 def list_(limit: int, database: str, **filters: Any) -> None:
     """List the last requests that match, oldest first, one in a line."""
-    with opened(database) as storage:
-        for entry in storage.journal.find(EntryFilter(**filters), limit):
+    with open_database(database) as storage:
+        for entry in storage.requests.find(RequestFilter(**filters), limit):
             click.echo(printable(_line(entry)))
 
 
@@ -62,15 +62,15 @@ def list_(limit: int, database: str, **filters: Any) -> None:
 @database_option
 def clear(database: str) -> None:
     """Forget all requests."""
-    with opened(database) as storage:
-        removed = storage.journal.clear()
+    with open_database(database) as storage:
+        removed = storage.requests.clear()
     click.echo(f"removed {removed} requests")
 
 
-def _line(entry: Entry) -> str:
+def _line(entry: LoggedRequest) -> str:
     """Return *entry* in one line: what is not known is a dash."""
     words = (
-        write_instant(entry.time),
+        render_instant(entry.time),
         f"{entry.status or '-'!s:<3}",
         f"{entry.dialect} {entry.operation or '-'}",
         entry.account or "-",

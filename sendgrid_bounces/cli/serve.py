@@ -12,11 +12,11 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
-from sendgrid_bounces.app import open_emulator, plant_files
+from sendgrid_bounces.app import load_seed_files, open_emulator
 from sendgrid_bounces.cli.main import (
-    configured,
     database_option,
-    opened,
+    load_config,
+    open_database,
     seed_option,
     setting_option,
 )
@@ -68,9 +68,9 @@ def serve(
 
     The first line on stdout says where, as soon as requests are answered.
     """
-    from sendgrid_bounces.logs import check_writable
-    from sendgrid_bounces.server import Server, address, listen
-    from sendgrid_bounces.tls import server_context
+    from sendgrid_bounces.server.access_log import check_writable
+    from sendgrid_bounces.server.gunicorn_app import Server, address, listen
+    from sendgrid_bounces.server.tls import server_context
 
     where = click.get_current_context().get_parameter_source("database")
     if demo and where is ParameterSource.COMMANDLINE:
@@ -79,7 +79,7 @@ def serve(
         if folder is not None:
             database = f"sqlite:///{folder / 'demo.sqlite3'}?synchronous=off"
             seeds = (str(DEMO_SEED), *seeds)
-        values = configured(
+        values = load_config(
             DATABASE_URL=database,
             SEED="",
             AUTH=auth,
@@ -99,7 +99,7 @@ def serve(
             url = address(listener, "https" if context else "http")
             emulator = open_emulator(values, Clock(), seeds)
             with closing(emulator.storage):
-                plant_files(emulator)
+                load_seed_files(emulator)
 
             def announce() -> None:
                 click.echo(f"Listening on {url}")
@@ -115,7 +115,7 @@ def serve(
 @database_option
 def init_db(database: str) -> None:
     """Make the tables, if they are not there."""
-    with opened(database, makes=True) as storage:
+    with open_database(database, create=True) as storage:
         click.echo(f"{storage.engine.name} database {storage.engine.location} is ready")
 
 

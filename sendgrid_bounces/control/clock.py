@@ -6,16 +6,16 @@ from typing import Any
 from flask import Response, jsonify
 from marshmallow import Schema, fields, validate
 
-from sendgrid_bounces.control.state import ClockReading, Control, current_control
-from sendgrid_bounces.control.web import blueprint, read_json, read_parameters
-from sendgrid_bounces.core.clock import parse_duration, parse_instant, write_instant
-from sendgrid_bounces.validation import Strict, load
-from sendgrid_bounces.wire import route
+from sendgrid_bounces.control.api import blueprint, read_json, read_parameters
+from sendgrid_bounces.control.service import ClockReading, Control, current_control
+from sendgrid_bounces.core.clock import parse_duration, parse_instant, render_instant
+from sendgrid_bounces.schemas.base import StrictSchema, load
+from sendgrid_bounces.web.requests import route
 
 bp = blueprint("clock")
 
 
-class OrderSchema(Strict):
+class OrderSchema(StrictSchema):
     """An order that says no more: to show the system's time."""
 
     action = fields.String(required=True)
@@ -56,7 +56,7 @@ ACTIONS: dict[
 }
 
 
-class ActionSchema(Strict):
+class ActionSchema(StrictSchema):
     """What says which of the orders it is."""
 
     action = fields.String(required=True, validate=validate.OneOf(ACTIONS))
@@ -82,4 +82,4 @@ def change() -> Response:
 
 
 def _answer(reading: ClockReading) -> Response:
-    return jsonify(now=write_instant(reading.now), frozen=reading.frozen)
+    return jsonify(now=render_instant(reading.now), frozen=reading.frozen)

@@ -3,21 +3,21 @@
 from flask import Response, jsonify
 from marshmallow import fields, validate
 
-from sendgrid_bounces.control.state import current_control
-from sendgrid_bounces.control.web import (
+from sendgrid_bounces.control.api import (
     blueprint,
     expect_no_body,
     read_parameters,
     read_text,
 )
+from sendgrid_bounces.control.service import current_control
 from sendgrid_bounces.core.accounts import MAX_NAME
-from sendgrid_bounces.validation import Strict
-from sendgrid_bounces.wire import route
+from sendgrid_bounces.schemas.base import StrictSchema
+from sendgrid_bounces.web.requests import route
 
 bp = blueprint("contents")
 
 
-class ResetSchema(Strict):
+class ResetSchema(StrictSchema):
     """How far back to go, and who."""
 
     to = fields.String(validate=validate.OneOf(["seed", "empty"]), load_default="seed")

@@ -1,14 +1,14 @@
 """The endpoint of the description of all routes, in OpenAPI.
 
-It is a file that :mod:`sendgrid_bounces.openapi` has written, which lies beside this.
+It is a file that :mod:`tools.openapi` has written, which lies beside this.
 """
 
 from pathlib import Path
 
 from flask import Response
 
-from sendgrid_bounces.control.web import blueprint, read_parameters
-from sendgrid_bounces.wire import route
+from sendgrid_bounces.control.api import blueprint, read_parameters
+from sendgrid_bounces.web.requests import route
 
 bp = blueprint("description")
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from flask import Response, request
 
-from sendgrid_bounces.core.faults import Firing, Rule
+from sendgrid_bounces.core.faults import FaultRule, Match
 
 #: Where a WSGI server tells an application of its connection.
 SOCKETS = ("gunicorn.socket", "werkzeug.socket")
@@ -43,12 +43,12 @@ def hang_up(environ: Any) -> None:
         connection.shutdown(socket.SHUT_RDWR)
 
 
-def answer_instead(firing: Firing, word: Callable[[int], Response]) -> Response | None:
+def answer_instead(match: Match, render: Callable[[int], Response]) -> Response | None:
     """Return what is answered instead of doing what is asked for, if anything is.
 
     :param word: makes the vendor's answer of a status.
     """
-    rule = firing.rule
+    rule = match.rule
     if rule.latency_ms is not None:
         time.sleep(rule.latency_ms / 1000)
     if rule.drop_connection == "before":
@@ -58,18 +58,18 @@ def answer_instead(firing: Firing, word: Callable[[int], Response]) -> Response 
         status = HTTPStatus.TOO_MANY_REQUESTS
     if status is None:
         return None
-    response = word(status)
+    response = render(status)
     if rule.retry_after is not None:
         response.headers["Retry-After"] = str(rule.retry_after)
-    if firing.window_end is not None:
-        response.headers["Retry-After"] = str(firing.window_end - firing.now)
+    if match.window_end is not None:
+        response.headers["Retry-After"] = str(match.window_end - match.now)
         response.headers["X-RateLimit-Limit"] = str(rule.limit)
         response.headers["X-RateLimit-Remaining"] = "0"
-        response.headers["X-RateLimit-Reset"] = str(firing.window_end)
+        response.headers["X-RateLimit-Reset"] = str(match.window_end)
     return response
 
 
-def spoil(rule: Rule, response: Response) -> Response:
+def spoil(rule: FaultRule, response: Response) -> Response:
     """Return what becomes of *response* on its way to the client."""
     if rule.drop_connection == "after":
         return Dropped()

@@ -7,7 +7,7 @@ from sendgrid_bounces.control import (
     contents,
     description,
     faults,
-    journal,
+    requests,
     snapshots,
 )
 
@@ -16,6 +16,6 @@ CONTROLS: tuple[Blueprint, ...] = (
     clock.bp,
     snapshots.bp,
     faults.bp,
-    journal.bp,
+    requests.bp,
     description.bp,
 )

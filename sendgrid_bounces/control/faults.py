@@ -5,15 +5,15 @@ from typing import Any
 
 from flask import Response, jsonify
 
-from sendgrid_bounces.control.state import current_control
-from sendgrid_bounces.control.web import (
+from sendgrid_bounces.control.api import (
     blueprint,
     expect_no_body,
     read_json,
     read_parameters,
 )
-from sendgrid_bounces.storage.faults import Fault
-from sendgrid_bounces.wire import route
+from sendgrid_bounces.control.service import current_control
+from sendgrid_bounces.storage.faults import StoredFault
+from sendgrid_bounces.web.requests import route
 
 bp = blueprint("faults")
 
@@ -58,7 +58,7 @@ def remove(id_: int) -> Response:
     return jsonify(removed=1)
 
 
-def _plain(fault: Fault) -> dict[str, Any]:
+def _plain(fault: StoredFault) -> dict[str, Any]:
     return {
         "id": fault.id,
         "rule": fault.rule.as_written(),

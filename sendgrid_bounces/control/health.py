@@ -3,10 +3,10 @@
 from flask import Blueprint, Response, jsonify
 
 from sendgrid_bounces import __version__
-from sendgrid_bounces.control.web import PREFIX
+from sendgrid_bounces.control.api import PREFIX
 from sendgrid_bounces.core.errors import StorageError
 from sendgrid_bounces.emulator import current_emulator
-from sendgrid_bounces.wire import log_failure
+from sendgrid_bounces.web.responses import log_failure
 
 bp = Blueprint("control_health", __name__, url_prefix=PREFIX)
 

@@ -5,11 +5,11 @@ from typing import Any
 
 from flask import Response, jsonify
 
-from sendgrid_bounces.control.state import current_control
-from sendgrid_bounces.control.web import blueprint, expect_no_body, read_parameters
-from sendgrid_bounces.core.clock import write_instant
+from sendgrid_bounces.control.api import blueprint, expect_no_body, read_parameters
+from sendgrid_bounces.control.service import current_control
+from sendgrid_bounces.core.clock import render_instant
 from sendgrid_bounces.storage.snapshots import Snapshot
-from sendgrid_bounces.wire import route
+from sendgrid_bounces.web.requests import route
 
 bp = blueprint("snapshots")
 
@@ -48,4 +48,4 @@ def remove(name: str) -> Response:
 
 
 def _written(snapshot: Snapshot) -> dict[str, Any]:
-    return {**asdict(snapshot), "created": write_instant(snapshot.created)}
+    return {**asdict(snapshot), "created": render_instant(snapshot.created)}

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+#: The profiles: the vendor's behaviour as documented, or as recorded from the service.
+PROFILES = ("documented", "recorded")
+
 #: Longest name of an account or a domain, in characters.
 MAX_NAME = 255
 NAME_RULE = f"must be 1 to {MAX_NAME} printable characters"

@@ -20,7 +20,7 @@ HOUR = 60 * 60
 DAY = 24 * HOUR
 
 #: How many days and quarters of an hour a wall clock remembers before it forgets them.
-REMEMBERED = 10_000
+CACHE_SIZE = 10_000
 
 _STAMP = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})[ T]([0-9]{2}:[0-9]{2}:[0-9]{2})"
@@ -88,9 +88,9 @@ class WallClock:
                 [("timezone", f"unknown time zone {zone!r}")]
             ) from None
         self.name = zone
-        self._offsets = _Remembered(self._offset_of_day)
-        self._dates = _Remembered(_date)
-        self._quarters = _Remembered(self._quarter)
+        self._offsets = _Cached(self._offset_of_day)
+        self._dates = _Cached(_date)
+        self._quarters = _Cached(self._quarter)
 
     def render(self, instant: int) -> str:
         """Return *instant* as ``YYYY-MM-DD HH:MM:SS``."""
@@ -192,17 +192,17 @@ class _UnevenError(Exception):
     """
 
 
-class _Remembered(dict[int, Any]):
+class _Cached(dict[int, Any]):
     """What is made of a key, until that are too many."""
 
     def __init__(self, make: Callable[[int], Any]) -> None:
         super().__init__()
-        self._make = make
+        self._create = make
 
     def __missing__(self, key: int) -> Any:
-        if len(self) >= REMEMBERED:
+        if len(self) >= CACHE_SIZE:
             self.clear()
-        value = self[key] = self._make(key)
+        value = self[key] = self._create(key)
         return value
 
 
@@ -239,7 +239,7 @@ def parse_instant(text: str) -> int:
     return checked_instant(instant, "instant")
 
 
-def write_instant(instant: int) -> str:
+def render_instant(instant: int) -> str:
     """Return *instant* as ``YYYY-MM-DDTHH:MM:SSZ``."""
     return wall_clock("UTC").render(instant).replace(" ", "T") + "Z"
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-#: Faults told of many in one line.
-MAX_TOLD = 10
+#: Problems reported of many in one line.
+MAX_PROBLEMS = 10
 
 
 class BounceError(Exception):
@@ -33,24 +33,24 @@ class ContentTypeError(RequestError):
 class ParametersError(BounceError):
     """One or more arguments do not parse.
 
-    :param faults: (name of the argument, what is wrong with it), in that order; a name
-        is empty where the whole is meant.
+    :param problems: pairs of (path of the argument, message); an empty path means the
+        whole input.
     """
 
-    def __init__(self, faults: Sequence[tuple[str, str]]) -> None:
-        self.faults = tuple(faults)
-        super().__init__("; ".join(self.sentences(MAX_TOLD)))
+    def __init__(self, problems: Sequence[tuple[str, str]]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("; ".join(self.messages(MAX_PROBLEMS)))
 
-    def sentences(self, most: int) -> list[str]:
+    def messages(self, most: int) -> list[str]:
         """Return what is wrong, in sentences; after *most* of them, how many more."""
-        told = [f"{name}: {text}" if name else text for name, text in self.faults]
+        told = [f"{name}: {text}" if name else text for name, text in self.problems]
         more = len(told) - most
         return [*told[:most], f"and {more} more"] if more > 0 else told
 
     def within(self, place: str, glue: str = ".") -> "ParametersError":
-        """Return the same faults as they are seen from outside *place*."""
+        """Return the same problems as they are seen from outside *place*."""
         return ParametersError(
-            [(f"{place}{glue}{n}" if n else place, text) for n, text in self.faults]
+            [(f"{place}{glue}{n}" if n else place, text) for n, text in self.problems]
         )
 
 

@@ -38,7 +38,7 @@ class Subject:
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class FaultRule:
     """A rule: what a request must be, when the rule fires, and what happens then.
 
     What is None does not matter. ``email`` and ``path`` are globs.
@@ -101,7 +101,7 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
+class Counters:
     """What is counted of a rule.
 
     :param matched: how many requests it was about, until it was spent.
@@ -115,7 +115,7 @@ class Tally:
     window_start: int
     window_count: int
 
-    def advanced(self, rule: Rule, now: int) -> "Tally":
+    def advanced(self, rule: FaultRule, now: int) -> "Counters":
         """Return what it is when the request is decided on that *matched* includes."""
         tally, fires = self, True
         if rule.limit is not None and rule.window_seconds is not None:
@@ -132,7 +132,7 @@ class Tally:
 
 
 @dataclass(frozen=True, slots=True)
-class Firing:
+class Match:
     """A rule that fires at a request.
 
     :param now: the instant of that.
@@ -140,7 +140,7 @@ class Firing:
     """
 
     id: int
-    rule: Rule
+    rule: FaultRule
     now: int
     window_end: int | None
 

@@ -19,7 +19,7 @@ from sendgrid_bounces.core.errors import (
 )
 from sendgrid_bounces.storage.contents import ContentsStore
 from sendgrid_bounces.storage.engine import Engine
-from sendgrid_bounces.storage.models import AccountRow, BounceListRow, DomainRow
+from sendgrid_bounces.storage.tables import AccountRow, BounceListRow, DomainRow
 
 COLUMNS = (
     AccountRow.id,
@@ -105,12 +105,12 @@ class AccountStore:
                 self.change(reseller, is_reseller=True)
             return self.get(username)
 
-        return self._engine.atomically(act)
+        return self._engine.transact(act)
 
     def change(self, account: Account, **settings: object) -> None:
         """Change the named settings of *account* (key_hash, profile, timezone, ...)."""
         query = AccountRow.update(settings).where(AccountRow.id == account.id)
-        self._engine.atomically(lambda: self._engine.execute(query))
+        self._engine.transact(lambda: self._engine.execute(query))
 
     def remove(self, username: str) -> int:
         """Remove an account, its customers, domains and bounces.
@@ -125,7 +125,7 @@ class AccountStore:
             self._contents.sweep()
             return before - len(self.all())
 
-        return self._engine.atomically(act)
+        return self._engine.transact(act)
 
     def forget(self, account: Account) -> None:
         """Remove an account, its customers and domains, but not yet their lists."""
@@ -177,7 +177,7 @@ class AccountStore:
                 )
             return found
 
-        return self._engine.atomically(act)
+        return self._engine.transact(act)
 
     def remove_domain(self, name: str) -> None:
         """Remove a domain, and its bounces unless its list has another name.
@@ -189,7 +189,7 @@ class AccountStore:
             self.forget_domain(name)
             self._contents.sweep()
 
-        self._engine.atomically(act)
+        self._engine.transact(act)
 
     def forget_domain(self, name: str) -> None:
         """Remove a domain, but not yet its list.

@@ -20,8 +20,8 @@ from sendgrid_bounces.core.bounces import (
     successor,
 )
 from sendgrid_bounces.storage.engine import Engine
-from sendgrid_bounces.storage.models import KEY_INDEX, TIME_INDEX, BounceRow
 from sendgrid_bounces.storage.spool import Spool
+from sendgrid_bounces.storage.tables import KEY_INDEX, TIME_INDEX, BounceRow
 
 #: Rows a read: a longer one is no faster, and small calls wait for it.
 BATCH = 500
@@ -193,7 +193,7 @@ class BounceStore:
         filters = _filters(query)
         text = self._text("delete", _shape(filters))
         values = _values(bounce_list, filters)
-        return self._engine.atomically(lambda: self._engine.change(text, values))
+        return self._engine.transact(lambda: self._engine.change(text, values))
 
     def put(
         self, bounce_list: int, bounces: Iterable[Bounce], *, redate: bool = True
@@ -219,7 +219,7 @@ class BounceStore:
                     stored += len(chunk)
                 return stored
 
-            return self._engine.atomically(store)
+            return self._engine.transact(store)
 
     def _walk(
         self,

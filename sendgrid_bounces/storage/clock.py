@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from sendgrid_bounces.core.clock import Clock, ClockState
 from sendgrid_bounces.storage.engine import Engine
-from sendgrid_bounces.storage.models import ClockRow
+from sendgrid_bounces.storage.tables import ClockRow
 
 
 class ClockStore:
@@ -30,7 +30,7 @@ class ClockStore:
             self._engine.execute(ClockRow.update(values))
             return state
 
-        return self._engine.atomically(change)
+        return self._engine.transact(change)
 
 
 class SharedClock(Clock):

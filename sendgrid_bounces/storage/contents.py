@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import peewee
 
 from sendgrid_bounces.storage.engine import Engine
-from sendgrid_bounces.storage.models import (
+from sendgrid_bounces.storage.tables import (
     AccountRow,
     BounceListRow,
     BounceRow,

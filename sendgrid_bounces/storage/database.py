@@ -13,11 +13,11 @@ from sendgrid_bounces.storage.clock import ClockStore
 from sendgrid_bounces.storage.contents import ContentsStore
 from sendgrid_bounces.storage.engine import Engine
 from sendgrid_bounces.storage.faults import FaultStore
-from sendgrid_bounces.storage.journal import JournalStore
-from sendgrid_bounces.storage.models import SCHEMA_VERSION, TABLES, AboutRow
-from sendgrid_bounces.storage.mysql_engine import MySQLEngine
+from sendgrid_bounces.storage.mysql import MySQLEngine
+from sendgrid_bounces.storage.requests import RequestStore
 from sendgrid_bounces.storage.snapshots import SnapshotStore
-from sendgrid_bounces.storage.sqlite_engine import SQLiteEngine
+from sendgrid_bounces.storage.sqlite import SQLiteEngine
+from sendgrid_bounces.storage.tables import SCHEMA_VERSION, TABLES, AboutRow
 
 #: What brings a schema of some version to the next one. A database of each version is
 #: kept in the tests.
@@ -41,7 +41,7 @@ class Storage:
     contents: ContentsStore
     snapshots: SnapshotStore
     faults: FaultStore
-    journal: JournalStore
+    requests: RequestStore
 
     def check(self) -> None:
         """Read a table: a cluster's node without the others answers less than that.
@@ -49,7 +49,7 @@ class Storage:
         :raises StorageError: if the database does not answer, or its file was removed,
             which those who have it open do not notice.
         """
-        if not self.engine.is_there():
+        if not self.engine.exists():
             name, location = self.engine.name, self.engine.location
             raise StorageError(f"{name} database {location} is gone")
         self.engine.select(AboutRow.select(AboutRow.schema_version))
@@ -60,7 +60,7 @@ class Storage:
 
 
 @contextmanager
-def closing_if_it_fails(storage: Storage) -> Iterator[None]:
+def closing_on_error(storage: Storage) -> Iterator[None]:
     """Close *storage* if what is done inside fails: nobody else would."""
     try:
         yield
@@ -69,7 +69,7 @@ def closing_if_it_fails(storage: Storage) -> Iterator[None]:
         raise
 
 
-def open_storage(url: str, *, makes: bool = True) -> Storage:
+def open_storage(url: str, *, create: bool = True) -> Storage:
     """Open the database that *url* names.
 
     :param makes: whether its tables are made if they are not there.
@@ -86,7 +86,7 @@ def open_storage(url: str, *, makes: bool = True) -> Storage:
         raise StorageError(f"the database URL must be {known} (also for MariaDB)")
     engine = ENGINES[parts.scheme](parts)
     try:
-        key_salt = _prepare(engine, makes=makes)
+        key_salt = _prepare(engine, create=create)
     except StorageError:
         engine.close()
         raise
@@ -99,15 +99,15 @@ def open_storage(url: str, *, makes: bool = True) -> Storage:
         ContentsStore(engine),
         SnapshotStore(engine),
         FaultStore(engine),
-        JournalStore(engine),
+        RequestStore(engine),
     )
 
 
-def _prepare(engine: Engine, *, makes: bool) -> str:
+def _prepare(engine: Engine, *, create: bool) -> str:
     """Make what is not there yet, check what is, and return the salt for tags."""
     # What is there opens while somebody writes.
-    about = _read_about(engine) if makes or engine.is_there() else None
-    if about is None and not makes:
+    about = _read_about(engine) if create or engine.exists() else None
+    if about is None and not create:
         raise AbsentError(f"there is no {engine.name} database {engine.location} yet")
     if about is None:
         engine.create_tables(TABLES, lambda: _write_about(engine))
@@ -116,7 +116,7 @@ def _prepare(engine: Engine, *, makes: bool) -> str:
         raise StorageError(f"{engine.name} database {engine.location} is incomplete")
     version, key_salt = about
     if version < SCHEMA_VERSION:
-        engine.atomically(lambda: _upgrade(engine))
+        engine.transact(lambda: _upgrade(engine))
     elif version > SCHEMA_VERSION:
         raise StorageError(
             f"{engine.name} database {engine.location}: made by a newer version "

@@ -81,7 +81,7 @@ class Engine:
         with self._reporting:
             return int(self._database.run(text, places).lastrowid or 0)
 
-    def atomically(
+    def transact(
         self, action: Callable[[], Result], *, consistent: bool = False
     ) -> Result:
         """Do *action* as one act: all of it is stored, or nothing.
@@ -94,13 +94,13 @@ class Engine:
         with self.transaction(consistent=consistent):
             return action()
 
-    def hastily(self, action: Callable[[], Result], patience: int) -> Result:
+    def transact_relaxed(self, action: Callable[[], Result], patience: int) -> Result:
         """Do *action* as one act that may be lost if the power fails.
 
         It waits no longer than *patience* seconds for others.
         """
         del patience  # rows, not databases, are waited for
-        return self.atomically(action)
+        return self.transact(action)
 
     @contextmanager
     def transaction(self, *, consistent: bool = False) -> Iterator[None]:
@@ -109,7 +109,7 @@ class Engine:
         with self._reporting, self._database.transaction(*begin):
             yield
 
-    def is_there(self) -> bool:
+    def exists(self) -> bool:
         """Return whether there is a database, without making one."""
         return True
 

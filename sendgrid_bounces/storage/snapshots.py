@@ -16,7 +16,7 @@ import peewee
 from sendgrid_bounces.core.errors import ConflictError, UnknownNameError
 from sendgrid_bounces.storage.contents import STATE, ContentsStore
 from sendgrid_bounces.storage.engine import Engine, Row
-from sendgrid_bounces.storage.models import (
+from sendgrid_bounces.storage.tables import (
     AccountRow,
     BounceListRow,
     BounceRow,
@@ -101,7 +101,7 @@ class SnapshotStore:
             self._engine.change(self._put, (name, now, *amounts))
             return Snapshot(name, now, *amounts)
 
-        return self._engine.atomically(act, consistent=True)
+        return self._engine.transact(act, consistent=True)
 
     def restore(self, name: str) -> None:
         """Make the state what it was when the snapshot *name* was taken.
@@ -122,7 +122,7 @@ class SnapshotStore:
                 self._put_back(json.loads(zlib.decompress(chunks[0][0])), lists)
             self._contents.sweep()
 
-        self._engine.atomically(act)
+        self._engine.transact(act)
 
     def remove(self, name: str) -> None:
         """Remove the snapshot *name*.
@@ -130,7 +130,7 @@ class SnapshotStore:
         :raises UnknownNameError: if there is none.
         """
         query = SnapshotRow.delete().where(SnapshotRow.name == name)
-        if not self._engine.atomically(lambda: self._engine.execute(query)):
+        if not self._engine.transact(lambda: self._engine.execute(query)):
             raise UnknownNameError("snapshot", name)
 
     def _find(self, name: str) -> int:

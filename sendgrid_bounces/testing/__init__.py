@@ -8,17 +8,26 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sendgrid_bounces.testing.doubles import Double
+    from sendgrid_bounces.testing.accounts import TestAccount
     from sendgrid_bounces.testing.mocking import mock_bounces
     from sendgrid_bounces.testing.server import EmulatorServer
 
-__all__ = ["Double", "EmulatorServer", "mock_bounces"]
+    Double = TestAccount
 
-_HOMES = {"Double": "doubles", "EmulatorServer": "server", "mock_bounces": "mocking"}
+__all__ = ["Double", "EmulatorServer", "TestAccount", "mock_bounces"]
+
+#: Public name: (module, name there). ``Double`` was the name of ``TestAccount``.
+_HOMES = {
+    "Double": ("accounts", "TestAccount"),
+    "EmulatorServer": ("server", "EmulatorServer"),
+    "TestAccount": ("accounts", "TestAccount"),
+    "mock_bounces": ("mocking", "mock_bounces"),
+}
 
 
 def __getattr__(name: str) -> Any:
     """Load what is asked for."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    module, attribute = _HOMES[name]
+    return getattr(import_module(f"{__name__}.{module}"), attribute)

@@ -21,8 +21,8 @@ from urllib.parse import unquote_to_bytes, urlsplit
 
 from werkzeug.test import run_wsgi_app
 
+from sendgrid_bounces.control.api import IN_PROCESS
 from sendgrid_bounces.control.effects import ConnectionDropped
-from sendgrid_bounces.control.web import IN_PROCESS
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
@@ -60,7 +60,7 @@ class TimedOut(Exception):  # noqa: N818 - as above
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class WsgiResponse:
     """What the application answers."""
 
     status: int
@@ -68,14 +68,14 @@ class Answer:
     body: bytes
 
 
-def ask(
+def call_wsgi(
     app: "WSGIApplication",
     method: str,
     url: str,
     headers: Iterable[tuple[str, str]],
     body: bytes,
     patience: float | None,
-) -> Answer:
+) -> WsgiResponse:
     """Return what *app* answers to a request, as a server would put it.
 
     :param patience: seconds that the client waits.
@@ -98,7 +98,7 @@ def ask(
             close()
     if patience is not None and time.monotonic() - began > patience:
         raise TimedOut
-    return Answer(int(status.split()[0]), list(answered), content)
+    return WsgiResponse(int(status.split()[0]), list(answered), content)
 
 
 def _environ(
@@ -141,7 +141,7 @@ def _environ(
 
 
 @contextmanager
-def intercepting(app: "WSGIApplication") -> Iterator[None]:
+def intercept(app: "WSGIApplication") -> Iterator[None]:
     """Let *app* answer the calls of this process to :data:`HOSTS`.
 
     :raises RuntimeError: if there is nothing to intercept, or no means to do it.
@@ -174,7 +174,7 @@ def _intercepting_requests(_name: str, app: "WSGIApplication") -> Iterator[None]
         patience = _patience(request.req_kwargs.get("timeout"))
         call = (request.method, request.url, headers, _body(request.body), patience)
         try:
-            answered = ask(app, *call)
+            answered = call_wsgi(app, *call)
         except Disconnected as error:
             amid, before = exceptions.ChunkedEncodingError, exceptions.ConnectionError
             kind = amid if error.is_amid else before
@@ -216,7 +216,7 @@ def _answer_httpx(httpx: Any, app: "WSGIApplication", request: Any) -> Any:
     patience = request.extensions.get("timeout", {}).get("read")
     call = (request.method, str(request.url), headers, request.content, patience)
     try:
-        answered = ask(app, *call)
+        answered = call_wsgi(app, *call)
     except Disconnected as error:
         raise httpx.RemoteProtocolError(str(error), request=request) from None
     except TimedOut:

@@ -7,9 +7,9 @@ from contextlib import AbstractContextManager, contextmanager
 from threading import Lock, get_ident
 from typing import Any
 
-from sendgrid_bounces.testing.doubles import Double, check_options
-from sendgrid_bounces.testing.emulation import Emulation
-from sendgrid_bounces.testing.interception import intercepting
+from sendgrid_bounces.testing.accounts import TestAccount, check_options
+from sendgrid_bounces.testing.app import TestApp
+from sendgrid_bounces.testing.interception import intercept
 
 #: What a double in process says its URL is; all the vendors' hosts reach it.
 URL = "https://sendgrid.com"
@@ -32,16 +32,16 @@ class _Shared:
     def __init__(self) -> None:
         self._lock = Lock()
         self._users = 0
-        self._emulation: Emulation | None = None
+        self._emulation: TestApp | None = None
         self._intercepting: AbstractContextManager[None] | None = None
 
     @contextmanager
-    def emulation(self) -> Iterator[Emulation]:
+    def test_app(self) -> Iterator[TestApp]:
         """Yield the application: the first one makes it, and the last one ends it."""
         with self._lock:
             if self._emulation is None or self._intercepting is None:
-                self._emulation = Emulation()
-                self._intercepting = intercepting(self._emulation)
+                self._emulation = TestApp()
+                self._intercepting = intercept(self._emulation)
                 try:
                     self._intercepting.__enter__()
                 except BaseException:
@@ -49,9 +49,9 @@ class _Shared:
                     self._emulation = self._intercepting = None
                     raise
             self._users += 1
-            emulation = self._emulation
+            test_app = self._emulation
         try:
-            yield emulation
+            yield test_app
         finally:
             with self._lock:
                 self._users -= 1
@@ -59,7 +59,7 @@ class _Shared:
                     intercepting_, self._intercepting = self._intercepting, None
                     self._emulation = None
                     intercepting_.__exit__(None, None, None)
-                    emulation.close()
+                    test_app.close()
 
 
 _SHARED = _Shared()
@@ -91,9 +91,9 @@ class mock_bounces:  # noqa: N801 - used like a function
     ) -> None:
         check_options(options, "mock_bounces()")
         self._options = options
-        self._open: dict[int, list[AbstractContextManager[Double]]] = {}
+        self._open: dict[int, list[AbstractContextManager[TestAccount]]] = {}
 
-    def __enter__(self) -> Double:
+    def __enter__(self) -> TestAccount:
         """Begin to answer."""
         context = self._mocking()
         double = context.__enter__()
@@ -111,7 +111,7 @@ class mock_bounces:  # noqa: N801 - used like a function
         signature = inspect.signature(function)
         takes_double = PARAMETER in signature.parameters
 
-        def arguments(double: Double) -> dict[str, Double]:
+        def arguments(double: TestAccount) -> dict[str, TestAccount]:
             return {PARAMETER: double} if takes_double else {}
 
         if inspect.iscoroutinefunction(function):
@@ -134,9 +134,9 @@ class mock_bounces:  # noqa: N801 - used like a function
         return wrapped
 
     @contextmanager
-    def _mocking(self) -> Iterator[Double]:
+    def _mocking(self) -> Iterator[TestAccount]:
         with (
-            _SHARED.emulation() as emulation,
-            Double(emulation, URL, **self._options) as double,
+            _SHARED.test_app() as test_app,
+            TestAccount(test_app, URL, **self._options) as double,
         ):
             yield double

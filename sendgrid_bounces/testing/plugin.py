@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from sendgrid_bounces.testing.doubles import Double
+    from sendgrid_bounces.testing.accounts import TestAccount
     from sendgrid_bounces.testing.server import EmulatorServer
 
 MARKER = FIXTURE = "sendgrid_bounces"
@@ -55,7 +55,7 @@ def sendgrid_bounces_server(
 @pytest.fixture
 def sendgrid_bounces(
     request: pytest.FixtureRequest, sendgrid_bounces_server: "EmulatorServer"
-) -> "Iterator[Double]":
+) -> "Iterator[TestAccount]":
     """Return an account and a Mailgun domain of this test alone, with one empty list.
 
     An exception inside the emulator fails the test.
@@ -66,7 +66,7 @@ def sendgrid_bounces(
             raise pytest.UsageError(f"the marker {MARKER} takes its arguments by name")
         options = {**marker.kwargs, **options}
     if options:
-        from sendgrid_bounces.testing.doubles import check_options
+        from sendgrid_bounces.testing.accounts import check_options
 
         check_options(options, f"the marker {MARKER}")
     with sendgrid_bounces_server.double(**options) as double:

@@ -10,12 +10,12 @@ from typing import Any
 
 from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 
-from sendgrid_bounces.control.state import Control
+from sendgrid_bounces.control.service import Control
 from sendgrid_bounces.emulator import Emulator
-from sendgrid_bounces.sockets import authority
-from sendgrid_bounces.testing.doubles import Double
-from sendgrid_bounces.testing.emulation import Emulation, Seed
-from sendgrid_bounces.tls import server_context
+from sendgrid_bounces.server.sockets import authority
+from sendgrid_bounces.server.tls import server_context
+from sendgrid_bounces.testing.accounts import TestAccount
+from sendgrid_bounces.testing.app import Seed, TestApp
 
 #: How many requests are answered at a time.
 THREADS = 32
@@ -56,7 +56,7 @@ class EmulatorServer:
         self._settings = {"PROFILE": profile, "AUTH": auth}
         self._database, self._seed = database, seed
         self._tls = (str(ssl_cert), str(ssl_key))
-        self._emulation: Emulation | None = None
+        self._emulation: TestApp | None = None
         self._server: _Server | None = None
         self._thread: Thread | None = None
 
@@ -71,9 +71,9 @@ class EmulatorServer:
         tls = server_context(*self._tls)
         family = socket.AF_INET6 if ":" in self._where[0] else socket.AF_INET
         with socket.create_server(self._where, family=family, backlog=512) as listener:
-            emulation = Emulation(self._database, self._seed, **self._settings)
-            self._server = _Server(listener, emulation, tls)
-        self._emulation = emulation
+            test_app = TestApp(self._database, self._seed, **self._settings)
+            self._server = _Server(listener, test_app, tls)
+        self._emulation = test_app
         self._thread = Thread(
             target=self._server.serve_forever,
             args=(POLL_INTERVAL,),
@@ -88,15 +88,15 @@ class EmulatorServer:
 
         What went wrong in the emulator, and was not raised yet, is raised then.
         """
-        server, thread, emulation = self._server, self._thread, self._emulation
+        server, thread, test_app = self._server, self._thread, self._emulation
         self._server = self._thread = self._emulation = None
-        if server is None or thread is None or emulation is None:
+        if server is None or thread is None or test_app is None:
             return
         server.shutdown()
         thread.join()
         server.end_connections()
-        emulation.close()
-        emulation.check()
+        test_app.close()
+        test_app.check()
 
     def __enter__(self) -> "EmulatorServer":
         """Start it."""
@@ -130,13 +130,13 @@ class EmulatorServer:
         """What the control endpoints do: reset, faults, journal, clock, snapshots."""
         return self._running().control
 
-    def double(self, **options: Any) -> Double:
+    def double(self, **options: Any) -> TestAccount:
         """Return an account and a domain of one test alone; close it after the test.
 
         :param options: as :class:`Double` takes them: profile, seed, username, api_key,
             domain.
         """
-        return Double(self._running(), self.url, **options)
+        return TestAccount(self._running(), self.url, **options)
 
     def check(self) -> None:
         """Raise what went wrong in the emulator, if anything has since the last time.
@@ -145,7 +145,7 @@ class EmulatorServer:
         """
         self._running().check()
 
-    def _running(self) -> Emulation:
+    def _running(self) -> TestApp:
         if self._emulation is None:
             raise RuntimeError("the server is not running: call start()")
         return self._emulation
@@ -157,7 +157,7 @@ class _Server(ThreadedWSGIServer):
     ssl_context: ssl.SSLContext | None
 
     def __init__(
-        self, listener: socket.socket, app: Emulation, tls: ssl.SSLContext | None
+        self, listener: socket.socket, app: TestApp, tls: ssl.SSLContext | None
     ) -> None:
         host, port = listener.getsockname()[:2]
         fd = listener.fileno()

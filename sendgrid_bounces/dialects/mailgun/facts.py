@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from flask import request
 from werkzeug.exceptions import HTTPException
 
-from sendgrid_bounces import wire
 from sendgrid_bounces.core.errors import RequestError
 from sendgrid_bounces.core.faults import Facts
 from sendgrid_bounces.dialects.mailgun import web
+from sendgrid_bounces.web import requests
 
 #: How much JSON is read only to see what it is about.
 MAX_GLANCE = 64 * 1024
@@ -39,9 +39,11 @@ def _added() -> list[str]:
     """Return the addresses of a form, or of a short JSON body."""
     if request.mimetype != "application/json":
         return [
-            value for name, value in wire.read_pairs(web.MAX_BODY) if name == "address"
+            value
+            for name, value in requests.read_pairs(web.MAX_BODY)
+            if name == "address"
         ]
-    body = wire.read_body(web.MAX_BODY)
+    body = requests.read_body(web.MAX_BODY)
     records = json.loads(body) if len(body) <= MAX_GLANCE else []
     records = records if isinstance(records, list) else [records]
     addresses = [

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable
 
-from sendgrid_bounces import wire
 from sendgrid_bounces.core.bounces import Bounce, BounceQuery
 from sendgrid_bounces.core.errors import UnknownAddressError
 from sendgrid_bounces.storage.bounces import BounceStore, BounceTuple
+from sendgrid_bounces.web import responses
 
 
 def find_one(store: BounceStore, bounce_list: int, address: str) -> BounceTuple:
@@ -24,18 +24,18 @@ def remove_one(store: BounceStore, bounce_list: int, address: str) -> None:
     :raises UnknownAddressError: if it is not there.
     """
     removed = store.delete(bounce_list, BounceQuery(emails=(address,)))
-    wire.note_rows(removed)
+    responses.set_rows(removed)
     if not removed:
         raise UnknownAddressError
 
 
 def clear(store: BounceStore, bounce_list: int) -> None:
     """Remove all."""
-    wire.note_rows(store.delete(bounce_list, BounceQuery()))
+    responses.set_rows(store.delete(bounce_list, BounceQuery()))
 
 
 def add(store: BounceStore, bounce_list: int, bounces: Iterable[Bounce]) -> int:
     """Add or replace *bounces*, all or none; return how many."""
     added = store.put(bounce_list, bounces)
-    wire.note_rows(added)
+    responses.set_rows(added)
     return added

@@ -107,7 +107,7 @@ def read_record(record: Mapping[str, object], now: int) -> Bounce:
             created=created,
         )
     except ParametersError as faults:
-        name, text = faults.faults[0]
+        name, text = faults.problems[0]
         raise _fault(f"Invalid format for parameter {NAMES[name]}: {text}") from None
 
 

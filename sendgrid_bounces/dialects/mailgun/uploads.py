@@ -5,8 +5,8 @@ from typing import IO
 from flask import request
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from sendgrid_bounces import wire
 from sendgrid_bounces.core.errors import RequestError
+from sendgrid_bounces.web import requests
 
 #: Wire: Mailgun API reference, import: "25MB or under".
 MAX_FILE = 25 * 1024 * 1024
@@ -23,7 +23,7 @@ def open_upload() -> IO[bytes]:
     :raises RequestError: if there is none.
     """
     request.max_content_length = MAX_FILE + MAX_FRAME
-    with wire.reading():
+    with requests.reading():
         upload = next(iter(request.files.values()), None)
     if upload is None:
         raise RequestError("Missing mandatory parameter: file")

@@ -8,7 +8,6 @@ from urllib.parse import quote, unquote_plus, urlsplit
 from flask import Response, request
 from werkzeug.exceptions import NotFound
 
-from sendgrid_bounces import wire
 from sendgrid_bounces.core.accounts import Domain
 from sendgrid_bounces.core.errors import (
     BounceError,
@@ -21,6 +20,7 @@ from sendgrid_bounces.core.errors import (
     UnknownNameError,
 )
 from sendgrid_bounces.emulator import current_emulator
+from sendgrid_bounces.web import requests, responses
 
 #: How many bytes a form or a batch may have: a thousand records with long errors.
 MAX_BODY = 8 * 1024 * 1024
@@ -29,12 +29,12 @@ TEXT = "text/plain; charset=utf-8"
 
 #: Wire: 404's two texts are recorded, that of a domain of a sister call; a parameter's
 #: sentences, and what follows them, are inferred.
-ERRORS: wire.Wording = {
+ERRORS: responses.ErrorTable = {
     UnknownNameError: (404, lambda error: f"Domain not found: {error.name}"),
     UnknownAddressError: (404, lambda _: "Address not found in bounces table"),
     ParametersError: (
         400,
-        lambda error: ": ".join(part for part in error.faults[0] if part),
+        lambda error: ": ".join(part for part in error.problems[0] if part),
     ),
     ContentTypeError: (400, lambda error: error.reason),
     RequestError: (400, lambda error: error.reason),
@@ -44,7 +44,7 @@ ERRORS: wire.Wording = {
 }
 
 #: What is said, in text, when the request does not get as far as a view (inferred).
-REFUSALS = {
+HTTP_ERRORS = {
     400: "400 bad request\n",
     404: "404 page not found\n",
     405: "405 method not allowed\n",
@@ -77,11 +77,11 @@ def authenticate(name: str) -> Domain:
     :raises CredentialsError: if it has none's.
     :raises UnknownNameError: if that account has no such domain.
     """
-    basic = wire.read_authorization()
+    basic = requests.read_authorization()
     if basic is None or basic.type != "basic" or basic.username != "api":
         raise CredentialsError
-    credentials = current_emulator().credentials
-    return credentials.authenticate_domain(name, basic.password or "")
+    authenticator = current_emulator().authenticator
+    return authenticator.authenticate_domain(name, basic.password or "")
 
 
 def path_address() -> str:
@@ -126,7 +126,7 @@ def read_arguments() -> dict[str, str]:
 
     :raises RequestError: if a part cannot be read.
     """
-    return _first_values(wire.read_pairs(MAX_BODY))
+    return _first_values(requests.read_pairs(MAX_BODY))
 
 
 def read_query() -> dict[str, str]:
@@ -134,11 +134,11 @@ def read_query() -> dict[str, str]:
 
     :raises RequestError: if it cannot be read.
     """
-    return _first_values(wire.read_query())
+    return _first_values(requests.read_query())
 
 
 @dataclass(frozen=True, slots=True)
-class Face:
+class ApiVersion:
     """How v2 or v3 answers: its JSON, and how it labels it."""
 
     write: Callable[[object], bytes]
@@ -154,12 +154,12 @@ class Face:
         Wire: wrong credentials are not worded in JSON (recorded): nine bytes, and no
         line break.
         """
-        status, message = wire.word(error, ERRORS)
+        status, message = responses.render(error, ERRORS)
         if isinstance(error, CredentialsError):
             return _challenge(message)
         return self.respond({"message": message}, status)
 
-    def word_refusal(
+    def render_error(
         self, status: int, path: str, username: str | None = None
     ) -> Response:
         """Return what is said of a request that does not get as far as a view.
@@ -171,8 +171,8 @@ class Face:
         del path, username
         if status == HTTPStatus.UNAUTHORIZED:
             return _challenge("Forbidden")
-        if status in REFUSALS:
-            return Response(REFUSALS[status], status, content_type=TEXT)
+        if status in HTTP_ERRORS:
+            return Response(HTTP_ERRORS[status], status, content_type=TEXT)
         general = MESSAGES[422 if status < HTTPStatus.INTERNAL_SERVER_ERROR else 500]
         return self.respond({"message": MESSAGES.get(status, general)}, status)
 
@@ -182,7 +182,7 @@ def _challenge(message: str) -> Response:
     return Response(message, HTTPStatus.UNAUTHORIZED, headers, content_type=TEXT)
 
 
-def _first_values(pairs: wire.Pairs) -> dict[str, str]:
+def _first_values(pairs: requests.Pairs) -> dict[str, str]:
     """Return the first value of each parameter.
 
     Wire: mailgun.js repeats ``limit``.

@@ -5,7 +5,6 @@ Their twin is the resellers' dispatcher: the same operations, another envelope.
 
 from flask import Blueprint, Response, request
 
-from sendgrid_bounces import wire
 from sendgrid_bounces.core.errors import (
     BounceError,
     ContentTypeError,
@@ -15,7 +14,6 @@ from sendgrid_bounces.core.errors import (
     RequestError,
     StorageError,
 )
-from sendgrid_bounces.dialects import Dialect
 from sendgrid_bounces.dialects.sendgrid import web
 from sendgrid_bounces.dialects.sendgrid.documents import Document
 from sendgrid_bounces.dialects.sendgrid.operations import OPERATIONS, Call
@@ -27,9 +25,11 @@ from sendgrid_bounces.dialects.sendgrid.serializers import (
     XMLSerializer,
 )
 from sendgrid_bounces.emulator import current_emulator
+from sendgrid_bounces.web import requests, responses
+from sendgrid_bounces.web.dialect import Dialect
 
 bp = Blueprint("sendgrid_direct", __name__)
-bp.before_request(wire.refuse_head)
+bp.before_request(requests.refuse_head)
 
 SERIALIZERS: web.Serializers = {
     "json": JSONSerializer((", ", ": "), DIRECT_LISTING),
@@ -38,11 +38,11 @@ SERIALIZERS: web.Serializers = {
 
 #: Wire: ``Bad username / password``, ``error in <param>: ...`` and the advice to use
 #: delete_all are recorded; the rest is inferred.
-ERRORS: wire.Wording = {
+ERRORS: responses.ErrorTable = {
     CredentialsError: (403, lambda _: ["Bad username / password"]),
     ParametersError: (
         400,
-        lambda error: [f"error in {name}: {text}" for name, text in error.faults],
+        lambda error: [f"error in {name}: {text}" for name, text in error.problems],
     ),
     NoFilterError: (
         400,
@@ -62,7 +62,7 @@ ERRORS: wire.Wording = {
 #: What is said when the request does not get as far as a call, or is made to fail. All
 #: is inferred but 401 and 403, which are recorded of wrong credentials. What has no
 #: words has those of 400 or 500.
-REFUSALS = {
+HTTP_ERRORS = {
     400: "bad request",
     401: "Bad username / password",
     403: "Bad username / password",
@@ -96,7 +96,7 @@ def bounces(task: str, suffix: str) -> Response:
         )
         return _respond(OPERATIONS[task](call), suffix, profile)
     except BounceError as error:
-        status, errors = wire.word(error, ERRORS)
+        status, errors = responses.render(error, ERRORS)
         return _respond(profile.errors(errors), suffix, profile, status)
 
 
@@ -106,11 +106,11 @@ def _respond(
     return web.respond(SERIALIZERS, document, suffix, profile, status)
 
 
-def _word(status: int, suffix: str, username: str | None) -> Response:
+def _render_error(status: int, suffix: str, username: str | None) -> Response:
     emulator = current_emulator()
     account = emulator.storage.accounts.find(username) if username else None
     profile = PROFILES[(account and account.profile) or emulator.profile]
-    errors = profile.errors([web.refusal(REFUSALS, status)])
+    errors = profile.errors([web.refusal(HTTP_ERRORS, status)])
     return _respond(errors, suffix, profile, status)
 
 
@@ -122,6 +122,6 @@ DIALECT = Dialect(
     name="sendgrid.direct",
     blueprint=bp,
     owns=lambda path: path.startswith("/api/"),
-    word=web.refusal_wording(_word),
+    render=web.error_renderer(_render_error),
     facts=lambda: web.read_facts(_task),
 )

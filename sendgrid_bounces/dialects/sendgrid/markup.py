@@ -3,7 +3,7 @@
 import re
 
 #: What XML 1.0 has no way to write (its production 2, Char, negated).
-UNWRITABLE = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+FORBIDDEN_CHARACTERS = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 #: Those of them that ASCII has, and how the others are written as references.
 _CONTROLS = bytes({*range(32)} - {*b"\t\n\r"})
@@ -12,7 +12,7 @@ _REFERENCES = (b"&#65534;", b"&#65535;")
 
 def clean(text: str) -> str:
     """Return *text* without the characters that XML 1.0 cannot carry."""
-    return UNWRITABLE.sub("", text)
+    return FORBIDDEN_CHARACTERS.sub("", text)
 
 
 def escape(text: str) -> str:

@@ -7,7 +7,6 @@ so that every face of SendGrid can share it.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from sendgrid_bounces import wire
 from sendgrid_bounces.core.accounts import Account
 from sendgrid_bounces.core.clock import wall_clock
 from sendgrid_bounces.dialects.sendgrid import params
@@ -18,6 +17,7 @@ from sendgrid_bounces.dialects.sendgrid.documents import (
 )
 from sendgrid_bounces.dialects.sendgrid.profiles import Profile
 from sendgrid_bounces.storage.bounces import BounceStore
+from sendgrid_bounces.web import responses
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ def delete(call: Call) -> Document:
         bare_means_all=call.profile.bare_delete_means_all,
     )
     deleted = call.store.delete(call.account.bounce_list, query)
-    wire.note_rows(deleted)
+    responses.set_rows(deleted)
     if query.emails and not deleted:
         return Message("Email does not exist")
     return Message("success")

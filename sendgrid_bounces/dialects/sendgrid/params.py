@@ -11,7 +11,7 @@ from marshmallow import EXCLUDE, Schema, ValidationError, fields
 from sendgrid_bounces.core.bounces import BounceQuery, BounceType
 from sendgrid_bounces.core.clock import WallClock
 from sendgrid_bounces.core.errors import NoFilterError, ParametersError
-from sendgrid_bounces.validation import load
+from sendgrid_bounces.schemas.base import load
 
 ONCE = "must be given once, by its plain name"
 

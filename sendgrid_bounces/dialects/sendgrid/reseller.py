@@ -9,7 +9,6 @@ from dataclasses import replace
 
 from flask import Blueprint, Response, request
 
-from sendgrid_bounces import wire
 from sendgrid_bounces.core.accounts import Account
 from sendgrid_bounces.core.errors import (
     BounceError,
@@ -22,13 +21,8 @@ from sendgrid_bounces.core.errors import (
     StorageError,
     UnknownNameError,
 )
-from sendgrid_bounces.dialects import Dialect
 from sendgrid_bounces.dialects.sendgrid import operations, web
-from sendgrid_bounces.dialects.sendgrid.documents import (
-    Document,
-    ErrorCode,
-    ErrorList,
-)
+from sendgrid_bounces.dialects.sendgrid.documents import Document, ErrorCode, ErrorList
 from sendgrid_bounces.dialects.sendgrid.operations import Call, Operation
 from sendgrid_bounces.dialects.sendgrid.params import Arguments
 from sendgrid_bounces.dialects.sendgrid.profiles import RESELLER_PROFILE
@@ -38,9 +32,11 @@ from sendgrid_bounces.dialects.sendgrid.serializers import (
     XMLSerializer,
 )
 from sendgrid_bounces.emulator import current_emulator
+from sendgrid_bounces.web import requests, responses
+from sendgrid_bounces.web.dialect import Dialect
 
 bp = Blueprint("sendgrid_reseller", __name__)
-bp.before_request(wire.refuse_head)
+bp.before_request(requests.refuse_head)
 
 SERIALIZERS: web.Serializers = {
     "json": JSONSerializer((",", ":"), RESELLER_LISTING, slash="\\/"),
@@ -78,7 +74,7 @@ METHODS = {method for method, _task in TASKS}
 
 #: Wire: those with the codes 400 and 401 but the last two are recorded, of the call
 #: itself or a sister; the list's words for a missing address are recorded of a sister.
-ERRORS: wire.Wording = {
+ERRORS: responses.ErrorTable = {
     CredentialsError: (
         200,
         lambda _: ErrorCode(401, "Permission denied, wrong credentials"),
@@ -96,7 +92,7 @@ ERRORS: wire.Wording = {
     ParametersError: (
         200,
         lambda error: ErrorList(
-            tuple(f"error in {name}: {text}" for name, text in error.faults)
+            tuple(f"error in {name}: {text}" for name, text in error.problems)
         ),
     ),
     ContentTypeError: (200, lambda error: ErrorCode(415, error.reason)),
@@ -110,7 +106,7 @@ ERRORS: wire.Wording = {
 
 #: Wire: a 404 has its code as text, and no message, and 401's words are recorded; the
 #: rest is inferred. What has no words has those of 400 or 500, with its own code.
-REFUSALS = {
+HTTP_ERRORS = {
     400: ErrorCode(400, "Bad request"),
     401: ErrorCode(401, "Permission denied, wrong credentials"),
     403: ErrorCode(403, "Permission denied, not authorized"),
@@ -161,7 +157,7 @@ def _answer(suffix: str) -> Response:
         )
         return _respond(operation(call), suffix)
     except BounceError as error:
-        status, document = wire.word(error, ERRORS)
+        status, document = responses.render(error, ERRORS)
         return _respond(document, suffix, status)
 
 
@@ -196,9 +192,9 @@ def _respond(document: Document, suffix: str, status: int = 200) -> Response:
     return web.respond(SERIALIZERS, document, suffix, RESELLER_PROFILE, status)
 
 
-def _word(status: int, suffix: str, _username: str | None) -> Response:
-    refusal = web.refusal(REFUSALS, status)
-    if status not in REFUSALS:
+def _render_error(status: int, suffix: str, _username: str | None) -> Response:
+    refusal = web.refusal(HTTP_ERRORS, status)
+    if status not in HTTP_ERRORS:
         refusal = replace(refusal, code=status)
     return _respond(refusal, suffix, status)
 
@@ -212,6 +208,6 @@ DIALECT = Dialect(
     name="sendgrid.reseller",
     blueprint=bp,
     owns=lambda path: path.startswith(("/apiv2/", "/api/user.")),
-    word=web.refusal_wording(_word),
+    render=web.error_renderer(_render_error),
     facts=lambda: web.read_facts(_task),
 )

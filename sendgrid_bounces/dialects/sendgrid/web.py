@@ -8,18 +8,15 @@ from flask import Blueprint, Response, request
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import NotFound, RequestEntityTooLarge
 
-from sendgrid_bounces import wire
 from sendgrid_bounces.core.accounts import Account
 from sendgrid_bounces.core.errors import ParametersError, RequestError
 from sendgrid_bounces.core.faults import Facts
 from sendgrid_bounces.dialects.sendgrid.documents import Document
 from sendgrid_bounces.dialects.sendgrid.params import Arguments
 from sendgrid_bounces.dialects.sendgrid.profiles import Profile
-from sendgrid_bounces.dialects.sendgrid.serializers import (
-    JSONSerializer,
-    XMLSerializer,
-)
+from sendgrid_bounces.dialects.sendgrid.serializers import JSONSerializer, XMLSerializer
 from sendgrid_bounces.emulator import current_emulator
+from sendgrid_bounces.web import requests, responses
 
 #: How many bytes the body of a request may have.
 MAX_BODY = 1024 * 1024
@@ -32,9 +29,9 @@ Serializers = Mapping[str, JSONSerializer | XMLSerializer]
 Words = TypeVar("Words")
 
 
-def route(bp: Blueprint, rule: str) -> Callable[[wire.View], wire.View]:
+def route(bp: Blueprint, rule: str) -> Callable[[requests.View], requests.View]:
     """Return a decorator that lets *bp* answer GET and POST, which mean the same."""
-    return wire.route(bp, rule, "GET", "POST")
+    return requests.route(bp, rule, "GET", "POST")
 
 
 def read_arguments() -> Arguments:
@@ -47,7 +44,7 @@ def read_arguments() -> Arguments:
     """
     texts: dict[str, list[str]] = {}
     emails = []
-    for name, value in wire.read_pairs(MAX_BODY):
+    for name, value in requests.read_pairs(MAX_BODY):
         if not value:
             continue
         if _EMAIL.fullmatch(name):
@@ -64,12 +61,12 @@ def authenticate(arguments: Arguments) -> Account:
 
     Wire: old clients send Basic credentials beside the parameters, or instead of them.
     """
-    return current_emulator().credentials.authenticate(*_credentials(arguments))
+    return current_emulator().authenticator.authenticate(*_credentials(arguments))
 
 
 def _credentials(arguments: Arguments) -> tuple[str, str]:
     username, key = arguments.get("api_user"), arguments.get("api_key")
-    basic = wire.read_authorization()
+    basic = requests.read_authorization()
     if not username and not key and basic is not None and basic.type == "basic":
         return basic.username or "", basic.password or ""
     return username, key
@@ -85,7 +82,7 @@ def respond(
     """Return *document* in the format of *suffix*."""
     headers = profile.json_headers if suffix == "json" else XML_HEADERS
     pieces = serializers[suffix].pieces(document)
-    return wire.respond(pieces, status, Headers(headers.items()))
+    return responses.respond(pieces, status, Headers(headers.items()))
 
 
 def read_facts(read_operation: Callable[[Arguments], str | None]) -> Facts:
@@ -121,17 +118,19 @@ def _claimed(arguments: Arguments) -> str | None:
     return username if username and (key or "api_user" in arguments.texts) else None
 
 
-def refusal_wording(word: Callable[[int, str, str | None], Response]) -> wire.Refuse:
+def error_renderer(
+    render: Callable[[int, str, str | None], Response],
+) -> responses.ErrorRenderer:
     """Return what words (status, path), from what words (status, suffix).
 
     Wire: 404 is worded in JSON; else what the path asks for counts.
     """
 
-    def word_refusal(status: int, path: str, username: str | None = None) -> Response:
+    def render_error(status: int, path: str, username: str | None = None) -> Response:
         is_xml = path.endswith(".xml") and status != NotFound.code
-        return word(status, "xml" if is_xml else "json", username)
+        return render(status, "xml" if is_xml else "json", username)
 
-    return word_refusal
+    return render_error
 
 
 def refusal(words: Mapping[int, Words], status: int) -> Words:

@@ -1,0 +1,1 @@
+"""Marshmallow schemas of everything people write down: seeds, bounces, fault rules."""

@@ -1,0 +1,1 @@
+"""Gunicorn with the settings, sockets and logs of this application."""

@@ -1,0 +1,1 @@
+"""HTTP for all dialects: strict requests, streamed responses, error tables."""

@@ -1,0 +1,236 @@
+"""A MySQL server that restarts, hangs, refuses or is not there."""
+
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+from contextlib import closing
+from pathlib import Path
+
+import mysql
+import pytest
+from conftest import bounce
+from live import COMMAND, TIMEOUT, kill, serving
+from nodes import Node, free_port, need
+
+from sendgrid_bounces.core.bounces import BounceQuery
+from sendgrid_bounces.core.errors import StorageError
+from sendgrid_bounces.storage.database import open_storage
+
+COUNT = "/api/bounces.count.json?api_user=acme&api_key=k"
+
+
+@pytest.fixture(name="node")
+def _node():
+    """A server of this test's own."""
+    need("mariadbd", "mariadb-install-db")
+    node = Node()
+    try:
+        node.start()
+        yield node
+    finally:
+        node.remove()
+
+
+def test_connections_survive_a_restart_of_the_server(node: Node) -> None:
+    """Reads and writes go on; nobody sees an error who comes after it."""
+    with closing(open_storage(node.url)) as storage:
+        bounce_list = storage.accounts.add("acme").bounce_list
+        storage.bounces.put(bounce_list, [bounce("a@x")])
+        for write_first in (False, True):
+            node.kill()
+            node.start()
+            if write_first:
+                storage.bounces.put(bounce_list, [bounce("b@x")])
+            assert storage.bounces.count(bounce_list, BounceQuery()) == 1 + write_first
+
+
+def test_a_server_that_hangs_or_is_gone_is_503_within_seconds(node: Node) -> None:
+    """In the dialect's own words; and when it is back, so are we."""
+    with serving("--database", node.url, "--auth", "any", "--workers", "1") as live:
+        assert live.get(COUNT) == '{"count": "0"}'
+        for stop, resume in (
+            (lambda: node.signal(signal.SIGSTOP), lambda: node.signal(signal.SIGCONT)),
+            (node.kill, node.start),
+        ):
+            stop()
+            for target in (COUNT, COUNT.replace("count.json", "delete.json")):
+                began = time.monotonic()
+                with pytest.raises(urllib.error.HTTPError) as raised:
+                    live.get(target)
+                assert raised.value.code == 503
+                assert b"temporarily unavailable" in raised.value.read()
+                assert time.monotonic() - began < 8
+            with pytest.raises(urllib.error.HTTPError) as raised:
+                live.get("/_emulator/health")
+            assert raised.value.code == 503
+            assert b"the database does not answer" in raised.value.read()
+            resume()
+            assert live.get(COUNT) == '{"count": "0"}'
+        _out, err = kill(live.process)
+    for words in ("timed out", "Connection refused"):
+        for path in ("/api/bounces.count.json", "/_emulator/health"):
+            assert re.search(f"GET '{path}' failed: mysql database .*{words}", err)
+
+
+def test_a_write_whose_answer_is_lost_is_not_done_again(
+    node: Node, monkeypatch
+) -> None:
+    """It may have happened: that is for the caller to find out."""
+    with closing(open_storage(node.url)) as storage:
+        bounce_list = storage.accounts.add("acme").bounce_list
+        done = []
+
+        def act() -> None:
+            done.append(storage.bounces.count(bounce_list, BounceQuery()))
+            node.kill()
+            storage.engine.execute(_change())
+
+        with pytest.raises(StorageError):
+            storage.engine.transact(act)
+    assert done == [0]
+
+
+def _change():
+    from sendgrid_bounces.storage.tables import BounceListRow
+
+    return BounceListRow.insert()
+
+
+def test_conflicts_are_done_again_as_a_whole(node: Node) -> None:
+    """Two acts that lock two rows crosswise: the server ends one, and both happen."""
+    with closing(open_storage(node.url)) as storage:
+        lists = [storage.accounts.add(name).bounce_list for name in "ab"]
+        for bounce_list in lists:
+            storage.bounces.put(bounce_list, [bounce("a@x", reason="")])
+        tries: list[int] = []
+        met = threading.Barrier(2)
+
+        def cross(first: int, second: int) -> None:
+            def act() -> None:
+                tries.append(first)
+                storage.bounces.put(first, [bounce("a@x", reason=f"by {first}")])
+                if len(tries) <= 2:
+                    met.wait(TIMEOUT)
+                storage.bounces.put(second, [bounce("a@x", reason=f"by {first}")])
+
+            storage.engine.transact(act)
+
+        threads = [
+            threading.Thread(target=cross, args=(*order,))
+            for order in (lists, lists[::-1])
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(TIMEOUT)
+        reasons = {
+            row[3]
+            for bounce_list in lists
+            for rows in storage.bounces.find(bounce_list, BounceQuery())
+            for row in rows
+        }
+
+    assert len(tries) == 3
+    assert len(reasons) == 1
+
+
+@pytest.mark.parametrize("turn", range(3))
+def test_many_workers_can_make_the_tables_at_once(turn: int) -> None:
+    """The first start of a server, on a database where nothing is."""
+    with (
+        mysql.database() as url,
+        serving("--database", url, "--auth", "any", "--workers", "4") as live,
+    ):
+        assert live.get(COUNT) == '{"count": "0"}', turn
+    with mysql.database() as url:
+        processes = [
+            subprocess.Popen([*COMMAND, "init-db", "--database", url]) for _ in range(4)
+        ]
+        assert [process.wait(TIMEOUT) for process in processes] == [0] * 4
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("mysql://root:very-s3cret@127.0.0.1:{port}/test", "127.0.0.1:{port}/test: "),
+        ("mysql://nobody:very-s3cret@127.0.0.1:{node}/test", "Access denied"),
+        ("mysql://reader:very-s3cret@127.0.0.1:{node}/test", "command denied"),
+        ("mysql://root@127.0.0.1:{node}/absent", "Unknown database"),
+        ("mysql://root:very-s3cret@127.0.0.1:x/test", "mysql://USER"),
+        ("mysql://root:7/very-s3cret@127.0.0.1/test", "/ in a password is %2F"),
+        ("mysql://root:a@7/very-s3cret@127.0.0.1/test", "/ in a password is %2F"),
+        ("mysql://root:7#very-s3cret@127.0.0.1/test", "special characters"),
+        ("mysql://127.0.0.1", "mysql://USER:PASSWORD@HOST:3306/NAME"),
+        ("mysql://root:very-s3cret@127.0.0.1/test?charset=latin1", "mysql://USER"),
+    ],
+)
+def test_what_cannot_be_opened_is_one_line_without_the_password(
+    node: Node, url: str, words: str
+) -> None:
+    """It says what and where."""
+    node.run("CREATE USER reader IDENTIFIED BY 'very-s3cret'")
+    node.run("GRANT SELECT ON test.* TO reader")
+    ports = {"port": free_port(), "node": node.port}
+    ended = subprocess.run(
+        [*COMMAND, "init-db", "--database", url.format(**ports)],
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        check=False,
+    )
+
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("Error: ")
+    assert ended.stderr.count("\n") == 1
+    assert words.format(**ports) in ended.stderr
+    assert "very-s3cret" not in ended.stderr
+
+
+def test_a_missing_driver_is_one_line(tmp_path: Path) -> None:
+    """It says how to install it."""
+    (tmp_path / "pymysql.py").write_text("raise ImportError")
+    ended = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "sendgrid_bounces",
+            "init-db",
+            "--database",
+            "mysql://a@b/c",
+        ],
+        env={"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        check=False,
+    )
+
+    assert ended.stderr == (
+        "Error: a MySQL database needs a driver: pip install 'sendgrid-bounces[mysql]'\n"
+    )
+
+
+def test_what_python_holds_apart_mysql_holds_apart(node: Node) -> None:
+    """Letter case, blanks at the end, sharp s: keys are bytes on every engine."""
+    emails = [
+        "strasse@x.de",
+        "stra\u00dfe@x.de",
+        "stra\u00dfe@x.de ",
+        "\U0001f600@x.de",
+    ]
+    with closing(open_storage(node.url)) as storage:
+        bounce_list = storage.accounts.add("acme").bounce_list
+        storage.bounces.put(bounce_list, map(bounce, emails))
+        found = {
+            row[0]
+            for rows in storage.bounces.find(bounce_list, BounceQuery())
+            for row in rows
+        }
+        upper = BounceQuery(emails=("STRASSE@X.DE",))
+
+        assert found == set(emails)
+        assert storage.bounces.count(bounce_list, upper) == 1

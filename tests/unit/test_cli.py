@@ -1,0 +1,601 @@
+"""The command line: what it does, what it says, and how it says no."""
+
+import csv
+import io
+import json
+from contextlib import closing
+from dataclasses import replace
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sendgrid_bounces.cli import accounts, main
+from sendgrid_bounces.core.errors import StorageError
+from sendgrid_bounces.core.requests import LoggedRequest
+from sendgrid_bounces.storage.bounces import BounceStore
+from sendgrid_bounces.storage.database import open_storage
+
+
+@pytest.fixture(name="run")
+def _run(url: str, monkeypatch: pytest.MonkeyPatch):
+    """Run a command on a database of its own."""
+    open_storage(url).close()
+    monkeypatch.setenv("SENDGRID_BOUNCES_DATABASE_URL", url)
+    monkeypatch.setenv("SENDGRID_BOUNCES_KEY_HASH", "scrypt:128:8:1")
+
+    def run(*args: str, stdin: str | None = None, code: int = 0) -> Result:
+        result = CliRunner().invoke(main, args, input=stdin)
+        assert code == result.exit_code, result.output
+        if code:
+            assert result.stderr.count("\n") == 1, result.stderr
+            assert result.stderr.startswith("Error: ")
+        return result
+
+    return run
+
+
+@pytest.fixture(name="acme")
+def _acme(run):
+    """Run a command where there is the account acme."""
+    run("account", "add", "acme", stdin="s3cret\n")
+    return run
+
+
+def _commands(group: click.Group, *names: str):
+    for name, command in group.commands.items():
+        yield (*names, name), command
+        if isinstance(command, click.Group):
+            yield from _commands(command, *names, name)
+
+
+@pytest.mark.parametrize("names", [names for names, _ in _commands(main)], ids=" ".join)
+def test_every_command_has_help(names: tuple[str, ...], run) -> None:
+    """And every option of it."""
+    assert run(*names, "--help").stdout
+    command: click.Command = main
+    for name in names:
+        command = command.commands[name]  # type: ignore[attr-defined]
+    assert command.help
+    for parameter in command.params:
+        assert isinstance(parameter, click.Argument) or parameter.help, parameter.name
+
+
+def test_accounts_are_added_listed_and_removed(run) -> None:
+    """Customers stand below their resellers."""
+    run("account", "add", "acme", "--profile", "recorded", stdin="k\n")
+    run("account", "add", "c@x", "--customer-of", "acme", stdin="k\n")
+    run("account", "add", "late", "--timezone", "Asia/Tokyo", stdin="k\n")
+    run("bounces", "add", "c@x", "a@example.com")
+
+    listed = run("account", "list").stdout.splitlines()
+    assert [line.split() for line in listed[1:]] == [
+        ["acme", "recorded", "UTC", "0"],
+        ["c@x", "(server's)", "UTC", "1"],
+        ["late", "(server's)", "Asia/Tokyo", "0"],
+    ]
+    assert listed[2].startswith("  c@x")
+    assert run("account", "remove", "acme").stdout == "removed acme and 1 customers\n"
+    assert len(run("account", "list").stdout.splitlines()) == 2
+
+
+def test_a_key_is_read_from_stdin_and_never_shown(acme, tmp_path) -> None:
+    """Nor kept in clear."""
+    acme("account", "set-key", "acme", stdin="another-s3cret\r\n")
+
+    assert b"s3cret" not in (tmp_path / "bounces.sqlite3").read_bytes()
+    for args in (("account", "add", "b"), ("account", "set-key", "acme")):
+        refused = acme(*args, stdin="\n", code=1)
+        assert "api_key" in refused.stderr
+    assert "b" not in acme("account", "list").stdout.split()
+
+
+def test_bounces_are_added_listed_and_removed(acme) -> None:
+    """In the account's time zone, oldest first."""
+    acme("bounces", "add", "acme", "b@x", "--created", "2012-02-15 00:00:00")
+    acme(
+        *("bounces", "add", "acme", "a@x", "--status", "4.2.2", "--code", "452"),
+        *("--reason", "full", "--created", "2012-02-14 00:00:00"),
+    )
+
+    assert acme("bounces", "list", "acme").stdout == (
+        "2012-02-14 00:00:00  4.2.2     a@x  full\n"
+        "2012-02-15 00:00:00  550       b@x  \n"
+    )
+    assert acme("bounces", "list", "acme", "--limit", "1").stdout.count("\n") == 1
+    assert "b@x" in acme("bounces", "list", "acme", "--email", "B@X").stdout
+    acme("bounces", "remove", "acme", "A@x")
+    assert "no bounce" in acme("bounces", "remove", "acme", "a@x", code=1).stderr
+
+
+@pytest.mark.parametrize("form", ["csv", "json"])
+def test_what_is_exported_is_imported(acme, tmp_path, form: str) -> None:
+    """Every fact of every bounce, through a file or a pipe."""
+    rows = [
+        {
+            "email": "a@x",
+            "status": "5.1.1",
+            "reason": 'caf\u00e9, "no"\nno ',
+            "code": 550,
+        },
+        {"email": "b@x", "code": "777", "created": "2012-02-15T00:00:00Z"},
+    ]
+    (tmp_path / "in.json").write_text(json.dumps(rows))
+    acme("bounces", "import", "acme", str(tmp_path / "in.json"))
+    file = tmp_path / f"out.{form}"
+    acme("bounces", "export", "acme", str(file))
+    exported = acme("bounces", "export", "acme", "--format", form).stdout
+    assert file.read_text() == exported
+
+    acme("bounces", "clear", "acme", "--yes")
+    acme("account", "add", "other", "--timezone", "Asia/Tokyo", stdin="k\n")
+    for account, source in (("acme", str(file)), ("other", "-")):
+        imported = acme(
+            *("bounces", "import", account, source, "--format", form), stdin=exported
+        )
+        assert imported.stdout == "imported 2 bounces\n"
+        again = acme("bounces", "export", account, "--format", form).stdout
+        assert exported == again
+
+
+def test_an_export_is_csv_with_a_header(acme) -> None:
+    """Also of an empty list, and JSON if it is asked for."""
+    assert (
+        acme("bounces", "export", "acme").stdout
+    ) == "email,status,code,reason,created,reported\n"
+    assert acme("bounces", "export", "acme", "--format", "json").stdout == "[]\n"
+    acme("bounces", "add", "acme", "a@x")
+    exported = acme("bounces", "export", "acme").stdout
+    assert [row["email"] for row in csv.DictReader(io.StringIO(exported))] == ["a@x"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("x.csv", "address\na@x\n", "line 1: must name email"),
+        ("x.csv", "email,colour\na@x,red\n", "line 1: must name email"),
+        ("x.csv", "", "line 1: must name email"),
+        ("x.csv", "email\na@x\n\nb@x,c\n", "line 4: has more cells"),
+        ("x.csv", "email,email\na@x,b@x\n", "line 1: must name email"),
+        ("x.csv", 'email,reason\na@x,"oops\nb@x,fine\n', "line 3: unexpected end"),
+        ("x.csv", 'email,reason\na@x,"oops"junk\n', "line 2: "),
+        ("x.csv", "email,reported\na@x,maybe\n", "line 2, reported: must be True"),
+        ("x.json", "[" * 100_000, "not JSON"),
+        ("x.csv", "email,created\na@x,\nb@x,never\n", "line 3, created: not a time"),
+        ("x.csv", "email,status\n,5.1.1\n", "line 2, email: Missing data"),
+        ("x.csv", f"email\n{'a' * 2**21}\n", "line 2: field larger than"),
+        ("x.csv", b"email\n\xff\n", "not UTF-8"),
+        ("x.json", "{}", "must be an array"),
+        ("x.json", "[", "not JSON"),
+        ("x.json", '[{"email": "a@x"}, {}]', "[1], email: Missing data"),
+        ("x.json", "[5]", "[0]: must be a mapping"),
+        ("x.txt", "email\na@x\n", "--format"),
+    ],
+)
+def test_an_import_is_all_or_nothing(acme, tmp_path, name, content, words) -> None:
+    """The fault is named by its place, and what stood before it is not stored."""
+    path = tmp_path / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+
+    refused = acme(
+        "bounces", "import", "acme", str(path), code=2 if ".txt" in name else 1
+    )
+
+    assert words in refused.stderr
+    assert acme("bounces", "list", "acme").stdout == ""
+
+
+@pytest.mark.parametrize("form", ["csv", "json"])
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    deadline=None,
+    max_examples=25,
+)
+@given(
+    reason=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
+)
+def test_any_reason_survives_a_file(acme, tmp_path, form: str, reason: str) -> None:
+    """Line ends, quotes, commas and whatever else."""
+    (tmp_path / "in.json").write_text(json.dumps([{"email": "a@x", "reason": reason}]))
+    acme("bounces", "import", "acme", str(tmp_path / "in.json"))
+    file = str(tmp_path / f"out.{form}")
+    acme("bounces", "export", "acme", file)
+    acme("bounces", "clear", "acme", "--yes")
+    assert acme("bounces", "import", "acme", file).stdout == "imported 1 bounces\n"
+    acme("bounces", "export", "acme", str(tmp_path / "again.json"))
+
+    assert json.loads((tmp_path / "again.json").read_text())[0]["reason"] == reason
+
+
+def test_a_spreadsheets_csv_is_read(acme, tmp_path) -> None:
+    """It begins with a mark, and its lines end in two characters."""
+    path = tmp_path / "excel.csv"
+    path.write_bytes(b"\xef\xbb\xbfemail,reported\r\na@x,TRUE\r\n")
+    acme("bounces", "import", "acme", str(path))
+
+    exported = acme("bounces", "export", "acme").stdout
+    assert exported.splitlines()[1].startswith("a@x,550,550,,")
+    assert exported.endswith(",True\n")
+
+
+def test_a_list_is_a_line_for_each_bounce(acme) -> None:
+    """Whatever is in a reason, also for a terminal."""
+    acme("bounces", "add", "acme", "a@x", "--reason", "one\ntwo\x1b[31m\u2028")
+
+    assert acme("bounces", "list", "acme").stdout.endswith(
+        "a@x  one\\ntwo\\x1b[31m\\u2028\n"
+    )
+
+
+def test_domains_are_added_listed_and_removed(acme) -> None:
+    """With a list of their own, or the account's."""
+    acme("domain", "add", "Own.example", "acme")
+    acme("domain", "add", "shared.example", "acme", "--share-list")
+    acme("bounces", "add", "own.example", "a@x")
+    acme("bounces", "add", "acme", "b@x")
+
+    listed = acme("domain", "list").stdout.splitlines()[1:]
+    assert [line.split() for line in listed] == [
+        ["own.example", "acme", "own", "1"],
+        ["shared.example", "acme", "account", "1"],
+    ]
+    acme("domain", "remove", "own.example")
+    acme("domain", "remove", "SHARED.example")
+    assert "b@x" in acme("bounces", "list", "acme").stdout
+    for args, words in (
+        (("remove", "own.example"), "there is no domain 'own.example'"),
+        (("add", "a/b", "acme"), "domain: must be"),
+        (("add", "x.example", "nobody"), "there is no account 'nobody'"),
+    ):
+        assert words in acme("domain", *args, code=1).stderr
+
+
+def test_clear_asks_first(acme) -> None:
+    """And takes only yes for an answer."""
+    acme("bounces", "add", "acme", "a@x")
+
+    asked = CliRunner().invoke(main, ["bounces", "clear", "acme"], input="n\n")
+    assert (
+        asked.exit_code,
+        asked.stdout.partition(":")[0],
+    ) == (1, "Remove 1 bounces of acme? [y/N]")
+    assert "a@x" in acme("bounces", "list", "acme").stdout
+    assert "removed 1 bounces" in (acme("bounces", "clear", "acme", stdin="y\n").stdout)
+
+
+def test_init_db_can_be_repeated(run) -> None:
+    """It says where the database is."""
+    for _ in range(2):
+        assert "bounces.sqlite3 is ready" in run("init-db").stdout
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "words"),
+    [
+        (["serve", "--port", "70000"], 2, "70000 is not in the range"),
+        (["serve", "--auth", "maybe"], 2, "'strict', 'any'"),
+        (["serve", "--workers", "0"], 2, "--workers"),
+        (["serve", "--colour"], 2, "No such option"),
+        (["fly"], 2, "No such command 'fly'"),
+        (["account", "add"], 2, "Missing argument 'NAME'"),
+        (["account", "remove", "nobody"], 1, "there is no account 'nobody'"),
+        (["account", "add", "x", "--customer-of", "nobody"], 1, "no account 'nobody'"),
+        (["account", "add", "x", "--timezone", "Mars"], 1, "unknown time zone 'Mars'"),
+        (["bounces", "list", "nobody"], 1, "no account or domain 'nobody'"),
+        (["bounces", "import", "x", "/no/such.csv"], 2, "does not exist"),
+        (["health", "--port", "1"], 1, "no answer from 127.0.0.1:1: "),
+        (["init-db", "--database", "oracle://x"], 1, "database URL"),
+        (["init-db", "--database", "sqlite:////no/such/x"], 1, "no folder /no/such"),
+        (["serve", "-p0", "--seed", "/no/such.yaml"], 1, "/no/such.yaml: No such file"),
+        (["serve", "--host", "256.0.0.1"], 1, "cannot listen on 256.0.0.1:8000"),
+        (["serve", "--host", ""], 1, "host to listen on must not be empty"),
+        (["serve", "--host", "\u00fc..x"], 1, "cannot listen on"),
+        (["serve", "--demo", "--database", "sqlite:///x"], 2, "database of its own"),
+        (["init-db", "--database", "sqlite:///a%00b"], 1, "is no file name"),
+        (
+            ["init-db", "--database", f"sqlite:///{'a' * 300}/x"],
+            1,
+            "a/x' is no file name",
+        ),
+        (["init-db", "--database", "sqlite:///a#b"], 1, "encoded"),
+        (["init-db", "--database", "sqlite:////dev/null"], 1, "database /dev/null: "),
+        (["bounces", "list", "\udcff"], 1, "not UTF-8"),
+        (["account", "add", "a\udcff"], 1, "username: must be"),
+    ],
+)
+def test_an_error_is_one_line(run, args: list[str], code: int, words: str) -> None:
+    """On stderr, with an exit code, and never a traceback."""
+    assert words in run(*args, stdin="k\n", code=code).stderr
+
+
+def test_an_export_that_fails_leaves_the_one_before(
+    acme, tmp_path, monkeypatch
+) -> None:
+    """Nothing is lost by trying."""
+    path = tmp_path / "kept.csv"
+    path.write_text("kept")
+
+    def fail(*_: object) -> None:
+        raise StorageError("disk full")
+
+    monkeypatch.setattr(BounceStore, "_run", fail)
+    assert "disk full" in acme("bounces", "export", "acme", str(path), code=1).stderr
+    assert [file.name for file in tmp_path.glob("*kept*")] == ["kept.csv"]
+    assert path.read_text() == "kept"
+
+
+def test_a_key_is_set_of_the_account_that_has_the_name(acme, url, monkeypatch) -> None:
+    """Whoever was removed, and whoever came, while it was typed."""
+
+    def typing() -> str:
+        with closing(open_storage(url)) as storage:
+            storage.accounts.remove("acme")
+            storage.accounts.add("other", key_hash="others")
+        return "late"
+
+    monkeypatch.setattr(accounts, "_read_key", typing)
+    assert "no account 'acme'" in acme("account", "set-key", "acme", code=1).stderr
+    with closing(open_storage(url)) as storage:
+        assert storage.accounts.get("other").key_hash == "others"
+
+
+def test_a_file_that_cannot_be_written_is_one_line(acme, tmp_path) -> None:
+    """Named by its path."""
+    for path, words in (
+        (tmp_path / "absent" / "x.csv", "absent/x.csv: No such file"),
+        (tmp_path, "is a directory"),
+        ("/dev/full", "No space left"),
+    ):
+        code = 2 if path == tmp_path else 1
+        refused = acme(
+            *("bounces", "export", "acme", str(path), "--format", "csv"), code=code
+        )
+        assert words in refused.stderr
+
+
+def test_many_faults_are_one_line(run, tmp_path) -> None:
+    """The first of them, and how many more."""
+    path = tmp_path / "seed.yaml"
+    path.write_text("accounts: [" + "{username: ''}," * 30 + "]")
+
+    assert "; and 20 more\n" in run("serve", "-p0", "--seed", str(path), code=1).stderr
+
+
+def test_an_unknown_setting_is_told(run, monkeypatch) -> None:
+    """A misspelt variable is not overlooked."""
+    monkeypatch.setenv("SENDGRID_BOUNCES_PROFIEL", "recorded")
+    monkeypatch.setenv("SENDGRID_BOUNCES_TEST_MYSQL_URL", "not ours")
+
+    assert "SENDGRID_BOUNCES_PROFIEL: no such setting" in run("serve", code=1).stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("account list", "account remove x", "account set-key x", "bounces list x"),
+        *(
+            "domain list",
+            "requests list",
+            "requests clear",
+            "fault list",
+            "fault clear",
+        ),
+        *("clock show", "snapshot list", "reset --yes"),
+    ],
+)
+def test_who_looks_for_a_database_makes_none(command: str, tmp_path) -> None:
+    """It is the wrong folder, or the wrong name."""
+    path = tmp_path / "typo.sqlite3"
+    args = [*command.split(), "--database", f"sqlite:///{path}"]
+    refused = CliRunner().invoke(main, args)
+
+    assert refused.exit_code == 1
+    assert f"there is no sqlite database {path} yet: --database names" in refused.stderr
+    assert not path.exists()
+
+
+def test_without_a_command_there_is_help(run) -> None:
+    """And an exit code that says so."""
+    result = CliRunner().invoke(main, [])
+
+    assert result.exit_code == 2
+    assert "Commands:" in result.output
+
+
+SEED = "accounts: [{username: acme, bounces: [{email: a@example.com}]}]"
+SEEDED = "now there are 1 accounts, 0 domains and 1 bounces\n"
+NOTHING = "now there are 0 accounts, 0 domains and 0 bounces\n"
+
+
+@pytest.fixture(name="seed")
+def _seed(tmp_path) -> str:
+    (tmp_path / "seed.yaml").write_text(SEED)
+    return str(tmp_path / "seed.yaml")
+
+
+def test_a_seed_is_planted(run, seed: str) -> None:
+    """From files and from stdin."""
+    assert run("seed", seed, seed).stdout == SEEDED
+    assert run("seed", "-", stdin=SEED.replace("acme", "b")).stdout.startswith(
+        "now there are 2 accounts"
+    )
+
+
+def test_a_seed_with_a_fault_is_told_by_its_file(run, seed: str, tmp_path) -> None:
+    """Nothing of it is stored."""
+    (tmp_path / "bad.yaml").write_text("accounts: [{username: ''}]")
+    bad = str(tmp_path / "bad.yaml")
+    told = run("seed", bad, code=1).stderr
+    assert f"{bad}: accounts[0].username: must be" in told
+    assert "No such file" in run("seed", "/no/such.yaml", code=1).stderr
+
+
+def test_a_reset_asks_first(acme, seed: str) -> None:
+    """And says what goes."""
+    no = acme("reset", "--seed", seed, stdin="n\n", code=1)
+    question = "Remove 1 accounts, 0 domains and 0 bounces, and plant 1 seed files?"
+    assert question in no.stdout
+    assert acme("account", "list").stdout.count("\n") == 2
+    assert SEEDED in acme("reset", "--seed", seed, stdin="y\n").stdout
+    assert acme("reset", "--yes").stdout == NOTHING
+
+
+def test_a_reset_takes_the_seed_files_of_the_variable(acme, seed, monkeypatch) -> None:
+    """As serve does."""
+    monkeypatch.setenv("SENDGRID_BOUNCES_SEED", seed)
+    assert acme("reset", "--yes").stdout == SEEDED
+    assert acme("reset", "--yes", "--to", "empty").stdout == NOTHING
+
+
+def test_one_account_is_reset(acme, seed: str) -> None:
+    """The others stay; one that is nowhere is told."""
+    acme("account", "add", "other", stdin="s3cret\n")
+    told = acme("reset", "--account", "acme", "--seed", seed, "--yes").stdout
+    assert told == "now there are 2 accounts, 0 domains and 1 bounces\n"
+    assert "'nobody'" in acme("reset", "--account", "nobody", "--yes", code=1).stderr
+
+
+def test_the_clock_is_set_and_dates_bounces(acme, tmp_path) -> None:
+    """Those that are added, and those of imports that have no time."""
+    frozen = "2012-02-15T12:00:00Z (frozen)\n"
+    assert acme("clock", "freeze", "2012-02-15T12:00:00Z").stdout == frozen
+    assert acme("clock", "freeze").stdout == frozen
+    assert acme("clock", "advance", "PT1S").stdout == frozen.replace("0Z", "1Z")
+    assert acme("clock", "show").stdout == frozen.replace("0Z", "1Z")
+    acme("bounces", "add", "acme", "a@example.com")
+    acme(
+        "bounces",
+        "import",
+        "acme",
+        "-",
+        "--format",
+        "csv",
+        stdin="email\nb@example.com\n",
+    )
+    listed = acme("bounces", "list", "acme").stdout
+    assert listed.count("2012-02-15 12:00:01") == 2
+    acme("clock", "reset")
+    assert "frozen" not in acme("clock", "show").stdout
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        (("clock", "freeze", "today"), "instant: must be a time, as"),
+        (("clock", "advance", "1h"), "duration: must be an ISO 8601 duration"),
+        (("clock", "advance", "--", "-PT1H"), "duration: must be an ISO 8601 duration"),
+        (("snapshot", "save", "a/b"), "name: must be 1 to 64"),
+        (("snapshot", "restore", "x", "--yes"), "there is no snapshot 'x'"),
+        (("snapshot", "remove", "x"), "there is no snapshot 'x'"),
+    ],
+)
+def test_what_cannot_be_is_told(run, command, told: str) -> None:
+    """In one line."""
+    assert told in run(*command, code=1).stderr
+
+
+def test_snapshots_are_saved_restored_listed_and_removed(acme, seed: str) -> None:
+    """A restore asks first."""
+    acme("reset", "--yes", "--seed", seed)
+    assert acme("snapshot", "save", "before").stdout == SEEDED.replace(
+        "now there are", "saved"
+    )
+    acme("reset", "--yes")
+    acme("snapshot", "restore", "before", stdin="n\n", code=1)
+    assert acme("account", "list").stdout.count("\n") == 1
+    assert SEEDED in acme("snapshot", "restore", "before", stdin="y\n").stdout
+    listed = acme("snapshot", "list").stdout.splitlines()
+    assert [line.split()[0] for line in listed] == ["snapshot", "before"]
+    assert acme("snapshot", "remove", "before").stdout == "removed before\n"
+
+
+def test_faults_are_added_from_text_files_and_stdin(run, tmp_path) -> None:
+    """Each rule is told by its number; the list shows it in a line."""
+    path = tmp_path / "rules.yaml"
+    path.write_text("{status: 503, email: 'a\u2028*'}")
+
+    assert run("fault", "add", '[{"truncate": true}]').stdout == "added fault 1\n"
+    assert run("fault", "add", str(path)).stdout == "added fault 2\n"
+    assert run("fault", "add", "-", stdin="latency_ms: 1").stdout == "added fault 3\n"
+    lines = run("fault", "list").stdout.splitlines()
+    assert lines[2:] == [
+        '2      0        0      {"email": "a\\u2028*", "status": 503}',
+        '3      0        0      {"latency_ms": 1}',
+    ]
+    run("fault", "remove", "2")
+    assert run("fault", "clear").stdout == "removed 2 faults\n"
+
+
+@pytest.mark.parametrize(
+    ("rule", "error"),
+    [
+        ('{"status": 1}', "status: must be a whole number of 400 to 599"),
+        ('[{"status": 503}, {}]', "[1]: needs an effect"),
+        ("{", "not YAML or JSON"),
+        ("/nowhere/rules.yaml", "No such file"),
+    ],
+)
+def test_a_fault_that_is_none(run, rule: str, error: str) -> None:
+    """What is wrong is told in a line, and nothing is added."""
+    assert error in run("fault", "add", rule, code=1).stderr
+    assert run("fault", "clear").stdout == "removed 0 faults\n"
+    assert "no fault '7'" in run("fault", "remove", "7", code=1).stderr
+
+
+def test_faults_in_a_file_are_told_with_its_name(run, tmp_path) -> None:
+    """And with the place of each."""
+    path = tmp_path / "rules.yaml"
+    path.write_text("[{status: 1}]")
+
+    assert f"{path}: [0].status: must" in run("fault", "add", str(path), code=1).stderr
+    path.write_bytes(b"\xff")
+    assert f"{path}: not UTF-8 text" in run("fault", "add", str(path), code=1).stderr
+
+
+def test_requests_are_listed_one_in_a_line(run, url: str) -> None:
+    """Whatever is in them; filters narrow the list."""
+    entry = LoggedRequest(
+        time=0,
+        dialect="mailgun.v3",
+        operation="add",
+        account=None,
+        domain=None,
+        method="POST",
+        path="/v3/\x1b[2J/bounces",
+        parameters={"address": "ä\n@x"},
+        status=None,
+        rows=2,
+        fault=7,
+    )
+    with closing(open_storage(url)) as storage:
+        storage.requests.add(entry, 9)
+        storage.requests.add(replace(entry, status=200, account="acme", rows=None), 9)
+
+    first, second = run("requests", "list").stdout.splitlines()
+    assert first == (
+        "1970-01-01T00:00:00Z  -    mailgun.v3 add  -  POST /v3/\\x1b[2J/bounces  "
+        '{"address": "ä\\n@x"}  changed 2  fault 7'
+    )
+    assert "  200  mailgun.v3 add  acme  POST " in second
+    for options in (
+        ("--status", "200"),
+        ("--account", "acme"),
+        ("--limit", "1"),
+        (
+            "--account",
+            "acme",
+            "--dialect",
+            "mailgun",
+            "--since",
+            "1970-01-01T00:00:00Z",
+        ),
+    ):
+        assert run("requests", "list", *options).stdout.splitlines() == [second]
+    assert run("requests", "list", "--since", "1970-01-01T00:00:01Z").stdout == ""
+    assert (
+        "must be a time, as" in run("requests", "list", "--since", "x", code=2).stderr
+    )
+    assert "count" in run("requests", "list", "--operation", "x", code=2).stderr
+    assert run("requests", "clear").stdout == "removed 2 requests\n"

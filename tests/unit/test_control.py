@@ -1,0 +1,167 @@
+"""The control endpoints: who may call them, and what is refused in JSON."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import FixedClock, make_app
+from flask import Flask
+from flask.testing import FlaskClient
+
+from sendgrid_bounces.emulator import EXTENSION
+
+TOKEN = "t0ken"
+CLOCK = "/_emulator/clock"
+
+
+@pytest.fixture(name="make")
+def _create(url: str, clock: FixedClock) -> Iterator:
+    """What makes clients of applications with some settings."""
+    apps: list[Flask] = []
+
+    def make(**config: str) -> FlaskClient:
+        apps.append(make_app(url, clock, **config))
+        return apps[-1].test_client()
+
+    yield make
+    for app in apps:
+        app.extensions[EXTENSION].storage.close()
+
+
+@pytest.fixture(name="control")
+def _control(make) -> FlaskClient:
+    return make(CONTROL="on")
+
+
+@pytest.mark.parametrize("config", [{}, {"CONTROL": "off"}, {"CONTROL_TOKEN": TOKEN}])
+def test_off_unless_turned_on(make, config: dict) -> None:
+    """Under wsgi.py and in a library: health alone answers; the 404 says what to do."""
+    client = make(**config)
+
+    answer = client.get(CLOCK)
+    assert answer.status_code == 404
+    assert "SENDGRID_BOUNCES_CONTROL=on" in answer.json["error"]
+    assert client.get("/_emulator/health").status_code == 200
+
+
+def test_off_the_clock_is_not_read(make, clock: FixedClock) -> None:
+    """What another server did to the clock counts in servers with control only."""
+    make(CONTROL="on").put(CLOCK, json={"action": "advance", "duration": "P1D"})
+
+    apps = [make(CONTROL=control).application for control in ("on", "off")]
+    nows = [app.extensions[EXTENSION].clock.now() for app in apps]
+    assert nows == [clock.now() + 86_400, clock.now()]
+
+
+@pytest.mark.parametrize(
+    ("header", "status"),
+    [
+        (None, 401),
+        ("Bearer wrong", 401),
+        ("Bearer tökén", 401),
+        ("Bearer", 401),
+        (f"Basic {TOKEN}", 401),
+        (TOKEN, 401),
+        (f"Bearer {TOKEN}", 200),
+    ],
+)
+def test_a_token_is_needed_where_there_is_one(make, header, status: int) -> None:
+    """But for health."""
+    client = make(CONTROL="on", CONTROL_TOKEN=TOKEN)
+    headers = {"Authorization": header} if header else {}
+    answer = client.get(CLOCK, headers=headers)
+
+    assert answer.status_code == status
+    if status == 401:
+        assert "Authorization: Bearer TOKEN" in answer.json["error"]
+        assert answer.headers["WWW-Authenticate"] == "Bearer"
+        assert TOKEN not in answer.text
+    assert client.get("/_emulator/health").status_code == 200
+
+
+def test_the_token_is_not_shown(make) -> None:
+    """Not where the application is printed."""
+    app = make(CONTROL="on", CONTROL_TOKEN=TOKEN).application
+
+    assert TOKEN not in repr(app.extensions[EXTENSION])
+
+
+@pytest.mark.parametrize(
+    ("host", "origin", "status"),
+    [
+        ("localhost:8000", "http://localhost:8000", 200),
+        ("localhost:8000", "http://localhost:9000", 403),
+        ("localhost:8000", "https://evil.example", 403),
+        ("localhost:8000", "null", 403),
+        ("localhost:8000", "", 403),
+        ("evil.example:8000", "http://evil.example:8000", 403),
+        ("evil.example:8000", None, 403),
+        ("ev_il.example:8000", None, 403),
+        ("evil.example.:8000", None, 403),
+        ("com.:8000", None, 403),
+        ("[", None, 403),
+        ("", None, 403),
+        ("127.0.0.1:8000", "http://[", 403),
+        ("127.0.0.1:8000", "\u00e4", 403),
+        ("127.0.0.1:8000", None, 200),
+        ("LOCALHOST:8000", None, 200),
+        ("[::1]:8000", None, 200),
+        ("bounces:8000", None, 200),
+        ("host.docker.internal:8000", None, 200),
+    ],
+)
+def test_web_pages_cannot_call(control, host: str, origin, status: int) -> None:
+    """Not from another origin, and not by a public name given to this address."""
+    headers = {"Host": host} | ({} if origin is None else {"Origin": origin})
+    answer = control.get(CLOCK, headers=headers)
+
+    assert answer.status_code == status
+    assert status == 200 or "error" in answer.json
+
+
+def test_a_token_is_proof_enough_under_a_public_name(make) -> None:
+    """No page knows it."""
+    headers = {"Host": "bounces.example.com", "Authorization": f"Bearer {TOKEN}"}
+    answer = make(CONTROL="on", CONTROL_TOKEN=TOKEN).get(CLOCK, headers=headers)
+
+    assert answer.status_code == 200
+
+
+def test_what_is_not_there_is_told_in_json(control) -> None:
+    """An unknown path, and a method with what to use instead."""
+    unknown = control.get("/_emulator/nothing")
+    wrong = control.delete(CLOCK)
+
+    assert (unknown.status_code, unknown.json) == (
+        404,
+        {"error": "there is no such control endpoint"},
+    )
+    assert (wrong.status_code, wrong.headers["Allow"]) == (405, "GET, PUT")
+    assert wrong.json == {"error": "DELETE does nothing here; use GET, PUT"}
+
+
+def test_a_body_has_a_bound(control) -> None:
+    """8 MiB."""
+    answer = control.put(CLOCK, data=b" " * (8 * 1024 * 1024 + 1))
+
+    assert (answer.status_code, list(answer.json)) == (413, ["error"])
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[" * 100_000])
+def test_a_body_that_is_no_json(control, body: bytes) -> None:
+    """Is told so."""
+    answer = control.put(CLOCK, data=body)
+
+    assert (answer.status_code, list(answer.json)) == (400, ["error"])
+
+
+def test_health_notices_that_the_file_is_gone(url: str, clock, caplog) -> None:
+    """Who has it open could read on, and lose all when it ends."""
+    app = make_app(url, clock)
+    client = app.test_client()
+    assert client.get("/_emulator/health").status_code == 200
+    Path(app.extensions[EXTENSION].storage.engine.location).unlink()
+
+    assert client.get("/_emulator/health").status_code == 503
+    assert "is gone" in caplog.text
+    app.extensions[EXTENSION].storage.close()

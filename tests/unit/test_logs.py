@@ -1,0 +1,247 @@
+"""Logs: whatever is turned on, no credential is in them, and no URL that holds one."""
+
+import base64
+import http.client
+import json
+import socket
+import subprocess
+import time
+import urllib.error
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from live import COMMAND, TIMEOUT, Live, gunicorn, named, serving
+
+from sendgrid_bounces.server.access_log import masked
+
+SECRET = "very-s3cret-key"
+ENCODED = "very%2Ds3cret%2Dkey"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("GET /api/x?api_key=K HTTP/1.1", "GET /api/x?api_key=*** HTTP/1.1"),
+        ("/api/x?api_user=u&API_KEY=K&date=1", "/api/x?api_user=u&API_KEY=***&date=1"),
+        ("api%5Fkey=K&a=b", "api%5Fkey=***&a=b"),
+        ("%61pi_k%65y=K", "%61pi_k%65y=***"),
+        ("api_key=K&x=y&api_key=K2", "api_key=***&x=y&api_key=***"),
+        ("?api_key=K#K?K", "?api_key=***?K"),
+        ("?api_key=K;K=K/K'K\"K", "?api_key=***"),
+        ("/x?next=%2Fapi%3Fapi_key%3DK", "/x?next=***"),
+        ("/x?next=%252Fapi%253Fapi_key%253DK%26a%3Db", "/x?next=***"),
+        ("/api/x%3Fapi_key%3DK", "/api/x%3Fapi_key%3D***"),
+        ("http://user:K@host/x?a=b", "http://***@host/x?a=b"),
+        ("'Basic S0s=' Bearer K", "'Basic *** Bearer ***"),
+        ("/v3/d/bounces/monkey@x.com?email=a%40key.com", "/v3/d/bounces/monkey@x.com?email=a%40key.com"),
+        ("/api/bounces.get.json?date=1&days=2", "/api/bounces.get.json?date=1&days=2"),
+        ("KeyError: 'key-value' of SG.1.2", "KeyError: 'key-value' of SG.1.2"),
+        ("called with 'SG.abcdefgh.ijklmnop-q'", "called with '***'"),
+        ("(key-3ax6xnjp29jd6fds4gc373sg)", "(***)"),
+        ("", ""),
+    ],
+)  # fmt: skip
+def test_urls_are_masked(text: str, expected: str) -> None:
+    """However the name is written, and nothing else of them."""
+    if "#" in text:  # over-masked is fine: what is left must not be the value's start
+        assert "=K" not in masked(text)
+    else:
+        assert masked(text) == expected
+
+
+def test_masking_is_linear() -> None:
+    """A long line costs a long line, whatever it is made of."""
+    began = time.monotonic()
+    for piece in (
+        "a",
+        "=",
+        "%3d",
+        "//",
+        "basic ",
+        "%25",
+        "?",
+        "//a",
+        "key",
+        "SG.",
+        "key-aaaaaaaaaaaaaaaa_",
+    ):
+        masked(piece * 20_000)
+    assert time.monotonic() - began < 2
+
+
+def _call_with_secrets(live: Live) -> None:
+    """Make calls that hold the secret in every place that one can be in."""
+    token = base64.b64encode(f"api:{SECRET}".encode()).decode()
+    user = base64.b64encode(f"{SECRET}:".encode()).decode()
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    calls = [
+        ("GET", f"/api/bounces.get.json?api_user=a&api_key={SECRET}&limit=x", {}, None),
+        ("GET", f"/api/bounces.get.json?api_user=a&API%5FKEY={ENCODED}", {}, None),
+        ("GET", f"/api/nothing?api_key={SECRET}&api_key={SECRET}", {}, None),
+        ("POST", "/api/bounces.get.json", form, f"api_user=a&api_key={SECRET}&limit=x"),
+        ("POST", "/api/bounces.get.json", {}, f"api_user=a&api_key={SECRET}"),
+        ("GET", "/v3/d/bounces", {"Authorization": f"Basic {token}"}, None),
+        ("GET", "/v3/d/bounces", {"Authorization": f"Basic {user}"}, None),
+        ("GET", "/api/nothing", {"Referer": f"http://x/api/bounces.get.json?api_key={SECRET}"}, None),
+        ("GET", "/api/nothing", {"Referer": f"http://u:{SECRET}@x/", "User-Agent": f"x?api_key={SECRET}"}, None),
+        ("GET", "/api/nothing", {"Cookie": f"session={SECRET}"}, None),
+        ("GET", f"/api/bounces.get.json%3Fapi_key%3D{SECRET}", {}, None),
+        ("GET", f"/api/bounces.get.json/api_key={SECRET}", {}, None),
+        ("GET", f"http://u:{SECRET}@x/api/nothing", {}, None),
+        ("BREW", f"/api/bounces.get.json?api_key={SECRET}", {}, None),
+        ("GET", f"/{'a' * 9_000}?api_key={SECRET}", {}, None),
+        ("GET", f"/_emulator/requests?token={SECRET}", {"Authorization": f"Bearer {SECRET}"}, None),
+    ]  # fmt: skip
+    for method, target, headers, body in calls:
+        connection = http.client.HTTPConnection(live.url.removeprefix("http://"))
+        connection.request(method, target, body, headers)
+        connection.getresponse().read()
+        connection.close()
+    for line in (b"GET /x?api_key=%s HTTP/9", b"GET /\xff?api_key=%s HTTP/1.1"):
+        host, port = live.url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), TIMEOUT) as connection:
+            connection.sendall(line % SECRET.encode() + b"\r\nHost: x\r\n\r\n")
+            while connection.recv(1_000):
+                pass
+
+
+#: What somebody could want to know of a request.
+FORMAT = '%(h)s %(l)s %(u)s "%(r)s" %(U)s %(q)s %(s)s "%(f)s" "%(a)s" %({authorization}i)s %({cookie}i)s %({referer}i)s %({raw_uri}e)s %({query_string}e)s %({http_authorization}e)s %({http_referer}e)s'
+
+
+def _assert_no_secret(text: str) -> None:
+    for secret in (SECRET, ENCODED):
+        assert secret not in text
+        for decoded in (f"api:{secret}", f"{secret}:"):
+            assert base64.b64encode(decoded.encode()).decode() not in text
+
+
+def test_the_access_log_of_serve(url: str) -> None:
+    """On stderr; each call is a line, and stdout is left to the first line."""
+    flags = ("--database", url, "--auth", "any", "--access-log", "-")
+    with serving(*flags, GUNICORN_CMD_ARGS="") as live:
+        _call_with_secrets(live)
+        live.process.terminate()
+        out, err = live.process.communicate(timeout=TIMEOUT)
+
+    assert out == ""
+    assert (
+        '"GET /api/bounces.get.json?api_user=a&api_key=***&limit=x HTTP/1.1" 400' in err
+    )
+    assert '"http://x/api/bounces.get.json?api_key=***"' in err
+    assert err.count(" HTTP/1.1") >= 14
+    _assert_no_secret(err)
+
+
+def test_the_access_log_in_a_file(url: str, tmp_path: Path) -> None:
+    """By its variable."""
+    log = tmp_path / "access.log"
+    with serving("--database", url, SENDGRID_BOUNCES_ACCESS_LOG=str(log)) as live:
+        with pytest.raises(urllib.error.HTTPError):
+            live.get(f"/api/bounces.count.json?api_user=a&api_key={SECRET}")
+        live.process.terminate()
+        _out, err = live.process.communicate(timeout=TIMEOUT)
+
+    assert "api_key=*** HTTP" in log.read_text()
+    _assert_no_secret(log.read_text() + err)
+
+
+def test_nothing_is_logged_unless_it_is_asked_for(url: str) -> None:
+    """Not a line."""
+    with serving("--database", url, "--auth", "any") as live:
+        _call_with_secrets(live)
+        live.process.terminate()
+        out, err = live.process.communicate(timeout=TIMEOUT)
+    assert "HTTP/1.1" not in out + err
+    _assert_no_secret(out + err)
+
+
+def test_a_log_that_cannot_be_written_is_one_line(url: str, tmp_path: Path) -> None:
+    """Before anything is listened on."""
+    log = tmp_path / "none" / "access.log"
+    ended = subprocess.run(
+        [*COMMAND, "serve", "-p0", "--database", url, "--access-log", str(log)],
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        check=False,
+    )
+    words = f"Error: cannot write the access log {log}: No such file or directory\n"
+    assert (ended.returncode, ended.stdout, ended.stderr) == (1, "", words)
+
+
+@contextmanager
+def _gunicorn(*flags: str, target: str = "wsgi:app", **settings: str):
+    """Run Gunicorn, and wait until it answers."""
+    with gunicorn(target, *flags, **named(**settings)) as live:
+        live.when_up("/_emulator/health")
+        yield live
+
+
+@pytest.mark.parametrize("level", ["info", "debug"])
+def test_gunicorns_own_flags(url: str, level: str) -> None:
+    """Whatever is asked of a request in the log's format, and at whatever level."""
+    flags = (
+        "--access-logfile",
+        "-",
+        "--access-logformat",
+        FORMAT,
+        "--log-level",
+        level,
+    )
+    variables = {"DATABASE_URL": url, "AUTH": "any", "KEY_HASH": "scrypt:128:8:1"}
+    with _gunicorn(*flags, **variables) as live:
+        _call_with_secrets(live)
+        live.process.terminate()
+        out, err = live.process.communicate(timeout=TIMEOUT)
+
+    assert "/api/bounces.get.json?api_user=a&api_key=***&limit=x" in out + err
+    assert "Basic" not in out + err
+    _assert_no_secret(out + err)
+
+
+#: An entry point whose application fails in each of the ways that one can.
+FAILING = """
+from sendgrid_bounces.storage.accounts import AccountStore
+from wsgi import app
+
+def fail(*_):
+    raise ZeroDivisionError("https://sendgrid.com/?api_key=very-s3cret-key")
+
+AccountStore.find = AccountStore.find_domain = fail
+
+def application(environ, start_response):
+    if environ["PATH_INFO"] == "/fail":
+        fail()
+    return app(environ, start_response)
+
+application.app_context = app.app_context
+"""
+
+
+def test_a_traceback_holds_no_url_with_a_key(url: str, tmp_path: Path) -> None:
+    """Neither that of a view nor that of a server; the rest of it is there."""
+    (tmp_path / "failing.py").write_text(FAILING)
+    flags = (
+        "--pythonpath",
+        str(tmp_path),
+        "--access-logfile",
+        "-",
+        "--log-level",
+        "debug",
+    )
+    variables = {"DATABASE_URL": url, "KEY_HASH": "scrypt:128:8:1"}
+    with _gunicorn(*flags, target="failing:application", **variables) as live:
+        _call_with_secrets(live)
+        for target in ("/fail", "/api/bounces.count.json"):
+            with pytest.raises(urllib.error.HTTPError) as refused:
+                live.get(f"{target}?api_user=a&api_key={SECRET}")
+            assert refused.value.code == 500
+            assert json.loads(refused.value.read())
+        live.process.terminate()
+        out, err = live.process.communicate(timeout=TIMEOUT)
+
+    assert err.count("ZeroDivisionError") >= 2
+    assert "error handling a request" in err
+    _assert_no_secret(out + err)

@@ -1,0 +1,160 @@
+"""Calls that schemathesis makes up from the description: all answers are described."""
+
+import copy
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+
+import pytest
+from conftest import FixedClock, make_app
+from flask import Flask
+
+from sendgrid_bounces.cli.serve import DEMO_SEED
+from sendgrid_bounces.control.description import FILE
+from sendgrid_bounces.control.service import Control
+from sendgrid_bounces.emulator import EXTENSION
+
+schemathesis = pytest.importorskip("schemathesis", reason="it needs Python 3.11")
+
+TOKEN = "t0ken"
+
+#: What a fresh state is kept as, and what the description's examples call a snapshot.
+FRESH, SNAPSHOT = "fresh", "before"
+
+#: How an error of the dispatcher begins, in JSON and in XML.
+ERROR = re.compile(rb'(?s){"error|{"message":"error|<.*?<message>error')
+
+#: No matter how many calls find what is wrong with one field, a few find it.
+GENERATION = {"max-examples": 10, "deterministic": True, "database": "none"}
+FEW = {"phases": {"coverage": {"enabled": False}}}
+
+AUTH = {
+    "openapi": {
+        "api_user": {"api_key": "demo"},
+        "api_key": {"api_key": "demo"},
+        "mailgun": {"username": "api", "password": "demo"},
+        "token": {"bearer": TOKEN},
+    }
+}
+CONFIG = {
+    "seed": 1,
+    "generation": GENERATION,
+    "auth": AUTH,
+    "operations": [
+        {"include-path-regex": "/user|/customer", **FEW},  # the dispatcher's aliases
+        {
+            "include-path": "/_emulator/seed",  # its schema has a thousand corners
+            "generation": {**GENERATION, "max-examples": 25},
+            **FEW,
+        },
+    ],
+}
+DOCUMENT = json.loads(FILE.read_text(encoding="utf-8"))
+
+
+def _with_html_read(document: dict) -> dict:
+    """Return *document* with what text/html says in JSON as its schema."""
+    read = copy.deepcopy(document)
+    for part in (*read["paths"].values(), {"": read["components"]}):
+        for operation in part.values():
+            for response in operation["responses"].values():
+                body = response.get("content", {}).get("text/html")
+                if body:
+                    body["schema"] = body["schema"]["contentSchema"]
+    return read
+
+
+@schemathesis.deserializer("text/html")
+def _read_html(_, response) -> object:
+    return json.loads(response.content)
+
+
+documented = schemathesis.openapi.from_dict(
+    DOCUMENT, config=schemathesis.Config.from_dict(CONFIG)
+)
+recorded = schemathesis.openapi.from_dict(
+    _with_html_read(DOCUMENT),
+    config=schemathesis.Config.from_dict({**CONFIG, "operations": [], **FEW}),
+).include(path_regex="^/api/bounces")
+
+schemathesis.checks.load_all_checks()
+CHECKS = schemathesis.checks.CHECKS.get_by_names(
+    [
+        "not_a_server_error",
+        "status_code_conformance",
+        "content_type_conformance",
+        "response_schema_conformance",
+    ]
+)
+
+
+@pytest.fixture(name="app", scope="module", params=["documented"])
+def _app(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Flask]:
+    """An application with the demo, of which the description's examples speak."""
+    path = tmp_path_factory.mktemp("calls") / "bounces.sqlite3"
+    app = make_app(
+        f"sqlite:///{path}?synchronous=off",
+        FixedClock(),
+        CONTROL="on",
+        CONTROL_TOKEN=TOKEN,
+        PROFILE=request.param,
+        SEED=str(DEMO_SEED),
+    )
+    Control(app.extensions[EXTENSION]).take_snapshot(FRESH)
+    yield app
+    app.extensions[EXTENSION].storage.close()
+
+
+@pytest.fixture(name="outcomes", scope="module")
+def _outcomes() -> defaultdict[str, set[bool]]:
+    """Whether calls succeeded, by operation."""
+    return defaultdict(set)
+
+
+def _refresh(app: Flask) -> None:
+    """Bring everything back, so that calls succeed and no rule of others' fires."""
+    control = Control(app.extensions[EXTENSION])
+    control.restore_snapshot(FRESH)
+    for snapshot in control.snapshots():
+        if snapshot.name != FRESH:
+            control.remove_snapshot(snapshot.name)
+    control.take_snapshot(SNAPSHOT)
+    control.clear_faults()
+    control.add_fault({"path": "/nowhere", "malformed": True})
+
+
+def _is_success(response) -> bool:
+    """Return whether a call was done: the dispatcher's errors come under 200."""
+    return response.status_code < 300 and not ERROR.match(response.content)
+
+
+def test_it_is_valid() -> None:
+    """By the JSON schema of OpenAPI 3.1."""
+    assert DOCUMENT["openapi"].startswith("3.1.")
+    documented.validate()
+
+
+@documented.parametrize()
+def test_every_answer_is_described(case, app: Flask, outcomes) -> None:
+    """Its status, its media type and its body, and it is no error of ours."""
+    _refresh(app)
+    response = case.call_and_validate(app=app, checks=CHECKS)
+    outcomes[case.operation.label].add(_is_success(response))
+
+
+def test_every_operation_was_done_at_least_once(outcomes) -> None:
+    """Errors alone would tell little."""
+    assert [label for label, seen in outcomes.items() if True not in seen] == []
+
+
+@pytest.mark.parametrize("app", ["recorded"], indirect=True)
+@recorded.parametrize()
+def test_every_answer_of_the_recorded_profile_is_described(case, app: Flask) -> None:
+    """JSON that is labelled text/html is what the description says of it."""
+    _refresh(app)
+    response = case.call_and_validate(app=app, checks=CHECKS)
+    labels = {"json": "text/html", "xml": "text/xml; charset=ISO-8859-1"}
+    assert response.headers["content-type"] == [labels[case.path.rpartition(".")[2]]]

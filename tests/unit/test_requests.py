@@ -1,0 +1,210 @@
+"""Requests as they come: bodies of several kinds, none of which is half understood."""
+
+import re
+
+import pytest
+from flask.testing import FlaskClient
+
+from sendgrid_bounces.dialects.sendgrid.params import MAX_EMAILS
+from sendgrid_bounces.dialects.sendgrid.web import MAX_BODY
+from sendgrid_bounces.web.requests import MAX_PARAMETERS
+
+ACME = {"api_user": "acme", "api_key": "s3cret"}
+DELETE, COUNT = "/api/bounces.delete.json", "/api/bounces.count.json"
+URLENCODED = "application/x-www-form-urlencoded"
+
+
+def _count(client: FlaskClient) -> str:
+    return client.get(COUNT, query_string=ACME).json["count"]
+
+
+def test_a_multipart_form(client: FlaskClient) -> None:
+    """PHP's curl posts arrays so."""
+    answer = client.post(
+        DELETE,
+        data={**ACME, "email": "c.case@example.com"},
+        content_type="multipart/form-data",
+    )
+
+    assert answer.json == {"message": "success"}
+    assert _count(client) == "3"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"--xx",
+        b'--xx\r\nContent-Disposition: form-data; name="email"\r\n\r\na@example.com',
+        b'--xx\r\nContent-Disposition: form-data; name="email"\r\n\r\n\xff\r\n--xx--\r\n',
+        b"email=a@example.com",
+        b"--xx\r\nContent-Disposition: form-data\r\n\r\na@example.com\r\n--xx--\r\n",
+        b'--xx\r\nContent-Disposition: form-data; name=""\r\n\r\na@x\r\n--xx--\r\n',
+        b'--xx\r\nContent-Disposition: form-data; name="email"; filename="x"\r\n\r\na@x\r\n--xx--\r\n',
+        b"--xx--\r\n",
+        b'--xx--\r\n--xx\r\nContent-Disposition: form-data; name="email"\r\n\r\na@x\r\n--xx--\r\n',
+        b'--xx\r\nContent-Disposition: form-data; name="a"\r\n\r\nb\r\n' * 2_001
+        + b"--xx--\r\n",
+    ],
+)
+def test_a_broken_multipart_form_deletes_nothing(client, body: bytes) -> None:
+    """Least of all everything."""
+    for content_type in ("multipart/form-data; boundary=xx", "multipart/form-data"):
+        answer = client.post(
+            DELETE, query_string=ACME, data=body or b"x", content_type=content_type
+        )
+
+        assert answer.status_code == 400
+    assert _count(client) == "4"
+
+
+def test_a_body_that_ends_early_deletes_nothing(client) -> None:
+    """A connection that broke must not widen what was asked."""
+    answer = client.post(
+        DELETE,
+        query_string=ACME,
+        data=b"ema",
+        content_type=URLENCODED,
+        environ_overrides={"CONTENT_LENGTH": "20"},
+    )
+
+    assert answer.status_code == 400
+    assert _count(client) == "4"
+
+
+@pytest.mark.parametrize("suffix", ["json", "xml"])
+def test_a_body_over_the_bound_is_413(client, suffix: str) -> None:
+    """In the vendor's envelope; the bound itself is allowed."""
+    path = f"/api/bounces.count.{suffix}"
+    room = MAX_BODY - len("api_user=acme&api_key=s3cret&x=")
+    for size, expected in ((room, 200), (room + 1, 413)):
+        answer = client.post(path, data={**ACME, "x": "y" * size})
+
+        assert expected == answer.status_code
+        assert b"html" not in answer.data
+    assert f"larger than {MAX_BODY} bytes" in answer.text
+
+
+def test_parameters_are_bounded(client) -> None:
+    """Thousands are a mistake or an attack."""
+    answer = client.post(
+        DELETE,
+        query_string=ACME,
+        data="&".join(["a=1"] * (MAX_PARAMETERS + 1)),
+        content_type=URLENCODED,
+    )
+
+    assert answer.status_code == 400
+    assert _count(client) == "4"
+
+
+def test_addresses_are_bounded(client) -> None:
+    """As many as the bound are looked up in one call."""
+    emails = [f"{number}@example.com" for number in range(MAX_EMAILS)]
+    for given, expected in ((emails, 200), ([*emails, "a@example.com"], 400)):
+        answer = client.post(COUNT, data={**ACME, "email[]": given})
+
+        assert expected == answer.status_code
+    assert _count(client) == "4"
+
+
+def test_a_long_list_is_streamed(app, client) -> None:
+    """It has no Content-Length, and every row."""
+    from conftest import bounce
+
+    from sendgrid_bounces.emulator import EXTENSION
+
+    storage = app.extensions[EXTENSION].storage
+    empty = storage.accounts.get("empty").bounce_list
+    storage.bounces.put(empty, [bounce(f"{i}@x", created=i) for i in range(1_000)])
+    authenticator = {**ACME, "api_user": "empty"}
+
+    answer = client.get("/api/bounces.get.json", query_string=authenticator)
+    xml = client.get("/api/bounces.get.xml", query_string=authenticator)
+
+    assert "Content-Length" not in answer.headers
+    assert [f"{i}@x" for i in range(1_000)] == [row["email"] for row in answer.json]
+    assert xml.text.count("</bounce>") == 1_000
+
+
+@pytest.mark.parametrize("path", ["/", "/favicon.ico", "/api", "/v9/x", "/%ff", "//x"])
+def test_a_path_of_nobody_is_worded_in_json(client, path: str) -> None:
+    """There is no HTML here."""
+    answer = client.get(path)
+
+    assert answer.status_code == 404
+    assert answer.content_type == "application/json"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/api/bounces.get.json", "/apiv2/reseller.manage.xml", "/v2/x/bounces"),
+        *("/v3/x/bounces", "/_emulator/health"),
+    ],
+)
+def test_a_database_that_fails_is_503(
+    path: str, app, client, monkeypatch, caplog
+) -> None:
+    """In the vendor's words, without the database's, which are in the log."""
+    from sendgrid_bounces.core.errors import StorageError
+    from sendgrid_bounces.emulator import EXTENSION
+
+    def fail(*_: object) -> None:
+        raise StorageError("disk full at /secret/place")
+
+    monkeypatch.setattr(app.extensions[EXTENSION].storage.engine, "fetch", fail)
+    answer = client.get(path, query_string=ACME, auth=("api", "key-s3cret"))
+
+    assert answer.status_code == 503
+    assert re.search("unavailable|the database does not answer", answer.text)
+    assert "/secret/place" not in answer.text
+    assert f"GET {path!r} failed: disk full at /secret/place" in caplog.text
+    assert "s3cret" not in caplog.text
+
+
+def test_a_mistake_of_ours_is_500_in_the_vendors_words(app, monkeypatch) -> None:
+    """No traceback goes out."""
+    from sendgrid_bounces.dialects.sendgrid import direct
+
+    app.testing = False
+    monkeypatch.setitem(direct.OPERATIONS, "count", lambda _call: 1 / 0)
+    answer = app.test_client().get("/api/bounces.count.xml", query_string=ACME)
+
+    assert answer.status_code == 500
+    assert "<message>error: internal error</message>" in answer.text
+
+
+def test_two_applications_share_nothing(app, client, tmp_path, clock) -> None:
+    """State is on the application, not in a module."""
+    from conftest import make_app
+
+    from sendgrid_bounces.emulator import EXTENSION
+
+    other = make_app(f"sqlite:///{tmp_path}/other.sqlite3", clock, AUTH="any")
+    answer = other.test_client().get(COUNT, query_string=ACME)
+    other.extensions[EXTENSION].storage.close()
+
+    assert answer.json == {"count": "0"}
+    assert _count(client) == "4"
+
+
+def test_the_servers_profile_is_for_accounts_without_one(seeded, clock) -> None:
+    """An account's own profile wins; unknown callers see the server's."""
+    from conftest import make_app
+
+    from sendgrid_bounces.emulator import EXTENSION
+
+    app = make_app(f"sqlite:///{seeded}", clock, PROFILE="recorded")
+    client = app.test_client()
+    answers = [
+        client.get(COUNT, query_string={**ACME, "api_user": name}).text
+        for name in ("acme", "recorded", "nobody")
+    ]
+    app.extensions[EXTENSION].storage.close()
+
+    assert answers == [
+        '{"count": 4}',
+        '{"count": 4}',
+        '{"error": "Bad username / password"}',
+    ]

@@ -1,0 +1,417 @@
+"""Reset and seed, over HTTP: back to the seed files, all of it and nothing half."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import astuple
+from pathlib import Path
+
+import pytest
+from conftest import NOW, FixedClock, leftovers, make_app
+from flask.testing import FlaskClient
+
+from sendgrid_bounces import auth as credentials_module
+from sendgrid_bounces.core.bounces import BounceQuery
+from sendgrid_bounces.emulator import EXTENSION
+from sendgrid_bounces.storage.bounces import as_bounce
+from sendgrid_bounces.storage.database import Storage
+
+SEED = {
+    "accounts": [
+        {
+            "username": "acme",
+            "api_key": "s3cret",
+            "timezone": "Europe/Berlin",
+            "bounces": [
+                {"email": "a@example.com", "created": "2011-01-01 00:00:00"},
+                {"email": "undated@example.com"},
+            ],
+            "customers": [
+                {"username": "customer", "bounces": [{"email": "c@example.com"}]}
+            ],
+            "domains": [
+                {"name": "own.example.com", "bounces": [{"email": "o@example.com"}]},
+                {"name": "shared.example.com", "list": "account"},
+            ],
+        },
+        {"username": "plain", "api_key": "pl4in"},
+    ]
+}
+COUNTS = {"accounts": 3, "domains": 2, "bounces": 4}
+MORE = {"accounts": [{"username": "more", "bounces": [{"email": "m@example.com"}]}]}
+
+
+@pytest.fixture(name="seed_file")
+def _seed_file(tmp_path: Path) -> Path:
+    path = tmp_path / "seed.json"
+    path.write_text(json.dumps(SEED))
+    return path
+
+
+@pytest.fixture(name="client")
+def _client(
+    database_url: str, clock: FixedClock, seed_file: Path
+) -> Iterator[FlaskClient]:
+    """A client of an application that was started with the seed file."""
+    app = make_app(database_url, clock, SEED=str(seed_file), CONTROL="on")
+    yield app.test_client()
+    app.extensions[EXTENSION].storage.close()
+
+
+@pytest.fixture(name="storage")
+def _storage(client: FlaskClient) -> Storage:
+    return client.application.extensions[EXTENSION].storage
+
+
+def state(storage: Storage) -> dict:
+    """Return all that can be told of a database but identifiers."""
+    accounts = storage.accounts.all()
+    names = {account.id: account.username for account in accounts}
+    lists = {
+        **{account.username: account.bounce_list for account in accounts},
+        **{d.name: d.bounce_list for d in storage.accounts.domains()},
+    }
+    return {
+        "accounts": [
+            (a.username, *astuple(a)[2:6], a.is_reseller, names.get(a.reseller))
+            for a in accounts
+        ],
+        "domains": [
+            (d.name, d.account.username, d.bounce_list == d.account.bounce_list)
+            for d in storage.accounts.domains()
+        ],
+        "bounces": {
+            name: [
+                as_bounce(row)
+                for rows in storage.bounces.find(bounce_list, BounceQuery())
+                for row in rows
+            ]
+            for name, bounce_list in lists.items()
+        },
+        "leftovers": leftovers(storage),
+        "clock": storage.clock.read(),
+    }
+
+
+def disturb(storage: Storage) -> None:
+    """Change something of each kind."""
+    accounts, bounces = storage.accounts, storage.bounces
+    acme = accounts.get("acme")
+    accounts.change(acme, timezone="UTC", profile="recorded", key_hash="other")
+    bounces.delete(acme.bounce_list, BounceQuery())
+    accounts.remove("customer")
+    accounts.remove_domain("own.example.com")
+    accounts.add_domain("new.example.com", accounts.add("new"))
+    accounts.add_domain("newer.example.com", acme)
+
+
+def post(client: FlaskClient, call: str, data=None):
+    return client.post(f"/_emulator/{call}", data=data)
+
+
+def test_everything_goes_back_to_the_seed(client, storage) -> None:
+    """Accounts, settings, domains, lists, bounces and the clock."""
+    before = state(storage)
+    disturb(storage)
+    client.put("/_emulator/clock", json={"action": "freeze"})
+
+    answer = post(client, "reset")
+
+    assert (answer.status_code, answer.json) == (200, COUNTS)
+    after = state(storage)
+    for told in (before, after):  # a key that was changed has another salt
+        told["accounts"] = [(row[0], *row[2:]) for row in told["accounts"]]
+    assert after == before
+    target = "/api/bounces.count.json?api_user=acme&api_key=s3cret"
+    assert client.get(target).json == {"count": "2"}
+
+
+def test_a_reset_twice_is_a_reset(client) -> None:
+    """With the same answer."""
+    assert post(client, "reset").json == post(client, "reset").json == COUNTS
+
+
+def test_seed_files_are_found_from_everywhere(
+    url: str, clock: FixedClock, seed_file: Path, monkeypatch
+) -> None:
+    """Whatever folder the process goes to after its start."""
+    monkeypatch.chdir(seed_file.parent)
+    app = make_app(url, clock, SEED=seed_file.name, CONTROL="on")
+    monkeypatch.chdir("/")
+    answer = post(app.test_client(), "reset")
+    app.extensions[EXTENSION].storage.close()
+
+    assert answer.json == COUNTS
+
+
+def test_keys_are_not_hashed_again(client, storage, monkeypatch) -> None:
+    """The hashes are those that are there."""
+    before = state(storage)["accounts"]
+
+    def fail(*_: object) -> str:
+        raise AssertionError("a slow hash was made")
+
+    monkeypatch.setattr(credentials_module, "generate_password_hash", fail)
+    assert post(client, "reset").status_code == 200
+    assert state(storage)["accounts"] == before
+
+
+def test_a_key_that_changed_in_the_file_is_taken(client, seed_file: Path) -> None:
+    """The files are read anew."""
+    seed_file.write_text(seed_file.read_text().replace("s3cret", "an0ther"))
+    post(client, "reset")
+
+    target = "/api/bounces.count.json?api_user=acme&api_key="
+    statuses = [client.get(target + key).status_code for key in ("s3cret", "an0ther")]
+    assert statuses == [403, 200]
+
+
+def test_undated_bounces_happen_at_the_system_s_time(client, storage) -> None:
+    """Not at what the clock showed before it was reset, too."""
+    client.put("/_emulator/clock", json={"action": "advance", "duration": "P7D"})
+    post(client, "reset")
+
+    bounces = state(storage)["bounces"]["acme"]
+    assert [b.created for b in bounces if b.email == "undated@example.com"] == [NOW]
+
+
+def test_a_list_has_another_identifier_afterwards(client, storage) -> None:
+    """A request that is on its way cannot meet the list of somebody else."""
+    before = {row[0] for row in storage.engine.fetch("SELECT id FROM bounce_list")}
+    post(client, "reset")
+    post(client, "reset?account=acme")
+
+    after = {row[0] for row in storage.engine.fetch("SELECT id FROM bounce_list")}
+    assert not before & after
+
+
+def test_to_empty_leaves_nothing(client, storage) -> None:
+    """And another reset brings the seed back."""
+    answer = post(client, "reset?to=empty")
+
+    assert answer.json == {"accounts": 0, "domains": 0, "bounces": 0}
+    assert leftovers(storage) == (0, 0)
+    assert post(client, "reset?to=seed").json == COUNTS
+
+
+def test_accounts_made_on_first_use_go(database_url: str, clock: FixedClock) -> None:
+    """Without seed files nothing is left."""
+    app = make_app(database_url, clock, CONTROL="on", AUTH="any")
+    client = app.test_client()
+    client.get("/api/bounces.count.json?api_user=any&api_key=body")
+    try:
+        assert app.extensions[EXTENSION].storage.accounts.find("any")
+        assert set(post(client, "reset").json.values()) == {0}
+    finally:
+        app.extensions[EXTENSION].storage.close()
+
+
+def test_one_account_goes_back(client, storage) -> None:
+    """With its customers and domains; nothing else does."""
+    before = state(storage)
+    plain = storage.accounts.get("plain")
+    storage.accounts.change(plain, profile="recorded")
+    disturb(storage)
+
+    answer = post(client, "reset?account=acme")
+
+    assert answer.json == {"accounts": 4, "domains": 3, "bounces": 4}
+    after = state(storage)
+    assert storage.accounts.get("plain").profile == "recorded"
+    assert storage.accounts.find_domain("new.example.com")
+    assert not storage.accounts.find_domain("newer.example.com")
+    for name in ("acme", "customer", "own.example.com"):
+        assert after["bounces"][name] == before["bounces"][name]
+    assert storage.accounts.get("acme").timezone == "Europe/Berlin"
+    assert storage.accounts.get("customer").reseller == storage.accounts.get("acme").id
+
+
+def test_one_customer_goes_back(client, storage) -> None:
+    """Its reseller stays as it is."""
+    acme = storage.accounts.get("acme")
+    storage.bounces.delete(acme.bounce_list, BounceQuery())
+    storage.accounts.remove("customer")
+
+    assert post(client, "reset?account=customer").json == {**COUNTS, "bounces": 2}
+    assert storage.accounts.get("customer").reseller == acme.id
+
+
+def test_one_domain_goes_back(client, storage) -> None:
+    """Its account stays as it is."""
+    domain = storage.accounts.find_domain("own.example.com")
+    storage.bounces.delete(domain.bounce_list, BounceQuery())
+    storage.bounces.delete(domain.account.bounce_list, BounceQuery())
+
+    for _ in range(2):  # gone, too
+        answer = post(client, "reset?account=OWN.example.com")
+        assert answer.json == {**COUNTS, "bounces": 2}
+        storage.accounts.remove_domain("own.example.com")
+
+
+def test_what_the_seed_does_not_have_is_removed(client, storage) -> None:
+    """An account, and a domain."""
+    disturb(storage)
+
+    post(client, "reset?account=newer.example.com")
+    assert storage.accounts.find_domain("newer.example.com") is None
+    post(client, "reset?account=new")
+    assert storage.accounts.find("new") is None
+    assert storage.accounts.find_domain("new.example.com") is None
+
+
+def test_one_account_is_emptied(client, storage) -> None:
+    """It is gone, and so are its customers and domains."""
+    answer = post(client, "reset?account=acme&to=empty")
+
+    assert answer.json == {"accounts": 1, "domains": 0, "bounces": 0}
+
+
+@pytest.mark.parametrize(
+    ("target", "status", "words"),
+    [
+        ("reset?account=nobody", 404, "there is no account or domain 'nobody'"),
+        ("reset?account=plain.example.com&to=empty", 404, "there is no account"),
+        ("reset?account=shared.example.com", 409, "reset 'acme' instead"),
+        ("reset?to=nowhere", 400, "to: Must be one of: seed, empty"),
+        ("reset?account=", 400, "account: Length must be between 1 and 255"),
+        ("reset?all=1", 400, "all: Unknown field"),
+        ("reset?to=empty&to=seed", 400, "to: must be there once only"),
+        ("reset?to=%ff", 400, "not UTF-8"),
+        ("seed?to=empty", 400, "to: Unknown field"),
+    ],
+)
+def test_what_is_refused_changes_nothing(
+    client, storage, target: str, status: int, words: str
+) -> None:
+    """And is told in a sentence."""
+    before = state(storage)
+    answer = post(client, target)
+
+    assert answer.status_code == status
+    assert words in answer.json["error"]
+    assert state(storage) == before
+
+
+def test_a_reset_takes_no_body(client, storage) -> None:
+    """It may have been meant for another call."""
+    before = state(storage)
+    answer = post(client, "reset", data=b"to=empty")
+
+    assert (answer.status_code, list(answer.json)) == (400, ["error"])
+    assert state(storage) == before
+
+
+@pytest.mark.parametrize("call", ["reset", "seed"])
+def test_only_post_does_something(client, storage, call: str) -> None:
+    """A link must not wipe a database."""
+    for method in ("GET", "HEAD", "PUT", "DELETE", "OPTIONS"):
+        answer = client.open(f"/_emulator/{call}", method=method)
+        assert (answer.status_code, answer.headers["Allow"]) == (405, "POST")
+    assert client.get(f"/_emulator/{call}").json == {
+        "error": "GET does nothing here; use POST"
+    }
+    assert storage.contents.counts().bounces == COUNTS["bounces"]
+
+
+def test_an_owner_that_is_gone_is_told(client, storage) -> None:
+    """A customer and a domain are nothing without theirs."""
+    post(client, "reset?account=acme&to=empty")
+    before = state(storage)
+
+    for name in ("customer", "own.example.com"):
+        answer = post(client, f"reset?account={name}")
+        assert (answer.status_code, "'acme'" in answer.json["error"]) == (409, True)
+    assert state(storage) == before
+
+
+def test_a_seed_file_with_a_fault_changes_nothing(
+    client, storage, seed_file: Path
+) -> None:
+    """The fault is named by its file and place."""
+    disturb(storage)
+    before = state(storage)
+    seed_file.write_text('{"accounts": [{"username": ""}, {"username": 1.5}]}')
+
+    for target in ("reset", "reset?account=acme"):
+        answer = post(client, target)
+        assert answer.status_code == 400
+        assert f"{seed_file}: accounts[0].username: must be" in answer.json["errors"][0]
+        assert len(answer.json["errors"]) == 2
+    assert state(storage) == before
+    seed_file.unlink()
+    assert "No such file" in post(client, "reset").json["error"]
+    assert state(storage) == before
+
+
+def test_files_at_odds_change_nothing(client, storage, seed_file: Path) -> None:
+    """Found while they are planted: all is as it was."""
+    emulator = client.application.extensions[EXTENSION]
+    (other := seed_file.with_name("other.yaml")).write_text(
+        "accounts: [{username: x, customers: [{username: plain}]}]"
+    )
+    object.__setattr__(emulator, "seeds", (*emulator.seeds, str(other)))
+    disturb(storage)
+    before = state(storage)
+    answer = post(client, "reset")
+
+    assert answer.status_code == 409
+    assert "'plain' is there with another owner" in answer.json["error"]
+    assert state(storage) == before
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        json.dumps(MORE),
+        "accounts: [{username: more, bounces: [{email: m@example.com}]}]",
+    ],
+)
+def test_a_seed_is_added(client, storage, body: str) -> None:
+    """JSON or YAML; twice is once; at the time that the clock shows."""
+    client.put(
+        "/_emulator/clock", json={"action": "freeze", "instant": "2011-01-01T00:00:01Z"}
+    )
+
+    for _ in range(2):
+        answer = post(client, "seed", data=body)
+        assert answer.json == {"accounts": 4, "domains": 2, "bounces": 5}
+    (bounce,) = state(storage)["bounces"]["more"]
+    assert bounce.created == 1_293_840_001
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "errors"),
+    [
+        (
+            '{"accounts": [{"username": "x", "bounces": [{"email": ""}]}, {"name": 1}]}',
+            400,
+            [
+                "accounts[1].username: Missing data for required field",
+                "accounts[1].name: Unknown field: there are username, api_key, profile, timezone, bounces, customers, domains",
+            ],
+        ),
+        (
+            '{"accounts": [{"username": "x", "bounces": [{"email": ""}]}]}',
+            400,
+            ["accounts[0].bounces[0].email: must not be empty"],
+        ),
+        ("", 400, ["must be a mapping: names, each with a value"]),
+        ("[", 400, None),
+        (b"\xff", 400, None),
+        (
+            '{"accounts": [{"username": "z", "customers": [{"username": "plain"}]}]}',
+            409,
+            None,
+        ),
+    ],
+)
+def test_a_seed_with_a_fault_adds_nothing(
+    client, storage, body, status, errors
+) -> None:
+    """Each fault is named by its place."""
+    before = state(storage)
+    answer = post(client, "seed", data=body)
+
+    assert answer.status_code == status
+    assert answer.json.get("errors") == errors or errors is None
+    assert answer.json["error"]
+    assert state(storage) == before

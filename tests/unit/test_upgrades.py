@@ -1,0 +1,137 @@
+"""Schema versions: what an earlier release made is opened, and brought up to date."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from conftest import FixedClock, make_app
+
+from sendgrid_bounces.core.errors import StorageError
+from sendgrid_bounces.emulator import EXTENSION
+from sendgrid_bounces.storage import database
+from sendgrid_bounces.storage.database import SCHEMA_VERSION, Storage, open_storage
+from sendgrid_bounces.storage.tables import TABLES
+
+DATA = Path(__file__).parent / "data"
+
+
+@pytest.mark.parametrize("version", range(1, SCHEMA_VERSION + 1))
+def test_a_database_of_every_release_answers(version: int, tmp_path: Path) -> None:
+    """The file was made by that release, from the cases' seed for Mailgun."""
+    path = tmp_path / "b.sqlite3"
+    shutil.copy(DATA / f"schema-{version}.sqlite3", path)
+    app = make_app(f"sqlite:///{path}", FixedClock())
+    authenticator = "api_user=mailgun&api_key=key-3ax6xnjp29jd6fds4gc373sgvjxteol0"
+    answer = app.test_client().get(f"/api/bounces.get.json?{authenticator}&date=1")
+    storage = app.extensions[EXTENSION].storage
+    stored = storage.engine.fetch("SELECT schema_version FROM about")
+    storage.close()
+
+    assert [row["email"] for row in json.loads(answer.data)] == ["own@example.com"]
+    assert stored == [(SCHEMA_VERSION,)]
+
+
+@pytest.mark.parametrize("version", range(1, SCHEMA_VERSION + 1))
+def test_a_database_of_every_release_takes_rules(version: int, tmp_path: Path) -> None:
+    """What came later is there, as in a new one: rules and the journal."""
+    path = tmp_path / "b.sqlite3"
+    shutil.copy(DATA / f"schema-{version}.sqlite3", path)
+    app = make_app(f"sqlite:///{path}", FixedClock(), CONTROL="on")
+    client = app.test_client()
+    client.post("/_emulator/faults", json={"status": 503})
+
+    assert client.get("/api/bounces.get.json").status_code == 503
+    assert client.get("/_emulator/requests/count").json == {"count": 1}
+    app.extensions[EXTENSION].storage.close()
+
+
+@pytest.fixture(name="upgrades")
+def _upgrades(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict]:
+    """Pretend that this release is newer than the database by a version."""
+    open_storage(database_url).close()
+    upgrades: dict = {}
+    with monkeypatch.context() as newer:
+        newer.setattr(database, "SCHEMA_VERSION", SCHEMA_VERSION + 1)
+        newer.setattr(database, "UPGRADES", upgrades)
+        yield upgrades
+        upgrades[SCHEMA_VERSION] = lambda engine: None
+        with closing(open_storage(database_url)) as storage:
+            storage.engine.change(f"UPDATE about SET schema_version = {SCHEMA_VERSION}")
+
+
+def _state(database_url: str) -> tuple[list, list]:
+    """Return the lists that are there, and the version; open it first."""
+    with closing(open_storage(database_url)) as storage:
+        return (
+            storage.engine.fetch("SELECT id FROM bounce_list"),
+            storage.engine.fetch("SELECT schema_version FROM about"),
+        )
+
+
+def test_an_older_one_is_upgraded_once(database_url: str, upgrades: dict) -> None:
+    """And then it has the version of today."""
+    upgrades[SCHEMA_VERSION] = lambda engine: engine.change(
+        "INSERT INTO bounce_list (id) VALUES (77)"
+    )
+
+    for _ in range(2):
+        assert _state(database_url) == ([(77,)], [(SCHEMA_VERSION + 1,)])
+
+
+def test_an_upgrade_that_fails_changes_nothing(
+    database_url: str, upgrades: dict
+) -> None:
+    """It can be tried again."""
+
+    def fail(engine) -> None:
+        engine.change("INSERT INTO bounce_list (id) VALUES (77)")
+        engine.change("INSERT INTO nowhere VALUES (1)")
+
+    upgrades[SCHEMA_VERSION] = fail
+    with pytest.raises(StorageError, match="nowhere"):
+        open_storage(database_url)
+    upgrades[SCHEMA_VERSION] = lambda engine: None
+
+    assert _state(database_url) == ([], [(SCHEMA_VERSION + 1,)])
+
+
+#: The tables that version 1 had.
+FIRST = {"about", "account", "bounce", "bounce_list", "domain"}
+
+
+def _tables(storage: Storage) -> dict:
+    """Return the tables that are there, with what is known of their columns."""
+    names = sorted(storage.engine._database.get_tables())
+    if storage.engine.name == "sqlite":
+        columns = "SELECT sql FROM sqlite_master WHERE tbl_name = ? ORDER BY sql"
+    else:
+        columns = (
+            "SELECT column_name, column_type, collation_name, column_key "
+            "FROM information_schema.columns "
+            "WHERE table_schema = DATABASE() AND table_name = %s ORDER BY 1"
+        )
+    return {name: storage.engine.fetch(columns, (name,)) for name in names}
+
+
+@pytest.mark.parametrize("stopped", [0, 1, 2])
+def test_the_first_version_gets_what_it_lacks(database_url: str, stopped: int) -> None:
+    """It is the same as a new one then, also if an upgrade was stopped in between."""
+    with closing(open_storage(database_url)) as storage:
+        expected = _tables(storage)
+        later = [table for table in TABLES if table._meta.table_name not in FIRST]
+        for table in reversed(later[stopped:]):
+            storage.engine.change(f"DROP TABLE {table._meta.table_name}")
+        storage.engine.change("UPDATE about SET schema_version = 1")
+        storage.accounts.add("kept")
+        if storage.engine.name == "mysql" and stopped:
+            name = later[stopped - 1]._meta.table_name
+            latin = "CONVERT TO CHARACTER SET latin1"
+            storage.engine.change(f"ALTER TABLE {name} {latin}")
+
+    with closing(open_storage(database_url)) as storage:
+        assert _tables(storage) == expected
+        assert storage.accounts.get("kept")
+        assert storage.snapshots.take("all", 0).accounts == 1

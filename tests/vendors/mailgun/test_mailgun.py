@@ -1,0 +1,389 @@
+"""Mailgun: the official SDK runs here, files are bounded, and nothing is half done."""
+
+import base64
+import http.client
+import json
+import re
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from conftest import NOW, make_app
+from flask.testing import FlaskClient
+from hypothesis import given
+from hypothesis import strategies as st
+from live import Live, serving
+from mailgun.client import Client
+
+from sendgrid_bounces import dialects
+from sendgrid_bounces.core.bounces import EARLIEST, LATEST, BounceQuery
+from sendgrid_bounces.dialects.mailgun.dates import parse_date, render_date
+from sendgrid_bounces.dialects.mailgun.serializers import v2_bytes, v2_item, v2_listing
+from sendgrid_bounces.dialects.mailgun.uploads import MAX_FILE
+from sendgrid_bounces.emulator import EXTENSION
+from sendgrid_bounces.storage.database import open_storage
+
+KEY = "key-3ax6xnjp29jd6fds4gc373sgvjxteol0"
+DOMAIN = "mg.example.com"
+BOUNCES = f"/v3/{DOMAIN}/bounces"
+
+
+def _basic(key: str) -> dict[str, str]:
+    encoded = base64.b64encode(f"api:{key}".encode()).decode()
+    return {"Authorization": f"Basic {encoded}"}
+
+
+@pytest.fixture(name="live")
+def _live(url: str, tmp_path: Path):
+    """A server with one domain."""
+    seed = tmp_path / "seed.yaml"
+    seed.write_text(
+        f"accounts: [{{username: acme, api_key: {KEY}, domains: [{{name: {DOMAIN}}}]}}]"
+    )
+    with serving("--database", url, "--seed", str(seed)) as live:
+        yield live
+
+
+def test_the_official_sdk_runs_unmodified(live: Live, tmp_path: Path) -> None:
+    """Add, list, walk all pages, get, delete, import and clear."""
+    with closing(Client(auth=("api", KEY), api_url=live.url)) as client:
+        added = client.bounces.create(
+            data={"address": "bob+tag@example.com", "code": 451, "error": "full"},
+            domain=DOMAIN,
+        )
+        assert added.json() == {
+            "message": "Address has been added to the bounces table",
+            "address": "bob+tag@example.com",
+        }
+        batch = [{"address": f"u{n:03}@example.com", "code": "550"} for n in range(25)]
+        added = client.bounces.create(
+            data=json.dumps(batch),
+            domain=DOMAIN,
+            headers={"Content-Type": "application/json"},
+        )
+        assert added.json() == {
+            "message": "25 addresses have been added to the bounces table"
+        }
+
+        seen, page = [], client.bounces.get(domain=DOMAIN, filters={"limit": 10}).json()
+        while page["items"]:
+            seen += [item["address"] for item in page["items"]]
+            pivot = re.search(r"address=([^&]+)", page["paging"]["next"])[1]
+            filters = {"page": "next", "address": seen[-1], "limit": 10}
+            assert pivot == seen[-1].replace("+", "%2B").replace("@", "%40")
+            page = client.bounces.get(domain=DOMAIN, filters=filters).json()
+        assert seen == ["bob+tag@example.com", *(r["address"] for r in batch)]
+
+        one = client.bounces.get(domain=DOMAIN, bounce_address="bob+tag@example.com")
+        assert (one.json()["code"], one.json()["error"]) == ("451", "full")
+        gone = client.bounces.delete(domain=DOMAIN, bounce_address="u003@example.com")
+        assert gone.json()["message"] == "Bounced address has been removed"
+        gone = client.bounces.get(domain=DOMAIN, bounce_address="u003@example.com")
+        assert gone.status_code == 404
+
+        file = tmp_path / "bounces.csv"
+        file.write_text("address,code,error,created_at\nnew@example.com,550,,\n")
+        with file.open("rb") as open_database:
+            imported = client.bounces_import.create(
+                domain=DOMAIN, files={"file": open_database}
+            )
+        assert imported.status_code == 202
+        assert (
+            client.bounces.get(domain=DOMAIN, bounce_address="new@example.com").json()[
+                "code"
+            ]
+            == "550"
+        )
+
+        client.bounces.delete(domain=DOMAIN)
+        assert client.bounces.get(domain=DOMAIN).json()["items"] == []
+
+
+def _upload(client: FlaskClient, content: bytes) -> tuple[int, dict]:
+    answer = client.post(
+        "/v3/empty.example.com/bounces/import",
+        headers={
+            **_basic(KEY),
+            "Content-Type": "multipart/form-data; boundary=xx",
+        },
+        data=b'--xx\r\nContent-Disposition: form-data; name="file"; filename="b.csv"'
+        b"\r\n\r\n" + content + b"\r\n--xx--\r\n",
+    )
+    return answer.status_code, answer.json
+
+
+def _rows(size: int) -> bytes:
+    """Return a CSV file of exactly *size* bytes."""
+    lines, length = [b"address,error\n"], 14
+    while size - length > 400:
+        lines.append(b"user%09d@example.com,%s\n" % (len(lines), b"x" * 180))
+        length += len(lines[-1])
+    last = b"last@example.com,"
+    lines.append(last + b"y" * (size - length - len(last)))
+    return b"".join(lines)
+
+
+def test_a_file_of_25_mb_is_stored_and_a_byte_more_is_not(app, client) -> None:
+    """Memory is not what bounds it: the file is on disk while it is read."""
+    storage = app.extensions[EXTENSION].storage
+    bounce_list = storage.accounts.find_domain("empty.example.com").bounce_list
+    content = _rows(MAX_FILE)
+
+    assert _upload(client, content + b"y") == (
+        413,
+        {"message": "The request is too large"},
+    )
+    assert storage.bounces.count(bounce_list, BounceQuery()) == 0
+    assert _upload(client, content)[0] == 202
+    assert storage.bounces.count(bounce_list, BounceQuery()) == content.count(b"\n")
+
+
+def test_an_upload_that_says_it_is_too_large_is_not_read(live: Live) -> None:
+    """It is refused before its body is sent."""
+    connection = http.client.HTTPConnection(
+        live.url.removeprefix("http://"), timeout=20
+    )
+    connection.putrequest("POST", f"{BOUNCES}/import")
+    for name, value in {
+        **_basic(KEY),
+        "Content-Type": "multipart/form-data; boundary=xx",
+        "Content-Length": str(10**9),
+    }.items():
+        connection.putheader(name, value)
+    connection.endheaders()
+    answer = connection.getresponse()
+
+    assert answer.status == 413
+    assert answer.getheader("Content-Type") == "application/json; charset=utf-8"
+    connection.close()
+
+
+def test_an_import_that_fails_in_its_last_row_stores_nothing(app, client) -> None:
+    """And says which row, however many came before."""
+    storage = app.extensions[EXTENSION].storage
+    rows = b"".join(b"u%d@example.com\n" % n for n in range(5_000))
+
+    assert _upload(client, b"address\n" + rows + b"nobody\n") == (
+        400,
+        {"message": "row 5002: Invalid format for parameter address: nobody"},
+    )
+    bounce_list = storage.accounts.find_domain("empty.example.com").bounce_list
+    assert storage.bounces.count(bounce_list, BounceQuery()) == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"address\na@example.com\n\xff@example.com\n", "while reading csv: not UTF-8"),
+        (b'address\n"a@example.com\n', "line 2: unexpected end of data"),
+        (b'address,error\na@example.com,"x" y\n', "line 2: ',' expected after '\"'"),
+        (
+            b"address,error\na@example.com," + b"x" * 200_000,
+            "line 2: field larger than",
+        ),
+        (b"address,error\na@example.com," + b"x" * 70_000, "row 2: Invalid format for"),
+    ],
+)
+def test_a_file_that_does_not_parse_is_400(client, content, message) -> None:
+    """With a place and a reason."""
+    status, answer = _upload(client, content)
+
+    assert status == 400
+    assert answer["message"].startswith(message)
+
+
+def test_a_batch_of_a_thousand_is_stored_and_one_more_is_not(app, client) -> None:
+    """Wire: Mailgun API reference, "Batch size should be less than 1000"."""
+    storage = app.extensions[EXTENSION].storage
+    bounce_list = storage.accounts.find_domain("empty.example.com").bounce_list
+    records = [{"address": f"u{n}@example.com"} for n in range(1_001)]
+    for batch, expected in (
+        (records, (400, "Batch size should be less than 1000", 0)),
+        (
+            records[:-1],
+            (200, "1000 addresses have been added to the bounces table", 1_000),
+        ),
+    ):
+        answer = client.post(
+            "/v3/empty.example.com/bounces", json=batch, headers=_basic(KEY)
+        )
+        stored = storage.bounces.count(bounce_list, BounceQuery())
+        assert (answer.status_code, answer.json["message"], stored) == expected
+
+
+def test_a_body_over_the_bound_is_413_in_json(client) -> None:
+    """Forms and batches, in either version."""
+    for path, content_type in (
+        ("/v3/empty.example.com/bounces", "application/json"),
+        ("/v3/empty.example.com/bounces", "application/x-www-form-urlencoded"),
+        ("/v2/empty.example.com/bounces", "application/x-www-form-urlencoded"),
+    ):
+        answer = client.post(
+            path, data=b"a" * 9_000_000, content_type=content_type, headers=_basic(KEY)
+        )
+        assert (answer.status_code, answer.json) == (
+            413,
+            {"message": "The request is too large"},
+        )
+
+
+def test_any_key_makes_a_domain_on_first_use(url, clock) -> None:
+    """And an account of its name, which SendGrid's calls see."""
+    app = make_app(url, clock, AUTH="any")
+    client = app.test_client()
+    answers = [
+        client.get(BOUNCES, headers=_basic("")).status_code,
+        client.post(
+            BOUNCES, data={"address": "a@example.com"}, headers=_basic("one")
+        ).status_code,
+        client.get(f"{BOUNCES}/a@example.com", headers=_basic("two")).status_code,
+        client.get("/v2/a%0Ab/bounces", headers=_basic("two")).status_code,
+    ]
+    seen = client.get(f"/api/bounces.count.json?api_user={DOMAIN}&api_key=three").json
+    app.extensions[EXTENSION].storage.close()
+
+    assert answers == [401, 200, 200, 401]
+    assert seen == {"count": "1"}
+
+
+def test_the_letter_case_of_a_new_domain_makes_no_second_list(url, clock) -> None:
+    """Domains have none, and the account made for one is called as the domain."""
+    app = make_app(url, clock, AUTH="any")
+    client = app.test_client()
+    names = ("Mixed.Example.com", "mixed.example.com", "MIXED.example.com")
+    for number, name in enumerate(names):
+        address = {"address": f"{number}@example.com"}
+        added = client.post(f"/v3/{name}/bounces", data=address, headers=_basic("k"))
+        assert added.status_code == 200
+    counted = client.get(
+        "/api/bounces.count.json?api_user=mixed.example.com&api_key=k"
+    ).json
+    app.extensions[EXTENSION].storage.close()
+
+    assert counted == {"count": "3"}
+
+
+@pytest.mark.parametrize("name", ["a%25b", "%C3%A9.com", "%22x%22"])
+def test_paging_urls_are_urls(url, clock, name: str) -> None:
+    """As the request's own was, and of a host that it names."""
+    app = make_app(url, clock, AUTH="any")
+    client = app.test_client()
+    paging = client.get(f"/v3/{name}/bounces", headers=_basic("k")).json["paging"]
+    hostless = client.get(
+        f"/v3/{name}/bounces", headers={**_basic("k"), "Host": 'evil"x'}
+    )
+    app.extensions[EXTENSION].storage.close()
+
+    assert paging["first"] == f"http://localhost/v3/{name}/bounces?limit=100&term="
+    assert hostless.status_code == 400
+
+
+def test_a_batch_with_long_errors_fits(client) -> None:
+    """A thousand records of some kilobytes each."""
+    batch = [
+        {"address": f"u{n}@example.com", "error": "x" * 4_000} for n in range(1_000)
+    ]
+    answer = client.post(
+        "/v3/empty.example.com/bounces", json=batch, headers=_basic(KEY)
+    )
+
+    assert answer.status_code == 200
+
+
+def test_a_key_is_looked_up_by_a_few_slow_hashes(client, app, monkeypatch) -> None:
+    """A wrong key is not tried on every account."""
+    from sendgrid_bounces import auth
+
+    checked: list[str] = []
+    original = auth.check_password_hash
+    monkeypatch.setattr(
+        auth,
+        "check_password_hash",
+        lambda key_hash, key: checked.append(key_hash) or original(key_hash, key),
+    )
+    for domain in ("samples.mailgun.org", "unknown.example.com"):
+        checked.clear()
+        answer = client.get(f"/v3/{domain}/bounces", headers=_basic("wrong"))
+        assert answer.status_code == 401
+        assert len(checked) == 1, domain
+    assert len(app.extensions[EXTENSION].storage.accounts.all()) > 10
+
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]))
+ROWS = st.lists(
+    st.tuples(TEXT, TEXT, TEXT, TEXT, st.integers(0, 2**31), st.booleans(), st.just(1))
+)
+
+
+@given(st.integers(0, 10**9), ROWS, st.integers(1, 3))
+def test_v2_streams_what_python_would_write(total, rows, size) -> None:
+    """In pieces, and equal to the whole."""
+    batches = (rows[i : i + size] for i in range(0, len(rows), size))
+    whole = {"total_count": total, "items": [v2_item(row) for row in rows]}
+
+    assert b"".join(v2_listing(total, batches)) == v2_bytes(whole)
+
+
+@given(st.integers(EARLIEST, LATEST))
+def test_a_date_is_read_as_it_was_written(instant: int) -> None:
+    """As far back as there can have been e-mail."""
+    text = render_date(instant)
+    if instant >= -2_208_988_800:  # 1900
+        assert parse_date(text) == parse_date(text.replace("GMT", "UTC")) == instant
+
+
+@given(st.text())
+def test_any_text_is_a_date_or_an_error(text: str) -> None:
+    """And nothing else."""
+    try:
+        parsed = parse_date(text)
+    except ValueError:
+        return
+    assert parsed is None or EARLIEST <= parsed <= LATEST
+
+
+def test_a_long_list_of_v2_is_streamed(app, client) -> None:
+    """As many as are asked for."""
+    storage = app.extensions[EXTENSION].storage
+    bounce_list = storage.accounts.find_domain("empty.example.com").bounce_list
+    from conftest import bounce
+
+    storage.bounces.put(
+        bounce_list, [bounce(f"{n}@x", created=NOW - n) for n in range(1_000)]
+    )
+    answer = client.get(
+        "/v2/empty.example.com/bounces?limit=900&skip=50", headers=_basic(KEY)
+    )
+
+    assert answer.json["total_count"] == 1_000
+    assert [item["address"] for item in answer.json["items"]] == [
+        f"{n}@x" for n in range(50, 950)
+    ]
+
+
+def test_no_vendor_is_named_below_the_dialects() -> None:
+    """Adding a vendor changes nothing in the core and the storage."""
+    package = Path(dialects.__file__).parent.parent
+    for layer in ("core", "storage"):
+        for path in (package / layer).glob("*.py"):
+            text = path.read_text().lower().replace("sendgrid_bounces", "")
+            text = text.replace("sendgrid-bounces", "")
+            assert "mailgun" not in text, path
+            assert "sendgrid" not in text, path
+
+
+def test_what_the_import_stored_is_there_for_others(live: Live, url: str) -> None:
+    """When it is answered it is done."""
+    body = (
+        b'--xx\r\nContent-Disposition: form-data; name="file"; filename="b.csv"\r\n\r\n'
+        b"address\nlate@example.com\r\n--xx--\r\n"
+    )
+    connection = http.client.HTTPConnection(live.url.removeprefix("http://"))
+    headers = {**_basic(KEY), "Content-Type": "multipart/form-data; boundary=xx"}
+    connection.request("POST", f"{BOUNCES}/import", body, headers)
+    assert connection.getresponse().status == 202
+    connection.close()
+
+    with closing(open_storage(url)) as storage:
+        bounce_list = storage.accounts.find_domain(DOMAIN).bounce_list
+        assert storage.bounces.count(bounce_list, BounceQuery()) == 1

@@ -1,0 +1,217 @@
+"""Mailgun's faces, v2 and v3. Their parameters and records are described by hand."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from sendgrid_bounces.dialects.mailgun import params, uploads, web
+from tools.openapi.parts import (
+    FORM,
+    INTEGER,
+    JSON,
+    MULTIPART,
+    STRING,
+    TEXT,
+    ApiVersion,
+    Part,
+    Target,
+    answer,
+    array,
+    bodies,
+    query,
+    record,
+    ref,
+)
+
+EMAIL: Part = {"type": "string", "format": "email", "minLength": 1, "maxLength": 320}
+
+#: A record of a form or a batch: what :func:`params.read_record` reads.
+RECORD: Mapping[str, Part] = {
+    "address": {**EMAIL, "examples": ["bob@example.com"]},
+    "code": {"type": ["string", "integer"], "default": params.DEFAULT_CODE},
+    "error": {"type": "string", "default": ""},
+}
+CREATED: Part = {
+    "type": "string",
+    "description": "A date of RFC 2822 with a zone; now if there is none.",
+    "examples": ["Thu, 13 Oct 2011 18:02:00 GMT"],
+}
+
+
+def _record(**more: Part) -> Part:
+    return {
+        "type": "object",
+        "properties": {**RECORD, **more},
+        "required": ["address"],
+    }
+
+
+def _item(code: Part) -> Part:
+    date = {"type": "string", "examples": ["Thu, 13 Oct 2011 18:02:00 GMT"]}
+    return record(
+        {"address": STRING, "code": code, "error": STRING, "created_at": date}
+    )
+
+
+SCHEMAS: Mapping[str, Any] = {
+    "RecordV2": _record(),
+    "RecordV3": _record(created_at=CREATED),
+    "ItemV2": _item(
+        {
+            "type": ["string", "integer"],
+            "description": "An integer if a mail server reported it.",
+        }
+    ),
+    "ItemV3": _item(STRING),
+    "Slice": record({"total_count": INTEGER, "items": array(ref("ItemV2"))}),
+    "Page": record(
+        {
+            "items": array(ref("ItemV3"), maxItems=params.MAX_LIMIT),
+            "paging": record(
+                {
+                    page: {"type": "string", "format": "uri"}
+                    for page in ("first", "last", "next", "previous")
+                }
+            ),
+        }
+    ),
+    "Upload": {
+        "type": "object",
+        "properties": {
+            "file": {
+                "type": "string",
+                "format": "binary",
+                "description": "CSV in UTF-8: address,code,error,created_at; at most "
+                f"{uploads.MAX_FILE} bytes.",
+                "examples": ["address,code\nbob@example.com,550\n"],
+            }
+        },
+        "required": ["file"],
+    },
+    "Done": record({"message": STRING}),
+    "DoneTo": record({"message": STRING, "address": STRING}),
+    "MailgunError": record({"message": STRING}),
+}
+
+PARAMETERS: Mapping[str, Part] = {
+    "domain": {
+        "in": "path",
+        "required": True,
+        "description": "A domain of the account whose key the caller has.",
+        "schema": {"type": "string", "minLength": 1},
+        "example": "samples.mailgun.org",
+    },
+    "address": {
+        "in": "path",
+        "required": True,
+        "description": "An address, in which + means a blank.",
+        "schema": {"type": "string", "minLength": 1},
+        "example": "void@guillaumeleveque.info",
+    },
+}
+DOMAIN, ADDRESS = "domain", "address"
+
+LIMIT: Part = {**INTEGER, "default": params.DEFAULT_LIMIT}
+SLICE: Mapping[str, Part] = {
+    "limit": LIMIT,
+    "skip": {**INTEGER, "default": 0, "description": "Without the first so many."},
+}
+PAGE: Mapping[str, Part] = {
+    "limit": {**LIMIT, "description": f"At most {params.MAX_LIMIT} are answered."},
+    "page": {
+        "enum": ["first", "last", "next", "previous"],
+        "description": "Next and previous need an address; any other is the first.",
+    },
+    "address": {"type": "string", "description": "The page is next to this one."},
+    "term": {"type": "string", "description": "How the addresses begin."},
+}
+
+ERROR = ref("MailgunError")
+RESPONSES: Mapping[str, Part] = {
+    "mailgun_400": answer("The request or a parameter is wrong.", {JSON: ERROR}),
+    "mailgun_401": {
+        **answer("The key is no account's, or not that of the domain.", {TEXT: STRING}),
+        "headers": {"WWW-Authenticate": {"schema": STRING}},
+    },
+    "mailgun_404": answer(
+        "There is no such domain or address; in text, if there is no such call.",
+        {JSON: ERROR, TEXT: STRING},
+    ),
+    "mailgun_413": answer("The body is too large.", {JSON: ERROR}),
+    "mailgun_503": answer("The database does not answer.", {JSON: ERROR}),
+}
+
+
+def _view(
+    schema: Part,
+    *,
+    about: str = "What was asked for.",
+    status: int = 200,
+    path: tuple[str, ...] = (DOMAIN,),
+    parameters: Mapping[str, Part] | None = None,
+    content: Mapping[str, Part] | None = None,
+) -> Callable[[Target], Part]:
+    """Return what describes a view that answers JSON of *schema*.
+
+    :param path: the parameters in the path.
+    :param content: the bodies that it takes; none if it takes none.
+    """
+    refused = (400, 401, 404, 413, 503) if content else (400, 401, 404, 503)
+    part = {
+        "security": [{"mailgun": []}],
+        "parameters": [*path, *query(parameters or {})],
+        "responses": {
+            str(status): answer(about, {JSON: schema}),
+            **{str(code): f"mailgun_{code}" for code in refused},
+        },
+    }
+    if content:
+        part["requestBody"] = {"required": True, "content": bodies(content)}
+    return lambda _: part
+
+
+def _forms(schema: Part) -> Mapping[str, Part]:
+    return {FORM: schema, MULTIPART: schema}
+
+
+_BATCH: Part = {
+    "oneOf": [
+        array(ref("RecordV3"), minItems=1, maxItems=params.MAX_BATCH),
+        ref("RecordV3"),
+    ],
+}
+_ONE = (DOMAIN, ADDRESS)
+
+API_VERSION = ApiVersion(
+    about=("Mailgun", f"v2 and v3. A body has at most {web.MAX_BODY} bytes."),
+    security={
+        "mailgun": {
+            "type": "http",
+            "scheme": "basic",
+            "description": "User api, and the key of the domain's account.",
+        }
+    },
+    schemas=SCHEMAS,
+    parameters=PARAMETERS,
+    responses=RESPONSES,
+    views={
+        "mailgun_v2.listing": _view(ref("Slice"), parameters=SLICE),
+        "mailgun_v2.add": _view(ref("DoneTo"), content=_forms(ref("RecordV2"))),
+        "mailgun_v2.find": _view(record({"bounce": ref("ItemV2")}), path=_ONE),
+        "mailgun_v2.remove": _view(ref("DoneTo"), path=_ONE),
+        "mailgun_v3.listing": _view(ref("Page"), parameters=PAGE),
+        "mailgun_v3.add": _view(
+            {"oneOf": [ref("Done"), ref("DoneTo")]},
+            about="A form is answered with its address, JSON with a message only.",
+            content={JSON: _BATCH, **_forms(ref("RecordV3"))},
+        ),
+        "mailgun_v3.clear": _view(ref("Done")),
+        "mailgun_v3.find": _view(ref("ItemV3"), path=_ONE),
+        "mailgun_v3.remove": _view(ref("DoneTo"), path=_ONE),
+        "mailgun_v3.import_": _view(
+            ref("Done"),
+            about="The bounces are stored.",
+            status=202,
+            content={MULTIPART: ref("Upload")},
+        ),
+    },
+)
