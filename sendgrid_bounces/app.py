@@ -133,7 +133,7 @@ def render_error(app: Flask, status: int, path: str) -> Response:
     with app.app_context():
         for dialect in DIALECTS:
             if dialect.owns(path):
-                return dialect.render(status, path)
+                return dialect.render_error(status, path)
     body = json.dumps({"error": f"{status} {HTTPStatus(status).phrase}"})
     return Response(body, status, content_type="application/json")
 

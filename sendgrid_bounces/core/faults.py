@@ -4,37 +4,12 @@ Nothing here asks the time or throws dice: the same requests meet the same fault
 """
 
 import hashlib
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
 from sendgrid_bounces.core.bounces import fold
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What a request is about, as far as it says so itself; nothing of it is proven.
-
-    :param operation: what is asked for, in the dialect's word.
-    :param account: the name of the account that claims to call.
-    :param domain: the domain whose list is meant, in small letters.
-    :param emails: the addresses that are named.
-    """
-
-    operation: str | None = None
-    account: str | None = None
-    domain: str | None = None
-    emails: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """A request as rules see it."""
-
-    dialect: str
-    method: str
-    path: str
-    facts: Facts = field(default_factory=Facts)
+from sendgrid_bounces.core.requests import RequestInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,17 +53,16 @@ class FaultRule:
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: value for name, value in values.items() if value is not None}
 
-    def matches(self, subject: Subject) -> bool:
-        """Return whether the rule is about *subject*."""
-        facts = subject.facts
+    def matches(self, info: RequestInfo) -> bool:
+        """Return whether the rule applies to a request."""
         return (
-            _covers(self.dialect, subject.dialect)
-            and self.operation in (None, facts.operation)
-            and self.account in (None, facts.account)
-            and self.domain in (None, facts.domain)
-            and self.method in (None, subject.method)
-            and (self.path is None or fnmatchcase(subject.path, self.path))
-            and (self.email is None or _any_like(self.email, facts.emails))
+            _covers(self.dialect, info.dialect)
+            and self.operation in (None, info.operation)
+            and self.account in (None, info.account)
+            and self.domain in (None, info.domain)
+            and self.method in (None, info.method)
+            and (self.path is None or fnmatchcase(info.path, self.path))
+            and (self.email is None or _any_like(self.email, info.emails))
         )
 
     def names(self, owner: str) -> bool:

@@ -1,7 +1,26 @@
-"""The journal: what is kept of a request, and which of that is asked for."""
+"""Requests: the claims a fault rule can match, and the entries of the request log."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class RequestInfo:
+    """The claims of a request before authentication.
+
+    :param operation: a name among the dialect's operations; None if unknown.
+    :param account: the account name the client presents.
+    :param domain: the domain in the path, in lower case.
+    :param emails: the addresses the request names.
+    """
+
+    dialect: str
+    method: str
+    path: str
+    operation: str | None = None
+    account: str | None = None
+    domain: str | None = None
+    emails: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,29 +1,34 @@
-"""A dialect: everything that the rest of the application asks of an API version."""
+"""The description of a dialect: one API version of a vendor."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from flask import Blueprint
 
-from sendgrid_bounces.core.faults import Facts
+from sendgrid_bounces.core.requests import RequestInfo
 from sendgrid_bounces.web.responses import ErrorRenderer
 
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """What an application must know of a dialect.
+    """An API version: its routes, and the data that the other layers need about it.
 
-    :param name: as it stands in journals and tests: vendor, then face.
-    :param blueprint: its routes.
-    :param owns: whether a path lies in its URL space. A blueprint is not told of
-        what the router refuses there: the application asks here who words it.
-    :param word: makes the answer to such a refusal, and to an error on demand.
-    :param facts: tells what this request is about, before anybody has proven to be its
-        caller. It never fails: what does not parse is not known.
+    :param name: vendor and API version, such as ``mailgun.v3``.
+    :param owns: whether a path belongs to the dialect. Routing errors never reach a
+        blueprint, so the application asks every dialect in turn.
+    :param operations: the names that fault rules and the request log use.
+    :param render_error: renders routing errors and injected faults.
+    :param read_request_info: describes the current request; never raises.
+    :param hosts: the vendor's host names, which the in-process mock intercepts.
+    :param key_pattern: regular expression of the vendor's API keys, for redaction;
+        empty if the keys have no recognizable form.
     """
 
     name: str
     blueprint: Blueprint
     owns: Callable[[str], bool]
-    render: ErrorRenderer
-    facts: Callable[[], Facts]
+    operations: tuple[str, ...]
+    render_error: ErrorRenderer
+    read_request_info: Callable[[], RequestInfo]
+    hosts: tuple[str, ...] = ()
+    key_pattern: str = ""

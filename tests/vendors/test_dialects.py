@@ -44,7 +44,7 @@ def test_every_refusal_has_words(app, dialect, status: int) -> None:
     """Whatever the status, and never HTML."""
     with app.test_request_context():
         for path in ("/x.json", "/x.xml", "/x"):
-            response = dialect.render(status, path)
+            response = dialect.render_error(status, path)
             assert response.status_code == status
             assert response.data
             assert b"<html" not in response.data.lower()

@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from flask import request
 from werkzeug.exceptions import HTTPException
 
 from sendgrid_bounces.core.errors import RequestError
-from sendgrid_bounces.core.faults import Facts
+from sendgrid_bounces.core.requests import RequestInfo
 from sendgrid_bounces.dialects.mailgun import web
 from sendgrid_bounces.web import requests
 
@@ -18,21 +19,26 @@ MAX_GLANCE = 64 * 1024
 OPERATIONS = {"listing": "list", "import_": "import"}
 
 
-def read_facts() -> Facts:
-    """Return what the request is about; nothing of what does not parse.
+def read_request_info(dialect: str) -> RequestInfo:
+    """Describe the current request; a part that does not parse is left out.
 
-    An uploaded file is not read, and whose key it is that was sent is not asked.
+    An uploaded file stays unread, and the owner of the API key is not looked up.
     """
+    info = RequestInfo(dialect, request.method, request.path)
     values = request.view_args or {}
     if request.endpoint is None or "domain" not in values:
-        return Facts()
+        return info
     view = request.endpoint.rpartition(".")[2]
     try:
         emails = NAMED[view]() if view in NAMED else ()
     except (RequestError, HTTPException, ValueError, RecursionError):
         emails = ()
-    operation = OPERATIONS.get(view, view)
-    return Facts(operation, None, str(values["domain"]).lower(), tuple(emails))
+    return replace(
+        info,
+        operation=OPERATIONS.get(view, view),
+        domain=str(values["domain"]).lower(),
+        emails=tuple(emails),
+    )
 
 
 def _added() -> list[str]:

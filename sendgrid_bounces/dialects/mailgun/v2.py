@@ -9,7 +9,7 @@ from werkzeug.datastructures import Headers
 from sendgrid_bounces.core.bounces import BounceQuery
 from sendgrid_bounces.core.errors import BounceError
 from sendgrid_bounces.dialects.mailgun import operations, params, web
-from sendgrid_bounces.dialects.mailgun.facts import read_facts
+from sendgrid_bounces.dialects.mailgun.facts import read_request_info
 from sendgrid_bounces.dialects.mailgun.serializers import v2_bytes, v2_item, v2_listing
 from sendgrid_bounces.emulator import current_emulator
 from sendgrid_bounces.web import requests, responses
@@ -69,6 +69,9 @@ DIALECT = Dialect(
     name="mailgun.v2",
     blueprint=bp,
     owns=lambda path: path.startswith("/v2/"),
-    render=API_VERSION.render_error,
-    facts=read_facts,
+    operations=("list", "add", "find", "remove"),
+    render_error=API_VERSION.render_error,
+    read_request_info=lambda: read_request_info("mailgun.v2"),
+    hosts=web.HOSTS,
+    key_pattern=web.KEY_PATTERN,
 )

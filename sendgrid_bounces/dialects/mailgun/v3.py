@@ -7,7 +7,7 @@ from flask import Blueprint, Response, request
 
 from sendgrid_bounces.core.errors import BounceError
 from sendgrid_bounces.dialects.mailgun import operations, params, web
-from sendgrid_bounces.dialects.mailgun.facts import read_facts
+from sendgrid_bounces.dialects.mailgun.facts import read_request_info
 from sendgrid_bounces.dialects.mailgun.paging import paging
 from sendgrid_bounces.dialects.mailgun.serializers import v3_bytes, v3_item
 from sendgrid_bounces.dialects.mailgun.uploads import open_upload
@@ -100,6 +100,9 @@ DIALECT = Dialect(
     name="mailgun.v3",
     blueprint=bp,
     owns=lambda path: path.startswith("/v3/"),
-    render=API_VERSION.render_error,
-    facts=read_facts,
+    operations=("list", "add", "find", "remove", "clear", "import"),
+    render_error=API_VERSION.render_error,
+    read_request_info=lambda: read_request_info("mailgun.v3"),
+    hosts=web.HOSTS,
+    key_pattern=web.KEY_PATTERN,
 )

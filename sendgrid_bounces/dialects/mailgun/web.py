@@ -25,6 +25,10 @@ from sendgrid_bounces.web import requests, responses
 #: How many bytes a form or a batch may have: a thousand records with long errors.
 MAX_BODY = 8 * 1024 * 1024
 
+HOSTS = ("api.mailgun.net", "api.eu.mailgun.net")
+
+KEY_PATTERN = r"\bkey-[0-9a-z]{16,}|\b[0-9a-f]{32}-[0-9a-f]{8}-[0-9a-f]{8}\b"
+
 TEXT = "text/plain; charset=utf-8"
 
 #: Wire: 404's two texts are recorded, that of a domain of a sister call; a parameter's

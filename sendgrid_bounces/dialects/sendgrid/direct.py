@@ -122,6 +122,9 @@ DIALECT = Dialect(
     name="sendgrid.direct",
     blueprint=bp,
     owns=lambda path: path.startswith("/api/"),
-    render=web.error_renderer(_render_error),
-    facts=lambda: web.read_facts(_task),
+    operations=tuple(OPERATIONS),
+    render_error=web.error_renderer(_render_error),
+    read_request_info=lambda: web.read_request_info("sendgrid.direct", _task),
+    hosts=web.HOSTS,
+    key_pattern=web.KEY_PATTERN,
 )

@@ -208,6 +208,9 @@ DIALECT = Dialect(
     name="sendgrid.reseller",
     blueprint=bp,
     owns=lambda path: path.startswith(("/apiv2/", "/api/user.")),
-    render=web.error_renderer(_render_error),
-    facts=lambda: web.read_facts(_task),
+    operations=tuple(task for _method, task in TASKS),
+    render_error=web.error_renderer(_render_error),
+    read_request_info=lambda: web.read_request_info("sendgrid.reseller", _task),
+    hosts=web.HOSTS,
+    key_pattern=web.KEY_PATTERN,
 )

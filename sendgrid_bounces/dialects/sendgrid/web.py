@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TypeVar
 
 from flask import Blueprint, Response, request
@@ -10,7 +11,7 @@ from werkzeug.exceptions import NotFound, RequestEntityTooLarge
 
 from sendgrid_bounces.core.accounts import Account
 from sendgrid_bounces.core.errors import ParametersError, RequestError
-from sendgrid_bounces.core.faults import Facts
+from sendgrid_bounces.core.requests import RequestInfo
 from sendgrid_bounces.dialects.sendgrid.documents import Document
 from sendgrid_bounces.dialects.sendgrid.params import Arguments
 from sendgrid_bounces.dialects.sendgrid.profiles import Profile
@@ -20,6 +21,10 @@ from sendgrid_bounces.web import requests, responses
 
 #: How many bytes the body of a request may have.
 MAX_BODY = 1024 * 1024
+
+HOSTS = ("sendgrid.com", "www.sendgrid.com", "api.sendgrid.com")
+
+KEY_PATTERN = r"\bSG\.[\w-]{8,}\.[\w-]{8,}"
 
 XML_HEADERS = {"Content-Type": "text/xml; charset=ISO-8859-1"}
 
@@ -85,18 +90,22 @@ def respond(
     return responses.respond(pieces, status, Headers(headers.items()))
 
 
-def read_facts(read_operation: Callable[[Arguments], str | None]) -> Facts:
-    """Return what the request says of itself; nothing of what does not parse.
+def read_request_info(
+    dialect: str, read_operation: Callable[[Arguments], str | None]
+) -> RequestInfo:
+    """Describe the current request; a part that does not parse is left out.
 
-    :param read_operation: names what the arguments ask for.
+    :param read_operation: returns the operation that the arguments name.
     """
+    info = RequestInfo(dialect, request.method, request.path)
     if request.url_rule is None or request.method == "HEAD":
-        return Facts()  # nobody will read its body
+        return info  # the body stays unread
     try:
         arguments = read_arguments()
     except (RequestError, RequestEntityTooLarge):
-        return Facts()
-    return Facts(
+        return info
+    return replace(
+        info,
         operation=_if_clear(read_operation, arguments),
         account=_if_clear(_claimed, arguments),
         emails=tuple(arguments.emails),
