@@ -1,13 +1,10 @@
 """The command line: ``sendgrid-bounces``."""
 
-from sendgrid_bounces.cli.accounts import account
+from sendgrid_bounces.cli.accounts import account, domain
 from sendgrid_bounces.cli.bounces import bounces
-from sendgrid_bounces.cli.control import clock, reset, seed, snapshot
-from sendgrid_bounces.cli.domains import domain
-from sendgrid_bounces.cli.faults import fault
+from sendgrid_bounces.cli.control import clock, fault, requests, reset, seed, snapshot
 from sendgrid_bounces.cli.health import health
 from sendgrid_bounces.cli.main import main
-from sendgrid_bounces.cli.requests import requests
 from sendgrid_bounces.cli.serve import init_db, serve
 
 COMMANDS = (

@@ -1,4 +1,4 @@
-"""Bounces on the command line."""
+"""Commands for bounces."""
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -9,11 +9,17 @@ from sendgrid_bounces.cli.files import (
     READERS,
     WRITERS,
     Record,
-    progress,
-    reading,
-    writing,
+    open_input,
+    open_output,
+    progress_bar,
 )
-from sendgrid_bounces.cli.main import database_option, now, open_database, printable
+from sendgrid_bounces.cli.main import (
+    database_option,
+    now,
+    open_database,
+    pluralize,
+    printable,
+)
 from sendgrid_bounces.core.bounces import Bounce, BounceQuery
 from sendgrid_bounces.core.clock import WallClock, wall_clock
 from sendgrid_bounces.core.errors import ParametersError, UnknownAddressError
@@ -23,29 +29,31 @@ from sendgrid_bounces.storage.bounces import as_bounce
 OWNER = click.argument("owner")
 FORMAT = click.option(
     "--format",
-    "form",
+    "file_format",
     type=click.Choice(list(READERS)),
-    help="The file's format, if its name does not end in .csv or .json.",
+    help="The file format; needed if FILE does not end in .csv or .json.",
 )
 
-#: How often a progress bar moves, in rows.
-STEP = 1_000
+#: Rows between two updates of the progress bar.
+PROGRESS_INTERVAL = 1_000
 
 
-@click.group()
+@click.group(short_help="Manage the bounces of an account or domain")
 def bounces() -> None:
     """List, add, remove, import and export bounces.
 
-    OWNER is the name of an account, or of a domain if no account has it.
+    OWNER is the name of an account, or of a domain if there is no such account.
     """
 
 
-@bounces.command("list")
+@bounces.command("list", short_help="List bounces, oldest first")
 @OWNER
-@click.option("--email", multiple=True, help="Only this address; may be given often.")
-@click.option("--limit", type=click.IntRange(1), help="No more than so many.")
+@click.option("--email", multiple=True, help="Only this address; may be repeated.")
+@click.option("--limit", type=click.IntRange(1), help="At most this many bounces.")
 @database_option
-def list_(owner: str, email: tuple[str, ...], limit: int | None, database: str) -> None:
+def list_bounces(
+    owner: str, email: tuple[str, ...], limit: int | None, database: str
+) -> None:
     """List the bounces of OWNER, oldest first, in its time zone."""
     with open_database(database) as storage:
         named = storage.accounts.named_list(owner)
@@ -57,15 +65,17 @@ def list_(owner: str, email: tuple[str, ...], limit: int | None, database: str) 
                 click.echo(printable("  ".join(line)))
 
 
-@bounces.command()
+@bounces.command("add", short_help="Add or replace a bounce")
 @OWNER
 @click.argument("email")
-@click.option("--status", default="", help="Enhanced status code, as 5.1.1.")
-@click.option("--code", default="", help="SMTP reply code, as 550 (the default).")
-@click.option("--reason", default="", help="What the other side said.")
-@click.option("--created", default="", help="YYYY-MM-DD HH:MM:SS; now if absent.")
+@click.option("--status", default="", help="Enhanced status code, such as 5.1.1.")
+@click.option("--code", default="", help="SMTP reply code, such as 550 (the default).")
+@click.option("--reason", default="", help="Diagnostic text of the remote server.")
+@click.option(
+    "--created", default="", help="YYYY-MM-DD HH:MM:SS; the current time if absent."
+)
 @database_option
-def add(
+def add_bounce(
     owner: str,
     email: str,
     status: str,
@@ -74,7 +84,7 @@ def add(
     created: str,
     database: str,
 ) -> None:
-    """Put the address EMAIL on the list of OWNER, or replace it there."""
+    """Add a bounce of EMAIL to the list of OWNER, or replace the existing one."""
     record = {
         "email": email,
         "status": status,
@@ -89,93 +99,101 @@ def add(
     click.echo(f"added {email}")
 
 
-@bounces.command()
+@bounces.command("remove", short_help="Remove a bounce")
 @OWNER
 @click.argument("email")
 @database_option
-def remove(owner: str, email: str, database: str) -> None:
-    """Remove the address EMAIL from the list of OWNER."""
+def remove_bounce(owner: str, email: str, database: str) -> None:
+    """Remove the bounce of EMAIL from the list of OWNER."""
     with open_database(database) as storage:
         named = storage.accounts.named_list(owner)
         if not storage.bounces.delete(named.id, BounceQuery(emails=(email,))):
-            raise UnknownAddressError(f"{owner} has no bounce of {email!r}")
+            raise UnknownAddressError(f"no bounce of {email!r} in the list of {owner}")
     click.echo(f"removed {email}")
 
 
-@bounces.command("import")
+@bounces.command("import", short_help="Import bounces from a CSV or JSON file")
 @OWNER
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
 @FORMAT
 @database_option
-def import_(owner: str, file: str, form: str | None, database: str) -> None:
-    """Store the bounces of FILE (- for stdin) in the list of OWNER: all or none."""
-    form = _format(file, form)
-    with open_database(database) as storage, reading(file) as text:
+def import_bounces(
+    owner: str, file: str, file_format: str | None, database: str
+) -> None:
+    """Import all bounces of FILE (- for stdin) into the list of OWNER, or none."""
+    file_format = file_format or _infer_format(file)
+    with open_database(database) as storage, open_input(file) as text:
         named = storage.accounts.named_list(owner)
-        with progress(text) as moved:
-            read = READERS[form](text)
+        with progress_bar(text) as update:
+            records = READERS[file_format](text)
             zone = wall_clock(named.timezone)
-            bounces = _bounces(read, zone, now(storage), moved)
+            found = _read_bounces(records, zone, now(storage), update)
             try:
-                stored = storage.bounces.put(named.id, bounces)
+                stored = storage.bounces.put(named.id, found)
             except ParametersError as error:
                 raise error.within(file, ", ") from None
-    click.echo(f"imported {stored} bounces")
+    click.echo(f"imported {pluralize(stored, 'bounce')}")
 
 
-@bounces.command()
+@bounces.command("export", short_help="Export bounces to a CSV or JSON file")
 @OWNER
 @click.argument("file", type=click.Path(dir_okay=False, allow_dash=True), default="-")
 @FORMAT
 @database_option
-def export(owner: str, file: str, form: str | None, database: str) -> None:
-    """Write the bounces of OWNER to FILE (stdout, as CSV, if absent)."""
-    form = "csv" if file == "-" and not form else _format(file, form)
+def export_bounces(
+    owner: str, file: str, file_format: str | None, database: str
+) -> None:
+    """Export the bounces of OWNER to FILE, by default to stdout as CSV."""
+    default = "csv" if file == "-" else None
+    file_format = file_format or default or _infer_format(file)
     with open_database(database) as storage:
         named = storage.accounts.named_list(owner)
         found = storage.bounces.find(named.id, BounceQuery())
         records = (write_record(as_bounce(row)) for rows in found for row in rows)
-        with writing(file) as text:
-            for piece in WRITERS[form](records):
+        with open_output(file) as text:
+            for piece in WRITERS[file_format](records):
                 text.write(piece)
 
 
-@bounces.command()
+@bounces.command("clear", short_help="Remove all bounces")
 @OWNER
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @database_option
-def clear(owner: str, yes: bool, database: str) -> None:  # noqa: FBT001
+def clear_bounces(owner: str, yes: bool, database: str) -> None:  # noqa: FBT001 - click passes options by name
     """Remove all bounces of OWNER."""
     with open_database(database) as storage:
         named = storage.accounts.named_list(owner)
         number = storage.bounces.count(named.id, BounceQuery())
         if not yes:
-            click.confirm(f"Remove {number} bounces of {owner}?", abort=True)
+            question = f"Remove {pluralize(number, 'bounce')} of {owner}?"
+            click.confirm(question, abort=True)
         removed = storage.bounces.delete(named.id, BounceQuery())
-    click.echo(f"removed {removed} bounces")
+    click.echo(f"removed {pluralize(removed, 'bounce')}")
 
 
-def _bounces(
+def _read_bounces(
     records: Iterable[tuple[str, Record]],
     zone: WallClock,
-    instant: int,
-    moved: Callable[[], None],
+    now: int,
+    update: Callable[[], None],
 ) -> Iterator[Bounce]:
-    """Yield the bounces of *records*, calling *moved* every now and then.
+    """Yield the bounces of *records*, calling *update* at regular intervals.
 
-    :param instant: of those that name none.
+    :param now: the creation time of records without one.
     """
     for number, (place, record) in enumerate(records):
         try:
-            yield read_record(record, zone, instant)
+            yield read_record(record, zone, now)
         except ParametersError as error:
             raise error.within(place, ", ") from None
-        if number % STEP == 0:
-            moved()
+        if number % PROGRESS_INTERVAL == 0:
+            update()
 
 
-def _format(file: str, form: str | None) -> str:
+def _infer_format(file: str) -> str:
+    """Return the format that the suffix of *file* names."""
     suffix = Path(file).suffix.lower().removeprefix(".")
-    if form is None and suffix not in READERS:
-        raise click.UsageError("say --format csv or --format json")
-    return form or suffix
+    if suffix not in READERS:
+        flags = " or ".join(f"--format {known}" for known in READERS)
+        raise click.UsageError(f"unknown file format: use {flags}")
+    return suffix

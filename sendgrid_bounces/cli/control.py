@@ -1,14 +1,28 @@
-"""Reset, seed, clock and snapshots on the command line: on the database itself."""
+"""Commands that act on the database of a server that has control endpoints."""
 
+import json
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from typing import Any
 
 import click
 
 from sendgrid_bounces.app import open_emulator
-from sendgrid_bounces.cli.files import reading
-from sendgrid_bounces.cli.main import database_option, load_config, seed_option
-from sendgrid_bounces.control.service import ClockReading, Control
+from sendgrid_bounces.cli.files import open_input
+from sendgrid_bounces.cli.main import (
+    database_option,
+    load_config,
+    pluralize,
+    printable,
+    seed_option,
+)
+from sendgrid_bounces.control.service import (
+    DEFAULT_LIMIT,
+    MAX_LIMIT,
+    STATUSES,
+    ClockReading,
+    Control,
+)
 from sendgrid_bounces.core.clock import (
     Clock,
     parse_duration,
@@ -16,32 +30,44 @@ from sendgrid_bounces.core.clock import (
     render_instant,
 )
 from sendgrid_bounces.core.errors import ParametersError
+from sendgrid_bounces.core.requests import LoggedRequest
+from sendgrid_bounces.schemas.faults import OPERATIONS, VENDORS, operations
+from sendgrid_bounces.schemas.loader import parse
 from sendgrid_bounces.storage.contents import Counts
 
 NAME = click.argument("name")
+YES = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 
 
 @contextmanager
 def open_control(
     database: str, seeds: tuple[str, ...] = (), *, create: bool = False
 ) -> Iterator[Control]:
-    """Open the database for one command that controls it; see `opened`."""
+    """Open *database* for one command.
+
+    :param seeds: the paths of the seed files that a reset loads.
+    :param create: whether to create a database that does not exist.
+    """
     values = load_config(DATABASE_URL=database, CONTROL="on")
     emulator = open_emulator(values, Clock(), seeds, create=create)
     with closing(emulator.storage):
         yield Control(emulator)
 
 
-@click.command()
+@click.command(short_help="Erase everything and load the seed files")
 @click.option(
     "--to",
     type=click.Choice(["seed", "empty"]),
     default="seed",
-    help="Back to the seed files (the default), or to nothing.",
+    help="Whether to load the seed files (the default) or to leave nothing.",
 )
-@click.option("--account", metavar="NAME", help="Only this account, or else domain.")
-@seed_option("A seed file to go back to; may be given often.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option(
+    "--account",
+    metavar="NAME",
+    help="Reset only this account, or this domain if there is no such account.",
+)
+@seed_option("A seed file to load; may be repeated.")
+@YES
 @database_option
 def reset(
     to: str,
@@ -50,89 +76,90 @@ def reset(
     yes: bool,  # noqa: FBT001 - click passes options by name
     database: str,
 ) -> None:
-    """Go back to the seed files: accounts, domains, bounces, the clock and faults.
+    """Erase accounts, domains, bounces, fault rules, request log and clock settings.
 
-    What they do not hold is removed, and the journal is emptied; without any, nothing
-    is left. Snapshots stay.
+    Then load the seed files. Snapshots are kept.
     """
     empty = to == "empty"
     with open_control(database, seeds, create=bool(seeds)) as control:
         if not yes:
-            what = account or _written(control.counts())
-            files = 0 if empty else len(seeds)
-            question = f"Remove {what}, and plant {files} seed files?"
-            click.confirm(question, abort=True)
+            target = account or _render_counts(control.counts())
+            files = pluralize(0 if empty else len(seeds), "seed file")
+            click.confirm(f"Remove {target}, then load {files}?", abort=True)
         if account is None:
             counts = control.reset(empty=empty)
         else:
             counts = control.reset_account(account, empty=empty)
-        click.echo(f"now there are {_written(counts)}")
+        _echo_counts(counts)
 
 
-@click.command()
+@click.command(short_help="Load seed files")
 @click.argument("files", nargs=-1, required=True, type=click.Path(allow_dash=True))
 @database_option
 def seed(files: tuple[str, ...], database: str) -> None:
-    """Add what seed FILES (- for stdin) hold, one after the other."""
+    """Load the seed FILES (- for stdin) in the given order.
+
+    Existing accounts, domains and bounces are kept.
+    """
     with open_control(database, create=True) as control:
         for file in files:
-            with reading(file) as text:
-                try:
-                    counts = control.seed(text.read())
-                except ParametersError as error:
-                    raise error.within(file, ": ") from None
-        click.echo(f"now there are {_written(counts)}")
+            with open_input(file) as text, _naming(file):
+                counts = control.seed(text.read())
+        _echo_counts(counts)
 
 
-@click.group()
+@click.group(short_help="Show, freeze or advance the clock")
 def clock() -> None:
-    """Show and set the clock of servers whose control endpoints are on."""
+    """Show, freeze or advance the clock of servers that have control endpoints."""
 
 
-@clock.command()
+@clock.command("show", short_help="Show the time")
 @database_option
-def show(database: str) -> None:
-    """Show the time, and whether it stands."""
+def show_clock(database: str) -> None:
+    """Show the time and whether the clock is frozen."""
     with open_control(database) as control:
-        _echo(control.clock())
+        _echo_clock(control.clock())
 
 
-@clock.command()
+@clock.command("freeze", short_help="Freeze the clock")
 @click.argument("instant", required=False)
 @database_option
-def freeze(instant: str | None, database: str) -> None:
-    """Let the clock stand at INSTANT, as 2012-02-15T12:00:00Z; now if absent."""
+def freeze_clock(instant: str | None, database: str) -> None:
+    """Freeze the clock at INSTANT, such as 2012-02-15T12:00:00Z, or at the present."""
     with open_control(database, create=True) as control:
-        _echo(control.freeze(None if instant is None else parse_instant(instant)))
+        _echo_clock(control.freeze(None if instant is None else parse_instant(instant)))
 
 
-@clock.command()
+@clock.command("advance", short_help="Advance the clock")
 @click.argument("duration")
 @database_option
-def advance(duration: str, database: str) -> None:
-    """Put the clock forward by an ISO 8601 DURATION, as PT1H or P1DT12H."""
+def advance_clock(duration: str, database: str) -> None:
+    """Advance the clock by an ISO 8601 DURATION, such as PT1H or P1DT12H."""
     with open_control(database, create=True) as control:
-        _echo(control.advance(parse_duration(duration)))
+        _echo_clock(control.advance(parse_duration(duration)))
 
 
-@clock.command("reset")
+@clock.command("reset", short_help="Return to the system time")
 @database_option
 def reset_clock(database: str) -> None:
-    """Let the clock show the system's time."""
+    """Return the clock to the system time."""
     with open_control(database) as control:
         control.reset_clock()
-    click.echo("the clock shows the system's time")
+    click.echo("the clock shows the system time")
 
 
-@click.group()
+@click.group(short_help="Save and restore the state by name")
 def snapshot() -> None:
-    """Keep the state under a name, and go back to it."""
+    """Save, restore, list and remove named snapshots of the state.
+
+    A snapshot holds accounts, domains, bounces and the clock.
+    """
 
 
-@snapshot.command("list")
+@snapshot.command("list", short_help="List snapshots")
 @database_option
-def list_(database: str) -> None:
-    """List the snapshots."""
+def list_snapshots(database: str) -> None:
+    """List all snapshots by name."""
     with open_control(database) as control:
         click.echo(f"{'snapshot':<32} {'created':<20} {'accounts':<8} bounces")
         for found in control.snapshots():
@@ -141,48 +168,188 @@ def list_(database: str) -> None:
             click.echo(line)
 
 
-@snapshot.command()
+@snapshot.command("save", short_help="Save the state")
 @NAME
 @database_option
-def save(name: str, database: str) -> None:
-    """Keep accounts, domains, bounces and the clock under NAME."""
+def save_snapshot(name: str, database: str) -> None:
+    """Save the state as the snapshot NAME, replacing an existing one."""
     with open_control(database) as control:
         saved = control.take_snapshot(name)
-    amounts = Counts(saved.accounts, saved.domains, saved.bounces)
-    click.echo(f"saved {_written(amounts)}")
+    counts = Counts(saved.accounts, saved.domains, saved.bounces)
+    click.echo(f"saved {_render_counts(counts)}")
 
 
-@snapshot.command()
+@snapshot.command("restore", short_help="Restore a snapshot")
 @NAME
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@YES
 @database_option
-def restore(name: str, yes: bool, database: str) -> None:  # noqa: FBT001
-    """Go back to the snapshot NAME."""
+def restore_snapshot(name: str, yes: bool, database: str) -> None:  # noqa: FBT001 - click passes options by name
+    """Replace the state by the snapshot NAME."""
     with open_control(database) as control:
         if not yes:
-            what = _written(control.counts())
-            click.confirm(f"Remove {what}, and go back to {name}?", abort=True)
-        counts = control.restore_snapshot(name)
-    click.echo(f"now there are {_written(counts)}")
+            counts = _render_counts(control.counts())
+            click.confirm(f"Remove {counts}, then restore {name}?", abort=True)
+        _echo_counts(control.restore_snapshot(name))
 
 
-@snapshot.command()
+@snapshot.command("remove", short_help="Remove a snapshot")
 @NAME
 @database_option
-def remove(name: str, database: str) -> None:
+def remove_snapshot(name: str, database: str) -> None:
     """Remove the snapshot NAME."""
     with open_control(database) as control:
         control.remove_snapshot(name)
     click.echo(f"removed {name}")
 
 
-def _written(counts: Counts) -> str:
-    return (
-        f"{counts.accounts} accounts, {counts.domains} domains "
-        f"and {counts.bounces} bounces"
+@click.group(short_help="Inject faults into responses")
+def fault() -> None:
+    """Add, list and remove fault rules, for servers that have control endpoints."""
+
+
+@fault.command("add", short_help="Add fault rules")
+@click.argument("rule")
+@database_option
+def add_faults(rule: str, database: str) -> None:
+    """Add RULE: a fault rule or a list of rules.
+
+    RULE is JSON text, or the path of a JSON or YAML file (- for stdin).
+    """
+    with open_control(database, create=True) as control:
+        if rule.lstrip()[:1] in ("{", "["):
+            added = control.add_faults(parse(rule))
+        else:
+            with open_input(rule) as text, _naming(rule):
+                added = control.add_faults(parse(text.read()))
+    for id_ in added:
+        click.echo(f"added fault {id_}")
+
+
+@fault.command("list", short_help="List fault rules")
+@database_option
+def list_faults(database: str) -> None:
+    """List the fault rules in the order in which they are tried."""
+    with open_control(database) as control:
+        click.echo("fault  matched  triggered  rule")
+        for found in control.faults():
+            rule = json.dumps(found.rule.as_written(), ensure_ascii=False)
+            line = f"{found.id:<6} {found.matched:<8} {found.fired:<10} {rule}"
+            click.echo(printable(line))
+
+
+@fault.command("remove", short_help="Remove a fault rule")
+@click.argument("number", type=int)
+@database_option
+def remove_fault(number: int, database: str) -> None:
+    """Remove the fault rule NUMBER of `fault list`."""
+    with open_control(database) as control:
+        control.remove_fault(number)
+    click.echo(f"removed fault {number}")
+
+
+@fault.command("clear", short_help="Remove all fault rules")
+@database_option
+def clear_faults(database: str) -> None:
+    """Remove all fault rules."""
+    with open_control(database) as control:
+        removed = control.clear_faults()
+    click.echo(f"removed {pluralize(removed, 'fault')}")
+
+
+def _instant(_context: object, _option: object, text: str | None) -> int | None:
+    """Return the instant in the value of an option."""
+    try:
+        return None if text is None else parse_instant(text)
+    except ParametersError as error:
+        raise click.BadParameter(error.problems[0][1]) from None
+
+
+@click.group(short_help="List or clear the request log")
+def requests() -> None:
+    """List or clear the request log of servers that have control endpoints."""
+
+
+@requests.command("list", short_help="List logged requests")
+@click.option("--account", help="Only requests of this account.")
+@click.option("--domain", help="Only requests for this domain.")
+@click.option(
+    "--operation",
+    type=click.Choice(operations(None)),
+    help="Only requests for this operation.",
+)
+@click.option(
+    "--dialect",
+    type=click.Choice([*VENDORS, *OPERATIONS]),
+    help="Only requests in this dialect, or to this vendor.",
+)
+@click.option(
+    "--status",
+    type=click.IntRange(*STATUSES),
+    help="Only requests with this response status.",
+)
+@click.option(
+    "--since",
+    callback=_instant,
+    help="Only requests since an instant such as 2012-02-15T12:00:00Z.",
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(1, MAX_LIMIT),
+    default=DEFAULT_LIMIT,
+    show_default=True,
+    help="At most this many requests, the latest ones.",
+)
+@database_option
+def list_requests(limit: int, database: str, **filters: Any) -> None:
+    """List the latest requests that match all options, oldest first."""
+    with open_control(database) as control:
+        for entry in control.requests(limit, **filters):
+            click.echo(printable(_render_request(entry)))
+
+
+@requests.command("clear", short_help="Remove all logged requests")
+@database_option
+def clear_requests(database: str) -> None:
+    """Remove all requests from the request log."""
+    with open_control(database) as control:
+        removed = control.clear_requests()
+    click.echo(f"removed {pluralize(removed, 'request')}")
+
+
+@contextmanager
+def _naming(file: str) -> Iterator[None]:
+    """Prefix validation errors with the name of *file*."""
+    try:
+        yield
+    except ParametersError as error:
+        raise error.within(file, ": ") from None
+
+
+def _render_counts(counts: Counts) -> str:
+    accounts = pluralize(counts.accounts, "account")
+    domains = pluralize(counts.domains, "domain")
+    return f"{accounts}, {domains} and {pluralize(counts.bounces, 'bounce')}"
+
+
+def _echo_counts(counts: Counts) -> None:
+    click.echo(f"the database has {_render_counts(counts)}")
+
+
+def _echo_clock(reading: ClockReading) -> None:
+    frozen = " (frozen)" if reading.frozen else ""
+    click.echo(f"{render_instant(reading.now)}{frozen}")
+
+
+def _render_request(entry: LoggedRequest) -> str:
+    """Return *entry* as one line, with a dash for each unknown value."""
+    fields = (
+        render_instant(entry.time),
+        f"{entry.status or '-'!s:<3}",
+        f"{entry.dialect} {entry.operation or '-'}",
+        entry.account or "-",
+        f"{entry.method} {entry.path}",
+        json.dumps(entry.parameters, ensure_ascii=False),
     )
-
-
-def _echo(reading: ClockReading) -> None:
-    stands = " (frozen)" if reading.frozen else ""
-    click.echo(f"{render_instant(reading.now)}{stands}")
+    changed = () if entry.rows is None else (f"changed {entry.rows}",)
+    match = () if entry.fault is None else (f"fault {entry.fault}",)
+    return "  ".join((*fields, *changed, *match))

@@ -1,4 +1,4 @@
-"""Files of records: CSV and JSON, read and written row by row."""
+"""CSV and JSON files of bounces, read and written record by record."""
 
 import csv
 import io
@@ -15,41 +15,42 @@ from typing import IO, Any
 import click
 
 from sendgrid_bounces.core.errors import ParametersError
+from sendgrid_bounces.redaction import is_printable_name
 from sendgrid_bounces.schemas.bounces import FIELDS
 
 Record = dict[str, Any]
 
 
 @contextmanager
-def reading(path: str) -> Iterator[IO[str]]:
-    """Open a file of UTF-8 text, or stdin (-), its line ends as they are.
+def open_input(path: str) -> Iterator[IO[str]]:
+    """Open a UTF-8 text file or stdin (-) without translating line endings.
 
-    :raises ParametersError: if it turns out not to be UTF-8.
+    :raises ParametersError: when text that is not UTF-8 is read.
     """
     with click.open_file(path, "rb") as binary:
         text = io.TextIOWrapper(binary, encoding="utf-8-sig", newline="")
         try:
             yield text
         except UnicodeDecodeError:
-            raise ParametersError([(path, "not UTF-8 text")]) from None
+            raise ParametersError([(path, "must be UTF-8 text")]) from None
         finally:
-            text.detach()  # stdin is not ours to close
+            text.detach()  # leaves stdin open
 
 
 @contextmanager
-def writing(path: str) -> Iterator[IO[str]]:
-    """Open a file for UTF-8 text, or stdout (-), its line ends as they are.
+def open_output(path: str) -> Iterator[IO[str]]:
+    """Open a file or stdout (-) for UTF-8 text without translating line endings.
 
-    What a file held before is there until all that replaces it has been made.
+    An existing file keeps its contents until the new text is complete.
     """
-    with ExitStack() as open_database:
-        file: IO[Any] = open_database.enter_context(click.open_file(path, "ab"))
-        spool = file if path == "-" else open_database.enter_context(TemporaryFile())
+    with ExitStack() as stack:
+        file: IO[Any] = stack.enter_context(click.open_file(path, "ab"))
+        spool = file if path == "-" else stack.enter_context(TemporaryFile())
         text = io.TextIOWrapper(spool, encoding="utf-8", newline="")
         try:
             yield text
         finally:
-            text.detach()  # which flushes; stdout is not ours to close
+            text.detach()  # flushes, and leaves stdout open
         if spool is not file:
             if Path(path).is_file():
                 file.truncate(0)
@@ -58,10 +59,10 @@ def writing(path: str) -> Iterator[IO[str]]:
 
 
 @contextmanager
-def progress(text: IO[str]) -> Iterator[Callable[[], None]]:
-    """Show a progress bar along a file on stderr, if that is a terminal.
+def progress_bar(text: IO[str]) -> Iterator[Callable[[], None]]:
+    """Yield a function that moves a progress bar to the position in the file *text*.
 
-    What is yielded moves the bar to where the file is read.
+    Without a terminal on stderr the function does nothing.
     """
     if not sys.stderr.isatty() or not text.seekable():
         yield lambda: None
@@ -73,19 +74,15 @@ def progress(text: IO[str]) -> Iterator[Callable[[], None]]:
 
 
 def read_csv(file: IO[str]) -> Iterator[tuple[str, Record]]:
-    """Yield the records of a CSV file, each with its place; empty cells are absent.
+    """Yield (position, record) for each row of a CSV file; empty cells are left out.
 
-    :raises ParametersError: if the header names no address, or an unknown field.
+    :raises ParametersError: if the header or a row is invalid.
     """
     rows = csv.reader(file, strict=True)
     try:
         header = [name.strip() for name in next(rows, [])]
-        is_set = len(set(header)) == len(header)
-        if "email" not in header or not is_set or not set(header) <= set(FIELDS):
-            known = ", ".join(FIELDS)
-            raise ParametersError(
-                [("line 1", f"must name email, and once each of {known}")]
-            )
+        if problem := _check_header(header):
+            raise ParametersError([("line 1", problem)])
         for cells in rows:
             place = f"line {rows.line_num}"
             if len(cells) > len(header):
@@ -94,31 +91,42 @@ def read_csv(file: IO[str]) -> Iterator[tuple[str, Record]]:
                 record: Record = dict(zip(header, cells, strict=False))
                 record = {name: cell for name, cell in record.items() if cell}
                 if "reported" in record:
-                    record["reported"] = _boolean(record["reported"], place)
+                    record["reported"] = _read_boolean(record["reported"], place)
                 yield place, record
     except csv.Error as error:
         raise ParametersError([(f"line {rows.line_num}", str(error))]) from None
 
 
-def _boolean(text: str, place: str) -> bool:
+def _check_header(header: list[str]) -> str | None:
+    """Return the first problem of a CSV header, or None."""
+    for number, name in enumerate(header, 1):
+        if name not in FIELDS:
+            column = repr(name) if is_printable_name(name) else number
+            return f"unknown column {column}; valid columns: {', '.join(FIELDS)}"
+        if name in header[: number - 1]:
+            return f"duplicate column {name!r}"
+    return None if "email" in header else "missing column 'email'"
+
+
+def _read_boolean(text: str, place: str) -> bool:
     try:
         return {"true": True, "false": False}[text.lower()]
     except KeyError:
-        fault = ("reported", "must be True or False")
-        raise ParametersError([fault]).within(place, ", ") from None
+        problem = ("reported", "must be True or False")
+        raise ParametersError([problem]).within(place, ", ") from None
 
 
 def read_json(file: IO[str]) -> Iterator[tuple[str, Record]]:
-    """Yield the records of a JSON array, each with its place.
+    """Yield (position, record) for each element of a JSON array.
 
-    :raises ParametersError: if it is no such array.
+    :raises ParametersError: if the file is not a JSON array.
     """
     try:
         records = json.load(file)
     except UnicodeDecodeError:
         raise
     except (ValueError, RecursionError) as error:
-        raise ParametersError([("", f"not JSON: {error}")]) from None
+        raise ParametersError([("", f"invalid JSON: {error}")]) from None
     if not isinstance(records, list):
         raise ParametersError([("", "must be an array of bounces")])
     for i, record in enumerate(records):
@@ -128,7 +136,8 @@ def read_json(file: IO[str]) -> Iterator[tuple[str, Record]]:
 def write_csv(records: Iterable[Record]) -> Iterator[str]:
     """Yield *records* as the lines of a CSV file."""
     buffer = io.StringIO()
-    # Either character of the line's end is quoted in a cell; one of them ends lines.
+    # The writer quotes cells that contain a character of its line terminator, so CRLF
+    # makes it quote lone CRs and LFs too. The lines themselves end in LF.
     writer = csv.DictWriter(buffer, FIELDS, lineterminator="\r\n")
     writer.writeheader()
     for record in records:
@@ -137,16 +146,14 @@ def write_csv(records: Iterable[Record]) -> Iterator[str]:
         buffer.truncate()
         try:
             writer.writerow(record)
-        except csv.Error as error:  # Python 3.10 and NUL
-            email = record["email"]
-            raise ParametersError(
-                [(email, f"not for CSV, but for JSON: {error}")]
-            ) from None
+        except csv.Error as error:  # Python 3.10 rejects NUL
+            problem = f"cannot be written as CSV: {error}; use --format json"
+            raise ParametersError([(record["email"], problem)]) from None
     yield buffer.getvalue().removesuffix("\r\n") + "\n"
 
 
 def write_json(records: Iterable[Record]) -> Iterator[str]:
-    """Yield *records* as a JSON array, one on each line."""
+    """Yield *records* as a JSON array with one record per line."""
     before = "[\n"
     for record in records:
         yield before + json.dumps(record)

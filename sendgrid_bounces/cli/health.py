@@ -21,7 +21,7 @@ MAX_ANSWER = 4096
 ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - it is compared with
 
 
-@click.command()
+@click.command(short_help="Check that a server answers")
 @file_option
 @setting_option("HOST", "-H", "--host", help="Where the server listens.")
 @setting_option("PORT", "-p", "--port", help="The port it listens on.")

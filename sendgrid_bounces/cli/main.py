@@ -1,4 +1,4 @@
-"""The command that holds the others, and what they share: options and errors."""
+"""The root command, and the options, error handling and text that commands share."""
 
 import os
 import re
@@ -24,24 +24,24 @@ from sendgrid_bounces.core.errors import AbsentError, BounceError
 from sendgrid_bounces.storage.clock import SharedClock
 from sendgrid_bounces.storage.database import Storage, open_storage
 
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_CONTROL_CHARACTER = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
-#: What to do about an error, where that is known.
+#: Advice that follows the message of an error.
 HINTS: dict[type[BounceError], str] = {
-    AbsentError: ": --database names another, and init-db makes one",
+    AbsentError: "; create it with init-db, or choose another with --database",
 }
 
 
 class OneLineErrors(click.Group):
-    """A group whose errors are one line on stderr, and never a traceback.
+    """Command group that reports each error in one line on stderr.
 
-    The exit code is 1, or 2 if the command was called wrongly.
+    The exit code is 1, or 2 for a usage error.
     """
 
-    def main(  # type: ignore[override] # as click calls it, without its overloads
+    def main(  # type: ignore[override] # without the overloads of click
         self, args: Sequence[str] | None = None, **options: Any
     ) -> Any:
-        """Run the command that the arguments name."""
+        """Parse *args*, run the command and exit."""
         if not options.pop("standalone_mode", True):
             return super().main(args, standalone_mode=False, **options)
         try:
@@ -57,9 +57,9 @@ class OneLineErrors(click.Group):
             place = f"{error.filename}: " if error.filename else ""
             _fail(f"{place}{error.strerror or error}", 1)
         except UnicodeError as error:
-            _fail(f"text that is not UTF-8, or cannot be written: {error}", 1)
+            _fail(f"cannot encode or decode text: {error}", 1)
         except (click.Abort, KeyboardInterrupt):
-            _fail("stopped", 1)
+            _fail("aborted", 1)
         sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -70,14 +70,19 @@ class OneLineErrors(click.Group):
 def main() -> None:
     """Emulate the bounce APIs of SendGrid v2 and Mailgun, with real state.
 
-    Each setting can also be given as an environment variable, which its option's help
+    Settings can also be given as environment variables, which the help of each option
     names, or in a settings file.
     """
 
 
 def printable(text: str) -> str:
-    """Return *text* in one line that tells a terminal nothing."""
-    return _CONTROL.sub(lambda match: repr(match[0])[1:-1], text)
+    """Return *text* as one line with its control characters escaped."""
+    return _CONTROL_CHARACTER.sub(lambda match: repr(match[0])[1:-1], text)
+
+
+def pluralize(number: int, noun: str) -> str:
+    """Return *number* and *noun*, with an "s" unless the number is 1."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def setting_option(name: str, *flags: str, **options: Any) -> Callable[[Any], Any]:
@@ -144,17 +149,17 @@ def load_config(**given: str) -> dict[str, str]:
 
 @contextmanager
 def open_database(database: str, *, create: bool = False) -> Iterator[Storage]:
-    """Open the database for one command.
+    """Open *database* for one command.
 
-    :param makes: whether one is made that is not there; who only looks into it, or
-        removes something, means another one.
+    :param create: whether to create a database that does not exist. A command that only
+        reads or removes does not, since the path is then probably mistyped.
     """
     with closing(open_storage(database, create=create)) as storage:
         yield storage
 
 
 def now(storage: Storage) -> int:
-    """Return what the clock shows that is kept in the database."""
+    """Return the current instant of the clock in the database."""
     return SharedClock(storage.clock, Clock()).now()
 
 

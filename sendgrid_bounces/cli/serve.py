@@ -33,7 +33,7 @@ A throw-away database, gone when the server stops. Try:
 """
 
 
-@click.command()
+@click.command(short_help="Run the server")
 @setting_option("HOST", "-H", "--host")
 @setting_option("PORT", "-p", "--port")
 @database_option
@@ -111,7 +111,7 @@ def serve(
             Server(values, emulator.seeds, listener, announce).run()
 
 
-@click.command("init-db")
+@click.command("init-db", short_help="Create the database")
 @database_option
 def init_db(database: str) -> None:
     """Make the tables, if they are not there."""

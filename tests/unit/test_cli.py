@@ -1,4 +1,4 @@
-"""The command line: what it does, what it says, and how it says no."""
+"""The commands, their output and their errors."""
 
 import csv
 import io
@@ -21,7 +21,7 @@ from sendgrid_bounces.storage.database import open_storage
 
 @pytest.fixture(name="run")
 def _run(url: str, monkeypatch: pytest.MonkeyPatch):
-    """Run a command on a database of its own."""
+    """Return a function that runs a command on an empty database."""
     open_storage(url).close()
     monkeypatch.setenv("SENDGRID_BOUNCES_DATABASE_URL", url)
     monkeypatch.setenv("SENDGRID_BOUNCES_KEY_HASH", "scrypt:128:8:1")
@@ -39,7 +39,7 @@ def _run(url: str, monkeypatch: pytest.MonkeyPatch):
 
 @pytest.fixture(name="acme")
 def _acme(run):
-    """Run a command where there is the account acme."""
+    """Return a function that runs a command on a database with the account acme."""
     run("account", "add", "acme", stdin="s3cret\n")
     return run
 
@@ -53,18 +53,19 @@ def _commands(group: click.Group, *names: str):
 
 @pytest.mark.parametrize("names", [names for names, _ in _commands(main)], ids=" ".join)
 def test_every_command_has_help(names: tuple[str, ...], run) -> None:
-    """And every option of it."""
+    """Every option has help, and a listed command a complete one-line summary."""
     assert run(*names, "--help").stdout
     command: click.Command = main
     for name in names:
         command = command.commands[name]  # type: ignore[attr-defined]
     assert command.help
+    assert 0 < len(command.short_help or "") <= 45
     for parameter in command.params:
         assert isinstance(parameter, click.Argument) or parameter.help, parameter.name
 
 
 def test_accounts_are_added_listed_and_removed(run) -> None:
-    """Customers stand below their resellers."""
+    """Customers are listed below their resellers."""
     run("account", "add", "acme", "--profile", "recorded", stdin="k\n")
     run("account", "add", "c@x", "--customer-of", "acme", stdin="k\n")
     run("account", "add", "late", "--timezone", "Asia/Tokyo", stdin="k\n")
@@ -77,12 +78,12 @@ def test_accounts_are_added_listed_and_removed(run) -> None:
         ["late", "(server's)", "Asia/Tokyo", "0"],
     ]
     assert listed[2].startswith("  c@x")
-    assert run("account", "remove", "acme").stdout == "removed acme and 1 customers\n"
+    assert run("account", "remove", "acme").stdout == "removed acme and 1 customer\n"
     assert len(run("account", "list").stdout.splitlines()) == 2
 
 
-def test_a_key_is_read_from_stdin_and_never_shown(acme, tmp_path) -> None:
-    """Nor kept in clear."""
+def test_key_is_read_from_stdin_and_stored_as_a_hash(acme, tmp_path) -> None:
+    """An empty key is rejected, and the account is not added."""
     acme("account", "set-key", "acme", stdin="another-s3cret\r\n")
 
     assert b"s3cret" not in (tmp_path / "bounces.sqlite3").read_bytes()
@@ -93,7 +94,7 @@ def test_a_key_is_read_from_stdin_and_never_shown(acme, tmp_path) -> None:
 
 
 def test_bounces_are_added_listed_and_removed(acme) -> None:
-    """In the account's time zone, oldest first."""
+    """The list is in the account's time zone, oldest first."""
     acme("bounces", "add", "acme", "b@x", "--created", "2012-02-15 00:00:00")
     acme(
         *("bounces", "add", "acme", "a@x", "--status", "4.2.2", "--code", "452"),
@@ -111,8 +112,8 @@ def test_bounces_are_added_listed_and_removed(acme) -> None:
 
 
 @pytest.mark.parametrize("form", ["csv", "json"])
-def test_what_is_exported_is_imported(acme, tmp_path, form: str) -> None:
-    """Every fact of every bounce, through a file or a pipe."""
+def test_export_and_import_round_trip(acme, tmp_path, form: str) -> None:
+    """Files and pipes keep every field of every bounce."""
     rows = [
         {
             "email": "a@x",
@@ -140,8 +141,8 @@ def test_what_is_exported_is_imported(acme, tmp_path, form: str) -> None:
         assert exported == again
 
 
-def test_an_export_is_csv_with_a_header(acme) -> None:
-    """Also of an empty list, and JSON if it is asked for."""
+def test_export_defaults_to_csv_with_a_header(acme) -> None:
+    """An empty list has a header too; --format json writes an empty array."""
     assert (
         acme("bounces", "export", "acme").stdout
     ) == "email,status,code,reason,created,reported\n"
@@ -152,30 +153,31 @@ def test_an_export_is_csv_with_a_header(acme) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "words"),
+    ("name", "content", "message"),
     [
-        ("x.csv", "address\na@x\n", "line 1: must name email"),
-        ("x.csv", "email,colour\na@x,red\n", "line 1: must name email"),
-        ("x.csv", "", "line 1: must name email"),
+        ("x.csv", "code\n550\n", "line 1: missing column 'email'"),
+        ("x.csv", "email,colour\na@x,red\n", "line 1: unknown column 'colour'; valid"),
+        ("x.csv", "email,a b\na@x,red\n", "line 1: unknown column 2; valid columns: "),
+        ("x.csv", "", "line 1: missing column 'email'"),
         ("x.csv", "email\na@x\n\nb@x,c\n", "line 4: has more cells"),
-        ("x.csv", "email,email\na@x,b@x\n", "line 1: must name email"),
+        ("x.csv", "email,email\na@x,b@x\n", "line 1: duplicate column 'email'"),
         ("x.csv", 'email,reason\na@x,"oops\nb@x,fine\n', "line 3: unexpected end"),
         ("x.csv", 'email,reason\na@x,"oops"junk\n', "line 2: "),
         ("x.csv", "email,reported\na@x,maybe\n", "line 2, reported: must be True"),
-        ("x.json", "[" * 100_000, "not JSON"),
+        ("x.json", "[" * 100_000, "invalid JSON"),
         ("x.csv", "email,created\na@x,\nb@x,never\n", "line 3, created: not a time"),
         ("x.csv", "email,status\n,5.1.1\n", "line 2, email: Missing data"),
         ("x.csv", f"email\n{'a' * 2**21}\n", "line 2: field larger than"),
-        ("x.csv", b"email\n\xff\n", "not UTF-8"),
+        ("x.csv", b"email\n\xff\n", "must be UTF-8"),
         ("x.json", "{}", "must be an array"),
-        ("x.json", "[", "not JSON"),
+        ("x.json", "[", "invalid JSON"),
         ("x.json", '[{"email": "a@x"}, {}]', "[1], email: Missing data"),
         ("x.json", "[5]", "[0]: must be a mapping"),
         ("x.txt", "email\na@x\n", "--format"),
     ],
 )
-def test_an_import_is_all_or_nothing(acme, tmp_path, name, content, words) -> None:
-    """The fault is named by its place, and what stood before it is not stored."""
+def test_invalid_import_stores_nothing(acme, tmp_path, name, content, message) -> None:
+    """The error names its position; records before it are not stored either."""
     path = tmp_path / name
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
 
@@ -183,7 +185,7 @@ def test_an_import_is_all_or_nothing(acme, tmp_path, name, content, words) -> No
         "bounces", "import", "acme", str(path), code=2 if ".txt" in name else 1
     )
 
-    assert words in refused.stderr
+    assert message in refused.stderr
     assert acme("bounces", "list", "acme").stdout == ""
 
 
@@ -197,20 +199,20 @@ def test_an_import_is_all_or_nothing(acme, tmp_path, name, content, words) -> No
     reason=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
 )
 def test_any_reason_survives_a_file(acme, tmp_path, form: str, reason: str) -> None:
-    """Line ends, quotes, commas and whatever else."""
+    """Line endings, quotes, commas and control characters are kept."""
     (tmp_path / "in.json").write_text(json.dumps([{"email": "a@x", "reason": reason}]))
     acme("bounces", "import", "acme", str(tmp_path / "in.json"))
     file = str(tmp_path / f"out.{form}")
     acme("bounces", "export", "acme", file)
     acme("bounces", "clear", "acme", "--yes")
-    assert acme("bounces", "import", "acme", file).stdout == "imported 1 bounces\n"
+    assert acme("bounces", "import", "acme", file).stdout == "imported 1 bounce\n"
     acme("bounces", "export", "acme", str(tmp_path / "again.json"))
 
     assert json.loads((tmp_path / "again.json").read_text())[0]["reason"] == reason
 
 
-def test_a_spreadsheets_csv_is_read(acme, tmp_path) -> None:
-    """It begins with a mark, and its lines end in two characters."""
+def test_csv_of_a_spreadsheet_is_imported(acme, tmp_path) -> None:
+    """It begins with a byte order mark, and its lines end in CRLF."""
     path = tmp_path / "excel.csv"
     path.write_bytes(b"\xef\xbb\xbfemail,reported\r\na@x,TRUE\r\n")
     acme("bounces", "import", "acme", str(path))
@@ -220,8 +222,8 @@ def test_a_spreadsheets_csv_is_read(acme, tmp_path) -> None:
     assert exported.endswith(",True\n")
 
 
-def test_a_list_is_a_line_for_each_bounce(acme) -> None:
-    """Whatever is in a reason, also for a terminal."""
+def test_listed_bounce_is_one_line(acme) -> None:
+    """Line breaks and terminal escape sequences in a reason are escaped."""
     acme("bounces", "add", "acme", "a@x", "--reason", "one\ntwo\x1b[31m\u2028")
 
     assert acme("bounces", "list", "acme").stdout.endswith(
@@ -230,7 +232,7 @@ def test_a_list_is_a_line_for_each_bounce(acme) -> None:
 
 
 def test_domains_are_added_listed_and_removed(acme) -> None:
-    """With a list of their own, or the account's."""
+    """A domain has its own list or shares the list of the account."""
     acme("domain", "add", "Own.example", "acme")
     acme("domain", "add", "shared.example", "acme", "--share-list")
     acme("bounces", "add", "own.example", "a@x")
@@ -244,35 +246,37 @@ def test_domains_are_added_listed_and_removed(acme) -> None:
     acme("domain", "remove", "own.example")
     acme("domain", "remove", "SHARED.example")
     assert "b@x" in acme("bounces", "list", "acme").stdout
-    for args, words in (
+    for args, message in (
         (("remove", "own.example"), "there is no domain 'own.example'"),
         (("add", "a/b", "acme"), "domain: must be"),
         (("add", "x.example", "nobody"), "there is no account 'nobody'"),
     ):
-        assert words in acme("domain", *args, code=1).stderr
+        assert message in acme("domain", *args, code=1).stderr
 
 
-def test_clear_asks_first(acme) -> None:
-    """And takes only yes for an answer."""
+def test_clear_asks_for_confirmation(acme) -> None:
+    """Only "y" removes the bounces."""
     acme("bounces", "add", "acme", "a@x")
 
     asked = CliRunner().invoke(main, ["bounces", "clear", "acme"], input="n\n")
     assert (
         asked.exit_code,
         asked.stdout.partition(":")[0],
-    ) == (1, "Remove 1 bounces of acme? [y/N]")
+    ) == (1, "Remove 1 bounce of acme? [y/N]")
     assert "a@x" in acme("bounces", "list", "acme").stdout
-    assert "removed 1 bounces" in (acme("bounces", "clear", "acme", stdin="y\n").stdout)
+    assert "removed 1 bounce\n" in (
+        acme("bounces", "clear", "acme", stdin="y\n").stdout
+    )
 
 
 def test_init_db_can_be_repeated(run) -> None:
-    """It says where the database is."""
+    """The output names the database file."""
     for _ in range(2):
         assert "bounces.sqlite3 is ready" in run("init-db").stdout
 
 
 @pytest.mark.parametrize(
-    ("args", "code", "words"),
+    ("args", "code", "message"),
     [
         (["serve", "--port", "70000"], 2, "70000 is not in the range"),
         (["serve", "--auth", "maybe"], 2, "'strict', 'any'"),
@@ -301,19 +305,17 @@ def test_init_db_can_be_repeated(run) -> None:
         ),
         (["init-db", "--database", "sqlite:///a#b"], 1, "encoded"),
         (["init-db", "--database", "sqlite:////dev/null"], 1, "database /dev/null: "),
-        (["bounces", "list", "\udcff"], 1, "not UTF-8"),
+        (["bounces", "list", "\udcff"], 1, "cannot encode or decode text"),
         (["account", "add", "a\udcff"], 1, "username: must be"),
     ],
 )
-def test_an_error_is_one_line(run, args: list[str], code: int, words: str) -> None:
-    """On stderr, with an exit code, and never a traceback."""
-    assert words in run(*args, stdin="k\n", code=code).stderr
+def test_error_is_one_line(run, args: list[str], code: int, message: str) -> None:
+    """Errors go to stderr, with an exit code and without a traceback."""
+    assert message in run(*args, stdin="k\n", code=code).stderr
 
 
-def test_an_export_that_fails_leaves_the_one_before(
-    acme, tmp_path, monkeypatch
-) -> None:
-    """Nothing is lost by trying."""
+def test_failed_export_keeps_the_existing_file(acme, tmp_path, monkeypatch) -> None:
+    """No temporary file is left beside it."""
     path = tmp_path / "kept.csv"
     path.write_text("kept")
 
@@ -326,24 +328,24 @@ def test_an_export_that_fails_leaves_the_one_before(
     assert path.read_text() == "kept"
 
 
-def test_a_key_is_set_of_the_account_that_has_the_name(acme, url, monkeypatch) -> None:
-    """Whoever was removed, and whoever came, while it was typed."""
+def test_key_is_set_on_the_named_account_only(acme, url, monkeypatch) -> None:
+    """An account that is removed while its key is typed does not affect another one."""
 
-    def typing() -> str:
+    def read_key() -> str:
         with closing(open_storage(url)) as storage:
             storage.accounts.remove("acme")
             storage.accounts.add("other", key_hash="others")
         return "late"
 
-    monkeypatch.setattr(accounts, "_read_key", typing)
+    monkeypatch.setattr(accounts, "_read_key", read_key)
     assert "no account 'acme'" in acme("account", "set-key", "acme", code=1).stderr
     with closing(open_storage(url)) as storage:
         assert storage.accounts.get("other").key_hash == "others"
 
 
-def test_a_file_that_cannot_be_written_is_one_line(acme, tmp_path) -> None:
-    """Named by its path."""
-    for path, words in (
+def test_unwritable_file_is_one_line(acme, tmp_path) -> None:
+    """The error names the path and the reason."""
+    for path, message in (
         (tmp_path / "absent" / "x.csv", "absent/x.csv: No such file"),
         (tmp_path, "is a directory"),
         ("/dev/full", "No space left"),
@@ -352,19 +354,19 @@ def test_a_file_that_cannot_be_written_is_one_line(acme, tmp_path) -> None:
         refused = acme(
             *("bounces", "export", "acme", str(path), "--format", "csv"), code=code
         )
-        assert words in refused.stderr
+        assert message in refused.stderr
 
 
-def test_many_faults_are_one_line(run, tmp_path) -> None:
-    """The first of them, and how many more."""
+def test_many_problems_are_one_line(run, tmp_path) -> None:
+    """The error lists the first ones and counts the others."""
     path = tmp_path / "seed.yaml"
     path.write_text("accounts: [" + "{username: ''}," * 30 + "]")
 
     assert "; and 20 more\n" in run("serve", "-p0", "--seed", str(path), code=1).stderr
 
 
-def test_an_unknown_setting_is_told(run, monkeypatch) -> None:
-    """A misspelt variable is not overlooked."""
+def test_unknown_setting_is_an_error(run, monkeypatch) -> None:
+    """A misspelt variable is reported; variables of the tests are not settings."""
     monkeypatch.setenv("SENDGRID_BOUNCES_PROFIEL", "recorded")
     monkeypatch.setenv("SENDGRID_BOUNCES_TEST_MYSQL_URL", "not ours")
 
@@ -385,19 +387,20 @@ def test_an_unknown_setting_is_told(run, monkeypatch) -> None:
         *("clock show", "snapshot list", "reset --yes"),
     ],
 )
-def test_who_looks_for_a_database_makes_none(command: str, tmp_path) -> None:
-    """It is the wrong folder, or the wrong name."""
+def test_reading_commands_create_no_database(command: str, tmp_path) -> None:
+    """A mistyped path is an error with advice."""
     path = tmp_path / "typo.sqlite3"
     args = [*command.split(), "--database", f"sqlite:///{path}"]
     refused = CliRunner().invoke(main, args)
 
     assert refused.exit_code == 1
-    assert f"there is no sqlite database {path} yet: --database names" in refused.stderr
+    assert str(path) in refused.stderr
+    assert "; create it with init-db, or choose" in refused.stderr
     assert not path.exists()
 
 
-def test_without_a_command_there_is_help(run) -> None:
-    """And an exit code that says so."""
+def test_help_is_shown_without_a_command(run) -> None:
+    """The exit code is that of a usage error."""
     result = CliRunner().invoke(main, [])
 
     assert result.exit_code == 2
@@ -405,8 +408,8 @@ def test_without_a_command_there_is_help(run) -> None:
 
 
 SEED = "accounts: [{username: acme, bounces: [{email: a@example.com}]}]"
-SEEDED = "now there are 1 accounts, 0 domains and 1 bounces\n"
-NOTHING = "now there are 0 accounts, 0 domains and 0 bounces\n"
+SEEDED = "the database has 1 account, 0 domains and 1 bounce\n"
+NOTHING = "the database has 0 accounts, 0 domains and 0 bounces\n"
 
 
 @pytest.fixture(name="seed")
@@ -415,50 +418,52 @@ def _seed(tmp_path) -> str:
     return str(tmp_path / "seed.yaml")
 
 
-def test_a_seed_is_planted(run, seed: str) -> None:
-    """From files and from stdin."""
+def test_seed_is_loaded_from_files_and_stdin(run, seed: str) -> None:
+    """Loading a file twice changes nothing."""
     assert run("seed", seed, seed).stdout == SEEDED
     assert run("seed", "-", stdin=SEED.replace("acme", "b")).stdout.startswith(
-        "now there are 2 accounts"
+        "the database has 2 accounts"
     )
 
 
-def test_a_seed_with_a_fault_is_told_by_its_file(run, seed: str, tmp_path) -> None:
-    """Nothing of it is stored."""
+def test_invalid_seed_file_is_named(run, seed: str, tmp_path) -> None:
+    """The error begins with the path of the file."""
     (tmp_path / "bad.yaml").write_text("accounts: [{username: ''}]")
     bad = str(tmp_path / "bad.yaml")
-    told = run("seed", bad, code=1).stderr
-    assert f"{bad}: accounts[0].username: must be" in told
+    refused = run("seed", bad, code=1).stderr
+    assert f"Error: {bad}: accounts[0].username: must be" in refused
+    (tmp_path / "bad.yaml").write_bytes(b"\xff")
+    assert f"Error: {bad}: must be UTF-8 text\n" in run("seed", bad, code=1).stderr
     assert "No such file" in run("seed", "/no/such.yaml", code=1).stderr
 
 
-def test_a_reset_asks_first(acme, seed: str) -> None:
-    """And says what goes."""
-    no = acme("reset", "--seed", seed, stdin="n\n", code=1)
-    question = "Remove 1 accounts, 0 domains and 0 bounces, and plant 1 seed files?"
-    assert question in no.stdout
+def test_reset_asks_for_confirmation(acme, seed: str) -> None:
+    """The question counts the contents of the database."""
+    refused = acme("reset", "--seed", seed, stdin="n\n", code=1)
+    question = "Remove 1 account, 0 domains and 0 bounces, then load 1 seed file?"
+    assert question in refused.stdout
     assert acme("account", "list").stdout.count("\n") == 2
     assert SEEDED in acme("reset", "--seed", seed, stdin="y\n").stdout
     assert acme("reset", "--yes").stdout == NOTHING
 
 
-def test_a_reset_takes_the_seed_files_of_the_variable(acme, seed, monkeypatch) -> None:
-    """As serve does."""
+def test_reset_loads_the_seed_files_of_the_environment(acme, seed, monkeypatch) -> None:
+    """The variable is the one of serve."""
     monkeypatch.setenv("SENDGRID_BOUNCES_SEED", seed)
     assert acme("reset", "--yes").stdout == SEEDED
     assert acme("reset", "--yes", "--to", "empty").stdout == NOTHING
 
 
 def test_one_account_is_reset(acme, seed: str) -> None:
-    """The others stay; one that is nowhere is told."""
+    """Other accounts are kept; an unknown name is an error."""
     acme("account", "add", "other", stdin="s3cret\n")
-    told = acme("reset", "--account", "acme", "--seed", seed, "--yes").stdout
-    assert told == "now there are 2 accounts, 0 domains and 1 bounces\n"
+    output = acme("reset", "--account", "acme", "--seed", seed, "--yes").stdout
+    assert output == "the database has 2 accounts, 0 domains and 1 bounce\n"
     assert "'nobody'" in acme("reset", "--account", "nobody", "--yes", code=1).stderr
 
 
-def test_the_clock_is_set_and_dates_bounces(acme, tmp_path) -> None:
-    """Those that are added, and those of imports that have no time."""
+def test_clock_dates_new_bounces(acme, tmp_path) -> None:
+    """Added and imported bounces without a time get the time of the clock."""
     frozen = "2012-02-15T12:00:00Z (frozen)\n"
     assert acme("clock", "freeze", "2012-02-15T12:00:00Z").stdout == frozen
     assert acme("clock", "freeze").stdout == frozen
@@ -481,9 +486,9 @@ def test_the_clock_is_set_and_dates_bounces(acme, tmp_path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "told"),
+    ("command", "message"),
     [
-        (("clock", "freeze", "today"), "instant: must be a time, as"),
+        (("clock", "freeze", "today"), "instant: must be a time"),
         (("clock", "advance", "1h"), "duration: must be an ISO 8601 duration"),
         (("clock", "advance", "--", "-PT1H"), "duration: must be an ISO 8601 duration"),
         (("snapshot", "save", "a/b"), "name: must be 1 to 64"),
@@ -491,16 +496,16 @@ def test_the_clock_is_set_and_dates_bounces(acme, tmp_path) -> None:
         (("snapshot", "remove", "x"), "there is no snapshot 'x'"),
     ],
 )
-def test_what_cannot_be_is_told(run, command, told: str) -> None:
-    """In one line."""
-    assert told in run(*command, code=1).stderr
+def test_invalid_argument_is_an_error(run, command, message: str) -> None:
+    """The error names the argument."""
+    assert message in run(*command, code=1).stderr
 
 
 def test_snapshots_are_saved_restored_listed_and_removed(acme, seed: str) -> None:
-    """A restore asks first."""
+    """Restoring asks for confirmation."""
     acme("reset", "--yes", "--seed", seed)
     assert acme("snapshot", "save", "before").stdout == SEEDED.replace(
-        "now there are", "saved"
+        "the database has", "saved"
     )
     acme("reset", "--yes")
     acme("snapshot", "restore", "before", stdin="n\n", code=1)
@@ -512,7 +517,7 @@ def test_snapshots_are_saved_restored_listed_and_removed(acme, seed: str) -> Non
 
 
 def test_faults_are_added_from_text_files_and_stdin(run, tmp_path) -> None:
-    """Each rule is told by its number; the list shows it in a line."""
+    """Each rule gets a number, and one line in the list."""
     path = tmp_path / "rules.yaml"
     path.write_text("{status: 503, email: 'a\u2028*'}")
 
@@ -521,8 +526,8 @@ def test_faults_are_added_from_text_files_and_stdin(run, tmp_path) -> None:
     assert run("fault", "add", "-", stdin="latency_ms: 1").stdout == "added fault 3\n"
     lines = run("fault", "list").stdout.splitlines()
     assert lines[2:] == [
-        '2      0        0      {"email": "a\\u2028*", "status": 503}',
-        '3      0        0      {"latency_ms": 1}',
+        '2      0        0          {"email": "a\\u2028*", "status": 503}',
+        '3      0        0          {"latency_ms": 1}',
     ]
     run("fault", "remove", "2")
     assert run("fault", "clear").stdout == "removed 2 faults\n"
@@ -537,25 +542,28 @@ def test_faults_are_added_from_text_files_and_stdin(run, tmp_path) -> None:
         ("/nowhere/rules.yaml", "No such file"),
     ],
 )
-def test_a_fault_that_is_none(run, rule: str, error: str) -> None:
-    """What is wrong is told in a line, and nothing is added."""
+def test_invalid_fault_is_not_added(run, rule: str, error: str) -> None:
+    """The error is one line."""
     assert error in run("fault", "add", rule, code=1).stderr
     assert run("fault", "clear").stdout == "removed 0 faults\n"
     assert "no fault '7'" in run("fault", "remove", "7", code=1).stderr
 
 
-def test_faults_in_a_file_are_told_with_its_name(run, tmp_path) -> None:
-    """And with the place of each."""
+def test_errors_in_a_fault_file_name_the_file(run, tmp_path) -> None:
+    """The position of the rule follows the path."""
     path = tmp_path / "rules.yaml"
     path.write_text("[{status: 1}]")
 
     assert f"{path}: [0].status: must" in run("fault", "add", str(path), code=1).stderr
     path.write_bytes(b"\xff")
-    assert f"{path}: not UTF-8 text" in run("fault", "add", str(path), code=1).stderr
+    assert (
+        f"Error: {path}: must be UTF-8 text\n"
+        in run("fault", "add", str(path), code=1).stderr
+    )
 
 
-def test_requests_are_listed_one_in_a_line(run, url: str) -> None:
-    """Whatever is in them; filters narrow the list."""
+def test_requests_are_listed_and_filtered(run, url: str) -> None:
+    """Each request is one line, with its control characters escaped."""
     entry = LoggedRequest(
         time=0,
         dialect="mailgun.v3",
@@ -594,8 +602,6 @@ def test_requests_are_listed_one_in_a_line(run, url: str) -> None:
     ):
         assert run("requests", "list", *options).stdout.splitlines() == [second]
     assert run("requests", "list", "--since", "1970-01-01T00:00:01Z").stdout == ""
-    assert (
-        "must be a time, as" in run("requests", "list", "--since", "x", code=2).stderr
-    )
+    assert "must be a time" in run("requests", "list", "--since", "x", code=2).stderr
     assert "count" in run("requests", "list", "--operation", "x", code=2).stderr
     assert run("requests", "clear").stdout == "removed 2 requests\n"

@@ -218,10 +218,10 @@ def test_a_command_takes_what_has_no_option_from_the_file(
         assert storage.accounts.get("acme").key_hash.startswith("scrypt:256:8:1$")
     monkeypatch.setenv("SENDGRID_BOUNCES_CONFIG", str(file))
     reset = _run("reset", "--yes")
-    assert reset.stdout == "now there are 2 accounts, 0 domains and 0 bounces\n"
+    assert reset.stdout == "the database has 2 accounts, 0 domains and 0 bounces\n"
     file.write_text(json.dumps({**values, "seed": []}))
     reset = _run("reset", "--yes")
-    assert reset.stdout == "now there are 0 accounts, 0 domains and 0 bounces\n"
+    assert reset.stdout == "the database has 0 accounts, 0 domains and 0 bounces\n"
 
 
 @pytest.mark.parametrize("command", ["serve", "init-db", "health", "seed"])
