@@ -95,7 +95,7 @@ class FaultStore:
                 text = _text(rule)
                 said[text] += 1
                 name = hashlib.sha256(f"{said[text]}:{text}".encode()).hexdigest()
-                row = FaultRow.insert(rule=text, loaded_seeds=name)
+                row = FaultRow.insert(rule=text, planted=name)
                 self._engine.execute(row.on_conflict_ignore())
             self._check_number(0)
 

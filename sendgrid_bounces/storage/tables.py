@@ -144,7 +144,7 @@ class FaultRow(peewee.Model):
 
     id = peewee.AutoField()
     rule = peewee.TextField()
-    loaded_seeds = peewee.CharField(max_length=64, null=True, unique=True)
+    planted = peewee.CharField(max_length=64, null=True, unique=True)
     matched = peewee.BigIntegerField(default=0)
     fired = peewee.BigIntegerField(default=0)
     window_start = peewee.BigIntegerField(default=0)

@@ -116,6 +116,17 @@ def _tables(storage: Storage) -> dict:
     return {name: storage.engine.fetch(columns, (name,)) for name in names}
 
 
+def test_schema_is_unchanged_since_its_version_was_released(tmp_path: Path) -> None:
+    """A change of the schema needs a new version and an upgrade."""
+    path = tmp_path / "b.sqlite3"
+    shutil.copy(DATA / f"schema-{SCHEMA_VERSION}.sqlite3", path)
+    with (
+        closing(open_storage(f"sqlite:///{path}")) as released,
+        closing(open_storage(f"sqlite:///{tmp_path / 'new.sqlite3'}")) as new,
+    ):
+        assert _tables(new) == _tables(released)
+
+
 @pytest.mark.parametrize("stopped", [0, 1, 2])
 def test_the_first_version_gets_what_it_lacks(database_url: str, stopped: int) -> None:
     """It is the same as a new one then, also if an upgrade was stopped in between."""
