@@ -1,7 +1,7 @@
-"""What a test suite imports: a server, a double in process, and the pytest fixtures.
+"""Public API for test suites: a server, an in-process mock and test accounts.
 
-Nothing is loaded before it is asked for: pytest imports this package in every suite of
-the environment that it is installed in.
+Pytest imports this package in every environment that has it installed, so its names are
+loaded on first use.
 """
 
 from importlib import import_module
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Double", "EmulatorServer", "TestAccount", "mock_bounces"]
 
-#: Public name: (module, name there). ``Double`` was the name of ``TestAccount``.
-_HOMES = {
+#: Public name: (module, name in it). ``Double`` is the former name of ``TestAccount``.
+_EXPORTS = {
     "Double": ("accounts", "TestAccount"),
     "EmulatorServer": ("server", "EmulatorServer"),
     "TestAccount": ("accounts", "TestAccount"),
@@ -26,8 +26,8 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Load what is asked for."""
-    if name not in _HOMES:
+    """Import the public name *name*."""
+    if name not in _EXPORTS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module, attribute = _HOMES[name]
+    module, attribute = _EXPORTS[name]
     return getattr(import_module(f"{__name__}.{module}"), attribute)

@@ -1,4 +1,4 @@
-"""The double: an account and a domain of one test alone, which share one list."""
+"""The account, Mailgun domain and bounce list of one test."""
 
 import secrets
 from collections.abc import Iterable
@@ -19,24 +19,23 @@ from sendgrid_bounces.schemas.bounces import read_record
 from sendgrid_bounces.storage.bounces import as_bounce
 from sendgrid_bounces.testing.app import Seed, TestApp
 
-#: A time: the text of one, seconds since 1970, or a datetime; text and datetimes are in
-#: UTC if they name no zone. Fractions of a second are cut off.
+#: A point in time: text, seconds since 1970, or a datetime. Text and datetimes without
+#: a time zone are UTC. Fractions of a second are discarded.
 Time = str | float | datetime
 
-
-#: How a double can be asked for.
+#: The options of a test account.
 OPTIONS = ("profile", "seed", "username", "api_key", "domain")
 
 
 class TestAccount:
-    """An account, and a Mailgun domain with the same list, that one test has alone.
+    """An account and a Mailgun domain of one test, which share one bounce list.
 
-    It is a context manager, and gone when that ends.
+    Closing it, or leaving its ``with`` block, removes both.
 
-    :param url: where the emulator is.
-    :param profile: which of the vendor's behaviours the account sees.
-    :param seed: more accounts, for this test alone.
-    :param username: of the account; made up if absent, and so are the other two.
+    :param url: the base URL of the emulator.
+    :param profile: the vendor behaviour that the account sees.
+    :param seed: more accounts; they are removed with this one.
+    :param username: generated if absent, like *api_key* and *domain*.
     """
 
     #: Pytest must not collect this class.
@@ -55,41 +54,41 @@ class TestAccount:
     ) -> None:
         if profile not in (None, *PROFILES):
             raise ParametersError([("profile", f"must be {' or '.join(PROFILES)}")])
-        self._emulation = test_app
+        self._test_app = test_app
         self._emulator = test_app.emulator
         self._accounts = self._emulator.storage.accounts
-        #: The emulator's base URL, without a slash at its end.
+        #: The base URL of the emulator, without a trailing slash.
         self.url = url
-        #: What the control endpoints do, and more: faults, journal, snapshots.
+        #: All control operations: faults, request log, clock, reset and snapshots.
         self.control = test_app.control
-        made_up = f"test-{secrets.token_hex(4)}"
-        #: ``api_user`` of SendGrid's calls.
-        self.username = username or made_up
-        #: ``api_key`` of SendGrid's calls, and the password of Mailgun's.
+        generated = f"test-{secrets.token_hex(4)}"
+        #: The ``api_user`` of SendGrid requests.
+        self.username = username or generated
+        #: The ``api_key`` of SendGrid requests and the password of Mailgun requests.
         self.api_key, hashed = test_app.hashed_key
         if api_key is not None:
             self.api_key, hashed = api_key, self._emulator.authenticator.hashed(api_key)
         #: The Mailgun domain.
-        self.domain = (domain or f"{made_up}.example.com").lower()
+        self.domain = (domain or f"{generated}.example.com").lower()
         self._names: list[str] = []
-        self._rules: list[int] = []
+        self._faults: list[int] = []
         self._is_open = True
-        self._has_moved_clock = False
+        self._has_set_clock = False
 
-        def make() -> None:
+        def create() -> None:
             account = self._accounts.add(self.username, profile=profile, **hashed)
-            if username:  # it may have been another test's before
+            if username:  # an earlier test may have used the same name
                 self._emulator.storage.requests.forget(username)
             self._accounts.add_domain(self.domain, account, shares_list=True)
             self._names = [self.username]
             if seed is not None:
                 self._names += self._load_seed(seed)
 
-        test_app.enter()
+        test_app.acquire()
         try:
-            self._emulator.storage.engine.transact(make)
+            self._emulator.storage.engine.transact(create)
         except BaseException:
-            test_app.leave()
+            test_app.release()
             raise
 
     def add(
@@ -101,101 +100,105 @@ class TestAccount:
         code: str | int | None = None,
         created: Time | None = None,
     ) -> Bounce:
-        """Put a bounce on the list, in place of one of this address, and return it.
+        """Add a bounce, or replace the one of the same address, and return it.
 
-        :param status: enhanced status code, as ``5.1.1``.
-        :param code: SMTP reply code, as ``550``; derived if only *status* is given.
-        :param created: when it happened; now, if absent.
-        :raises ParametersError: naming each argument that is wrong.
+        :param status: enhanced status code, such as ``5.1.1``.
+        :param code: SMTP reply code, such as ``550``; derived from *status* if absent.
+        :param created: the current time of the emulator's clock if absent.
+        :raises ParametersError: naming each invalid argument.
         """
-        facts = {"status": status, "code": code, "reason": reason}
-        record = {name: fact for name, fact in facts.items() if fact is not None}
+        fields = {"status": status, "code": code, "reason": reason}
+        record = {name: value for name, value in fields.items() if value is not None}
         now = (
             self._emulator.clock.now()
             if created is None
-            else _instant(created, "created")
+            else _read_time(created, "created")
         )
         bounce = read_record({"email": email, **record}, wall_clock("UTC"), now)
         self._emulator.storage.bounces.put(self._bounce_list(), [bounce])
         return bounce
 
     def bounces(self) -> list[Bounce]:
-        """Return the bounces on the list, oldest first."""
+        """Return the bounces of the account, oldest first."""
         bounce_list = self._bounce_list()
         batches = self._emulator.storage.bounces.find(bounce_list, BounceQuery())
         return [as_bounce(row) for rows in batches for row in rows]
 
     @property
     def requests(self) -> list[LoggedRequest]:
-        """The requests to the account and its domain, oldest first, keys masked."""
+        """The requests to the account and its domain, oldest first, keys redacted."""
         limit = self._emulator.request_log_size
         return self.control.requests(limit, account=self.username)
 
     def fail_next(self, status: int | None = None, times: int = 1, **rule: Any) -> int:
-        """Let the next requests to the account or its domain fail.
+        """Inject a fault into the next requests to the account or its domain.
 
-        :param status: what is answered, 400 to 599, in the vendor's words.
-        :param rule: more of a fault rule: which requests it is about (dialect,
-            operation, email, method, path, skip; another account), and what happens
-            (retry_after, latency_ms, drop_connection, truncate, malformed).
-        :returns: the rule's identifier.
-        :raises ParametersError: naming each field that is wrong.
+        :param status: the status of an error response in the vendor's format, 400 to
+            599.
+        :param rule: more fields of a fault rule: conditions (dialect, operation, email,
+            method, path, skip; or another account) and effects (retry_after,
+            latency_ms, drop_connection, truncate, malformed).
+        :returns: the identifier of the fault rule.
+        :raises ParametersError: naming each invalid field.
         """
         wanted = {"account": self.username, "status": status, "times": times, **rule}
         if rule.keys() & {"limit", "probability"} and times == 1:
-            del wanted["times"]  # they say themselves how often
+            del wanted["times"]  # these fields decide how often the rule triggers
         given = {name: value for name, value in wanted.items() if value is not None}
         id_ = self.control.add_fault(given)
-        self._rules.append(id_)
+        self._faults.append(id_)
         return id_
 
     def freeze(self, instant: Time | None = None) -> int:
-        """Let the emulator's clock stand, and return the instant that it shows.
+        """Freeze the emulator's clock, and return its time in seconds since 1970.
 
-        All doubles of one server share its clock.
+        All test accounts of a server share its clock.
+
+        :param instant: the current time of the clock if absent.
         """
-        self._has_moved_clock = True
+        self._has_set_clock = True
         return self.control.freeze(
-            None if instant is None else _instant(instant, "instant")
+            None if instant is None else _read_time(instant, "instant")
         ).now
 
     def advance(self, seconds: float | timedelta | str) -> int:
-        """Put the emulator's clock forward, and return the instant that it shows.
+        """Advance the emulator's clock, and return its time in seconds since 1970.
 
-        :param seconds: fractions are cut off; text is an ISO 8601 duration, as PT1H.
-        :raises ParametersError: if it is the text of none, or leads too far.
+        :param seconds: fractions are discarded; text is an ISO 8601 duration such as
+            ``PT1H``.
+        :raises ParametersError: if *seconds* is invalid, or the result out of range.
         """
         if isinstance(seconds, timedelta):
             seconds = seconds.total_seconds()
         if isinstance(seconds, str):
             seconds = parse_duration(seconds)
-        self._has_moved_clock = True
-        return self.control.advance(_whole(seconds, "seconds")).now
+        self._has_set_clock = True
+        return self.control.advance(_whole_seconds(seconds, "seconds")).now
 
     def close(self) -> None:
-        """Remove what is of this test, and raise what went wrong in the emulator.
+        """Remove the account, its domain, seed and faults, and reset the clock.
 
-        Its faults are no more, and the clock shows the time.
+        :raises Exception: if an unexpected exception occurred in the emulator.
         """
-        if not self._is_open or self._emulation.is_closed:
+        if not self._is_open or self._test_app.is_closed:
             return
         self._is_open = False
         try:
             self._remove()
         finally:
-            self._emulation.leave()
-        self._emulation.check()
+            self._test_app.release()
+        self._test_app.check()
 
     def __enter__(self) -> "TestAccount":
-        """Return this."""
+        """Return the test account itself."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close it."""
+        """Close the test account."""
         self.close()
 
     def _bounce_list(self) -> int:
-        """Return the list of today: a restored snapshot has given the account another.
+        """Return the current list of the account; restoring a snapshot replaces it.
 
         :raises UnknownNameError: if a reset has removed the account.
         """
@@ -205,58 +208,63 @@ class TestAccount:
         for name in self._names:
             with suppress(UnknownNameError):
                 self._accounts.remove(name)
-        for rule in self._rules:
+        for id_ in self._faults:
             with suppress(UnknownNameError):
-                self.control.remove_fault(rule)
-        if self._has_moved_clock:
+                self.control.remove_fault(id_)
+        if self._has_set_clock:
             self.control.reset_clock()
 
     def _load_seed(self, seed: Seed) -> list[str]:
-        """Store *seed*, whose accounts must all be new: they are removed again.
+        """Load *seed* and return the names of its accounts.
 
-        :returns: their names.
+        :raises NameTakenError: if an account exists already; closing would remove it.
         """
-        before = {account.username for account in self._accounts.all()}
-        rules = {fault.id for fault in self.control.faults()}
-        names = self._emulation.apply(seed)
-        self._rules = [f.id for f in self.control.faults() if f.id not in rules]
+        existing = {account.username for account in self._accounts.all()}
+        faults = {fault.id for fault in self.control.faults()}
+        names = self._test_app.load_seed(seed)
+        self._faults = [f.id for f in self.control.faults() if f.id not in faults]
         for name in names:
-            if name in before:
+            if name in existing:
                 raise NameTakenError(
-                    f"the seed of this test has an account {name!r}, which is there "
-                    "already"
+                    f"the seed of the test account contains the account {name!r}, "
+                    "which already exists"
                 )
         return names
 
 
-def check_options(options: Iterable[str], what: str) -> None:
-    """Check that a double takes *options*, which *what* was given.
+def check_options(options: Iterable[str], receiver: str) -> None:
+    """Check that *options*, the names of keyword arguments, are known.
 
-    :raises TypeError: if it does not.
+    :param receiver: the name of the callable, for the message.
+    :raises TypeError: if one is unknown.
     """
-    if wrong := [name for name in options if name not in OPTIONS]:
-        raise TypeError(f"{what} takes {', '.join(OPTIONS)}, and not {wrong[0]}")
+    if unknown := [name for name in options if name not in OPTIONS]:
+        raise TypeError(
+            f"{receiver} got an unexpected argument {unknown[0]!r}; "
+            f"valid arguments: {', '.join(OPTIONS)}"
+        )
 
 
-def _whole(seconds: float, name: str) -> int:
+def _whole_seconds(seconds: float, name: str) -> int:
     try:
         return int(seconds)
     except (ValueError, OverflowError):
-        raise ParametersError([(name, "must be a number of seconds")]) from None
+        problem = f"must be a finite number of seconds (got {seconds})"
+        raise ParametersError([(name, problem)]) from None
 
 
-def _instant(time: Time, name: str) -> int:
-    """Return the instant of *time*.
+def _read_time(time: Time, name: str) -> int:
+    """Return *time* in seconds since 1970.
 
-    :param name: what the argument is called.
-    :raises ParametersError: if it is the text of none.
+    :param name: the name of the argument, for the error.
+    :raises ParametersError: if *time* is invalid.
     """
     if isinstance(time, datetime):
         if time.tzinfo is None:
             time = time.replace(tzinfo=timezone.utc)
         return int(time.timestamp())
     if isinstance(time, int | float):
-        return _whole(time, name)
+        return _whole_seconds(time, name)
     try:
         return wall_clock("UTC").parse(time)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""The application that a test suite talks to, on a database that goes with it."""
+"""An application with a temporary database, for tests."""
 
 import json
 import shutil
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from flask import got_request_exception
 from werkzeug.wsgi import ClosingIterator
 
-from sendgrid_bounces.app import create_app, load_seed_files
+from sendgrid_bounces.app import DIALECTS, create_app, load_seed_files
 from sendgrid_bounces.control.effects import ConnectionDropped
 from sendgrid_bounces.control.service import Control
 from sendgrid_bounces.emulator import EXTENSION, Emulator
@@ -25,38 +25,39 @@ from sendgrid_bounces.storage.database import closing_on_error
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-#: A hash that is quick to make and to check: no test suite guards its keys.
-QUICK_HASH = "scrypt:128:8:1"
+#: A fast hash: the API keys of tests need no protection.
+FAST_HASH = "scrypt:128:8:1"
 
-#: A seed: the path of a file, the text of one, or what such a text says.
+#: A seed: the path of a seed file, its text, or its parsed content.
 Seed = str | PathLike[str] | Mapping[str, Any]
 
 
 class TestApp:
-    """An application of this process, whose mistakes are kept for the test they hit.
+    """A WSGI application that records its unexpected exceptions.
 
-    It is a WSGI application itself.
-
-    :param database: the URL of the database; without it, a file that goes with this.
-    :param settings: of :data:`sendgrid_bounces.config.SETTINGS`, by name.
+    :param database: the URL of the database; a temporary SQLite file if absent.
+    :param settings: names and values of :data:`sendgrid_bounces.config.SETTINGS`.
     """
+
+    #: Pytest must not collect this class.
+    __test__ = False
 
     def __init__(
         self, database: str | None = None, seed: Seed | None = None, **settings: str
     ) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="sendgrid-bounces-"))
-        # Also when the process ends, and nobody has closed this.
+        # Runs at exit at the latest, even if close() is never called.
         self._remove_folder = weakref.finalize(
             self, shutil.rmtree, self._folder, ignore_errors=True
         )
         self.is_closed = False
-        file = f"sqlite:///{self._folder}/bounces.sqlite3?synchronous=off"
-        values = {"DATABASE_URL": database or file, "KEY_HASH": QUICK_HASH}
         self._errors: list[BaseException] = []
-        self._lock = Lock()
-        self._turns = Lock()
-        self._doubles = 0
-        self._is_ours = database is None
+        self._errors_lock = Lock()
+        self._accounts = 0
+        self._accounts_lock = Lock()
+        self._owns_database = database is None
+        file = f"sqlite:///{self._folder}/bounces.sqlite3?synchronous=off"
+        values = {"DATABASE_URL": database or file, "KEY_HASH": FAST_HASH}
         try:
             seeds = [] if seed is None else [self._seed_file(seed)]
             self._app = create_app(
@@ -69,59 +70,64 @@ class TestApp:
         except BaseException:
             self._remove_folder()
             raise
-        got_request_exception.connect(self._keep, self._app)
+        got_request_exception.connect(self._record, self._app)
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The host names of the vendors that the application emulates."""
+        return tuple(dict.fromkeys(host for d in DIALECTS for host in d.hosts))
 
     @cached_property
     def hashed_key(self) -> tuple[str, dict[str, Any]]:
-        """The API key of all doubles, and what an account stores of it.
+        """The default API key of test accounts, and its account fields.
 
-        One for all, as sealing takes longer than all else that a double needs.
+        All of them share the key, since hashing is the slowest step of their creation.
         """
         key = "key-of-the-tests"
         return key, self.emulator.authenticator.hashed(key)
 
-    def apply(self, seed: Seed) -> list[str]:
-        """Store *seed*; return the names of its accounts.
+    def load_seed(self, seed: Seed) -> list[str]:
+        """Load *seed* in one transaction, and return the names of its accounts.
 
-        :raises ParametersError: if it has a fault; nothing is stored, then.
-        :raises NameTakenError: if a name belongs to somebody else.
+        :raises ParametersError: if *seed* is invalid.
+        :raises NameTakenError: if one of its accounts exists under another reseller.
         """
         now = self.emulator.clock.now()
         if _is_path(seed):
-            sown = seeds.read_seed_file(str(seed), now)
+            parsed = seeds.read_seed_file(str(seed), now)
         else:
-            sown = seeds.read_seed(_text(seed), now)
-        apply(self.emulator.storage, self.emulator.authenticator, sown)
-        return [account.username for account in sown.accounts]
+            parsed = seeds.read_seed(_text(seed), now)
+        apply(self.emulator.storage, self.emulator.authenticator, parsed)
+        return [account.username for account in parsed.accounts]
 
-    def enter(self) -> None:
-        """Count a test that begins."""
-        with self._turns:
-            self._doubles += 1
+    def acquire(self) -> None:
+        """Count a new test account."""
+        with self._accounts_lock:
+            self._accounts += 1
 
-    def leave(self) -> None:
-        """Bring the seed back when the last test ends; what is not ours is left."""
-        with self._turns:  # none begins meanwhile
-            self._doubles -= 1
-            if not self._doubles and self._is_ours:
+    def release(self) -> None:
+        """Reset a temporary database after the last test account is closed."""
+        with self._accounts_lock:  # no test account is created during the reset
+            self._accounts -= 1
+            if not self._accounts and self._owns_database:
                 self.control.reset()
                 for snapshot in self.control.snapshots():
                     self.control.remove_snapshot(snapshot.name)
 
     def check(self) -> None:
-        """Raise what went wrong in the application since the last time.
+        """Raise the first unexpected exception since the last check.
 
-        What it refuses is none of that, whatever its status.
+        Error responses of any status are expected.
         """
-        with self._lock:
+        with self._errors_lock:
             errors, self._errors = self._errors, []
         if errors:
             raise errors[0]
 
     def close(self) -> None:
-        """Remove all that was made. Nothing may follow."""
+        """Close the database and remove temporary files."""
         self.is_closed = True
-        got_request_exception.disconnect(self._keep, self._app)
+        got_request_exception.disconnect(self._record, self._app)
         self.emulator.storage.close()
         self._remove_folder()
 
@@ -129,25 +135,25 @@ class TestApp:
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
     ) -> Iterable[bytes]:
         """Answer a request."""
-        pieces = self._app(environ, start_response)
-        return ClosingIterator(self._watched(pieces), getattr(pieces, "close", None))
+        body = self._app(environ, start_response)
+        return ClosingIterator(self._stream(body), getattr(body, "close", None))
 
-    def _watched(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
-        """Yield *pieces*, and keep the mistake that ends them early."""
+    def _stream(self, body: Iterable[bytes]) -> Iterator[bytes]:
+        """Yield *body*, recording an exception that truncates it."""
         try:
-            yield from pieces
-        except ConnectionDropped:  # a fault that was asked for
+            yield from body
+        except ConnectionDropped:  # an injected fault
             raise
         except Exception as error:
-            self._keep(self._app, error)
+            self._record(self._app, error)
             raise
 
-    def _keep(self, _app: object, exception: BaseException) -> None:
-        with self._lock:
+    def _record(self, _app: object, exception: BaseException) -> None:
+        with self._errors_lock:
             self._errors.append(exception)
 
     def _seed_file(self, seed: Seed) -> str:
-        """Return the path of *seed* in a file, which a reset reads anew."""
+        """Return the path of a file that contains *seed*; a reset reads it again."""
         if _is_path(seed):
             return str(seed)
         path = self._folder / "seed.yaml"
@@ -160,7 +166,7 @@ def _text(seed: Seed) -> str:
 
 
 def _is_path(seed: Seed) -> bool:
-    """Return whether *seed* is a path: a text of one line, without a mapping in it."""
+    """Return whether *seed* is a path, such as text of one line without a mapping."""
     if isinstance(seed, str):
         return "\n" not in seed and "{" not in seed
     return isinstance(seed, PathLike)

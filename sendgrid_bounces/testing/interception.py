@@ -1,8 +1,7 @@
-"""Calls to the vendors' hosts, turned aside to a WSGI application of this process.
+"""Interception of HTTP client libraries: requests to vendors go to a WSGI application.
 
-Requests are taken from Requests by ``responses``, and from HTTPX (and HTTPX 2, which
-Mailgun's SDK uses) where their public transports take them. What goes elsewhere goes on
-its way.
+``responses`` intercepts Requests. HTTPX, and its successor HTTPX 2 in Mailgun's SDK,
+are intercepted at their public transports.
 """
 
 import io
@@ -10,7 +9,7 @@ import re
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
@@ -27,41 +26,29 @@ from sendgrid_bounces.control.effects import ConnectionDropped
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
-#: The vendors' hosts.
-HOSTS = (
-    "sendgrid.com",
-    "www.sendgrid.com",
-    "api.sendgrid.com",
-    "api.mailgun.net",
-    "api.eu.mailgun.net",
-)
-
 METHODS = ("GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH")
 
 _PORTS = {"http": 80, "https": 443}
 
-_OURS = "|".join(re.escape(host) for host in HOSTS)
-_OUR_URL = re.compile(
-    rf"https?://([^/?#]*@)?({_OURS})\.?(:[0-9]*)?(?![^/?#])", re.IGNORECASE
-)
-_OTHER_URL = re.compile(f"(?!{_OUR_URL.pattern})", re.IGNORECASE)
 
+class ConnectionClosedError(Exception):
+    """A fault closed the connection.
 
-class Disconnected(Exception):  # noqa: N818 - it was asked for
-    """A fault rule ends the connection: before the answer, or amid it."""
+    :param in_body: whether the response had begun.
+    """
 
-    def __init__(self, *, is_amid: bool) -> None:
+    def __init__(self, *, in_body: bool) -> None:
         super().__init__("the server closed the connection")
-        self.is_amid = is_amid
+        self.in_body = in_body
 
 
-class TimedOut(Exception):  # noqa: N818 - as above
-    """The answer took longer than the client waits."""
+class ReadTimeoutError(Exception):
+    """The response took longer than the timeout of the client."""
 
 
 @dataclass(frozen=True, slots=True)
 class WsgiResponse:
-    """What the application answers."""
+    """A complete response of a WSGI application."""
 
     status: int
     headers: list[tuple[str, str]]
@@ -74,36 +61,37 @@ def call_wsgi(
     url: str,
     headers: Iterable[tuple[str, str]],
     body: bytes,
-    patience: float | None,
+    timeout: float | None,
 ) -> WsgiResponse:
-    """Return what *app* answers to a request, as a server would put it.
+    """Return the response of *app* to one request, as a client would receive it.
 
-    :param patience: seconds that the client waits.
-    :raises Disconnected: if it does not, or not all of it.
-    :raises TimedOut: when it does, but too late.
+    :param timeout: the read timeout of the client in seconds, or None.
+    :raises ConnectionClosedError: if a fault closes the connection.
+    :raises ReadTimeoutError: if the response takes longer than *timeout*.
     """
-    began = time.monotonic()
+    start = time.monotonic()
     environ = _environ(method, url, headers, body)
     try:
-        pieces, status, answered = run_wsgi_app(app, environ)
+        pieces, status, response_headers = run_wsgi_app(app, environ)
     except ConnectionDropped:
-        raise Disconnected(is_amid=False) from None
+        raise ConnectionClosedError(in_body=False) from None
     try:
         content = b"".join(pieces)
     except ConnectionDropped:
-        raise Disconnected(is_amid=True) from None
+        raise ConnectionClosedError(in_body=True) from None
     finally:
         close = getattr(pieces, "close", None)
         if close is not None:
             close()
-    if patience is not None and time.monotonic() - began > patience:
-        raise TimedOut
-    return WsgiResponse(int(status.split()[0]), list(answered), content)
+    if timeout is not None and time.monotonic() - start > timeout:
+        raise ReadTimeoutError
+    return WsgiResponse(int(status.split()[0]), list(response_headers), content)
 
 
 def _environ(
     method: str, url: str, headers: Iterable[tuple[str, str]], body: bytes
 ) -> "WSGIEnvironment":
+    """Return the WSGI environment that a server would build for a request."""
     parts = urlsplit(url)
     path = parts.path or "/"
     target = f"{path}?{parts.query}" if parts.query else path
@@ -129,151 +117,99 @@ def _environ(
         "wsgi.run_once": False,
         IN_PROCESS: True,
     }
-    sent: dict[str, str] = {}
+    variables: dict[str, str] = {}
     for name, value in headers:
-        if "_" in name:  # as servers do, which could not tell it from a hyphen
+        if "_" in name:  # servers drop such fields: "_" is ambiguous with "-" in WSGI
             continue
         key = name.upper().replace("-", "_")
         if key not in ("CONTENT_TYPE", "CONTENT_LENGTH"):
             key = f"HTTP_{key}"
-        sent[key] = f"{sent[key]},{value}" if key in sent else value
-    return {**environ, **sent}
+        variables[key] = f"{variables[key]},{value}" if key in variables else value
+    return {**environ, **variables}
 
 
 @contextmanager
-def intercept(app: "WSGIApplication") -> Iterator[None]:
-    """Let *app* answer the calls of this process to :data:`HOSTS`.
+def intercept(app: "WSGIApplication", hosts: Iterable[str]) -> Iterator[None]:
+    """Send all requests of this process to *hosts* to *app*, in a ``with`` block.
 
-    :raises RuntimeError: if there is nothing to intercept, or no means to do it.
+    :raises RuntimeError: if no supported HTTP library is installed, or ``responses`` is
+        missing.
     """
-    found = [name for name in INTERCEPTORS if find_spec(name)]
-    if not found:
+    installed = [name for name in INTERCEPTORS if find_spec(name)]
+    if not installed:
         raise RuntimeError(
-            "mock_bounces() intercepts the calls of Requests and HTTPX, and neither is "
-            "installed: use EmulatorServer"
+            "mock_bounces() intercepts Requests and HTTPX, but neither is installed: "
+            "use EmulatorServer"
         )
+    names = "|".join(re.escape(host) for host in hosts)
+    vendor_url = re.compile(
+        rf"https?://([^/?#]*@)?({names})\.?(:[0-9]*)?(?![^/?#])", re.IGNORECASE
+    )
     with ExitStack() as stack:
-        for name in found:
-            stack.enter_context(INTERCEPTORS[name](name, app))
+        for name in installed:
+            stack.enter_context(INTERCEPTORS[name](name, app, vendor_url))
         yield
 
 
 @contextmanager
-def _intercepting_requests(_name: str, app: "WSGIApplication") -> Iterator[None]:
+def _intercept_requests(
+    _name: str, app: "WSGIApplication", vendor_url: re.Pattern[str]
+) -> Iterator[None]:
     try:
         import responses
     except ImportError:
         raise RuntimeError(
-            "mock_bounces() needs the package responses to intercept the calls of "
-            "Requests: pip install 'sendgrid-bounces[testing]'"
+            "mock_bounces() needs the package responses to intercept Requests: "
+            "pip install 'sendgrid-bounces[testing]'"
         ) from None
-    from requests import adapters, exceptions
-
-    def answer(request: Any) -> Any:
-        headers = [(_text(name), _text(v)) for name, v in request.headers.items()]
-        patience = _patience(request.req_kwargs.get("timeout"))
-        call = (request.method, request.url, headers, _body(request.body), patience)
-        try:
-            answered = call_wsgi(app, *call)
-        except Disconnected as error:
-            amid, before = exceptions.ChunkedEncodingError, exceptions.ConnectionError
-            kind = amid if error.is_amid else before
-            raise kind(str(error), request=request) from None
-        except TimedOut:
-            raise exceptions.ReadTimeout("Read timed out.", request=request) from None
-        return answered.status, answered.headers, answered.body
+    from requests import adapters
 
     mocked = responses.RequestsMock(
         assert_all_requests_are_fired=False,
-        # What is not ours goes to whoever would have had it without us.
+        # An enclosing mock, if any, handles the requests to other hosts.
         real_adapter_send=adapters.HTTPAdapter.send,
     )
-    mocked.add_passthru(_OTHER_URL)
+    mocked.add_passthru(re.compile(f"(?!{vendor_url.pattern})", re.IGNORECASE))
+    respond = partial(_respond_requests, app)
     for method in METHODS:
-        mocked.add_callback(method, _OUR_URL, answer, content_type=None)
+        mocked.add_callback(method, vendor_url, respond, content_type=None)
     with mocked:
         yield
 
 
-@contextmanager
-def _intercepting_httpx(name: str, app: "WSGIApplication") -> Iterator[None]:
-    """Intercept the calls of the package *name*: HTTPX, or its successor."""
-    httpx = import_module(name)
-    answer = partial(_answer_httpx, httpx, app)
-    kinds = (
-        (httpx.HTTPTransport, "handle_request", _diverted),
-        (httpx.AsyncHTTPTransport, "handle_async_request", _diverted_async),
-    )
-    with ExitStack() as stack:
-        for transport, method, divert in kinds:
-            diverted = divert(getattr(transport, method), answer)
-            stack.enter_context(mock.patch.object(transport, method, diverted))
-        yield
+def _respond_requests(app: "WSGIApplication", request: Any) -> Any:
+    from requests import exceptions
 
-
-def _answer_httpx(httpx: Any, app: "WSGIApplication", request: Any) -> Any:
-    headers = [(_text(name), _text(value)) for name, value in request.headers.raw]
-    patience = request.extensions.get("timeout", {}).get("read")
-    call = (request.method, str(request.url), headers, request.content, patience)
+    headers = [(_text(name), _text(v)) for name, v in request.headers.items()]
+    timeout = _read_timeout(request.req_kwargs.get("timeout"))
+    call = (request.method, request.url, headers, _body(request.body), timeout)
     try:
-        answered = call_wsgi(app, *call)
-    except Disconnected as error:
-        raise httpx.RemoteProtocolError(str(error), request=request) from None
-    except TimedOut:
-        raise httpx.ReadTimeout(
-            "The read operation timed out", request=request
-        ) from None
-    return httpx.Response(
-        answered.status,
-        headers=[
-            (n.encode("latin-1"), v.encode("latin-1")) for n, v in answered.headers
-        ],
-        stream=httpx.ByteStream(answered.body),
-    )
+        response = call_wsgi(app, *call)
+    except ConnectionClosedError as error:
+        raised = (
+            exceptions.ChunkedEncodingError
+            if error.in_body
+            else exceptions.ConnectionError
+        )
+        raise raised(str(error), request=request) from None
+    except ReadTimeoutError:
+        raise exceptions.ReadTimeout("Read timed out.", request=request) from None
+    return response.status, response.headers, response.body
 
 
-def _diverted(
-    send: Callable[[Any, Any], Any], answer: Callable[[Any], Any]
-) -> Callable[[Any, Any], Any]:
-    """Return the method *send* of a transport, but for what *answer* answers."""
-
-    def handle_request(transport: Any, request: Any) -> Any:
-        if not _OUR_URL.match(str(request.url)):
-            return send(transport, request)
-        request.read()
-        return answer(request)
-
-    return handle_request
-
-
-def _diverted_async(
-    send: Callable[[Any, Any], Awaitable[Any]], answer: Callable[[Any], Any]
-) -> Callable[[Any, Any], Awaitable[Any]]:
-    """Return the same as :func:`_diverted` of an asynchronous transport."""
-
-    async def handle_async_request(transport: Any, request: Any) -> Any:
-        if not _OUR_URL.match(str(request.url)):
-            return await send(transport, request)
-        await request.aread()
-        # In a thread: the application can take its time, and must not take others'.
-        return await import_module("anyio.to_thread").run_sync(answer, request)
-
-    return handle_async_request
-
-
-def _patience(timeout: Any) -> float | None:
-    """Return for how long one reads that gives Requests this: a pair, urllib3's, ..."""
+def _read_timeout(timeout: Any) -> float | None:
+    """Return the read timeout in *timeout*, any value that Requests accepts."""
     if isinstance(timeout, tuple):
         timeout = timeout[1]
-    elif hasattr(timeout, "start_connect"):
-        begun = timeout.clone()
-        begun.start_connect()
-        timeout = begun.read_timeout
+    elif hasattr(timeout, "start_connect"):  # urllib3.Timeout
+        started = timeout.clone()
+        started.start_connect()
+        timeout = started.read_timeout
     return timeout if isinstance(timeout, int | float) else None
 
 
 def _body(body: Any) -> bytes:
-    """Return the whole of a body of Requests: none, text, bytes, or pieces of it."""
+    """Return the content of *body*, any value that Requests accepts."""
     if body is None:
         return b""
     if isinstance(body, str):
@@ -283,12 +219,87 @@ def _body(body: Any) -> bytes:
     return b"".join(_body(piece) for piece in body)
 
 
+@contextmanager
+def _intercept_httpx(
+    name: str, app: "WSGIApplication", vendor_url: re.Pattern[str]
+) -> Iterator[None]:
+    httpx = import_module(name)
+    respond = partial(_respond_httpx, httpx, app)
+    transports = (
+        (httpx.HTTPTransport, "handle_request", _divert),
+        (httpx.AsyncHTTPTransport, "handle_async_request", _divert_async),
+    )
+    with ExitStack() as stack:
+        for transport, method, divert in transports:
+            replacement = divert(getattr(transport, method), respond, vendor_url)
+            stack.enter_context(mock.patch.object(transport, method, replacement))
+        yield
+
+
+def _respond_httpx(httpx: Any, app: "WSGIApplication", request: Any) -> Any:
+    headers = [(_text(name), _text(value)) for name, value in request.headers.raw]
+    timeout = request.extensions.get("timeout", {}).get("read")
+    call = (request.method, str(request.url), headers, request.content, timeout)
+    try:
+        response = call_wsgi(app, *call)
+    except ConnectionClosedError as error:
+        raise httpx.RemoteProtocolError(str(error), request=request) from None
+    except ReadTimeoutError:
+        raise httpx.ReadTimeout(
+            "The read operation timed out", request=request
+        ) from None
+    return httpx.Response(
+        response.status,
+        headers=[
+            (n.encode("latin-1"), v.encode("latin-1")) for n, v in response.headers
+        ],
+        stream=httpx.ByteStream(response.body),
+    )
+
+
+def _divert(
+    send: Callable[[Any, Any], Any],
+    respond: Callable[[Any], Any],
+    vendor_url: re.Pattern[str],
+) -> Callable[[Any, Any], Any]:
+    """Return a replacement of a transport's method *send* that answers vendor URLs."""
+
+    def handle_request(transport: Any, request: Any) -> Any:
+        if not vendor_url.match(str(request.url)):
+            return send(transport, request)
+        request.read()
+        return respond(request)
+
+    return handle_request
+
+
+def _divert_async(
+    send: Callable[[Any, Any], Awaitable[Any]],
+    respond: Callable[[Any], Any],
+    vendor_url: re.Pattern[str],
+) -> Callable[[Any, Any], Awaitable[Any]]:
+    """Return the same as :func:`_divert` for an asynchronous transport."""
+
+    async def handle_async_request(transport: Any, request: Any) -> Any:
+        if not vendor_url.match(str(request.url)):
+            return await send(transport, request)
+        await request.aread()
+        # A thread keeps the event loop free: the application is synchronous.
+        return await import_module("anyio.to_thread").run_sync(respond, request)
+
+    return handle_async_request
+
+
 def _text(header: str | bytes) -> str:
     return header if isinstance(header, str) else header.decode("latin-1")
 
 
-INTERCEPTORS: dict[str, Any] = {
-    "requests": _intercepting_requests,
-    "httpx": _intercepting_httpx,
-    "httpx2": _intercepting_httpx,
+#: Interceptors by the name of the package that they intercept.
+INTERCEPTORS: dict[
+    str,
+    Callable[[str, "WSGIApplication", re.Pattern[str]], AbstractContextManager[None]],
+] = {
+    "requests": _intercept_requests,
+    "httpx": _intercept_httpx,
+    "httpx2": _intercept_httpx,
 }

@@ -1,9 +1,9 @@
-"""The double in process: calls to the vendors' hosts, answered without a socket."""
+"""The in-process mock: requests to the vendors' hosts, answered without a socket."""
 
 import functools
 import inspect
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from threading import Lock, get_ident
 from typing import Any
 
@@ -11,77 +11,79 @@ from sendgrid_bounces.testing.accounts import TestAccount, check_options
 from sendgrid_bounces.testing.app import TestApp
 from sendgrid_bounces.testing.interception import intercept
 
-#: What a double in process says its URL is; all the vendors' hosts reach it.
+#: The base URL of a test account; the other vendors' hosts work as well.
 URL = "https://sendgrid.com"
 
-#: What is over before it is used: it would not be answered any more.
-UNSUITABLE = (inspect.isclass, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
+#: Kinds of callables whose body would run after the mock has ended.
+UNSUPPORTED = (
+    inspect.isclass,
+    inspect.isgeneratorfunction,
+    inspect.isasyncgenfunction,
+)
 
-#: The parameter that a decorated function gets the double in.
+#: The parameter in which a decorated function receives the test account.
 PARAMETER = "sendgrid_bounces"
 
 
-class _Shared:
-    """The one application of this process, there as long as somebody mocks.
+class _SharedApp:
+    """The application of all mocks of this process that are active at the same time.
 
-    What is intercepted are the classes of libraries, for all threads. So whoever mocks
-    at the same time, in another thread or around another one, shares an application,
-    in which each has an account of its own.
+    Interception patches classes of the HTTP libraries, which affects all threads. So
+    nested and concurrent mocks share one application, each with its own account.
     """
 
     def __init__(self) -> None:
         self._lock = Lock()
         self._users = 0
-        self._emulation: TestApp | None = None
-        self._intercepting: AbstractContextManager[None] | None = None
+        self._test_app: TestApp | None = None
+        self._resources = ExitStack()
 
     @contextmanager
-    def test_app(self) -> Iterator[TestApp]:
-        """Yield the application: the first one makes it, and the last one ends it."""
+    def use(self) -> Iterator[TestApp]:
+        """Yield the application, which lives from its first to its last user."""
         with self._lock:
-            if self._emulation is None or self._intercepting is None:
-                self._emulation = TestApp()
-                self._intercepting = intercept(self._emulation)
-                try:
-                    self._intercepting.__enter__()
-                except BaseException:
-                    self._emulation.close()
-                    self._emulation = self._intercepting = None
-                    raise
+            if self._test_app is None:
+                self._test_app = self._open()
             self._users += 1
-            test_app = self._emulation
+            test_app = self._test_app
         try:
             yield test_app
         finally:
             with self._lock:
                 self._users -= 1
                 if not self._users:
-                    intercepting_, self._intercepting = self._intercepting, None
-                    self._emulation = None
-                    intercepting_.__exit__(None, None, None)
-                    test_app.close()
+                    self._test_app = None
+                    self._resources.close()
+
+    def _open(self) -> TestApp:
+        with ExitStack() as stack:
+            test_app = TestApp()
+            stack.callback(test_app.close)
+            stack.enter_context(intercept(test_app, test_app.hosts))
+            self._resources = stack.pop_all()
+        return test_app
 
 
-_SHARED = _Shared()
+_SHARED_APP = _SharedApp()
 
 
 class mock_bounces:  # noqa: N801 - used like a function
-    """Answer the calls of Requests and HTTPX to SendGrid's and Mailgun's hosts.
+    """Answer the requests of Requests and HTTPX to SendGrid's and Mailgun's hosts.
 
-    It is a context manager, which gives a :class:`Double`, and a decorator of functions
-    and methods, also ``async`` ones: one with a parameter ``sendgrid_bounces`` gets the
-    double in it. Calls to other hosts go there.
+    Use it as a context manager, which returns a :class:`TestAccount`, or as a decorator
+    of functions and methods, ``async`` ones included; a parameter ``sendgrid_bounces``
+    receives the test account. Requests to other hosts are sent as usual.
 
-    :param options: as :class:`Double` takes them: profile, seed, username, api_key,
-        domain.
+    :param options: the options of :class:`TestAccount`: profile, seed, username,
+        api_key, domain.
     """
 
     def __new__(
         cls, function: Callable[..., Any] | None = None, /, **options: Any
     ) -> Any:
-        """Return *function* decorated, where ``@mock_bounces`` has no parentheses."""
+        """Return *function* decorated, for ``@mock_bounces`` without parentheses."""
         if function is not None and not callable(function):
-            raise TypeError("mock_bounces() takes its arguments by name")
+            raise TypeError("mock_bounces() takes keyword arguments only")
         if function is not None:
             return cls(**options)(function)
         return super().__new__(cls)
@@ -91,52 +93,56 @@ class mock_bounces:  # noqa: N801 - used like a function
     ) -> None:
         check_options(options, "mock_bounces()")
         self._options = options
-        self._open: dict[int, list[AbstractContextManager[TestAccount]]] = {}
+        #: The contexts that each thread has entered, by thread identifier.
+        self._entered: dict[int, list[AbstractContextManager[TestAccount]]] = {}
 
     def __enter__(self) -> TestAccount:
-        """Begin to answer."""
-        context = self._mocking()
-        double = context.__enter__()
-        self._open.setdefault(get_ident(), []).append(context)
-        return double
+        """Start answering requests, and return the test account."""
+        context = self._mock()
+        test_account = context.__enter__()
+        self._entered.setdefault(get_ident(), []).append(context)
+        return test_account
 
     def __exit__(self, *raised: Any) -> None:
-        """Leave the hosts to themselves, and raise what went wrong in the emulator."""
-        self._open[get_ident()].pop().__exit__(*raised)
+        """Stop answering requests, and raise unexpected exceptions of the emulator."""
+        self._entered[get_ident()].pop().__exit__(*raised)
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Return *function*, which is answered as long as it runs."""
-        if any(is_wrong(function) for is_wrong in UNSUITABLE):
-            raise TypeError("mock_bounces() decorates functions and methods: use with")
+        """Return *function* wrapped so that the mock is active while it runs."""
+        if any(is_kind(function) for is_kind in UNSUPPORTED):
+            raise TypeError(
+                "mock_bounces() cannot decorate a class or a generator: use it as a "
+                "context manager"
+            )
         signature = inspect.signature(function)
-        takes_double = PARAMETER in signature.parameters
+        takes_account = PARAMETER in signature.parameters
 
-        def arguments(double: TestAccount) -> dict[str, TestAccount]:
-            return {PARAMETER: double} if takes_double else {}
+        def extra(test_account: TestAccount) -> dict[str, TestAccount]:
+            return {PARAMETER: test_account} if takes_account else {}
 
         if inspect.iscoroutinefunction(function):
 
             @functools.wraps(function)
-            async def wrapped(*args: Any, **options: Any) -> Any:
-                with self._mocking() as double:
-                    return await function(*args, **options, **arguments(double))
+            async def wrapper(*args: Any, **options: Any) -> Any:
+                with self._mock() as test_account:
+                    return await function(*args, **options, **extra(test_account))
 
         else:
 
             @functools.wraps(function)
-            def wrapped(*args: Any, **options: Any) -> Any:
-                with self._mocking() as double:
-                    return function(*args, **options, **arguments(double))
+            def wrapper(*args: Any, **options: Any) -> Any:
+                with self._mock() as test_account:
+                    return function(*args, **options, **extra(test_account))
 
-        # Without the double, for which pytest would look for a fixture.
+        # Pytest would take the parameter for the fixture of the same name.
         parameters = [p for p in signature.parameters.values() if p.name != PARAMETER]
-        wrapped.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined] # of a function it is one
-        return wrapped
+        wrapper.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined] # read by inspect.signature
+        return wrapper
 
     @contextmanager
-    def _mocking(self) -> Iterator[TestAccount]:
+    def _mock(self) -> Iterator[TestAccount]:
         with (
-            _SHARED.test_app() as test_app,
-            TestAccount(test_app, URL, **self._options) as double,
+            _SHARED_APP.use() as test_app,
+            TestAccount(test_app, URL, **self._options) as test_account,
         ):
-            yield double
+            yield test_account

@@ -1,6 +1,7 @@
-"""The pytest plugin: fixtures, and a marker. Each loads what it needs when it is used.
+"""The pytest plugin: fixtures and a marker.
 
-Pytest imports this module in every suite of the environment that it is installed in.
+Pytest imports this module in every environment that has the package installed, so it
+imports the emulator only inside the fixtures.
 """
 
 from collections.abc import Iterator
@@ -16,28 +17,27 @@ MARKER = FIXTURE = "sendgrid_bounces"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Tell of the marker."""
+    """Register the marker."""
     config.addinivalue_line(
         "markers",
-        f"{MARKER}(seed=None, profile=None): what the test's emulator holds besides, "
-        "and which profile its account has.",
+        f"{MARKER}(profile=None, seed=None, username=None, api_key=None, domain=None): "
+        f"options of the test account in the fixture {FIXTURE}.",
     )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Refuse a test that has the marker of its own, and not the fixture."""
+    """Reject a test that has the marker but does not use the fixture."""
     for item in items:
         is_marked = any(marker.name == MARKER for marker in item.own_markers)
         if is_marked and FIXTURE not in getattr(item, "fixturenames", ()):
             raise pytest.UsageError(
-                f"{item.nodeid}: the marker {MARKER} is for tests with the fixture "
-                f"{FIXTURE}"
+                f"{item.nodeid}: the marker {MARKER} requires the fixture {FIXTURE}"
             )
 
 
 @pytest.fixture(scope="session")
 def sendgrid_bounces_config() -> dict[str, Any]:
-    """Return the arguments of the server: a conftest.py overrides this."""
+    """Return the keyword arguments of the server; override this in conftest.py."""
     return {}
 
 
@@ -45,7 +45,7 @@ def sendgrid_bounces_config() -> dict[str, Any]:
 def sendgrid_bounces_server(
     sendgrid_bounces_config: dict[str, Any],
 ) -> "Iterator[EmulatorServer]":
-    """Serve the emulator on a free port, once a process."""
+    """Run an emulator server on a free port for the whole session."""
     from sendgrid_bounces.testing.server import EmulatorServer
 
     with EmulatorServer(**sendgrid_bounces_config) as server:
@@ -56,18 +56,18 @@ def sendgrid_bounces_server(
 def sendgrid_bounces(
     request: pytest.FixtureRequest, sendgrid_bounces_server: "EmulatorServer"
 ) -> "Iterator[TestAccount]":
-    """Return an account and a Mailgun domain of this test alone, with one empty list.
+    """Create an account and a Mailgun domain for one test, with an empty bounce list.
 
-    An exception inside the emulator fails the test.
+    An unexpected exception in the emulator fails the test.
     """
     options: dict[str, Any] = {}
     for marker in request.node.iter_markers(MARKER):  # the closest one first
         if marker.args:
-            raise pytest.UsageError(f"the marker {MARKER} takes its arguments by name")
+            raise pytest.UsageError(f"the marker {MARKER} takes keyword arguments only")
         options = {**marker.kwargs, **options}
     if options:
         from sendgrid_bounces.testing.accounts import check_options
 
         check_options(options, f"the marker {MARKER}")
-    with sendgrid_bounces_server.double(**options) as double:
-        yield double
+    with sendgrid_bounces_server.double(**options) as test_account:
+        yield test_account

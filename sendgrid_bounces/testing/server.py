@@ -1,4 +1,4 @@
-"""A real server in this process, on a free port, for a test suite."""
+"""An emulator server in the process of the test suite."""
 
 import socket
 import ssl
@@ -17,27 +17,27 @@ from sendgrid_bounces.server.tls import server_context
 from sendgrid_bounces.testing.accounts import TestAccount
 from sendgrid_bounces.testing.app import Seed, TestApp
 
-#: How many requests are answered at a time.
+#: Threads that answer requests.
 THREADS = 32
 
-#: Seconds between two looks at whether the server is to stop.
+#: Seconds between two checks for a shutdown request.
 POLL_INTERVAL = 0.02
 
 
 class EmulatorServer:
-    """A server of this process: ``with EmulatorServer() as server: server.url``.
+    """An HTTP server in this process: ``with EmulatorServer() as server: server.url``.
 
-    It answers when :meth:`start` has returned, and nothing of it is left when
-    :meth:`stop` has. A connection is closed after its request: that is what Werkzeug's
-    server does.
+    It closes each connection after one request, as Werkzeug's server does.
 
-    :param port: 0 takes a free one.
-    :param host: beyond loopback, whoever reaches it can read and wipe everything.
-    :param database: the URL of the database; without it, a file that goes with this.
-    :param seed: accounts to begin with: a path, a text, or a mapping.
-    :param profile: what accounts see that have no profile of their own.
-    :param auth: ``any`` makes each account on first use.
-    :param ssl_cert: a file with a certificate, to speak TLS; *ssl_key* is its key's.
+    :param port: 0 for a free port.
+    :param host: the control endpoints are open, so anyone who can reach an address
+        other than loopback can read and erase everything.
+    :param database: the URL of the database; a temporary SQLite file if absent.
+    :param seed: initial accounts: a path, text or mapping.
+    :param profile: the vendor behaviour for accounts without a profile.
+    :param auth: ``any`` creates each account on first use.
+    :param ssl_cert: the path of a certificate, to serve HTTPS; *ssl_key* is the path of
+        its key.
     """
 
     def __init__(
@@ -52,28 +52,28 @@ class EmulatorServer:
         ssl_cert: str | PathLike[str] = "",
         ssl_key: str | PathLike[str] = "",
     ) -> None:
-        self._where = (host, port)
+        self._bind = (host, port)
         self._settings = {"PROFILE": profile, "AUTH": auth}
         self._database, self._seed = database, seed
         self._tls = (str(ssl_cert), str(ssl_key))
-        self._emulation: TestApp | None = None
+        self._test_app: TestApp | None = None
         self._server: _Server | None = None
         self._thread: Thread | None = None
 
     def start(self) -> "EmulatorServer":
-        """Begin to answer, and return this.
+        """Start accepting requests, and return the server itself.
 
-        :raises OSError: if the port is taken.
-        :raises BounceError: if a seed, a setting or the database is not usable.
+        :raises OSError: if the port is in use.
+        :raises BounceError: if the seed, a setting or the database is unusable.
         """
         if self._server is not None:
-            raise RuntimeError("the server is running already")
+            raise RuntimeError("the server is already running")
         tls = server_context(*self._tls)
-        family = socket.AF_INET6 if ":" in self._where[0] else socket.AF_INET
-        with socket.create_server(self._where, family=family, backlog=512) as listener:
+        family = socket.AF_INET6 if ":" in self._bind[0] else socket.AF_INET
+        with socket.create_server(self._bind, family=family, backlog=512) as listener:
             test_app = TestApp(self._database, self._seed, **self._settings)
             self._server = _Server(listener, test_app, tls)
-        self._emulation = test_app
+        self._test_app = test_app
         self._thread = Thread(
             target=self._server.serve_forever,
             args=(POLL_INTERVAL,),
@@ -84,37 +84,37 @@ class EmulatorServer:
         return self
 
     def stop(self) -> None:
-        """Stop answering, and remove all that was made; do nothing if it is stopped.
+        """Stop the server and remove its temporary files, if it is running.
 
-        What went wrong in the emulator, and was not raised yet, is raised then.
+        :raises Exception: if an unexpected exception occurred in the emulator.
         """
-        server, thread, test_app = self._server, self._thread, self._emulation
-        self._server = self._thread = self._emulation = None
+        server, thread, test_app = self._server, self._thread, self._test_app
+        self._server = self._thread = self._test_app = None
         if server is None or thread is None or test_app is None:
             return
         server.shutdown()
         thread.join()
-        server.end_connections()
+        server.close_connections()
         test_app.close()
         test_app.check()
 
     def __enter__(self) -> "EmulatorServer":
-        """Start it."""
+        """Start the server."""
         return self.start()
 
     def __exit__(self, *_: object) -> None:
-        """Raise what is not raised yet, and stop it."""
+        """Stop the server."""
         self.stop()
 
     @property
     def url(self) -> str:
-        """The base URL, without a slash at its end."""
+        """The base URL, without a trailing slash."""
         scheme = "http" if self._tls == ("", "") else "https"
         return f"{scheme}://{authority(*self.address)}"
 
     @property
     def address(self) -> tuple[str, int]:
-        """The host and the port that it listens on."""
+        """The host and port of the listening socket."""
         if self._server is None:
             raise RuntimeError("the server is not running: call start()")
         host, port = self._server.server_address[:2]
@@ -122,37 +122,40 @@ class EmulatorServer:
 
     @property
     def emulator(self) -> Emulator:
-        """The emulator that answers, with its storage."""
+        """The emulator, with its storage."""
         return self._running().emulator
 
     @property
     def control(self) -> Control:
-        """What the control endpoints do: reset, faults, journal, clock, snapshots."""
+        """All control operations: reset, faults, request log, clock and snapshots."""
         return self._running().control
 
     def double(self, **options: Any) -> TestAccount:
-        """Return an account and a domain of one test alone; close it after the test.
+        """Create an account and a Mailgun domain for one test, which must close it.
 
-        :param options: as :class:`Double` takes them: profile, seed, username, api_key,
-            domain.
+        :param options: the options of :class:`TestAccount`: profile, seed, username,
+            api_key, domain.
         """
         return TestAccount(self._running(), self.url, **options)
 
     def check(self) -> None:
-        """Raise what went wrong in the emulator, if anything has since the last time.
+        """Raise the first unexpected exception in the emulator since the last check.
 
-        A double does so when it is closed.
+        Closing a test account does the same.
         """
         self._running().check()
 
     def _running(self) -> TestApp:
-        if self._emulation is None:
+        if self._test_app is None:
             raise RuntimeError("the server is not running: call start()")
-        return self._emulation
+        return self._test_app
 
 
 class _Server(ThreadedWSGIServer):
-    """Werkzeug's, whose threads are kept: each has a connection to the database."""
+    """Werkzeug's server with a pool of threads, each of which keeps its connection.
+
+    Werkzeug starts a thread for each request, which would open the database each time.
+    """
 
     ssl_context: ssl.SSLContext | None
 
@@ -163,14 +166,14 @@ class _Server(ThreadedWSGIServer):
         fd = listener.fileno()
         super().__init__(host, port, app, _Handler, ssl_context=tls, fd=fd)
         if isinstance(self.socket, ssl.SSLSocket):
-            # Not while it accepts: one that does not shake hands would hold up all.
+            # A handshake in accept() would let one stalled client block all others.
             self.socket.do_handshake_on_connect = False  # type: ignore[attr-defined] # not in typeshed
         self._pool = ThreadPoolExecutor(THREADS, "sendgrid-bounces")
         self._connections: set[socket.socket] = set()
         self._lock = Lock()
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Give a connection to a thread."""
+        """Answer the request on a connection in a thread of the pool."""
         with self._lock:
             self._connections.add(request)
         self._pool.submit(self.process_request_thread, request, client_address)
@@ -181,25 +184,25 @@ class _Server(ThreadedWSGIServer):
             self._connections.discard(request)
         super().shutdown_request(request)
 
-    def end_connections(self) -> None:
-        """Close all connections and end the threads; nothing is accepted any more."""
+    def close_connections(self) -> None:
+        """Close all connections and wait for the threads of the pool."""
         with self._lock:
             for connection in self._connections:
-                with suppress(OSError):  # the client was faster
+                with suppress(OSError):  # already closed by the client
                     connection.shutdown(socket.SHUT_RDWR)
         self._pool.shutdown()
 
-    def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002 - its signature
-        """Say nothing: mistakes are raised in the test that they hit."""
+    def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002 - signature of the base class
+        """Log nothing: exceptions are raised in the test that caused them."""
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing of a client that breaks off."""
+        """Ignore clients that disconnect early."""
 
 
 class _Handler(WSGIRequestHandler):
-    """Werkzeug's, which writes no log and waits for no full packets."""
+    """Werkzeug's request handler without a log and without Nagle's algorithm."""
 
     disable_nagle_algorithm = True
 
-    def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002 - its signature
-        """Say nothing: the URL may hold a key."""
+    def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002 - signature of the base class
+        """Log nothing: a URL may contain a key."""

@@ -1,4 +1,4 @@
-"""The double in process: calls of Requests and HTTPX to the vendors' hosts."""
+"""The in-process mock: Requests and HTTPX against the vendors' hosts."""
 
 import asyncio
 import io
@@ -20,18 +20,18 @@ from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.storage.bounces import BounceStore
 from sendgrid_bounces.testing import EmulatorServer, interception, mock_bounces
 
-try:  # Mailgun's SDK uses it, where there is one for this Python
+try:  # used by Mailgun's SDK, and not available for every Python
     import httpx2
 except ImportError:
     httpx2 = None
 
-#: The packages of this shape.
+#: The installed packages with the API of HTTPX, by name.
 HTTPX = {
     name: package for name, package in (("httpx", httpx), ("httpx2", httpx2)) if package
 }
 
-#: What is intercepted, as it is when nothing is.
-UNTOUCHED = [
+#: The intercepted methods, before interception: (class, name, method).
+ORIGINALS = [
     (owner, name, getattr(owner, name))
     for owner, name in (
         (HTTPAdapter, "send"),
@@ -45,10 +45,10 @@ UNTOUCHED = [
 
 
 @pytest.fixture(autouse=True)
-def _all_is_put_back():
-    """No test leaves a library changed."""
+def _methods_are_restored():
+    """Check after each test that no HTTP library is patched."""
     yield
-    assert all(getattr(owner, name) is was for owner, name, was in UNTOUCHED)
+    assert all(getattr(owner, name) is method for owner, name, method in ORIGINALS)
 
 
 async def _get_async(package, url: str, **options):
@@ -61,7 +61,7 @@ def _get_in_session(url: str, **options):
         return session.get(url, **options)
 
 
-#: A call of GET by each of the clients.
+#: A function that sends a GET request, for each client.
 CLIENTS = {
     "requests": requests.get,
     "requests.Session": _get_in_session,
@@ -80,30 +80,30 @@ def _get(request):
     return CLIENTS[request.param]
 
 
-def _key(double) -> dict[str, str]:
-    return {"api_user": double.username, "api_key": double.api_key}
+def _key(account) -> dict[str, str]:
+    return {"api_user": account.username, "api_key": account.api_key}
 
 
 @pytest.mark.parametrize(
     "host", ["sendgrid.com", "api.sendgrid.com", "WWW.sendgrid.com"]
 )
-def test_sendgrids_hosts_are_answered(get, host: str) -> None:
-    """In whatever letter case, over TLS or not."""
-    with mock_bounces() as double:
-        double.add("a@example.com", status="5.1.1")
+def test_sendgrid_hosts_are_intercepted(get, host: str) -> None:
+    """Letter case and scheme do not matter."""
+    with mock_bounces() as account:
+        account.add("a@example.com", status="5.1.1")
         for scheme in ("https", "http"):
             url = f"{scheme}://{host}/api/bounces.get.json"
-            answer = get(url, params=_key(double))
+            answer = get(url, params=_key(account))
             assert answer.json() == [
                 {"status": "5.1.1", "reason": "", "email": "a@example.com"}
             ]
             assert answer.headers["Content-Type"] == "application/json"
 
 
-def test_credentials_in_the_url_do_not_lead_out(get) -> None:
-    """As Mailgun's documentation once had them: nothing reaches the vendor."""
-    with mock_bounces(api_key="s3cret") as double:
-        path = f"/v3/{double.domain}/bounces"
+def test_url_with_credentials_is_intercepted(get) -> None:
+    """Mailgun's documentation once had credentials in its URLs."""
+    with mock_bounces(api_key="s3cret") as account:
+        path = f"/v3/{account.domain}/bounces"
         for host in ("api:s3cret@api.mailgun.net", "api:s3cret@api.mailgun.net:443"):
             answer = get(f"https://{host}{path}")
             assert answer.status_code == 200
@@ -112,25 +112,25 @@ def test_credentials_in_the_url_do_not_lead_out(get) -> None:
 
 
 @pytest.mark.parametrize("host", ["api.mailgun.net", "api.eu.mailgun.net"])
-def test_mailguns_hosts_are_answered(get, host: str) -> None:
-    """With links to themselves."""
-    with mock_bounces() as double:
-        url = f"https://{host}/v3/{double.domain}/bounces"
-        answer = get(url, auth=("api", double.api_key))
+def test_mailgun_hosts_are_intercepted(get, host: str) -> None:
+    """Paging links have the requested host."""
+    with mock_bounces() as account:
+        url = f"https://{host}/v3/{account.domain}/bounces"
+        answer = get(url, auth=("api", account.api_key))
         assert answer.json()["items"] == []
         assert answer.json()["paging"]["first"].startswith(url)
         assert get(url, auth=("api", "wrong")).status_code == 401
 
 
-def test_mailguns_sdk_is_answered() -> None:
-    """It has its own HTTPX, and is told nothing."""
-    with mock_bounces() as double:
-        client = Client(auth=("api", double.api_key))
+def test_mailgun_sdk_is_intercepted() -> None:
+    """It needs no configuration, and may use HTTPX 2."""
+    with mock_bounces() as account:
+        client = Client(auth=("api", account.api_key))
         answer = client.bounces.create(
-            data={"address": "a@example.com", "code": 451}, domain=double.domain
+            data={"address": "a@example.com", "code": 451}, domain=account.domain
         )
         assert answer.status_code == 200
-        assert [bounce.code for bounce in double.bounces()] == ["451"]
+        assert [bounce.code for bounce in account.bounces()] == ["451"]
 
 
 @pytest.fixture(name="elsewhere", scope="module")
@@ -139,8 +139,8 @@ def _elsewhere():
         yield server.url
 
 
-def test_the_rest_of_the_world_is_what_it_was(get, elsewhere: str) -> None:
-    """A real server, at a host of another name."""
+def test_other_hosts_are_not_intercepted(get, elsewhere: str) -> None:
+    """A vendor's URL in the path of another host does not matter."""
     with mock_bounces():
         assert get(f"{elsewhere}/_emulator/health").json()["status"] == "ok"
         assert get(f"{elsewhere}/https://sendgrid.com/").status_code == 404
@@ -150,8 +150,8 @@ def test_the_rest_of_the_world_is_what_it_was(get, elsewhere: str) -> None:
     "url",
     ["https://sendgrid.com.example.invalid/", "https://sendgrid.community.invalid/"],
 )
-def test_a_host_of_a_similar_name_is_another_one(get, url: str) -> None:
-    """It is not answered, but asked: it is not there."""
+def test_similar_hosts_are_not_intercepted(get, url: str) -> None:
+    """The request fails, since the host does not exist."""
     with (
         mock_bounces(),
         pytest.raises(
@@ -161,8 +161,8 @@ def test_a_host_of_a_similar_name_is_another_one(get, url: str) -> None:
         get(url)
 
 
-def test_an_unusual_verb_does_not_reach_the_vendor() -> None:
-    """Whatever it is, it does not leave this process."""
+def test_unknown_method_does_not_reach_the_vendor() -> None:
+    """Requests raises an error, and HTTPX receives a 405."""
     with mock_bounces():
         with pytest.raises(requests.ConnectionError, match="Responses"):
             requests.request("BREW", "https://sendgrid.com/api/bounces.get.json")
@@ -170,65 +170,65 @@ def test_an_unusual_verb_does_not_reach_the_vendor() -> None:
         assert answer.status_code == 405
 
 
-def test_clients_from_before_and_for_longer() -> None:
-    """A client made before is answered inside, and none afterwards."""
+def test_existing_clients_are_intercepted() -> None:
+    """A client may be created before the mock, and closed after it."""
     with httpx.Client(timeout=5) as client, requests.Session() as session:
-        with mock_bounces() as double:
-            url = f"{double.url}/api/bounces.count.json"
-            assert client.get(url, params=_key(double)).json() == {"count": "0"}
-            assert session.get(url, params=_key(double)).json() == {"count": "0"}
-            inside = httpx.Client(base_url=double.url)
+        with mock_bounces() as account:
+            url = f"{account.url}/api/bounces.count.json"
+            assert client.get(url, params=_key(account)).json() == {"count": "0"}
+            assert session.get(url, params=_key(account)).json() == {"count": "0"}
+            inside = httpx.Client(base_url=account.url)
             assert inside.get("/api/nothing").status_code == 404
         inside.close()
 
 
-def test_a_client_with_a_transport_of_its_own_keeps_it() -> None:
-    """Somebody else's mock is left alone."""
+def test_custom_transport_is_not_intercepted() -> None:
+    """HTTPX's own mock transport keeps working."""
     transport = httpx.MockTransport(lambda _: httpx.Response(418))
     with mock_bounces(), httpx.Client(transport=transport) as client:
         assert client.get("https://sendgrid.com/").status_code == 418
 
 
-def test_other_mocks_around_it_and_inside_it() -> None:
-    """What is not ours goes to the mock around; a mock inside wins."""
-    with responses.RequestsMock() as around:
-        around.get("https://example.com/", body="around")
-        with mock_bounces() as double:
-            assert requests.get("https://example.com/").text == "around"
-            assert requests.get(f"{double.url}/api/x").status_code == 404
-            with responses.RequestsMock() as inside:
-                inside.get(f"{double.url}/api/x", body="inside")
-                assert requests.get(f"{double.url}/api/x").text == "inside"
+def test_mocks_of_responses_can_be_nested() -> None:
+    """An outer mock receives requests to other hosts; an inner mock takes precedence."""
+    with responses.RequestsMock() as outer:
+        outer.get("https://example.com/", body="outer")
+        with mock_bounces() as account:
+            assert requests.get("https://example.com/").text == "outer"
+            assert requests.get(f"{account.url}/api/x").status_code == 404
+            with responses.RequestsMock() as inner:
+                inner.get(f"{account.url}/api/x", body="inner")
+                assert requests.get(f"{account.url}/api/x").text == "inner"
 
 
 @mock_bounces()
-def test_a_decorated_test_is_answered() -> None:
-    """It need not take the double."""
+def test_decorated_function_needs_no_parameter() -> None:
+    """The test account is then unused."""
     answer = requests.get("https://sendgrid.com/api/bounces.get.json")
     assert answer.status_code == 403
 
 
 @mock_bounces
-def test_a_decorator_needs_no_parentheses(tmp_path, sendgrid_bounces) -> None:
-    """If there is nothing to say in them."""
+def test_decorator_needs_no_parentheses(tmp_path, sendgrid_bounces) -> None:
+    """Without parentheses there are no options."""
     assert tmp_path.is_dir()
     url = "https://sendgrid.com/api/bounces.count.json"
     assert requests.get(url, _key(sendgrid_bounces)).json() == {"count": "0"}
 
 
 @mock_bounces(profile="recorded", username="acme", api_key="s3cret")
-def test_a_decorated_test_gets_the_double_and_fixtures(
+def test_decorated_test_receives_the_account_and_fixtures(
     tmp_path, sendgrid_bounces
 ) -> None:
-    """As it would get the fixture of this name."""
+    """The parameter sendgrid_bounces is not the fixture of the same name."""
     assert tmp_path.is_dir()
     assert sendgrid_bounces.username == "acme"
     url = "https://sendgrid.com/api/bounces.count.json?api_user=acme&api_key=s3cret"
     assert requests.get(url).json() == {"count": 0}
 
 
-def test_asynchronous_functions_are_decorated() -> None:
-    """They are answered until they end, not only until they are called."""
+def test_asynchronous_function_can_be_decorated() -> None:
+    """The mock stays active until the coroutine ends."""
 
     @mock_bounces()
     async def count(url: str, sendgrid_bounces) -> str:
@@ -243,22 +243,22 @@ def test_asynchronous_functions_are_decorated() -> None:
 
 class TestUnittest(unittest.TestCase):
     @mock_bounces()
-    def test_a_method(self, sendgrid_bounces) -> None:
-        """Of unittest's own classes; each call has a new double."""
+    def test_method_can_be_decorated(self, sendgrid_bounces) -> None:
+        """Each call has a new test account."""
         assert sendgrid_bounces.bounces() == []
         sendgrid_bounces.add("a@example.com")
 
 
 class TestAsyncUnittest(unittest.IsolatedAsyncioTestCase):
     @mock_bounces()
-    async def test_an_asynchronous_method(self, sendgrid_bounces) -> None:
-        """Of unittest's own classes."""
+    async def test_asynchronous_method_can_be_decorated(self, sendgrid_bounces) -> None:
+        """IsolatedAsyncioTestCase runs it in an event loop."""
         answer = await _get_async(httpx, f"{sendgrid_bounces.url}/api/nothing")
         assert answer.status_code == 404
 
 
-def test_what_cannot_be_decorated_is_told() -> None:
-    """A class, or a fixture that yields, would be left before it begins."""
+def test_classes_and_generators_cannot_be_decorated() -> None:
+    """The mock would end before their body runs."""
 
     def fixture():
         yield
@@ -266,13 +266,13 @@ def test_what_cannot_be_decorated_is_told() -> None:
     async def async_fixture():
         yield
 
-    for wrong in (fixture, async_fixture, TestUnittest):
-        with pytest.raises(TypeError, match="decorates functions and methods"):
-            mock_bounces()(wrong)
+    for unsupported in (fixture, async_fixture, TestUnittest):
+        with pytest.raises(TypeError, match="cannot decorate a class or a generator"):
+            mock_bounces()(unsupported)
 
 
-def test_one_inside_another_and_one_object_twice() -> None:
-    """Each has an account of its own, and both are answered until the outer one ends."""
+def test_mocks_can_be_nested() -> None:
+    """Each use of one object has its own account until it ends."""
     mocking = mock_bounces()
     with mocking as outer:
         with mocking as inner:
@@ -284,28 +284,28 @@ def test_one_inside_another_and_one_object_twice() -> None:
         assert requests.get(url, params=_key(inner)).status_code == 403
 
 
-def test_threads_that_mock_at_the_same_time() -> None:
-    """In whatever order they end: each sees its own list."""
+def test_threads_can_mock_concurrently() -> None:
+    """Each thread has its own list until it ends."""
     barrier = threading.Barrier(4)
 
-    def one(number: int) -> list[int]:
+    def run(number: int) -> list[int]:
         counts = []
-        with mock_bounces() as double:
+        with mock_bounces() as account:
             barrier.wait()
             for n in range(number + 1):
-                double.add(f"{n}@example.com")
+                account.add(f"{n}@example.com")
                 url = "https://sendgrid.com/api/bounces.count.json"
-                count = httpx.get(url, params=_key(double)).json()["count"]
+                count = httpx.get(url, params=_key(account)).json()["count"]
                 counts.append((n, int(count)))
         return counts
 
     with ThreadPoolExecutor(4) as pool:
-        for counts in pool.map(one, range(4)):
+        for counts in pool.map(run, range(4)):
             assert all(n + 1 == count for n, count in counts)
 
 
-def test_one_object_in_several_threads() -> None:
-    """Whoever leaves it leaves what it has entered itself."""
+def test_one_object_can_be_used_by_several_threads() -> None:
+    """Leaving the context in one thread keeps the account of another thread."""
     mocking, entered, left = mock_bounces(), threading.Barrier(2), threading.Event()
 
     def first() -> None:
@@ -315,49 +315,49 @@ def test_one_object_in_several_threads() -> None:
 
     with ThreadPoolExecutor(1) as pool:
         ended = pool.submit(first)
-        with mocking as double:
+        with mocking as account:
             entered.wait()
             assert left.wait(30)
-            assert double.bounces() == []
+            assert account.bounces() == []
         ended.result()
 
 
-def test_control_is_there_in_process() -> None:
-    """Though the vendors' names are public."""
-    with mock_bounces() as double:
-        double.add("a@example.com")
-        answer = requests.post(f"{double.url}/_emulator/reset", timeout=30)
+def test_control_endpoints_answer_in_process() -> None:
+    """They reject public host names only on a network."""
+    with mock_bounces() as account:
+        account.add("a@example.com")
+        answer = requests.post(f"{account.url}/_emulator/reset", timeout=30)
         assert answer.json()["bounces"] == 0
 
 
-def test_a_time_out_may_be_urllib3s() -> None:
-    """Requests takes it, too."""
-    with mock_bounces() as double:
-        for patience in (urllib3.Timeout(30), urllib3.Timeout(connect=1), (1, None)):
-            url = f"{double.url}/api/bounces.count.json"
-            answer = requests.get(url, _key(double), timeout=patience)
+def test_every_form_of_timeout_is_accepted() -> None:
+    """Requests takes numbers, pairs and urllib3.Timeout."""
+    with mock_bounces() as account:
+        for timeout in (urllib3.Timeout(30), urllib3.Timeout(connect=1), (1, None), 9):
+            url = f"{account.url}/api/bounces.count.json"
+            answer = requests.get(url, _key(account), timeout=timeout)
             assert answer.json() == {"count": "0"}
 
 
 @pytest.mark.parametrize("given", [{"usrname": "x"}, {"database": "x"}])
-def test_an_option_that_there_is_not_is_told_at_once(given: dict) -> None:
-    """Where it is given, with those that there are."""
-    with pytest.raises(TypeError, match="takes profile, seed, username"):
+def test_unknown_option_is_an_error(given: dict) -> None:
+    """The error is raised at once, and lists the valid arguments."""
+    with pytest.raises(TypeError, match="valid arguments: profile, seed, username"):
         mock_bounces(**given)
-    with pytest.raises(TypeError, match="by name"):
+    with pytest.raises(TypeError, match="keyword arguments only"):
         mock_bounces("recorded")
 
 
-def test_a_mistake_in_the_emulator_is_raised(monkeypatch) -> None:
-    """Where the context ends; its client hears of a 500."""
+def test_exception_in_the_emulator_is_raised(monkeypatch) -> None:
+    """The context raises it when it ends; the client receives a 500."""
     monkeypatch.setattr(BounceStore, "count", lambda *_: 1 // 0)
-    with pytest.raises(ZeroDivisionError), mock_bounces() as double:  # noqa: PT012
-        url = f"{double.url}/api/bounces.count.json"
-        assert requests.get(url, params=_key(double)).status_code == 500
+    with pytest.raises(ZeroDivisionError), mock_bounces() as account:  # noqa: PT012
+        url = f"{account.url}/api/bounces.count.json"
+        assert requests.get(url, params=_key(account)).status_code == 500
 
 
-def test_what_fails_inside_is_put_back() -> None:
-    """And a wrong option, too."""
+def test_interception_ends_after_an_exception() -> None:
+    """An invalid option, too, leaves the HTTP libraries unpatched."""
     with pytest.raises(KeyError), mock_bounces():
         raise KeyError
     with pytest.raises(ParametersError), mock_bounces(profile="x"):
@@ -365,24 +365,24 @@ def test_what_fails_inside_is_put_back() -> None:
 
 
 @pytest.mark.parametrize(
-    ("installed", "words"),
+    ("installed", "message"),
     [((), "neither is installed"), (("requests",), "pip install 'sendgrid-bounces")],
 )
-def test_a_library_that_is_missing_is_told(monkeypatch, installed, words) -> None:
-    """With what to do."""
+def test_missing_library_is_an_error(monkeypatch, installed, message) -> None:
+    """The error says how to fix it."""
     monkeypatch.setitem(__import__("sys").modules, "responses", None)
     monkeypatch.setattr(interception, "find_spec", lambda name: name in installed)
-    with pytest.raises(RuntimeError, match=words), mock_bounces():
+    with pytest.raises(RuntimeError, match=message), mock_bounces():
         pass
 
 
-#: How each client says what went wrong with the connection.
+#: The exceptions of each client.
 DROPPED = {
     "requests": requests.ConnectionError,
     **{name: package.RemoteProtocolError for name, package in HTTPX.items()},
 }
-CUT = {**DROPPED, "requests": requests.exceptions.ChunkedEncodingError}
-LATE = {
+TRUNCATED = {**DROPPED, "requests": requests.exceptions.ChunkedEncodingError}
+TIMED_OUT = {
     "requests": requests.ReadTimeout,
     **{name: package.ReadTimeout for name, package in HTTPX.items()},
 }
@@ -390,41 +390,41 @@ LATE = {
 
 @pytest.mark.parametrize("real", [True, False], ids=["real", "in process"])
 @pytest.mark.parametrize("name", CLIENTS)
-def test_faults_are_those_of_a_network(name: str, real: bool) -> None:
-    """The exceptions that a client sees are those that a real server makes it see."""
+def test_faults_raise_the_exceptions_of_a_network(name: str, real: bool) -> None:
+    """A client raises the same exceptions as with a real server."""
     get = CLIENTS[name]
     package = name.split(".")[0].split(" ")[0]
     with ExitStack() as stack:
         if real:
-            double = stack.enter_context(EmulatorServer()).double()
-            stack.enter_context(double)
+            account = stack.enter_context(EmulatorServer()).double()
+            stack.enter_context(account)
         else:
-            double = stack.enter_context(mock_bounces())
+            account = stack.enter_context(mock_bounces())
         for n in range(2):
-            double.add(f"{n}@example.com", reason="r" * 1_000)
-        url = f"{double.url}/api/bounces.get.json"
-        double.fail_next(503, 2, retry_after=7)
+            account.add(f"{n}@example.com", reason="r" * 1_000)
+        url = f"{account.url}/api/bounces.get.json"
+        account.fail_next(503, 2, retry_after=7)
         for _ in range(2):
-            answer = get(url, params=_key(double), timeout=10)
+            answer = get(url, params=_key(account), timeout=10)
             assert (answer.status_code, answer.headers["Retry-After"]) == (503, "7")
         for errors, effect, timeout in (
             (DROPPED, {"drop_connection": True}, 10),
             (DROPPED, {"drop_connection": "after"}, 10),
-            (CUT, {"truncate": True}, 10),
-            (CUT, {"truncate": 0}, 10),
-            (LATE, {"latency_ms": 400}, 0.2),
+            (TRUNCATED, {"truncate": True}, 10),
+            (TRUNCATED, {"truncate": 0}, 10),
+            (TIMED_OUT, {"latency_ms": 400}, 0.2),
         ):
-            double.fail_next(**effect)
+            account.fail_next(**effect)
             with pytest.raises(errors[package]):
-                get(url, params=_key(double), timeout=timeout)
-            assert len(get(url, params=_key(double), timeout=10).json()) == 2
-        double.fail_next(malformed=True)
+                get(url, params=_key(account), timeout=timeout)
+            assert len(get(url, params=_key(account), timeout=10).json()) == 2
+        account.fail_next(malformed=True)
         with pytest.raises(ValueError, match="line|Unterminated|char"):
-            get(url, params=_key(double)).json()
+            get(url, params=_key(account)).json()
 
 
-def test_retries_are_the_clients_own() -> None:
-    """Requests tries again what it is told to try again."""
+def test_retries_of_requests_are_limited() -> None:
+    """A session with retries returns the last response when they are used up."""
     session = requests.Session()
     retry = Retry(total=2, status_forcelist=[403], raise_on_status=False)
     session.mount("https://", HTTPAdapter(max_retries=retry))
@@ -434,7 +434,7 @@ def test_retries_are_the_clients_own() -> None:
         )
 
 
-#: A request of each kind that reaches the application differently.
+#: A request of each kind that a WSGI environment represents differently.
 REQUESTS = {
     "query": {
         "params": [("email[]", "a@x.com"), ("email[]", "b+c@x.com"), ("ä", "ü €")]
@@ -449,27 +449,29 @@ REQUESTS = {
     "nothing": {},
 }
 
-#: What may differ: where it is, and the connection.
-DIFFERENT = {
+#: Variables that may differ from those of a real server.
+IGNORED = {
     *("SERVER_NAME", "SERVER_PORT", "SERVER_SOFTWARE", "HTTP_HOST", "REMOTE_PORT"),
     *("REMOTE_ADDR", "HTTP_CONNECTION"),
 }
 
 
 class _Recorder:
-    """A WSGI application that keeps what arrives."""
+    """A WSGI application that records its requests."""
 
     def __init__(self, app) -> None:
         self.app = app
-        self.seen: list[dict] = []
+        self.requests: list[dict] = []
 
     def __call__(self, environ, start_response):
         length = environ.get("CONTENT_LENGTH")
         body = environ["wsgi.input"].read(*([int(length)] if length else []))
         if not length and "HTTP_TRANSFER_ENCODING" not in environ:
             body = b""
-        facts = {k: v for k, v in environ.items() if k.isupper() and k not in DIFFERENT}
-        self.seen.append({**facts, "body": body})
+        variables = {
+            k: v for k, v in environ.items() if k.isupper() and k not in IGNORED
+        }
+        self.requests.append({**variables, "body": body})
         start_response(
             "200 OK",
             [
@@ -484,17 +486,17 @@ class _Recorder:
 
 @contextmanager
 def _recorded(monkeypatch, real: bool):
-    """Yield (base URL, what arrives there), at a real server or in process."""
+    """Yield (base URL, list of recorded requests) of a server or of the mock."""
     recorder = _Recorder(None)
     monkeypatch.setattr(
         "sendgrid_bounces.testing.app.TestApp.__call__", recorder.__call__
     )
     if real:
         with EmulatorServer() as server:
-            yield server.url, recorder.seen
+            yield server.url, recorder.requests
     else:
         with mock_bounces():
-            yield "http://sendgrid.com", recorder.seen
+            yield "http://sendgrid.com", recorder.requests
 
 
 def _send(kind: str, client, url: str):
@@ -518,20 +520,22 @@ def _send(kind: str, client, url: str):
 @pytest.mark.parametrize(
     "client", [requests, *HTTPX.values()], ids=["requests", *HTTPX]
 )
-def test_what_arrives_is_what_would_arrive(monkeypatch, kind: str, client) -> None:
-    """To the byte: path, query, headers and body, and the answer's headers."""
+def test_mock_and_server_receive_the_same_request(
+    monkeypatch, kind: str, client
+) -> None:
+    """The path, query, headers and body are equal, and so is the response."""
     path = "/v3/d/bounces/%61%2Fb+c%C3%A4;x=1//~'!"
-    arrived, heard = [], []
+    received, returned = [], []
     monkeypatch.setattr(
         "requests.models.encode_multipart_formdata",
         lambda fields: _multipart(fields),
         raising=False,
     )
     for real in (True, False):
-        with _recorded(monkeypatch, real) as (base, seen):
+        with _recorded(monkeypatch, real) as (base, recorded):
             answer = _send(kind, client, base + path)
-            arrived += seen
-            heard.append(
+            received += recorded
+            returned.append(
                 (
                     answer.status_code,
                     answer.content,
@@ -540,9 +544,9 @@ def test_what_arrives_is_what_would_arrive(monkeypatch, kind: str, client) -> No
                 )
             )
 
-    assert arrived[0] == arrived[1]
-    assert arrived[0]["RAW_URI"].startswith("/v3/d/bounces/")
-    assert heard[0] == heard[1]
+    assert received[0] == received[1]
+    assert received[0]["RAW_URI"].startswith("/v3/d/bounces/")
+    assert returned[0] == returned[1]
 
 
 def _multipart(fields):

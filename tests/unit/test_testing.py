@@ -1,4 +1,4 @@
-"""What test suites import: a server of their process, and the fixtures of pytest."""
+"""The server in the process of a test suite, test accounts and the pytest plugin."""
 
 import gc
 import http.client
@@ -40,9 +40,9 @@ def _get(url: str) -> str:
         raise
 
 
-def _count(double: TestAccount) -> str:
-    target = f"/api/bounces.count.json?api_user={double.username}"
-    return _get(f"{double.url}{target}&api_key={double.api_key}")
+def _count(account: TestAccount) -> str:
+    target = f"/api/bounces.count.json?api_user={account.username}"
+    return _get(f"{account.url}{target}&api_key={account.api_key}")
 
 
 @pytest.fixture(name="server")
@@ -51,10 +51,8 @@ def _server():
         yield server
 
 
-def test_a_server_answers_when_it_is_started_and_leaves_nothing(
-    tmp_path: Path, monkeypatch
-) -> None:
-    """No thread, no file and no socket, whatever its clients still hold open."""
+def test_stopped_server_leaves_no_resources(tmp_path: Path, monkeypatch) -> None:
+    """Threads, files and sockets are gone, even if clients hold connections open."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     before = set(threading.enumerate())
     descriptors = len(list(Path("/proc/self/fd").iterdir()))
@@ -71,30 +69,30 @@ def test_a_server_answers_when_it_is_started_and_leaves_nothing(
     assert set(threading.enumerate()) == before
     assert idle.recv(1) == b""
     idle.close()
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         gc.collect()
-    assert not told
+    assert not caught
     assert len(list(Path("/proc/self/fd").iterdir())) == descriptors
     with pytest.raises(urllib.error.URLError):
         _get(url)
 
 
-def test_a_server_can_be_started_again() -> None:
-    """Stopping twice is nothing; without start there is no URL."""
+def test_server_can_be_restarted() -> None:
+    """Stopping twice has no effect; a stopped server has no URL."""
     server = EmulatorServer()
     with pytest.raises(RuntimeError, match="call start"):
         server.url  # noqa: B018
     for _ in range(2):
         assert '"ok"' in _get(f"{server.start().url}/_emulator/health")
-        with pytest.raises(RuntimeError, match="running already"):
+        with pytest.raises(RuntimeError, match="already running"):
             server.start()
         server.stop()
         server.stop()
 
 
-def test_a_port_that_is_taken_is_an_error(server: EmulatorServer) -> None:
-    """And not the end of the process."""
+def test_port_in_use_is_an_error(server: EmulatorServer) -> None:
+    """Werkzeug would end the process."""
     with pytest.raises(OSError, match="in use"):
         EmulatorServer(int(server.url.rpartition(":")[2])).start()
 
@@ -102,10 +100,10 @@ def test_a_port_that_is_taken_is_an_error(server: EmulatorServer) -> None:
 @pytest.mark.parametrize(
     "options", [{"seed": "accounts: 1\n"}, {"profile": "x"}, {"seed": "/no/such.yaml"}]
 )
-def test_a_wrong_option_leaves_nothing_behind(
+def test_invalid_option_leaves_no_resources(
     tmp_path: Path, monkeypatch, options
 ) -> None:
-    """It is an error that names the option's fault."""
+    """Starting the server raises ParametersError."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     before = set(threading.enumerate())
     with pytest.raises(ParametersError):
@@ -114,43 +112,43 @@ def test_a_wrong_option_leaves_nothing_behind(
     assert set(threading.enumerate()) == before
 
 
-def test_a_server_on_a_database_of_its_callers(engine: str, database_url: str) -> None:
-    """Of both products; what it holds is there for the next one."""
+def test_given_database_is_kept(engine: str, database_url: str) -> None:
+    """The next server on the same database finds the accounts of the first one."""
     for _ in range(2):
         with EmulatorServer(database=database_url, seed=SEED, auth="any") as server:
             url = f"{server.url}/api/bounces.count.json?api_user=acme&api_key=s3cret"
             assert json.loads(_get(url)) == {"count": "1"}
 
 
-def test_a_server_speaks_ipv6() -> None:
-    """Its URL can be used as it is."""
+def test_server_listens_on_ipv6() -> None:
+    """The URL has the address in brackets."""
     with EmulatorServer(host="::1") as server:
         assert '"ok"' in _get(f"{server.url}/_emulator/health")
 
 
-def test_a_double_is_one_list_for_both_vendors(server: EmulatorServer) -> None:
-    """What it holds is seen by SendGrid's and by Mailgun's calls, and is gone with it."""
-    with server.double() as double:
-        added = double.add("a@example.com", status="4.0.0", reason="no route")
-        assert double.bounces() == [added]
-        assert _count(double) == '{"count": "1"}'
+def test_both_vendors_share_the_list(server: EmulatorServer) -> None:
+    """Closing the test account removes its account and its domain."""
+    with server.double() as account:
+        added = account.add("a@example.com", status="4.0.0", reason="no route")
+        assert account.bounces() == [added]
+        assert _count(account) == '{"count": "1"}'
         connection = http.client.HTTPConnection(server.url.removeprefix("http://"))
-        token = f"api:{double.api_key}".encode()
+        token = f"api:{account.api_key}".encode()
         basic = {
             "Authorization": f"Basic {__import__('base64').b64encode(token).decode()}"
         }
         connection.request(
-            "DELETE", f"/v3/{double.domain}/bounces/a@example.com", None, basic
+            "DELETE", f"/v3/{account.domain}/bounces/a@example.com", None, basic
         )
         assert connection.getresponse().status == 200
         connection.close()
-        assert double.bounces() == []
+        assert account.bounces() == []
     assert server.emulator.storage.accounts.all() == []
     assert server.emulator.storage.accounts.domains() == []
 
 
-def test_doubles_do_not_see_each_other(server: EmulatorServer) -> None:
-    """Each has its own names and its own list."""
+def test_accounts_are_isolated(server: EmulatorServer) -> None:
+    """Each test account has its own names and its own list."""
     with server.double() as one, server.double() as other:
         one.add("a@example.com")
         assert (_count(one), _count(other)) == ('{"count": "1"}', '{"count": "0"}')
@@ -167,33 +165,33 @@ def test_doubles_do_not_see_each_other(server: EmulatorServer) -> None:
         datetime(2012, 2, 15, 13, tzinfo=timezone(timedelta(hours=1))),
     ],
 )
-def test_a_bounce_can_be_of_any_time(server: EmulatorServer, created) -> None:
-    """Told as text, as an instant, or as a datetime, which is UTC if it says nothing."""
-    with server.double() as double:
-        assert double.add("a@example.com", created=created).created == NOW
+def test_creation_time_takes_several_types(server: EmulatorServer, created) -> None:
+    """Text, numbers and datetimes are accepted; without a time zone they are UTC."""
+    with server.double() as account:
+        assert account.add("a@example.com", created=created).created == NOW
 
 
-def test_a_bounce_is_checked_at_the_door(server: EmulatorServer) -> None:
-    """Each argument that is wrong is named."""
-    with server.double() as double:
-        for wrong in ({"created": "yesterday"}, {"code": True}, {"status": "x" * 40}):
-            with pytest.raises(ParametersError, match=next(iter(wrong))):
-                double.add("a@example.com", **wrong)
+def test_invalid_bounce_is_rejected(server: EmulatorServer) -> None:
+    """The error names the argument, and the list stays empty."""
+    with server.double() as account:
+        for invalid in ({"created": "yesterday"}, {"code": True}, {"status": "x" * 40}):
+            with pytest.raises(ParametersError, match=next(iter(invalid))):
+                account.add("a@example.com", **invalid)
         with pytest.raises(ParametersError, match="email"):
-            double.add("")
-        assert double.bounces() == []
+            account.add("")
+        assert account.bounces() == []
 
 
-def test_a_double_takes_the_names_that_a_program_has(server: EmulatorServer) -> None:
-    """An account, a key and a domain that the code under test is configured with."""
+def test_account_names_can_be_chosen(server: EmulatorServer) -> None:
+    """Code under test may have a configured account, key and domain."""
     names = {"username": "acme", "api_key": "s3cret", "domain": "MG.example.com"}
     for profile, count in (
         ("recorded", '{"count": 0}'),
         ("documented", '{"count": "0"}'),
     ):
-        with server.double(profile=profile, **names) as double:
-            assert (double.username, double.domain) == ("acme", "mg.example.com")
-            assert _count(double) == count
+        with server.double(profile=profile, **names) as account:
+            assert (account.username, account.domain) == ("acme", "mg.example.com")
+            assert _count(account) == count
             with pytest.raises(NameTakenError):
                 server.double(**names)
     with pytest.raises(ParametersError, match="documented or recorded"):
@@ -209,8 +207,10 @@ def test_a_double_takes_the_names_that_a_program_has(server: EmulatorServer) -> 
         lambda folder: {"accounts": [{"username": "acme"}]},
     ],
 )
-def test_a_double_brings_a_seed(server: EmulatorServer, tmp_path: Path, form) -> None:
-    """A text, a path or a mapping; it goes with the double."""
+def test_seed_of_an_account_is_loaded_and_removed(
+    server: EmulatorServer, tmp_path: Path, form
+) -> None:
+    """A seed is text, a path or a mapping."""
     (tmp_path / "seed.yaml").write_text(SEED)
     accounts = server.emulator.storage.accounts
     for _ in range(2):
@@ -219,37 +219,37 @@ def test_a_double_brings_a_seed(server: EmulatorServer, tmp_path: Path, form) ->
         assert accounts.all() == []
 
 
-def test_a_seed_of_what_is_there_is_refused(tmp_path: Path) -> None:
-    """It could not be taken away again; the double is not there either."""
+def test_seed_with_an_existing_account_is_rejected(tmp_path: Path) -> None:
+    """Closing would remove the existing account; no test account is created."""
     with EmulatorServer(seed=SEED) as server:
-        with pytest.raises(NameTakenError, match="'acme', which is there already"):
+        with pytest.raises(NameTakenError, match="'acme', which already exists"):
             server.double(seed=SEED)
         assert [a.username for a in server.emulator.storage.accounts.all()] == ["acme"]
 
 
-def test_a_mistake_in_the_emulator_is_raised(
+def test_exception_in_the_emulator_is_raised_on_close(
     server: EmulatorServer, monkeypatch
 ) -> None:
-    """In the test that it hit, once; its client hears of a 500 in the vendor's words."""
+    """It is raised once; the client receives a 500 in the vendor's format."""
 
     def fail(*_: object, **__: object) -> int:
-        raise ZeroDivisionError("a mistake")
+        raise ZeroDivisionError("injected")
 
-    double = server.double()
+    account = server.double()
     with monkeypatch.context() as patch:
         patch.setattr(BounceStore, "count", fail)
         with pytest.raises(urllib.error.HTTPError) as refused:
-            _count(double)
+            _count(account)
         assert refused.value.code == 500
         assert json.loads(refused.value.text)["message"] == "error"
-    with pytest.raises(ZeroDivisionError, match="a mistake"):
-        double.close()
+    with pytest.raises(ZeroDivisionError, match="injected"):
+        account.close()
     with server.double() as after:
         assert _count(after) == '{"count": "0"}'
 
 
-def test_a_mistake_without_a_double_is_raised_by_stop(tmp_path, monkeypatch) -> None:
-    """As tests of unittest start and stop a server; all is cleaned up nevertheless."""
+def test_exception_without_an_account_is_raised_by_stop(tmp_path, monkeypatch) -> None:
+    """The temporary files are removed nevertheless."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     server = EmulatorServer(seed=SEED).start()
     with monkeypatch.context() as patch:
@@ -261,100 +261,99 @@ def test_a_mistake_without_a_double_is_raised_by_stop(tmp_path, monkeypatch) -> 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_mistake_amid_a_stream_is_raised(server: EmulatorServer, monkeypatch) -> None:
-    """Although the first rows are sent already."""
+def test_exception_in_a_stream_is_raised(server: EmulatorServer, monkeypatch) -> None:
+    """The exception occurs after the first rows are sent."""
     find = BounceStore.find_brief
 
     def fail(*args, **options):
-        yield from [
-            next(find(*args, **options))
-        ] * 9  # more than is made before it is sent
-        raise ZeroDivisionError("a mistake")
+        # Nine batches are more than the response buffers before it sends them.
+        yield from [next(find(*args, **options))] * 9
+        raise ZeroDivisionError("injected")
 
-    double = server.double()
+    account = server.double()
     for n in range(3):
-        double.add(f"{n}@example.com")
+        account.add(f"{n}@example.com")
     monkeypatch.setattr(BounceStore, "find_brief", fail)
-    url = f"{double.url}/api/bounces.get.json?api_user={double.username}&api_key={double.api_key}"
+    url = f"{account.url}/api/bounces.get.json?api_user={account.username}&api_key={account.api_key}"
     with pytest.raises((OSError, http.client.HTTPException)):
         _get(url)
-    with pytest.raises(ZeroDivisionError, match="a mistake"):
-        double.close()
+    with pytest.raises(ZeroDivisionError, match="injected"):
+        account.close()
 
 
-def test_what_the_emulator_refuses_is_no_mistake(server: EmulatorServer) -> None:
-    """Statuses of 400 and more are what many tests are about."""
-    with server.double() as double:
+def test_error_responses_are_not_exceptions(server: EmulatorServer) -> None:
+    """Many tests expect a status of 400 or more."""
+    with server.double() as account:
         for target in ("/api/bounces.get.json", "/api/nothing", "/v3/d/bounces"):
             with pytest.raises(urllib.error.HTTPError):
                 _get(server.url + target)
         server.check()
-        assert double.bounces() == []
+        assert account.bounces() == []
 
 
-def test_a_removed_account_is_no_error(server: EmulatorServer) -> None:
-    """When a test has removed it itself."""
-    with server.double() as double:
-        server.emulator.storage.accounts.remove(double.username)
+def test_account_removed_by_the_test_can_be_closed(server: EmulatorServer) -> None:
+    """Closing ignores accounts that no longer exist."""
+    with server.double() as account:
+        server.emulator.storage.accounts.remove(account.username)
     with pytest.raises(UnknownNameError):
-        server.emulator.storage.accounts.get(double.username)
+        server.emulator.storage.accounts.get(account.username)
 
 
-def test_requests_are_those_of_the_test(server: EmulatorServer) -> None:
-    """With their keys masked, of both vendors, and not those of another test."""
+def test_requests_are_those_of_the_account(server: EmulatorServer) -> None:
+    """Requests to both vendors are listed, keys redacted, and none of other tests."""
     for _ in range(2):
-        with server.double(username="acme") as double, server.double() as other:
-            assert double.requests == []
-            _count(double)
+        with server.double(username="acme") as account, server.double() as other:
+            assert account.requests == []
+            _count(account)
             _count(other)
             with pytest.raises(urllib.error.HTTPError):
-                _get(f"{double.url}/v3/{double.domain}/bounces")
-            seen = [(e.dialect, e.operation, e.status) for e in double.requests]
+                _get(f"{account.url}/v3/{account.domain}/bounces")
+            seen = [(e.dialect, e.operation, e.status) for e in account.requests]
             assert seen == [
                 ("sendgrid.direct", "count", 200),
                 ("mailgun.v3", "list", 401),
             ]
-            assert double.requests[0].parameters == {
+            assert account.requests[0].parameters == {
                 "api_user": "acme",
                 "api_key": "***",
             }
 
 
-def test_requests_are_there_when_the_ring_has_turned(server: EmulatorServer) -> None:
-    """The last ones, whatever other tests of the name have done before."""
-    object.__setattr__(server.emulator, "request_log_size", 5)  # of a frozen dataclass
+def test_full_request_log_holds_the_latest_requests(server: EmulatorServer) -> None:
+    """Requests of an earlier test with the same user name are not listed."""
+    object.__setattr__(server.emulator, "request_log_size", 5)  # a frozen dataclass
     with server.double():
         for _ in range(2):
-            with server.double(username="acme") as double:
-                for made in range(1, 9):
-                    _count(double)
-                    assert len(double.requests) == min(made, 5)
+            with server.double(username="acme") as account:
+                for sent in range(1, 9):
+                    _count(account)
+                    assert len(account.requests) == min(sent, 5)
 
 
-def test_a_double_that_cannot_clean_up_counts_no_more(
+def test_failed_close_still_resets_the_server(
     server: EmulatorServer, monkeypatch
 ) -> None:
-    """The next one finds what the first one would have found."""
-    double = server.double()
-    double.control.take_snapshot("left")
+    """The next test account finds no snapshots."""
+    account = server.double()
+    account.control.take_snapshot("left")
     with monkeypatch.context() as patch:
         patch.setattr(AccountStore, "remove", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            double.close()
+            account.close()
     with server.double() as after:
         assert after.control.snapshots() == []
 
 
-def test_a_double_can_be_closed_after_its_server() -> None:
-    """As tests of unittest tear down in the order in which they set up."""
+def test_account_can_be_closed_after_its_server() -> None:
+    """A unittest fixture may tear down in the order of its set-up."""
     server = EmulatorServer().start()
-    double = server.double()
+    account = server.double()
     server.stop()
-    double.close()
+    account.close()
 
 
-def test_a_server_that_is_never_stopped_leaves_nothing(tmp_path: Path) -> None:
-    """Its folder goes with the process."""
+def test_unstopped_server_leaves_no_files(tmp_path: Path) -> None:
+    """Its temporary folder is removed at exit."""
     script = (
         "from sendgrid_bounces.testing import EmulatorServer\n"
         "server = EmulatorServer().start()\n"
@@ -369,89 +368,95 @@ def test_a_server_that_is_never_stopped_leaves_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("call", "words"),
+    ("call", "message"),
     [
-        (lambda double: double.advance("an hour"), "duration: must be an ISO 8601"),
-        (lambda double: double.advance(float("inf")), "seconds: must be a number"),
-        (lambda double: double.freeze(float("nan")), "instant: must be a number"),
-        (lambda double: double.fail_next(), "needs an effect: one of status"),
+        (lambda account: account.advance("an hour"), "duration: must be an ISO 8601"),
+        (
+            lambda account: account.advance(float("inf")),
+            "seconds: must be a finite number",
+        ),
+        (
+            lambda account: account.freeze(float("nan")),
+            "instant: must be a finite number",
+        ),
+        (lambda account: account.fail_next(), "needs an effect: one of status"),
     ],
 )
-def test_a_wrong_argument_is_told_by_its_name(server, call, words: str) -> None:
-    """Not by what went wrong inside."""
-    with server.double() as double:
+def test_invalid_argument_is_named(server, call, message: str) -> None:
+    """The error begins with the name of the argument."""
+    with server.double() as account:
         with pytest.raises(ParametersError) as raised:
-            call(double)
-        assert str(raised.value).startswith(words)
-        assert double.advance("PT1H") > double.freeze(0)
+            call(account)
+        assert str(raised.value).startswith(message)
+        assert account.advance("PT1H") > account.freeze(0)
 
 
-def test_faults_and_the_clock_go_with_the_test(server: EmulatorServer) -> None:
-    """Both vendors' calls fail, those of others do not, and then none does."""
-    with server.double() as double, server.double() as other:
-        double.fail_next(503, times=2)
+def test_faults_and_the_clock_are_reset_on_close(server: EmulatorServer) -> None:
+    """Faults affect both vendors' requests to the account, and no other account."""
+    with server.double() as account, server.double() as other:
+        account.fail_next(503, times=2)
         for path in (
-            "/api/bounces.count.json?api_user=" + double.username,
-            f"/v3/{double.domain}/bounces",
+            "/api/bounces.count.json?api_user=" + account.username,
+            f"/v3/{account.domain}/bounces",
         ):
             with pytest.raises(urllib.error.HTTPError) as refused:
-                _get(double.url + path)
+                _get(account.url + path)
             assert refused.value.code == 503
-        assert _count(double) == _count(other) == '{"count": "0"}'
-        double.fail_next(500, times=9)
-        double.fail_next(500, account="acme", email="*@x.com")
+        assert _count(account) == _count(other) == '{"count": "0"}'
+        account.fail_next(500, times=9)
+        account.fail_next(500, account="acme", email="*@x.com")
         with pytest.raises(ParametersError, match="status"):
-            double.fail_next(200)
-        assert double.freeze("2012-02-15 12:00:00") == NOW
-        assert double.advance(60) == NOW + 60
+            account.fail_next(200)
+        assert account.freeze("2012-02-15 12:00:00") == NOW
+        assert account.advance(60) == NOW + 60
         assert other.add("a@example.com").created == NOW + 60
-        assert double.freeze() == NOW + 60
-        assert double.advance(timedelta(minutes=1)) == NOW + 120
-        assert double.advance(1.5) == NOW + 121
-        assert double.freeze(NOW + 0.5) == NOW
+        assert account.freeze() == NOW + 60
+        assert account.advance(timedelta(minutes=1)) == NOW + 120
+        assert account.advance(1.5) == NOW + 121
+        assert account.freeze(NOW + 0.5) == NOW
         with pytest.raises(ParametersError, match="instant"):
-            double.freeze("noon")
+            account.freeze("noon")
     assert server.control.faults() == []
     assert not server.control.clock().frozen
     assert server.control.clock().now > NOW + 10**8
 
 
-def test_what_is_done_by_control_goes_with_the_test(server: EmulatorServer) -> None:
-    """Faults, the clock, accounts, the journal and snapshots of the whole server."""
-    with server.double() as double:
-        double.control.add_fault({"status": 503, "operation": "get"})
-        double.control.freeze(NOW)
-        double.control.seed({"accounts": [{"username": "acme"}]})
-        double.control.take_snapshot("before")
-        _count(double)
+def test_control_operations_are_undone_on_close(server: EmulatorServer) -> None:
+    """Faults, clock, accounts, request log and snapshots of the server are reset."""
+    with server.double() as account:
+        account.control.add_fault({"status": 503, "operation": "get"})
+        account.control.freeze(NOW)
+        account.control.seed({"accounts": [{"username": "acme"}]})
+        account.control.take_snapshot("before")
+        _count(account)
     control = server.control
     assert (control.faults(), control.requests(), control.snapshots()) == ([], [], [])
     assert not control.clock().frozen
     assert control.counts().accounts == 0
 
 
-def test_a_double_finds_its_list_again(server: EmulatorServer) -> None:
-    """A restored snapshot gives its account another; a reset takes the account away."""
-    with server.double() as double:
-        double.add("a@example.com")
-        double.control.take_snapshot("before")
-        double.add("b@example.com")
-        double.control.restore_snapshot("before")
-        assert [bounce.email for bounce in double.bounces()] == ["a@example.com"]
-        double.add("c@example.com")
-        assert _count(double) == '{"count": "2"}'
-        double.control.reset()
-        with pytest.raises(UnknownNameError, match=double.username):
-            double.add("d@example.com")
-        with pytest.raises(UnknownNameError, match=double.username):
-            double.bounces()
+def test_account_uses_the_list_of_a_restored_snapshot(server: EmulatorServer) -> None:
+    """After a reset, which removes the account, its methods raise UnknownNameError."""
+    with server.double() as account:
+        account.add("a@example.com")
+        account.control.take_snapshot("before")
+        account.add("b@example.com")
+        account.control.restore_snapshot("before")
+        assert [bounce.email for bounce in account.bounces()] == ["a@example.com"]
+        account.add("c@example.com")
+        assert _count(account) == '{"count": "2"}'
+        account.control.reset()
+        with pytest.raises(UnknownNameError, match=account.username):
+            account.add("d@example.com")
+        with pytest.raises(UnknownNameError, match=account.username):
+            account.bounces()
 
 
-def test_a_wrong_rule_is_told_by_its_fields(server: EmulatorServer) -> None:
-    """Not as if it stood in a list."""
-    wrong = pytest.raises(ParametersError, match=r"\Astatus: ")
-    with server.double() as double, wrong:
-        double.fail_next(200)
+def test_invalid_fault_is_rejected(server: EmulatorServer) -> None:
+    """The error begins with the name of the field."""
+    rejected = pytest.raises(ParametersError, match=r"\Astatus: ")
+    with server.double() as account, rejected:
+        account.fail_next(200)
 
 
 @pytest.mark.parametrize(
@@ -471,8 +476,8 @@ def test_a_wrong_rule_is_told_by_its_fields(server: EmulatorServer) -> None:
         ),
     ],
 )
-def test_the_servers_seed_comes_back(form: str) -> None:
-    """What a test did to it, and accounts that came on first use, are no more."""
+def test_seed_of_the_server_is_restored(form: str) -> None:
+    """Changes of a test and accounts created on first use are undone."""
     call = "/api/bounces.{}.json?api_user={}&api_key=s3cret"
     with EmulatorServer(seed=form, auth="any") as server:
         for _ in range(2):
@@ -489,8 +494,8 @@ def test_the_servers_seed_comes_back(form: str) -> None:
             ]
 
 
-def test_a_double_that_cannot_be_does_not_count(tmp_path: Path) -> None:
-    """The seed comes back after the others nevertheless."""
+def test_seed_is_restored_after_a_failed_creation(tmp_path: Path) -> None:
+    """A test account that was never created is not counted as open."""
     with EmulatorServer(seed=SEED) as server:
         with pytest.raises(NameTakenError):
             server.double(username="acme")
@@ -500,8 +505,8 @@ def test_a_double_that_cannot_be_does_not_count(tmp_path: Path) -> None:
         assert _get(url) == '{"count": "1"}'
 
 
-def test_a_database_of_its_callers_is_not_reset(engine: str, database_url: str) -> None:
-    """Others may use it; only what is the double's is removed."""
+def test_given_database_is_not_reset(engine: str, database_url: str) -> None:
+    """Only the test account itself is removed: other programs may use the database."""
     with EmulatorServer(database=database_url, auth="any") as server:
         with server.double():
             _get(f"{server.url}/api/bounces.count.json?api_user=new&api_key=s3cret")
@@ -509,7 +514,7 @@ def test_a_database_of_its_callers_is_not_reset(engine: str, database_url: str) 
 
 
 def _run(folder: Path, *args: str, **files: str) -> subprocess.CompletedProcess:
-    """Run pytest on *files* in a process of its own, strictly."""
+    """Run pytest on *files* in a subprocess, with warnings as errors."""
     for name, text in files.items():
         (folder / f"{name}.py").write_text(text)
     return subprocess.run(
@@ -538,8 +543,8 @@ SUITE = """
 import json, os, pytest
 from urllib.request import urlopen
 
-def count(double, **more):
-    url = f"{double.url}/api/bounces.count.json?api_user={double.username}&api_key={double.api_key}"
+def count(account):
+    url = f"{account.url}/api/bounces.count.json?api_user={account.username}&api_key={account.api_key}"
     return json.load(urlopen(url))["count"]
 
 @pytest.mark.parametrize("n", range(40))
@@ -568,20 +573,20 @@ class TestMarked:
 
 
 @pytest.mark.parametrize("args", [(), ("-n", "4")], ids=["alone", "xdist"])
-def test_the_fixture_is_of_one_test_alone(tmp_path: Path, args) -> None:
-    """Under strict markers, with warnings as errors, and with xdist's processes."""
+def test_fixture_isolates_tests(tmp_path: Path, args) -> None:
+    """It works with strict markers, warnings as errors and pytest-xdist."""
     ended = _run(tmp_path, *args, test_suite=SUITE)
 
     assert "43 passed" in ended.stdout, ended.stdout + ended.stderr
     assert ended.stderr == ""
 
 
-def test_a_mistake_fails_the_test_that_caused_it(tmp_path: Path) -> None:
-    """And no other."""
+def test_exception_in_the_emulator_fails_its_test(tmp_path: Path) -> None:
+    """The following test passes."""
     suite = (
         SUITE
         + """
-def test_mistake(sendgrid_bounces, monkeypatch):
+def test_exception(sendgrid_bounces, monkeypatch):
     from sendgrid_bounces.storage.bounces import BounceStore
     with monkeypatch.context() as patch:
         patch.setattr(BounceStore, "count", lambda *_: 1 / 0)
@@ -595,11 +600,11 @@ def test_after(sendgrid_bounces):
     ended = _run(tmp_path, test_suite=suite)
 
     assert "45 passed, 1 error" in ended.stdout, ended.stdout
-    assert "ERROR test_suite.py::test_mistake - ZeroDivisionError" in ended.stdout
+    assert "ERROR test_suite.py::test_exception - ZeroDivisionError" in ended.stdout
 
 
-def test_a_conftest_configures_the_server(tmp_path: Path) -> None:
-    """By overriding a fixture."""
+def test_conftest_configures_the_server(tmp_path: Path) -> None:
+    """A conftest.py overrides the fixture sendgrid_bounces_config."""
     conftest = """
 import pytest
 
@@ -619,8 +624,8 @@ def test_it(sendgrid_bounces):
     assert "1 passed" in ended.stdout, ended.stdout
 
 
-def test_a_wrong_marker_is_told(tmp_path: Path) -> None:
-    """In one line."""
+def test_invalid_marker_is_an_error(tmp_path: Path) -> None:
+    """The error names the marker and the argument."""
     suite = """
 import pytest
 
@@ -629,21 +634,19 @@ def test_it(sendgrid_bounces):
     pass
 """
     ended = _run(tmp_path, test_suite=suite)
-    assert "takes its arguments by name" in ended.stdout
+    assert "takes keyword arguments only" in ended.stdout
 
     ended = _run(tmp_path, test_suite=suite.replace('"seed.yaml"', "profil='x'"))
-    assert (
-        "takes profile, seed, username, api_key, domain, and not profil" in ended.stdout
-    )
+    assert "got an unexpected argument 'profil'; valid arguments: " in ended.stdout
 
     ended = _run(tmp_path, test_suite=suite.replace("(sendgrid_bounces):", "():"))
-    assert "test_it: the marker sendgrid_bounces is for tests with" in ended.stderr
+    assert "test_it: the marker sendgrid_bounces requires the fixture" in ended.stderr
 
 
-def test_a_suite_that_does_not_use_it_loads_nothing(tmp_path: Path) -> None:
-    """It is loaded by every pytest of the environment that it is installed in.
+def test_unused_plugin_imports_nothing(tmp_path: Path) -> None:
+    """Every pytest run in an environment with the package loads the plugin.
 
-    Other plugins are not asked: schemathesis' loads Requests.
+    The plugin of schemathesis is disabled, since it imports Requests.
     """
     suite = """
 import sys
@@ -659,8 +662,8 @@ def test_it():
     assert "1 passed" in ended.stdout, ended.stdout
 
 
-def test_an_unknown_name_is_an_attribute_error() -> None:
-    """As of any module."""
+def test_unknown_name_is_an_attribute_error() -> None:
+    """The package has a module-level __getattr__."""
     import sendgrid_bounces.testing as package
 
     with pytest.raises(AttributeError, match="nothing_such"):
