@@ -9,6 +9,7 @@ import mysql
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from selection import LeftOut
 
 from sendgrid_bounces.app import create_app
 from sendgrid_bounces.config import PREFIX
@@ -21,6 +22,9 @@ from sendgrid_bounces.storage.database import Storage, open_storage
 for name in list(os.environ):
     if name.startswith(PREFIX) and not name.startswith(f"{PREFIX}TEST_"):
         del os.environ[name]
+
+#: Each test that uses the fixture `engine` runs on both database products.
+ENGINES = ["sqlite", pytest.param("mysql", marks=pytest.mark.mysql)]
 
 CASES = Path(__file__).parent / "cases"
 
@@ -49,6 +53,11 @@ def bounce(email: str = "a@example.com", **facts) -> Bounce:
     return Bounce(email, **{**known, **facts})
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Report the tests that the default marker expression leaves out."""
+    config.pluginmanager.register(LeftOut(), "left-out")
+
+
 @pytest.fixture(name="clock")
 def _clock() -> FixedClock:
     return FixedClock()
@@ -60,7 +69,7 @@ def _url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'bounces.sqlite3'}?synchronous=off"
 
 
-@pytest.fixture(name="engine", params=["sqlite", "mysql"])
+@pytest.fixture(name="engine", params=ENGINES)
 def _engine(request: pytest.FixtureRequest) -> str:
     """The database product that a test is run on: on each of them."""
     return request.param

@@ -25,6 +25,8 @@ from test_workers import CREDENTIALS, DOMAIN, HEADERS, SEED
 from sendgrid_bounces.core.bounces import BounceQuery
 from sendgrid_bounces.storage.database import open_storage
 
+pytestmark = [pytest.mark.cluster, pytest.mark.server]
+
 FORM = {**HEADERS, "Content-Type": "application/x-www-form-urlencoded"}
 
 

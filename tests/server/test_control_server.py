@@ -13,6 +13,8 @@ from sendgrid_bounces.cli.serve import _decided
 from sendgrid_bounces.config import settings
 from sendgrid_bounces.core.errors import ParametersError
 
+pytestmark = pytest.mark.server
+
 TOKEN = "t0ken-of-the-test"
 CREDENTIALS = "api_user=acme&api_key=s3cret"
 COUNT = f"/api/bounces.count.json?{CREDENTIALS}"

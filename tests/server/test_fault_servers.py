@@ -20,6 +20,8 @@ from werkzeug.serving import make_server
 from sendgrid_bounces.app import create_app
 from sendgrid_bounces.emulator import EXTENSION
 
+pytestmark = pytest.mark.server
+
 FAULTS = "/_emulator/faults"
 DEMO = "api_user=demo&api_key=demo"
 LIST = f"/api/bounces.get.json?{DEMO}"

@@ -20,6 +20,8 @@ from sendgrid_bounces.core.bounces import BounceQuery
 from sendgrid_bounces.core.errors import StorageError
 from sendgrid_bounces.storage.database import open_storage
 
+pytestmark = [pytest.mark.mysql, pytest.mark.server]
+
 COUNT = "/api/bounces.count.json?api_user=acme&api_key=k"
 
 

@@ -31,6 +31,8 @@ from live import (
 from sendgrid_bounces.core.bounces import BounceQuery
 from sendgrid_bounces.storage.database import open_storage
 
+pytestmark = pytest.mark.server
+
 DEMO = "?api_user=demo&api_key=demo"
 ACME = "?api_user=acme&api_key=s3cret"
 

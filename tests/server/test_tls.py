@@ -17,6 +17,8 @@ from live import COMMAND, ROOT, TIMEOUT, Live, free_port, kill, named, serving, 
 
 from sendgrid_bounces.testing import EmulatorServer
 
+pytestmark = pytest.mark.server
+
 DEMO = "?api_user=demo&api_key=demo"
 
 

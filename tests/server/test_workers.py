@@ -22,6 +22,8 @@ from live import TIMEOUT, Live, kill, serving
 from sendgrid_bounces.core.bounces import BounceQuery
 from sendgrid_bounces.storage.database import open_storage
 
+pytestmark = pytest.mark.server
+
 BATCH = 40
 DOMAIN = "mg.example.com"
 HEADERS = {"Authorization": "Basic " + base64.b64encode(b"api:s3cret").decode()}

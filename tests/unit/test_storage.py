@@ -236,6 +236,7 @@ def test_every_page_is_an_index_search(storage, operation: str, bounds: tuple) -
     assert bool(bounds) == ("key>?" in plan[0])
 
 
+@pytest.mark.mysql
 @pytest.mark.parametrize("engine", ["mysql"], indirect=True)
 def test_mysql_walks_and_looks_up_by_index(storage, bounce_list) -> None:
     """It sorts nothing, and reads the index alone for a count."""
