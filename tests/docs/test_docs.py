@@ -102,6 +102,7 @@ def test_the_first_screen_sets_everything_up() -> None:
         assert f"    {line}" in screen
 
 
+@pytest.mark.docs
 @pytest.mark.parametrize("number", range(len(_dialogues())))
 def test_what_it_shows_is_what_happens(number: int, tmp_path: Path) -> None:
     """Each dialogue is played from its beginning, on a demo of its own."""
@@ -120,7 +121,13 @@ def test_what_it_shows_is_what_happens(number: int, tmp_path: Path) -> None:
             assert printed == expected, command
 
 
-@pytest.mark.parametrize("language", RUNNERS)
+@pytest.mark.parametrize(
+    "language",
+    [
+        pytest.param(name, marks=[] if name == "python" else pytest.mark.docs)
+        for name in RUNNERS
+    ],
+)
 def test_a_client_in_another_language(language: str, tmp_path: Path) -> None:
     """Its example prints the addresses that bounced hard."""
     name, program = RUNNERS[language]

@@ -78,7 +78,8 @@ def test_an_example_of_python(name: str, tmp_path: Path) -> None:
     """It passes, with warnings as errors."""
     for file in (name, *BESIDE.get(name, ())):
         (tmp_path / file).write_text(FILES[file])
-    flags = ["-q", "-W", "error", "-p", "no:cacheprovider", "--strict-markers"]
+    flags = ["-q", "-W", "error", "--strict-markers"]
+    flags += ["-p", "no:cacheprovider", "-p", "no:schemathesis"]  # it loads slowly
     ended = subprocess.run(
         [sys.executable, "-m", "pytest", *flags],
         cwd=tmp_path,
@@ -115,6 +116,7 @@ def test_all_of_its_names_are_there() -> None:
         assert all(hasattr(server, name) for name in ("start", "stop", "double"))
 
 
+@pytest.mark.docs
 def test_the_workflow_works(tmp_path: Path) -> None:
     """Its steps are run one after the other, as a runner does, without an index."""
     (text,) = _texts("yaml")
@@ -146,6 +148,7 @@ def test_the_workflow_works(tmp_path: Path) -> None:
     assert printed.endswith('{"count": "0"}\ndone\n'), printed
 
 
+@pytest.mark.docs
 def test_node_talks_to_a_served_emulator(tmp_path: Path) -> None:
     """Each of its tests begins with the demo."""
     if shutil.which("node") is None:
@@ -186,6 +189,7 @@ def _can_isolate() -> bool:
     )
 
 
+@pytest.mark.docs
 def test_clients_with_the_vendors_url_built_in(tmp_path: Path) -> None:
     """Each language's, as it stands there: hosts file, port 443 and trust store."""
     if not _can_isolate():
