@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 from flask import Flask, Response, current_app, g, request
 
@@ -39,7 +40,8 @@ def register(app: Flask, dialects: Sequence[Dialect]) -> None:
         return response
 
     app.before_request(before)
-    app.after_request(_after)
+    redactor = Redactor(dialect.key_pattern for dialect in dialects)
+    app.after_request(partial(_after, redactor))
 
 
 def _match(info: RequestInfo) -> Match | None:
@@ -71,7 +73,7 @@ def _owned(info: RequestInfo) -> RequestInfo:
     return replace(info, account=found.account.username if found else None)
 
 
-def _after(response: Response) -> Response:
+def _after(redactor: Redactor, response: Response) -> Response:
     """Do to the answer what a rule says, and put the request into the journal."""
     info: RequestInfo | None = g.get("info")
     if info is None:
@@ -82,27 +84,29 @@ def _after(response: Response) -> Response:
     emulator = current_emulator()
     if emulator.request_log_size:
         try:
-            entry = _entry(info, response, emulator.clock.now())
+            entry = _entry(redactor, info, response, emulator.clock.now())
             emulator.storage.requests.add(entry, emulator.request_log_size)
         except StorageError as error:  # the call is answered nevertheless
             current_app.logger.warning("a request is not in the journal: %s", error)
     return response
 
 
-def _entry(info: RequestInfo, response: Response, now: int) -> LoggedRequest:
+def _entry(
+    redactor: Redactor, info: RequestInfo, response: Response, now: int
+) -> LoggedRequest:
     match = g.get("match")
     info = _owned(info)
     pairs = peek_pairs()
-    mask = Redactor(_secrets(pairs))
+    redactor = redactor.with_secrets(_secrets(pairs))
     return LoggedRequest(
         time=now,
         dialect=info.dialect,
         operation=info.operation,
-        account=info.account and mask.text(info.account),
-        domain=info.domain and mask.text(info.domain),
-        method=mask.text(info.method),
-        path=mask.text(info.path),
-        parameters=mask.parameters(pairs),
+        account=info.account and redactor.redact(info.account),
+        domain=info.domain and redactor.redact(info.domain),
+        method=redactor.redact(info.method),
+        path=redactor.redact(info.path),
+        parameters=redactor.redact_parameters(pairs),
         status=None if isinstance(response, Dropped) else response.status_code,
         rows=g.get("rows"),
         fault=match and match.id,
@@ -110,9 +114,9 @@ def _entry(info: RequestInfo, response: Response, now: int) -> LoggedRequest:
 
 
 def _secrets(pairs: Iterable[tuple[str, str]]) -> Iterator[str]:
-    """Yield the credentials that the request has, wherever it has them."""
-    yield from (value for name, value in pairs if is_secret(name))
+    """Yield the credentials of the current request."""
     sent = read_authorization()
     if sent is not None:
         yield sent.token or ""
         yield sent.password or sent.username or ""
+    yield from (value for name, value in pairs if is_secret(name))

@@ -10,8 +10,9 @@ from urllib.parse import unquote_plus
 from flask.logging import default_handler
 from gunicorn.glogging import Logger
 
+from sendgrid_bounces.app import DIALECTS
 from sendgrid_bounces.core.errors import BounceError
-from sendgrid_bounces.redaction import MASK, is_secret, without_keys
+from sendgrid_bounces.redaction import MASK, Redactor, is_secret
 
 #: As Flask's own: where, and what.
 FLASK_FORMAT = "[%(asctime)s] %(levelname)s in %(module)s: %(message)s"
@@ -21,6 +22,8 @@ _PART = re.compile(r"[^\s?&]+")
 
 #: What stands between a name and its value, however often it was encoded.
 _EQUALS = re.compile("=|%(?:25)*3d", re.IGNORECASE)
+
+_REDACTOR = Redactor(dialect.key_pattern for dialect in DIALECTS)
 
 _USER = re.compile(r"//[^/@\s]*@")
 _SCHEME = re.compile(r"\b(basic|bearer)\s+\S+", re.IGNORECASE)
@@ -51,7 +54,7 @@ def masked(text: str) -> str:
     What looks like a vendor's key is masked wherever it stands.
     """
     text = _SCHEME.sub(rf"\1 {MASK}", _USER.sub(f"//{MASK}@", text))
-    return without_keys(_PART.sub(_masked_part, text))
+    return _REDACTOR.redact_keys(_PART.sub(_masked_part, text))
 
 
 def _masked_part(match: re.Match[str]) -> str:

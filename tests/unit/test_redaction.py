@@ -1,0 +1,121 @@
+"""Redaction of credentials, by their form, by the name before them, and by value."""
+
+import time
+
+import pytest
+
+from sendgrid_bounces.app import DIALECTS
+from sendgrid_bounces.redaction import (
+    MAX_TEXT,
+    SEARCHED,
+    Redactor,
+    _redact_values,
+    is_printable_name,
+)
+
+REDACTOR = Redactor(dialect.key_pattern for dialect in DIALECTS)
+SECRET = "Zq7Xw2Kp9LmT4"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("/api/bounces.get.json", "/api/bounces.get.json"),
+        ("/v3/example.com/bounces/monkey@example.com", "/v3/example.com/bounces/monkey@example.com"),
+        ("550 5.1.1 no such user", "550 5.1.1 no such user"),
+        ("/x.json&api_user=a&api_key=hunter2", "/x.json&api_user=a&api_key=***"),
+        ("/x.json;api_key=hunter2;limit=1", "/x.json;api_key=***;limit=1"),
+        ("a&password%3Dhunter2", "a&password%3D***"),
+        ("a&password%25253Dhunter2", "a&password%25253D***"),
+        ("next%3Dkey%3Dhunter2/x", "next%3Dkey%3D***/x"),
+        ("url=key=hunter2", "url=key=***"),
+        ("user[key]=hunter2&a=b", "user[key]=***&a=b"),
+        ("api_key[]: hunter2", "api_key[]: ***"),
+        ("api_key=&a=b", "api_key=&a=b"),
+        ("Bearer hunter2", "Bearer ***"),
+        ("x-basic  hunter2/ab+cd== more", "x-basic  *** more"),
+        ("Basic aHVudGVyMg==", "Basic ***"),
+        ("monobasic hunter2", "monobasic hunter2"),
+        ("/v3/key-3ax6xnjp29jd6fds4gc373sgvjxteol0/x", "/v3/***/x"),
+        ("0123456789abcdef0123456789abcdef-01234567-89abcdef", "***"),
+        ("SG.abcdefghijklmnopqrstuv.abcdefghijklmnopqrstuv", "***"),
+        ("known-secret and Known-Secret", "*** and Known-Secret"),
+        ("short", "short"),
+        ("x" * MAX_TEXT, "x" * MAX_TEXT),
+        ("x" * 5_000, "x" * (MAX_TEXT - 1) + "…"),
+        ("x" * (MAX_TEXT - 8) + "known-secret", "x" * (MAX_TEXT - 8) + "***"),
+    ],
+)  # fmt: skip
+def test_credentials_in_text_are_redacted(text: str, expected: str) -> None:
+    """Other text is unchanged, and long text is truncated."""
+    redactor = REDACTOR.with_secrets(["known-secret", "short"])
+    assert redactor.redact(text) == expected
+
+
+@pytest.mark.parametrize("before", range(400, 1_010, 3))
+def test_credential_at_the_cut_is_redacted(before: int) -> None:
+    """Truncation never leaves the beginning of a credential."""
+    key = "SG.abcdefghijklmnopqrstuv.abcdefghijklmnopqrstuv"
+    text = f"{f'{key} ' * 9:x<{before}} {key} {SECRET}"
+
+    shown = REDACTOR.with_secrets([SECRET]).redact(f"{text} {text}")
+    assert "SG." not in shown
+    assert SECRET[:4] not in shown
+
+
+def test_key_pattern_is_an_argument() -> None:
+    """A redactor knows the keys of its dialects only."""
+    key = "SG.abcdefghijklmnopqrstuv.abcdefghijklmnopqrstuv"
+    redactor = Redactor(["", r"\btoy-[0-9]{4}", r"\btoy-[0-9]{4}"])
+    assert redactor.redact(f"TOY-1234 {key}") == f"*** {key}"
+    assert redactor.redact_keys("api_key=toy-1234x") == "api_key=***x"
+
+
+def test_redaction_takes_linear_time() -> None:
+    """Text that provokes backtracking takes no longer than other text."""
+    pieces = (
+        *("key", "key=", "a-", "SG.", "key-", "%25", "a%25", "%3d", "key %25", " "),
+        *("basic", "basic ", "key= ", "0123456789abcdef0123456789abcdef-", ".", "["),
+    )
+    start = time.monotonic()
+    for piece in pieces:
+        REDACTOR.redact_keys(_redact_values(piece * 20_000))
+    assert time.monotonic() - start < 2
+
+
+def test_large_request_is_redacted_quickly() -> None:
+    """The numbers of texts, parameters and secrets are limited."""
+    redactor = REDACTOR.with_secrets(f"secret{number}" for number in range(50_000))
+    start = time.monotonic()
+    assert redactor.redact_parameters([("x", "y" * SEARCHED)] * 2_000)
+    assert time.monotonic() - start < 2
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["api_key", "API_KEY", "apikey", "api-key", "api_key[]", "key", "password", "pass",
+     "client_secret", "access_token", "authorization", "pwd"],
+)  # fmt: skip
+def test_parameters_are_redacted_by_name(name: str) -> None:
+    """Letter case does not matter, and an empty value is kept."""
+    expected = {name: ["***", ""]}
+    assert REDACTOR.redact_parameters([(name, "x"), (name, "")]) == expected
+
+
+def test_number_of_parameters_is_limited() -> None:
+    """The first hundred are kept; the values of a repeated name are a list."""
+    pairs = [(f"p{i % 50}", str(i)) for i in range(2_000)]
+
+    kept = REDACTOR.redact_parameters(pairs)
+    assert len(kept) == 50
+    assert kept["p7"] == ["7", "57"]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("username", True), ("api-key", True), ("api_key:hunter2", False), ("", False),
+     ("x" * 41, False), (5, True), ("a b", False)],
+)  # fmt: skip
+def test_printable_names_contain_no_credential(name: object, expected: bool) -> None:
+    """A name with other characters may be a name and its value."""
+    assert is_printable_name(name) is expected
