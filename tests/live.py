@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 COMMAND = [sys.executable, "-m", "sendgrid_bounces"]
 ROOT = Path(__file__).parent.parent
@@ -25,10 +27,19 @@ class Live:
 
     url: str
     process: subprocess.Popen
+    context: ssl.SSLContext | None = None
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """The host and the port."""
+        parts = urlsplit(self.url)
+        return str(parts.hostname), int(parts.port or 0)
 
     def get(self, target: str, data: bytes | None = None) -> str:
         """Return what the server answers to *target*."""
-        with urllib.request.urlopen(self.url + target, data, TIMEOUT) as answer:  # noqa: S310
+        with urllib.request.urlopen(  # noqa: S310 - http or https
+            self.url + target, data, TIMEOUT, context=self.context
+        ) as answer:
             return answer.read().decode()
 
     def workers(self) -> list[int]:

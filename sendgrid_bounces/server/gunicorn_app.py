@@ -64,7 +64,9 @@ class Worker(ThreadWorker):
         none.
         """
         kept = super().handle(conn)
-        if kept is False:
+        if kept is False and conn.sock.is_stalled:
+            conn.close()
+        elif kept is False:
             close_graceful(conn.sock)
         return kept
 
@@ -99,7 +101,11 @@ class Worker(ThreadWorker):
     def _keepalive_after(self, conn: Any, keepalive: Any) -> Any:
         """Read what is left of a refused body: many clients send before they listen."""
         deadline = time.monotonic() + DRAIN_SECONDS
-        conn.parser.finish_body(deadline=deadline, max_bytes=DRAIN_BYTES)
+        if conn.sock.is_stalled:
+            return False
+        if not conn.parser.finish_body(deadline=deadline, max_bytes=DRAIN_BYTES):
+            conn.sock.is_stalled = time.monotonic() >= deadline
+            return False
         return bool(super()._keepalive_after(conn, keepalive))
 
 

@@ -16,6 +16,8 @@ class IdleTimeout:
     """
 
     patience: float
+    #: Whether the client has used up its time; waiting for it again is pointless.
+    is_stalled = False
 
     def setblocking(self, flag: bool) -> None:  # noqa: FBT001 - its signature
         """Wait for a while, or not at all; a closed socket is left alone."""
@@ -39,6 +41,7 @@ class IdleTimeout:
         except TimeoutError:
             if self.gettimeout() != self.patience:  # type: ignore[attr-defined] # somebody else's
                 raise
+            self.is_stalled = True
             raise ConnectionResetError(errno.ECONNRESET, "it did nothing") from None
 
 

@@ -8,16 +8,22 @@ import ssl
 import subprocess
 import sys
 import time
-from contextlib import ExitStack, suppress
+import urllib.error
+import urllib.request
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import pytest
 import trustme
+from cryptography.hazmat.primitives import serialization
 from live import COMMAND, ROOT, TIMEOUT, Live, free_port, kill, named, serving, start
 
 from sendgrid_bounces.testing import EmulatorServer
 
 pytestmark = pytest.mark.server
+
+#: Needs the program curl.
+CURL = pytest.mark.docs
 
 DEMO = "?api_user=demo&api_key=demo"
 
@@ -54,12 +60,25 @@ def _demo(files: Files):
     """The demo, which the tests only read."""
     with serving("--demo", "--workers", "1", *files.flags) as live:
         assert live.url.startswith("https://")
+        live.context = files.context
         yield live
 
 
-def _address(live: Live) -> tuple[str, int]:
-    host, port = live.url.rpartition("/")[2].split(":")
-    return host, int(port)
+@pytest.fixture(name="short_timeout", scope="module")
+def _short_timeout(files: Files, tmp_path_factory: pytest.TempPathFactory):
+    """A server with a long list, two threads and an idle timeout of one second."""
+    folder = tmp_path_factory.mktemp("short")
+    bounces = [{"email": f"{n}@x", "reason": "r" * 9_000} for n in range(1_500)]
+    account = {"username": "acme", "api_key": "s3cret", "bounces": bounces}
+    (folder / "seed.json").write_text(json.dumps({"accounts": [account]}))
+    flags = ("--database", f"sqlite:///{folder / 'b.sqlite3'}", *files.flags)
+    flags += ("--seed", str(folder / "seed.json"))
+    flags += ("--workers", "1", "--threads", "2", "--timeout", "1")
+    with serving(*flags) as live:
+        live.context = files.context
+        yield live
+        _out, err = kill(live.process)
+    assert "Traceback" not in err
 
 
 def _curl(files: Files, *args: str) -> subprocess.CompletedProcess:
@@ -72,9 +91,17 @@ def _curl(files: Files, *args: str) -> subprocess.CompletedProcess:
     )
 
 
+def _read(files: Files, url: str, data: bytes | None = None) -> bytes:
+    with urllib.request.urlopen(  # noqa: S310 - always https
+        url, data, TIMEOUT, context=files.context
+    ) as answer:
+        return answer.read()
+
+
+@CURL
 def test_curl_trusts_it_by_either_name(demo: Live, files: Files) -> None:
     """By its address, and as the host that an old client has built in."""
-    port = _address(demo)[1]
+    port = demo.address[1]
     resolve = ("--resolve", f"sendgrid.com:{port}:127.0.0.1")
     for base in (demo.url, f"https://sendgrid.com:{port}"):
         ended = _curl(files, *resolve, f"{base}/api/bounces.count.json{DEMO}")
@@ -83,7 +110,7 @@ def test_curl_trusts_it_by_either_name(demo: Live, files: Files) -> None:
 
 def test_a_connection_is_kept(demo: Live, files: Files) -> None:
     """Also by a client that pauses, and is asked for with the scheme of its links."""
-    connection = http.client.HTTPSConnection(*_address(demo), context=files.context)
+    connection = http.client.HTTPSConnection(*demo.address, context=files.context)
     basic = {"Authorization": "Basic YXBpOmRlbW8="}
     for _ in range(3):
         connection.request("GET", "/v3/samples.mailgun.org/bounces", headers=basic)
@@ -100,62 +127,50 @@ def test_a_long_list_comes_whole(files: Files, url: str, tmp_path: Path) -> None
     account = {"username": "acme", "api_key": "s3cret", "bounces": bounces}
     seed.write_text(json.dumps({"accounts": [account]}))
     with serving("--database", url, "--seed", str(seed), *files.flags) as live:
-        query = "?api_user=acme&api_key=s3cret"
-        ended = _curl(files, f"{live.url}/api/bounces.get.json{query}")
-    assert len(json.loads(ended.stdout)) == len(bounces)
+        live.context = files.context
+        listed = live.get("/api/bounces.get.json?api_user=acme&api_key=s3cret")
+    assert len(json.loads(listed)) == len(bounces)
 
 
 @pytest.mark.parametrize("stage", ["hello", "request", "answer"])
-def test_a_stalled_client_is_let_go(
-    files: Files, url: str, tmp_path, stage: str
+def test_stalled_client_is_disconnected(
+    files: Files, short_timeout: Live, stage: str
 ) -> None:
-    """Whether it does not shake hands, does not ask, or does not read."""
-    bounces = [{"email": f"{n}@x", "reason": "r" * 9_000} for n in range(1_500)]
-    seed = tmp_path / "seed.json"
-    account = {"username": "acme", "api_key": "s3cret", "bounces": bounces}
-    seed.write_text(json.dumps({"accounts": [account]}))
-    flags = ("--workers", "1", "--threads", "2", "--timeout", "1", *files.flags)
+    """Two clients stall in the handshake, the request or the response."""
     query = "?api_user=acme&api_key=s3cret"
-    with (
-        serving("--database", url, "--seed", str(seed), *flags) as live,
-        ExitStack() as stack,
-    ):
-        stalled = [
-            stack.enter_context(socket.create_connection(_address(live), TIMEOUT))
-            for _ in range(4)
-        ]
-        if stage == "hello":
-            for connection in stalled:
+    head = f"GET /api/bounces.get.json{query}"
+    head += " HTTP/1.1\r\nHost: x\r\n\r\n" if stage == "answer" else ""
+    with ExitStack() as stack:
+        stalled = []
+        for _ in range(2):
+            connection = socket.create_connection(short_timeout.address, TIMEOUT)
+            stack.enter_context(connection)
+            if stage == "hello":
                 connection.sendall(b"\x16\x03\x01")
-        else:
-            asked = b"GET /api/bounces.get.json" + query.encode()
-            whole = b" HTTP/1.1\r\nHost: x\r\n\r\n" if stage == "answer" else b""
-            for n, connection in enumerate(stalled):
-                stalled[n] = stack.enter_context(
+            else:
+                connection = stack.enter_context(
                     files.context.wrap_socket(connection, server_hostname="127.0.0.1")
                 )
-                stalled[n].sendall(asked + whole)
+                connection.sendall(head.encode())
+            stalled.append(connection)
         began = time.monotonic()
-        ended = _curl(files, f"{live.url}/api/bounces.count.json{query}")
-        assert ended.stdout == '{"count": "1500"}'
+        count = short_timeout.get(f"/api/bounces.count.json{query}")
+        assert count == '{"count": "1500"}'
         assert time.monotonic() - began < 10
         if stage != "answer":
-            for connection in stalled:
-                connection.settimeout(10)
-                assert connection.recv(1) == b""
-        _out, err = kill(live.process)
-    assert "Traceback" not in err
+            assert [connection.recv(1) for connection in stalled] == [b"", b""]
 
 
 def test_plain_http_is_told_where_it_is(files: Files) -> None:
     """In plain HTTP, and nothing of it is in a log but a line."""
     with serving("--demo", "--workers", "1", *files.flags) as live:
-        plain = live.url.replace("https", "http")
-        ended = _curl(files, "-w", " %{http_code}", f"{plain}/api/x?api_key=s3cret")
-        assert (
-            ended.stdout
-            == "This port speaks TLS: the URL must begin with https://\n 400"
-        )
+        with closing(http.client.HTTPConnection(*live.address)) as connection:
+            connection.request("GET", "/api/x?api_key=s3cret")
+            answer = connection.getresponse()
+            assert (answer.status, answer.read()) == (
+                400,
+                b"This port speaks TLS: the URL must begin with https://\n",
+            )
         _out, err = kill(live.process)
     assert "no TLS with 127.0.0.1: http request" in err
     assert "Traceback" not in err
@@ -165,17 +180,10 @@ def test_plain_http_is_told_where_it_is(files: Files) -> None:
 def test_a_client_that_does_not_trust_it_is_a_line_in_the_log(files: Files) -> None:
     """Which says what is wrong, to whoever looks for it."""
     with serving("--demo", "--workers", "1", *files.flags) as live:
-        ended = subprocess.run(
-            ["curl", "-sS", live.url], capture_output=True, text=True, check=False
-        )
-        assert ended.returncode == 60
-        health = subprocess.run(
-            ["curl", "-sSk", f"{live.url}/_emulator/health"],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert '"ok"' in health.stdout
+        with pytest.raises(urllib.error.URLError, match="CERTIFICATE_VERIFY_FAILED"):
+            live.get("/")
+        live.context = files.context
+        assert '"ok"' in live.get("/_emulator/health")
         _out, err = kill(live.process)
     assert "no TLS with 127.0.0.1: tlsv1 alert unknown ca" in err
     assert "Traceback" not in err
@@ -186,18 +194,14 @@ def _faulty(files: Files, tmp_path: Path) -> dict[str, tuple[object, object, str
     other, words, locked = (tmp_path / name for name in ("other", "words", "locked"))
     trustme.CA().issue_cert("x").private_key_pem.write_to_path(other)
     words.write_text("no PEM")
-    command = [
-        "openssl",
-        "pkey",
-        "-in",
-        str(files.key),
-        "-aes128",
-        "-passout",
-        "pass:x",
-        "-out",
-        str(locked),
-    ]
-    subprocess.run(command, check=True)
+    key = serialization.load_pem_private_key(files.key.read_bytes(), None)
+    locked.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.BestAvailableEncryption(b"x"),
+        )
+    )
     missing = tmp_path / "missing"
     return {
         "no key": (
@@ -277,7 +281,7 @@ def _health(*args: str, **variables: str) -> subprocess.CompletedProcess:
 
 def test_health_knows_the_certificate(demo: Live, files: Files, tmp_path: Path) -> None:
     """From the flag or the server's own variable; another one is refused."""
-    port = str(_address(demo)[1])
+    port = str(demo.address[1])
     variable = {"SENDGRID_BOUNCES_SSL_CERT": str(files.cert)}
     for ended in (
         _health("--port", port, "--ssl-cert", str(files.cert)),
@@ -312,17 +316,8 @@ def test_gunicorn_speaks_it_too(files: Files, url: str) -> None:
     )
     process = start("gunicorn", "wsgi:app", cwd=ROOT, **variables)
     try:
-        retry = (
-            "--retry",
-            "50",
-            "--retry-delay",
-            "0",
-            "--retry-connrefused",
-            "--retry-max-time",
-            str(TIMEOUT),
-        )
-        ended = _curl(files, *retry, f"https://127.0.0.1:{port}/_emulator/health")
-        assert '"ok"' in ended.stdout
+        live = Live(f"https://127.0.0.1:{port}", process, files.context)
+        assert '"ok"' in live.when_up("/_emulator/health")
     finally:
         _out, err = kill(process)
     assert "Traceback" not in err
@@ -335,19 +330,34 @@ def test_a_server_of_a_test_suite_speaks_it(files: Files) -> None:
         socket.create_connection(server.address) as stalled,
     ):
         stalled.sendall(b"\x16\x03\x01")
-        ended = _curl(files, f"{server.url}/_emulator/health")
-        assert '"ok"' in ended.stdout
+        assert b'"ok"' in _read(files, f"{server.url}/_emulator/health")
         with socket.create_connection(server.address) as plain, suppress(OSError):
             plain.sendall(b"GET / HTTP/1.1\r\n\r\n")
             while plain.recv(1_000):
                 pass
 
 
+def _outcome_for_python(files: Files, url: str) -> str:
+    try:
+        _read(files, url)
+    except http.client.RemoteDisconnected:
+        return "dropped"
+    except http.client.IncompleteRead:
+        return "truncated"
+    return "complete"
+
+
+def _outcome_for_curl(files: Files, url: str) -> str:
+    code = _curl(files, url).returncode
+    return {0: "complete", 18: "truncated", 52: "dropped"}[code]
+
+
+@pytest.mark.parametrize(
+    "outcome", [_outcome_for_python, pytest.param(_outcome_for_curl, marks=CURL)]
+)
 @pytest.mark.parametrize("where", ["serve", "suite"])
-def test_faults_of_connections_are_those_of_plain_http(
-    files: Files, where: str
-) -> None:
-    """The connection ends without an answer, or amid it; curl tells the two apart."""
+def test_connection_faults_work_over_tls(files: Files, where: str, outcome) -> None:
+    """A client tells a dropped connection from a truncated body, as without TLS."""
     with ExitStack() as stack:
         if where == "serve":
             live = stack.enter_context(
@@ -360,18 +370,13 @@ def test_faults_of_connections_are_those_of_plain_http(
             double = stack.enter_context(stack.enter_context(server).double(**names))
             double.add("a@example.com")
             base = server.url
-        for rule, code in (
-            ({"drop_connection": True}, 52),
-            ({"drop_connection": "after"}, 52),
-            ({"truncate": True}, 18),
+        url = f"{base}/api/bounces.get.json{DEMO}"
+        for rule, expected in (
+            ({"drop_connection": True}, "dropped"),
+            ({"drop_connection": "after"}, "dropped"),
+            ({"truncate": True}, "truncated"),
         ):
-            body = (
-                "-H",
-                "Content-Type: application/json",
-                "-d",
-                json.dumps({**rule, "times": 1}),
-            )
-            assert "ids" in _curl(files, f"{base}/_emulator/faults", *body).stdout
-            url = f"{base}/api/bounces.get.json{DEMO}"
-            assert _curl(files, url).returncode == code
-            assert _curl(files, url).returncode == 0
+            order = json.dumps({**rule, "times": 1}).encode()
+            assert b"ids" in _read(files, f"{base}/_emulator/faults", order)
+            assert outcome(files, url) == expected
+            assert outcome(files, url) == "complete"
