@@ -2,14 +2,13 @@
 
 import json
 import os
-import re
-import signal
+import socket
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from live import ROOT, Live, gunicorn, kill, named, serving, start
+from live import named
 
 from sendgrid_bounces.cli import main
 from sendgrid_bounces.config import SETTINGS, from_file, load_config, settings
@@ -165,7 +164,11 @@ def test_what_orchestrators_set_is_overlooked(monkeypatch) -> None:
         monkeypatch.setenv(name, value)
 
     assert settings(load_config(os.environ))["PORT"] == "8000"
-    assert "no answer from 127.0.0.1:8000" in _run("health").stderr
+    with socket.socket() as unused:  # bound, so that no server listens on its port
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+        told = _run("health", "--port", str(port)).stderr
+    assert f"no answer from 127.0.0.1:{port}" in told
     monkeypatch.setenv("SENDGRID_BOUNCES_DATABSE_URL", "x")
     for command in ("health", "init-db"):
         assert "DATABSE_URL: no such setting" in _run(command).stderr
@@ -234,74 +237,3 @@ def test_a_wrong_file_is_one_line(command: str, file: Path) -> None:
         assert refused.exit_code == 1
         assert refused.stderr.startswith(f"Error: {path}: {words}")
         assert refused.stderr.count("\n") == 1
-
-
-def test_serve_answers_as_its_file_says(url: str, tmp_path: Path, file: Path) -> None:
-    """With settings that have an option, and such that have none."""
-    (tmp_path / "seed.yaml").write_text("accounts: [{username: acme, api_key: k}]")
-    settings_ = {
-        "database_url": url,
-        "seed": [str(tmp_path / "seed.yaml")],
-        "profile": "recorded",
-        "workers": 1,
-        "control_token": "t0ken",
-    }
-    file.write_text(json.dumps(settings_))
-    count = "/api/bounces.count.json?api_user=acme&api_key=k"
-
-    with serving("--config", str(file)) as live:
-        assert live.get(count) == '{"count": 0}'
-        control = CliRunner().invoke(
-            main, ["health", "-p", live.url.rpartition(":")[2]]
-        )
-        assert control.exit_code == 0, control.output
-        with pytest.raises(OSError, match="401"):
-            live.get("/_emulator/clock")
-    with serving("--config", str(file), SENDGRID_BOUNCES_PROFILE="documented") as live:
-        assert live.get(count) == '{"count": "0"}'
-    with serving(
-        *("--config", str(file), "--profile", "recorded"),
-        SENDGRID_BOUNCES_PROFILE="documented",
-    ) as live:
-        assert live.get(count) == '{"count": 0}'
-
-
-def test_gunicorn_reads_the_file_once(url: str, tmp_path: Path, file: Path) -> None:
-    """All workers have the settings of the start, whenever they are made."""
-    (tmp_path / "seed.yaml").write_text("accounts: [{username: acme, api_key: k}]")
-    file.write_text(
-        f"database_url: {url}\nseed: {tmp_path / 'seed.yaml'}\nprofile: recorded\n"
-        "workers: 1\n"
-    )
-    count = "/api/bounces.count.json?api_user=acme&api_key=k"
-
-    with gunicorn("wsgi:app", **named(CONFIG=str(file))) as live:
-        assert live.when_up(count) == '{"count": 0}'
-        file.unlink()
-        (worker,) = live.workers()
-        os.kill(worker, signal.SIGKILL)
-        assert live.when_up(count) == '{"count": 0}'
-        assert live.workers() != [worker]
-
-
-def test_gunicorn_listens_where_the_file_says(url: str, file: Path) -> None:
-    """Also on IPv6, and on any free port, which it tells."""
-    for host, shown in (("127.0.0.1", r"127\.0\.0\.1"), ("::1", r"\[::1\]")):
-        file.write_text(f"database_url: {url}\nhost: '{host}'\nport: 0")
-        process = start("gunicorn", "wsgi:app", cwd=ROOT, **named(CONFIG=str(file)))
-        try:
-            line = process.stdout.readline()
-            assert re.fullmatch(rf"Listening on http://{shown}:[1-9][0-9]+\n", line)
-            live = Live(line.split()[2], process)
-            assert '"status":"ok"' in live.when_up("/_emulator/health")
-        finally:
-            kill(process)
-
-
-def test_gunicorn_with_a_wrong_file_ends_in_one_line(file: Path) -> None:
-    """Before it listens."""
-    file.write_text("workers: 0")
-    with gunicorn("wsgi:app", **named(CONFIG=str(file))) as live:
-        _, told = live.process.communicate(timeout=30)
-    assert live.process.returncode
-    assert told == f"Error: {file}: workers: must be a whole number from 1 to 64\n"

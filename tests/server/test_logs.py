@@ -15,6 +15,8 @@ from live import COMMAND, TIMEOUT, Live, gunicorn, named, serving
 
 from sendgrid_bounces.server.access_log import masked
 
+pytestmark = pytest.mark.server
+
 SECRET = "very-s3cret-key"
 ENCODED = "very%2Ds3cret%2Dkey"
 
@@ -99,8 +101,7 @@ def _call_with_secrets(live: Live) -> None:
         connection.getresponse().read()
         connection.close()
     for line in (b"GET /x?api_key=%s HTTP/9", b"GET /\xff?api_key=%s HTTP/1.1"):
-        host, port = live.url.removeprefix("http://").split(":")
-        with socket.create_connection((host, int(port)), TIMEOUT) as connection:
+        with socket.create_connection(live.address, TIMEOUT) as connection:
             connection.sendall(line % SECRET.encode() + b"\r\nHost: x\r\n\r\n")
             while connection.recv(1_000):
                 pass
