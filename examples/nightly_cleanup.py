@@ -1,10 +1,10 @@
-"""A reseller's nightly clean-up: give soft bounces of its customers another chance.
+"""Delete the old soft bounces of a reseller's customers.
 
 Usage: nightly_cleanup.py BASE_URL CUSTOMER...
 
-The reseller's name and key come from API_USER and API_KEY. For each customer, what
-bounced softly more than a week ago is deleted, address by address, so that mail is
-delivered to it again.
+The environment variables API_USER and API_KEY hold the credentials of the reseller.
+Soft bounces that are more than a week old are deleted one by one, so that mail is
+delivered to these addresses again.
 """
 
 import json
@@ -16,7 +16,7 @@ from urllib.request import urlopen
 
 
 def call(base, task, customer, **parameters):
-    """Return what the dispatcher answers; end the script if that is an error."""
+    """Return the parsed response of the dispatcher, or exit if it is an error."""
     form = {
         "api_user": os.environ["API_USER"],
         "api_key": os.environ["API_KEY"],
@@ -27,17 +27,17 @@ def call(base, task, customer, **parameters):
     }
     url = f"{base}/apiv2/reseller.manage.json"
     with urlopen(url, urlencode(form).encode()) as response:
-        answer = json.load(response)
-    if isinstance(answer, dict):  # errors come under HTTP 200, in two forms
-        if "error" in answer:
-            sys.exit(f"{customer}: {answer['error']['message']}")
-        if "errors" in answer:
-            sys.exit(f"{customer}: {'; '.join(answer['errors'])}")
-    return answer
+        document = json.load(response)
+    if isinstance(document, dict):  # errors have status 200 and one of two forms
+        if "error" in document:
+            sys.exit(f"{customer}: {document['error']['message']}")
+        if "errors" in document:
+            sys.exit(f"{customer}: {'; '.join(document['errors'])}")
+    return document
 
 
 def clean_up(base, customer):
-    """Delete the old soft bounces of *customer*; return how many there were."""
+    """Delete the old soft bounces of *customer* and return their number."""
     last_week = date.today() - timedelta(days=7)
     bounces = call(base, "get", customer, type="soft", end_date=last_week.isoformat())
     for bounce in bounces:

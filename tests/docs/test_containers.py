@@ -1,4 +1,4 @@
-"""The container files, as far as they can be checked without a container engine."""
+"""``Dockerfile`` and ``compose.yaml``, checked without a container engine."""
 
 import re
 import shlex
@@ -13,16 +13,16 @@ DOCKERFILE = (ROOT / "Dockerfile").read_text()
 COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text())
 
 
-def test_the_image_is_slim_and_not_roots() -> None:
-    """A supported Python, a user of its own, and nothing installed but Python packages."""
+def test_image_is_slim_and_unprivileged() -> None:
+    """It has a supported Python, its own user and no other system packages."""
     assert re.match(r"FROM python:3\.1[0-3]-slim\n", DOCKERFILE)
     assert "USER bounces" in DOCKERFILE
     assert "apt-get" not in DOCKERFILE
     assert "curl" not in DOCKERFILE
 
 
-def test_its_commands_are_ours() -> None:
-    """The health check is the command line's."""
+def test_image_runs_commands_of_the_package() -> None:
+    """The server and the health check are commands of sendgrid-bounces."""
     for line in re.findall(r"^(?:    )?CMD (\[.*\])$", DOCKERFILE, re.MULTILINE):
         program, command = yaml.safe_load(line)
         assert program == "sendgrid-bounces"
@@ -30,8 +30,8 @@ def test_its_commands_are_ours() -> None:
     assert DOCKERFILE.count("CMD [") == 2
 
 
-def test_what_it_copies_is_there() -> None:
-    """From the folder that it is built in."""
+def test_copied_files_exist() -> None:
+    """The package is part of the build context."""
     for line in re.findall(r"^COPY (.*)$", DOCKERFILE, re.MULTILINE):
         *sources, _target = shlex.split(line)
         assert all((ROOT / source).exists() for source in sources)
@@ -39,8 +39,8 @@ def test_what_it_copies_is_there() -> None:
     assert "sendgrid_bounces" not in ignored
 
 
-def test_all_settings_are_settings() -> None:
-    """In the image and in the composition."""
+def test_variables_are_settings() -> None:
+    """The image and the composition name existing settings only."""
     known = {setting.variable for setting in SETTINGS}
     environment = COMPOSE["services"]["bounces"]["environment"]
 
@@ -48,8 +48,8 @@ def test_all_settings_are_settings() -> None:
     assert set(environment) <= known
 
 
-def test_the_composition_fits_together() -> None:
-    """The emulator waits for the database that its URL names."""
+def test_composition_connects_its_services() -> None:
+    """The emulator waits for the database in its URL."""
     services = COMPOSE["services"]
     url = services["bounces"]["environment"]["SENDGRID_BOUNCES_DATABASE_URL"]
     database = services["mariadb"]["environment"]

@@ -1,4 +1,4 @@
-"""The README: what it says is there is there, and what it shows is what happens."""
+"""README and reference pages: their examples run, and their tables are complete."""
 
 import doctest
 import os
@@ -34,7 +34,7 @@ SETUP = (
     "python3 -m venv .venv && .venv/bin/pip install -q -e '.[test]' && .venv/bin/pytest",
 )
 
-#: What runs an example, given the file that it is in.
+#: File name and interpreter of the example in each language.
 RUNNERS = {
     "python": ["example.py", sys.executable],
     "ruby": ["example.rb", "ruby"],
@@ -46,7 +46,7 @@ RUNNERS = {
 
 
 def _blocks(language: str) -> list[str]:
-    """Return the code blocks of *language*."""
+    """Return the code blocks in *language* of all pages."""
     found = re.findall(
         rf"^\.\. code-block:: {language}\n\n((?:   .*\n|\n)+)",
         ALL,
@@ -55,8 +55,8 @@ def _blocks(language: str) -> list[str]:
     return [re.sub("^   ", "", block, flags=re.MULTILINE).strip() for block in found]
 
 
-def _dialogues() -> list[list[tuple[str, str]]]:
-    """Return the console blocks: commands, and what they print."""
+def _sessions() -> list[list[tuple[str, str]]]:
+    """Return (command, expected output) pairs of each console block."""
     return [
         [
             (part.split("\n", 1)[0], f"{part}\n".split("\n", 1)[1].strip("\n"))
@@ -67,7 +67,7 @@ def _dialogues() -> list[list[tuple[str, str]]]:
 
 
 def _shell(command: str, folder: Path) -> str:
-    """Return what *command* prints, run with this environment's programs."""
+    """Run *command* with the programs of this environment, and return its output."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     variables = {"PATH": path, "SENDGRID_BOUNCES_KEY_HASH": "scrypt:128:8:1"}
     ended = subprocess.run(
@@ -86,16 +86,16 @@ def _shell(command: str, folder: Path) -> str:
 @pytest.mark.parametrize(
     "text", [README, CONTROL, FAULTS], ids=["README", "control", "faults"]
 )
-def test_it_is_sound_rst(text: str) -> None:
-    """Package indexes show the README."""
+def test_page_is_valid_restructuredtext(text: str) -> None:
+    """A package index rejects an invalid README."""
     docutils.core.publish_string(
         text.replace(".. contents::\n   :depth: 1\n", ""),
         settings_overrides={"halt_level": 2, "report_level": 2},
     )
 
 
-def test_the_first_screen_sets_everything_up() -> None:
-    """What it is, for whom, and two lines that are each complete in themselves."""
+def test_first_screen_shows_the_set_up_commands() -> None:
+    """One command serves the demo, and one runs the tests."""
     screen = README.splitlines()[:30]
 
     for line in SETUP:
@@ -103,13 +103,13 @@ def test_the_first_screen_sets_everything_up() -> None:
 
 
 @pytest.mark.docs
-@pytest.mark.parametrize("number", range(len(_dialogues())))
-def test_what_it_shows_is_what_happens(number: int, tmp_path: Path) -> None:
-    """Each dialogue is played from its beginning, on a demo of its own."""
+@pytest.mark.parametrize("number", range(len(_sessions())))
+def test_console_session_prints_its_output(number: int, tmp_path: Path) -> None:
+    """Each session runs against its own demo server."""
     shutil.copy(ROOT / "wsgi.py", tmp_path)
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     with serving("--demo", "--workers", "1") as live:
-        for command, expected in _dialogues()[number]:
+        for command, expected in _sessions()[number]:
             printed = _shell(
                 command.replace("http://127.0.0.1:8000", live.url).replace(
                     "--port 8000", f"--port {live.url.rpartition(':')[2]}"
@@ -128,8 +128,8 @@ def test_what_it_shows_is_what_happens(number: int, tmp_path: Path) -> None:
         for name in RUNNERS
     ],
 )
-def test_a_client_in_another_language(language: str, tmp_path: Path) -> None:
-    """Its example prints the addresses that bounced hard."""
+def test_client_example_runs(language: str, tmp_path: Path) -> None:
+    """The example in each language prints the addresses of the hard bounces."""
     name, program = RUNNERS[language]
     if shutil.which(program) is None:
         assert "CI" not in os.environ, f"CI must have {program}"
@@ -147,16 +147,16 @@ def test_a_client_in_another_language(language: str, tmp_path: Path) -> None:
     ]
 
 
-def test_the_seed_it_shows_is_one() -> None:
-    """It parses, and holds what it speaks of."""
+def test_example_seed_is_valid() -> None:
+    """It has an account with a customer and a domain."""
     _settings, seed = _blocks("yaml")
     (acme,) = read_seed(seed, NOW).accounts
 
     assert (len(acme.customers), len(acme.domains)) == (1, 1)
 
 
-def test_the_settings_file_it_shows_is_one(tmp_path: Path) -> None:
-    """Each name is a setting's."""
+def test_example_settings_file_is_valid(tmp_path: Path) -> None:
+    """Each key names a setting."""
     file = tmp_path / "settings.yaml"
     file.write_text(_blocks("yaml")[0])
 
@@ -164,8 +164,8 @@ def test_the_settings_file_it_shows_is_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
-def test_every_setting_is_told_with_its_default(setting) -> None:
-    """And nothing else is called a setting."""
+def test_every_setting_is_documented_with_its_default(setting) -> None:
+    """The README names no other variables."""
     _, found, row = README.partition(f"``{setting.variable}``")
     assert found
     assert (
@@ -175,8 +175,8 @@ def test_every_setting_is_told_with_its_default(setting) -> None:
     assert set(re.findall(r"SENDGRID_BOUNCES_\w+", README)) == known
 
 
-def test_the_python_it_shows_is_right(tmp_path: Path, monkeypatch) -> None:
-    """Each answer is what is printed."""
+def test_python_session_prints_its_output(tmp_path: Path, monkeypatch) -> None:
+    """The session is a doctest."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SENDGRID_BOUNCES_KEY_HASH", "scrypt:128:8:1")
     (block,) = _blocks("pycon")
@@ -196,15 +196,15 @@ def _commands(group: click.Group, *names: str):
 
 
 @pytest.mark.parametrize("command", list(_commands(main)))
-def test_every_command_is_shown(command: str) -> None:
-    """In a dialogue that is played above."""
-    shown = [line for dialogue in _dialogues() for line, _ in dialogue]
+def test_every_command_has_an_example(command: str) -> None:
+    """It occurs in a console session, which another test runs."""
+    lines = [line for session in _sessions() for line, _ in session]
 
-    assert any(f"sendgrid-bounces {command}" in line for line in shown)
+    assert any(f"sendgrid-bounces {command}" in line for line in lines)
 
 
-def test_every_route_and_parameter_is_told(url: str) -> None:
-    """And no other is."""
+def test_every_route_and_parameter_is_documented(url: str) -> None:
+    """No other routes and parameters are documented."""
     app = make_app(url, FixedClock(), CONTROL="on")
     app.extensions[EXTENSION].storage.close()
     rules = {
@@ -215,19 +215,19 @@ def test_every_route_and_parameter_is_told(url: str) -> None:
         )
         for r in app.url_map.iter_rules()
     }
-    told = {
+    documented = {
         re.sub(r"\.(get|delete|count)\.", ".{get,delete,count}.", route)
         for route in re.findall(r"^``(/\S+)``", ALL, re.MULTILINE)
     }
-    assert told == rules
+    assert documented == rules
 
     section = README.partition("\nParameters\n---")[2].partition("\nErrors\n---")[0]
     parameters = set(re.findall(r"^``(\w+)``", section, re.MULTILINE))
     assert parameters == {*GET.fields, *DELETE.fields}
 
 
-def test_every_field_of_a_rule_is_told() -> None:
-    """Each in a table, or where the one is told that it belongs to; filters, too."""
+def test_every_field_of_a_fault_rule_is_documented() -> None:
+    """So is every filter of the request log."""
     rules, requests = FAULTS.split("\nThe journal\n")
     assert set(re.findall(r"^``(\w+)``", rules, re.MULTILINE)) == {
         *FAULT_RULE.fields

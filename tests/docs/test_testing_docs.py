@@ -1,4 +1,4 @@
-"""``docs/testing.rst``: each of its examples is run as it stands there."""
+"""``docs/testing.rst``: all examples run unchanged."""
 
 import os
 import re
@@ -20,7 +20,7 @@ README = (ROOT / "README.rst").read_text(encoding="utf-8")
 
 _BLOCK = r"^\.\. code-block:: (\w+)\n(?:   :name: (\S+)\n)?\n((?:   .*\n|\n)+)"
 
-#: Code blocks: language, name of the file if it has one, text.
+#: Code blocks: language, file name or "", text.
 BLOCKS = [
     (language, name, re.sub("^   ", "", text, flags=re.MULTILINE).strip() + "\n")
     for page in (PAGE, README)
@@ -29,10 +29,10 @@ BLOCKS = [
 ]
 FILES = {name: text for _language, name, text in BLOCKS if name}
 
-#: The files of the examples that are run with a test file.
-BESIDE = {"test_configured.py": ["conftest.py"]}
+#: More files that an example needs, by its file name.
+COMPANIONS = {"test_configured.py": ["conftest.py"]}
 
-#: What is run in a network of its own, as its superuser, with a hosts file of its own.
+#: Run by the superuser of a network namespace, with a separate hosts file.
 ISOLATED = """
 set -eu
 ip link set lo up
@@ -40,8 +40,8 @@ mount --bind hosts /etc/hosts
 exec bash script
 """
 
-#: Whether a command's program is not there, or cannot do it.
-MISSING = {
+#: Commands that fail if a program lacks a feature that an example needs.
+PROBES = {
     "perl": "perl -MIO::Socket::SSL -e1",
     "php": "php -r 'exit(extension_loaded(\"openssl\") ? 0 : 1);'",
     "ruby": "ruby -ropenssl -e1",
@@ -52,31 +52,31 @@ def _texts(language: str) -> list[str]:
     return [text for found, _name, text in BLOCKS if found == language]
 
 
-def _dialogue(text: str) -> list[tuple[str, str]]:
-    """Return the commands of a console block, each with what it prints."""
+def _session(text: str) -> list[tuple[str, str]]:
+    """Return (command, expected output) pairs of a console block."""
     parts = f"\n{text}".split("\n$ ")[1:]
     return [(part.split("\n", 1)[0], part.partition("\n")[2].strip()) for part in parts]
 
 
 def _environment(*folders: Path) -> dict[str, str]:
-    """Return an environment in which programs are found in *folders* first."""
+    """Return the environment with *folders* at the beginning of PATH."""
     first = [*map(str, folders), str(Path(sys.executable).parent)]
     path = os.pathsep.join([*first, os.environ["PATH"]])
-    quick = {"SENDGRID_BOUNCES_KEY_HASH": "scrypt:128:8:1"}
-    return {**os.environ, **quick, "PATH": path}
+    fast = {"SENDGRID_BOUNCES_KEY_HASH": "scrypt:128:8:1"}
+    return {**os.environ, **fast, "PATH": path}
 
 
-def test_it_is_sound_rst() -> None:
-    """No warning."""
+def test_page_is_valid_restructuredtext() -> None:
+    """Docutils reports no warning."""
     text = PAGE.replace(".. contents::\n   :local:\n   :depth: 1\n", "")
     settings = {"halt_level": 2, "report_level": 2}
     docutils.core.publish_string(text, settings_overrides=settings)
 
 
 @pytest.mark.parametrize("name", [n for n in FILES if n.startswith("test_")])
-def test_an_example_of_python(name: str, tmp_path: Path) -> None:
-    """It passes, with warnings as errors."""
-    for file in (name, *BESIDE.get(name, ())):
+def test_pytest_example_passes(name: str, tmp_path: Path) -> None:
+    """Warnings are errors."""
+    for file in (name, *COMPANIONS.get(name, ())):
         (tmp_path / file).write_text(FILES[file])
     flags = ["-q", "-W", "error", "--strict-markers"]
     flags += ["-p", "no:cacheprovider", "-p", "no:schemathesis"]  # it loads slowly
@@ -92,8 +92,8 @@ def test_an_example_of_python(name: str, tmp_path: Path) -> None:
     assert "passed" in ended.stdout
 
 
-def test_unittest_runs_its_example(tmp_path: Path) -> None:
-    """It needs no pytest."""
+def test_unittest_example_passes(tmp_path: Path) -> None:
+    """The standard library's test runner needs no plugin."""
     (tmp_path / "test_unittest.py").write_text(FILES["test_unittest.py"])
     ended = subprocess.run(
         [sys.executable, "-W", "error", "-m", "unittest", "-v", "test_unittest"],
@@ -107,18 +107,18 @@ def test_unittest_runs_its_example(tmp_path: Path) -> None:
     assert ended.returncode == 0, ended.stderr
 
 
-def test_all_of_its_names_are_there() -> None:
-    """Of the double and of the server; it tells all that the double has."""
-    told = set(re.findall(r"``\.(\w+)", PAGE))
-    with EmulatorServer() as server, server.double() as double:
-        public = {name for name in dir(double) if not name.startswith("_")}
-        assert public - {"close"} == told
+def test_public_names_are_documented() -> None:
+    """The page lists all attributes of a test account."""
+    documented = set(re.findall(r"``\.(\w+)", PAGE))
+    with EmulatorServer() as server, server.double() as account:
+        public = {name for name in dir(account) if not name.startswith("_")}
+        assert public - {"close"} == documented
         assert all(hasattr(server, name) for name in ("start", "stop", "double"))
 
 
 @pytest.mark.docs
-def test_the_workflow_works(tmp_path: Path) -> None:
-    """Its steps are run one after the other, as a runner does, without an index."""
+def test_workflow_example_succeeds(tmp_path: Path) -> None:
+    """Its steps run in order, like on a CI runner; ``pip`` is replaced."""
     (text,) = _texts("yaml")
     job = yaml.safe_load(text)["jobs"]["tests"]
     (tmp_path / "bin").mkdir()
@@ -149,8 +149,8 @@ def test_the_workflow_works(tmp_path: Path) -> None:
 
 
 @pytest.mark.docs
-def test_node_talks_to_a_served_emulator(tmp_path: Path) -> None:
-    """Each of its tests begins with the demo."""
+def test_node_example_passes(tmp_path: Path) -> None:
+    """Each of its tests resets the server to the demo."""
     if shutil.which("node") is None:
         assert "CI" not in os.environ, "CI must have node"
         pytest.skip("node is not installed")
@@ -171,11 +171,11 @@ def test_node_talks_to_a_served_emulator(tmp_path: Path) -> None:
 
 
 def _program(command: str) -> str:
-    return next(render for render in command.split() if "=" not in render)
+    return next(word for word in command.split() if "=" not in word)
 
 
 def _lacks(program: str) -> bool:
-    probe = MISSING.get(program, f"command -v {program}")
+    probe = PROBES.get(program, f"command -v {program}")
     return bool(
         subprocess.run(["sh", "-c", probe], capture_output=True, check=False).returncode
     )
@@ -190,18 +190,18 @@ def _can_isolate() -> bool:
 
 
 @pytest.mark.docs
-def test_clients_with_the_vendors_url_built_in(tmp_path: Path) -> None:
-    """Each language's, as it stands there: hosts file, port 443 and trust store."""
+def test_clients_with_a_fixed_url_work(tmp_path: Path) -> None:
+    """The examples use a hosts file, port 443 and each language's trust store."""
     if not _can_isolate():
-        pytest.skip("no network of one's own can be made here")
-    making, calling = map(_dialogue, _texts("console"))
+        pytest.skip("cannot create a network namespace")
+    set_up, calls = map(_session, _texts("console"))
     (tmp_path / "Count.java").write_text(_texts("java")[0])
     (tmp_path / "hosts").write_text("127.0.0.1 localhost\n")
     lines, expected = (
-        [command.replace("curl ", "curl -s ") for command, _ in making],
-        making[-1][1],
+        [command.replace("curl ", "curl -s ") for command, _ in set_up],
+        set_up[-1][1],
     )
-    for command, printed in calling:
+    for command, printed in calls:
         if _lacks(_program(command)):
             continue
         quiet = " 2>/dev/null" if command.startswith("keytool") else ""
@@ -220,8 +220,8 @@ def test_clients_with_the_vendors_url_built_in(tmp_path: Path) -> None:
         check=False,
     )
     assert "Listening on https://127.0.0.1:443" in ended.stdout
-    answers = [
+    responses = [
         line for line in ended.stdout.split("\n") if line and "Listening" not in line
     ]
-    assert answers == [line for line in expected.split("\n") if line], ended.stderr
-    assert answers.count('{"count": "6"}') >= 3
+    assert responses == [line for line in expected.split("\n") if line], ended.stderr
+    assert responses.count('{"count": "6"}') >= 3
