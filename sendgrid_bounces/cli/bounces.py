@@ -14,8 +14,8 @@ from sendgrid_bounces.cli.files import (
     progress_bar,
 )
 from sendgrid_bounces.cli.main import (
+    current_time,
     database_option,
-    now,
     open_database,
     pluralize,
     printable,
@@ -94,7 +94,7 @@ def add_bounce(
     }
     with open_database(database) as storage:
         named = storage.accounts.named_list(owner)
-        bounce = read_record(record, wall_clock(named.timezone), now(storage))
+        bounce = read_record(record, wall_clock(named.timezone), current_time(storage))
         storage.bounces.put(named.id, [bounce])
     click.echo(f"added {email}")
 
@@ -127,7 +127,7 @@ def import_bounces(
         with progress_bar(text) as update:
             records = READERS[file_format](text)
             zone = wall_clock(named.timezone)
-            found = _read_bounces(records, zone, now(storage), update)
+            found = _read_bounces(records, zone, current_time(storage), update)
             try:
                 stored = storage.bounces.put(named.id, found)
             except ParametersError as error:

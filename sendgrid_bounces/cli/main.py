@@ -158,7 +158,7 @@ def open_database(database: str, *, create: bool = False) -> Iterator[Storage]:
         yield storage
 
 
-def now(storage: Storage) -> int:
+def current_time(storage: Storage) -> int:
     """Return the current instant of the clock in the database."""
     return SharedClock(storage.clock, Clock()).now()
 

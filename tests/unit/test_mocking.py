@@ -15,6 +15,7 @@ import urllib3
 from mailgun.client import Client
 from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
+from werkzeug.wrappers import Response
 
 from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.storage.bounces import BounceStore
@@ -144,6 +145,13 @@ def test_other_hosts_are_not_intercepted(get, elsewhere: str) -> None:
     with mock_bounces():
         assert get(f"{elsewhere}/_emulator/health").json()["status"] == "ok"
         assert get(f"{elsewhere}/https://sendgrid.com/").status_code == 404
+
+
+def test_intercepted_hosts_are_an_argument(get) -> None:
+    """Any WSGI application can answer for any hosts."""
+    with interception.intercept(Response("toy"), ("api.toy.example", "toy.example")):
+        for host in ("api.toy.example", "TOY.example.:8000"):
+            assert get(f"https://{host}/bounces").text == "toy"
 
 
 @pytest.mark.parametrize(
