@@ -114,7 +114,7 @@ def parts() -> Iterable[tuple[str, float]]:
     account = web.authenticate(arguments)
     clock, now = wall_clock(account.timezone), emulator.clock.now()
     wanted = params.read_get(arguments, clock, now)
-    store, profile = emulator.storage.bounces, PROFILES[emulator.profile]
+    store, profile = emulator.storage.bounces, PROFILES[emulator.config.profile]
     batches = list(store.find_brief(account.bounce_list, wanted.query))
 
     def respond() -> object:

@@ -1,26 +1,27 @@
-"""The application: it wires storage, credentials and dialects, and does no more."""
+"""The application: create_app() wires storage, dialects and control endpoints."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from contextlib import closing
 from http import HTTPStatus
-from pathlib import Path
+from typing import Any
 
 from flask import Flask, Response, current_app, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from sendgrid_bounces.auth import Authenticator
-from sendgrid_bounces.config import settings, split_paths
+from sendgrid_bounces.config import Config, load_config
 from sendgrid_bounces.control import api, health
 from sendgrid_bounces.core.clock import Clock
 from sendgrid_bounces.dialects.mailgun import v2, v3
 from sendgrid_bounces.dialects.sendgrid import direct, reseller
-from sendgrid_bounces.emulator import Emulator
+from sendgrid_bounces.emulator import Emulator, current_emulator
 from sendgrid_bounces.storage.clock import SharedClock
 from sendgrid_bounces.storage.database import closing_on_error, open_storage
 from sendgrid_bounces.web.dialect import Dialect
 from sendgrid_bounces.web.requests import AddressConverter
 
-#: The first that owns a path words what is refused there.
+#: All dialects. The first that owns a path renders the errors of requests to it.
 DIALECTS: tuple[Dialect, ...] = (
     reseller.DIALECT,
     direct.DIALECT,
@@ -30,48 +31,48 @@ DIALECTS: tuple[Dialect, ...] = (
 
 
 def create_app(
-    config: Mapping[str, str] | None = None,
+    config: Config | Mapping[str, Any] | None = None,
     clock: Clock | None = None,
     *,
-    loaded_seeds: Sequence[str] | None = None,
+    dialects: tuple[Dialect, ...] = DIALECTS,
+    load_seeds: bool = True,
 ) -> Flask:
-    """Return a WSGI application that answers from one database.
+    """Return a WSGI application on one database.
 
-    :param config: settings by name, without the environment variables' prefix; see
-        :data:`sendgrid_bounces.config.SETTINGS`. What is not there has its default.
-    :param clock: what tells the time; the system's clock if absent.
-    :param planted: the seed files that whoever started this process has planted
-        already; they count instead of those that the settings name, which are planted
-        here.
-    :raises BounceError: if a setting is wrong, or the database or a seed file is not
-        usable.
+    :param config: a Config, or values by the names in
+        :data:`sendgrid_bounces.config.SETTINGS`; other settings have their defaults.
+    :param clock: the source of the current time; by default the system clock.
+    :param load_seeds: whether to load the seed files. False if a parent process has
+        loaded them; a reset loads them either way.
+    :raises BounceError: if a setting is invalid, a seed file cannot be loaded, or the
+        database cannot be opened.
     """
-    values = settings(config or {})
-    seeds = seed_paths(values) if loaded_seeds is None else loaded_seeds
-    emulator = open_emulator(values, clock or Clock(), seeds)
-    if loaded_seeds is None:
+    if not isinstance(config, Config):
+        config = load_config(config or {})
+    emulator = open_emulator(config, clock or Clock(), dialects)
+    if load_seeds:
         with closing_on_error(emulator.storage):
             load_seed_files(emulator)
-    app = routed_app(has_control=emulator.has_control)
+    app = routed_app(dialects, has_control=config.control)
     emulator.attach(app)
-    if emulator.has_control:
-        from sendgrid_bounces.control import middleware
+    if config.control:
+        from sendgrid_bounces.control import middleware  # often not needed
 
-        middleware.register(app, DIALECTS)
-    app.register_error_handler(HTTPException, _refuse)
+        middleware.register(app, dialects)
+    app.register_error_handler(HTTPException, _render_http_error)
     return app
 
 
-def routed_app(*, has_control: bool) -> Flask:
-    """Return an application that has its routes, and nothing to answer from yet."""
+def routed_app(dialects: tuple[Dialect, ...] = DIALECTS, *, has_control: bool) -> Flask:
+    """Return an application with all routes, but without an emulator."""
     app = Flask(__name__, static_folder=None)
     app.url_map.merge_slashes = False
     app.url_map.converters["address"] = AddressConverter
-    for dialect in DIALECTS:
+    for dialect in dialects:
         app.register_blueprint(dialect.blueprint)
     app.register_blueprint(health.bp)
     if has_control:
-        from sendgrid_bounces.control.endpoints import CONTROLS  # most are without
+        from sendgrid_bounces.control.endpoints import CONTROLS  # often not needed
 
         for blueprint in CONTROLS:
             app.register_blueprint(blueprint)
@@ -79,67 +80,65 @@ def routed_app(*, has_control: bool) -> Flask:
 
 
 def open_emulator(
-    values: Mapping[str, str],
+    config: Config,
     clock: Clock,
-    seeds: Sequence[str] = (),
+    dialects: tuple[Dialect, ...] = DIALECTS,
     *,
     create: bool = True,
 ) -> Emulator:
-    """Open the database that the settings *values* name.
+    """Open the database of *config* and return the emulator on it.
 
-    :param seeds: the paths of the seed files.
-    :param makes: whether it is made if it is not there.
+    :param create: whether to create a database that does not exist.
     """
-    storage = open_storage(values["DATABASE_URL"], create=create)
-    has_control = values["CONTROL"] == "on"
-    accept_any = values["AUTH"] == "any"
+    storage = open_storage(config.database_url, create=create)
     with closing_on_error(storage):
         authenticator = Authenticator(
-            storage, values["KEY_HASH"], accept_any=accept_any
+            storage, config.key_hash, accept_any=config.auth == "any"
         )
-    return Emulator(
-        storage,
-        authenticator,
-        SharedClock(storage.clock, clock) if has_control else clock,
-        values["PROFILE"],
-        tuple(str(Path(path).absolute()) for path in seeds),
-        has_control,
-        int(values["JOURNAL_SIZE"]),
-        values["CONTROL_TOKEN"],
-    )
+    if config.control:
+        clock = SharedClock(storage.clock, clock)
+    return Emulator(storage, authenticator, clock, config, dialects)
 
 
-def seed_paths(values: Mapping[str, str]) -> list[str]:
-    """Return the absolute paths of the seed files that the settings *values* name."""
-    return [str(Path(path).absolute()) for path in split_paths(values["SEED"])]
+def prepare_database(config: Config) -> None:
+    """Create the database if it does not exist, and load the seed files.
+
+    The parent process of a server calls this once, before its workers start.
+    """
+    emulator = open_emulator(config, Clock())
+    with closing(emulator.storage):
+        load_seed_files(emulator)
 
 
 def load_seed_files(emulator: Emulator) -> None:
-    """Store the seed files of *emulator*, one after the other.
+    """Load the seed files of *emulator* in order, each in one transaction.
 
-    :raises BounceError: if a file has a fault; nothing of it is stored.
+    :raises BounceError: if a file is invalid; nothing of that file is stored.
     """
-    if emulator.seeds:
-        from sendgrid_bounces import seeding  # PyYAML is for those who seed
+    if emulator.config.seed:
+        from sendgrid_bounces import seeding  # loads PyYAML
         from sendgrid_bounces.schemas import seeds
 
-        for path in emulator.seeds:
+        for path in emulator.config.seed:
             seed = seeds.read_seed_file(path, emulator.clock.now())
             seeding.apply(emulator.storage, emulator.authenticator, seed)
 
 
 def render_error(app: Flask, status: int, path: str) -> Response:
-    """Return what is said of a request that got no further, by whoever owns *path*."""
+    """Return an error response in the format of the dialect that owns *path*.
+
+    It is for requests that reach no view; a path of no dialect gets plain JSON.
+    """
     with app.app_context():
-        for dialect in DIALECTS:
+        for dialect in current_emulator().dialects:
             if dialect.owns(path):
                 return dialect.render_error(status, path)
     body = json.dumps({"error": f"{status} {HTTPStatus(status).phrase}"})
     return Response(body, status, content_type="application/json")
 
 
-def _refuse(error: HTTPException) -> Response:
-    """Answer what the router or the request itself refuses."""
+def _render_http_error(error: HTTPException) -> Response:
+    """Render an error that the router or the parsing of the request raised."""
     if api.owns(request.path):
         return api.render_http_error(error)
     response = render_error(current_app, error.code or 500, request.path)

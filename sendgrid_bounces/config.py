@@ -1,14 +1,17 @@
-"""The settings: one table of what can be set, its default and what it does.
+"""Settings: the table of names, defaults and help, and the typed Config read from it.
 
-Each is an environment variable ``SENDGRID_BOUNCES_<NAME>``, which wins over a settings
-file, and where it makes sense an option of ``sendgrid-bounces serve``, which wins over
-both.
+A setting comes from, in descending precedence: an option of ``sendgrid-bounces``, the
+environment variable ``SENDGRID_BOUNCES_<NAME>``, the settings file, the default.
 """
 
+import ipaddress
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from sendgrid_bounces.core.accounts import PROFILES
@@ -17,26 +20,28 @@ from sendgrid_bounces.redaction import INVALID_NAME, is_printable_name
 
 PREFIX = "SENDGRID_BOUNCES_"
 
-#: The variable in which ``gunicorn.conf.py`` tells the workers of the seed files that
-#: it has planted. It is no setting.
-LOADED_SEEDS = "_SENDGRID_BOUNCES_PLANTED"
-
 #: The variable that names the settings file.
 FILE = f"{PREFIX}CONFIG"
 
-#: What follows the prefix where a variable is no setting of the program: the one of the
-#: settings file, those of the tests, and those that Docker and Kubernetes make for a
-#: service of its name.
-_NO_SETTING = re.compile("CONFIG=|TEST_|SERVICE_|PORT_|PORT=[a-z]+://")
+#: Variables with the prefix that are not settings: the settings file, the variables of
+#: the tests, and those that Docker and Kubernetes define for a service of this name.
+_NOT_A_SETTING = re.compile("CONFIG=|TEST_|SERVICE_|PORT_|PORT=[a-z]+://")
+
+#: Length at which an error message truncates a value.
+_MAX_VALUE = 40
+
+_EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A setting: its name, default, help, and the values it may have (any if none).
+    """A row of :data:`SETTINGS`.
 
-    :param bounds: of a whole number, the least and the greatest.
-    :param is_list: whether it is several texts, separated as in ``PATH``.
-    :param pattern: what the whole of a value matches, and *rule* in words.
+    :param choices: the allowed texts; empty if any text is allowed.
+    :param bounds: the smallest and the largest value of an integer.
+    :param is_path_list: whether the value is a list of paths, in text separated as in
+        ``PATH``.
+    :param pattern: regular expression of the whole text, described by *requirement*.
     """
 
     name: str
@@ -44,210 +49,260 @@ class Setting:
     help: str
     choices: tuple[str, ...] = ()
     bounds: tuple[int, int] | None = None
-    is_list: bool = False
+    is_path_list: bool = False
     pattern: str = ""
-    rule: str = ""
-
-    def fault(self, value: str) -> str | None:
-        """Return what is wrong with *value*, if anything is."""
-        if self.choices and value not in self.choices:
-            return f"must be {' or '.join(self.choices)}"
-        if self.bounds and not _is_within(value, *self.bounds):
-            return "must be a whole number from {} to {}".format(*self.bounds)
-        if self.pattern and not re.fullmatch(self.pattern, value):
-            return self.rule
-        return None
-
-    def read(self, written: Any) -> str:
-        """Return the value that it has where a settings file says *written*.
-
-        :raises ValueError: saying what is wrong with it.
-        """
-        if self.is_list and isinstance(written, list):
-            if not all(isinstance(t, str) and os.pathsep not in t for t in written):
-                raise ValueError(f"must be a list of texts without {os.pathsep!r}")
-            written = os.pathsep.join(written)
-        if isinstance(written, bool) or not isinstance(written, str | int):
-            raise ValueError("must be text or a whole number")  # noqa: TRY004 - as below
-        if fault := self.fault(str(written)):
-            raise ValueError(fault)
-        return str(written)
+    requirement: str = ""
 
     @property
     def variable(self) -> str:
-        """The environment variable that sets it."""
+        """The name of the environment variable."""
         return PREFIX + self.name
+
+    def parse(self, value: object) -> Any:
+        """Return the typed value of *value*: text, or an integer or list of a file.
+
+        :raises ValueError: with the problem.
+        """
+        if self.is_path_list:
+            return _parse_paths(value)
+        if isinstance(value, bool) or not isinstance(value, str | int):
+            raise ValueError("must be text or an integer")  # noqa: TRY004 - see above
+        text = str(value)
+        shown = f"(got {text[:_MAX_VALUE]!r})"
+        if self.choices and text not in self.choices:
+            raise ValueError(f"must be {' or '.join(self.choices)} {shown}")
+        if self.bounds:
+            if not _is_within(text, *self.bounds):
+                least, most = self.bounds
+                raise ValueError(f"must be an integer from {least} to {most} {shown}")
+            return int(text)
+        if self.pattern and not re.fullmatch(self.pattern, text):
+            raise ValueError(self.requirement)  # the value can be a secret
+        return text
 
 
 SETTINGS = (
     Setting(
         "DATABASE_URL",
         "sqlite:///sendgrid-bounces.sqlite3",
-        "The database: sqlite:///FILE, or mysql://USER:PASSWORD@HOST:3306/NAME.",
+        "Database: sqlite:///FILE or mysql://USER:PASSWORD@HOST:3306/NAME.",
     ),
     Setting(
         "SEED",
         "",
-        "Seed files to store at the start, separated as in PATH.",
-        is_list=True,
+        "Seed files to load at startup, separated as in PATH.",
+        is_path_list=True,
     ),
     Setting(
         "AUTH",
         "strict",
-        "Who may call: accounts with their keys, or any, made on first use.",
+        "Check API keys (strict), or accept every key and create unknown accounts "
+        "(any).",
         ("strict", "any"),
     ),
     Setting(
         "PROFILE",
         "documented",
-        "What accounts see that have no profile of their own.",
+        "Profile of the accounts that have none of their own.",
         PROFILES,
     ),
-    Setting("HOST", "127.0.0.1", "The address to listen on."),
+    Setting("HOST", "127.0.0.1", "Address to listen on."),
     Setting(
-        "PORT",
-        "8000",
-        "The port to listen on; 0 takes a free one.",
-        bounds=(0, 65_535),
+        "PORT", "8000", "Port to listen on; 0 picks a free port.", bounds=(0, 65_535)
     ),
-    Setting("WORKERS", "2", "How many processes answer.", bounds=(1, 64)),
+    Setting("WORKERS", "2", "Number of worker processes.", bounds=(1, 64)),
     Setting(
         "THREADS",
         "16",
-        "How many requests a process answers at a time: each slow reader takes one.",
+        "Number of requests that a worker serves at the same time.",
         bounds=(1, 256),
     ),
     Setting(
         "TIMEOUT",
         "30",
-        "Seconds that a client may send or take nothing before it is let go.",
+        "Seconds without progress after which a client is disconnected.",
         bounds=(1, 3_600),
     ),
-    Setting("SSL_CERT", "", "The certificate to speak TLS with: a file in PEM."),
-    Setting("SSL_KEY", "", "The file of the certificate's key, in PEM."),
+    Setting("SSL_CERT", "", "TLS certificate chain (PEM file); serves HTTPS."),
+    Setting("SSL_KEY", "", "Private key of the TLS certificate (PEM file)."),
     Setting(
         "ACCESS_LOG",
         "",
-        "Where requests are logged, credentials masked: a file, or - for stderr.",
+        "Access log: a file, or - for stderr. Credentials are redacted.",
     ),
     Setting(
         "KEY_HASH",
         "scrypt",
-        "How API keys are hashed: scrypt, or with its costs, as scrypt:32768:8:1.",
+        "Hash of API keys: scrypt, or scrypt:N:r:p to set its costs, such as "
+        "scrypt:32768:8:1.",
         pattern="scrypt(:[0-9]{1,9}:[0-9]{1,9}:[0-9]{1,9})?",
-        rule="must be scrypt, or scrypt:N:r:p",
+        requirement="must be scrypt or scrypt:N:r:p",
     ),
     Setting(
         "CONTROL",
         "auto",
-        "Whether the control endpoints are there; auto: on loopback, or with a token.",
+        "Control endpoints below /_emulator/; auto enables them if there is a token, "
+        "and for serve on a loopback address.",
         ("auto", "on", "off"),
     ),
     Setting(
         "CONTROL_TOKEN",
         "",
-        "What callers of the control endpoints must know.",
+        "Bearer token that the control endpoints require.",
         pattern="[!-~]{0,256}",
-        rule="must be at most 256 visible ASCII characters",
+        requirement="must be at most 256 visible ASCII characters",
     ),
     Setting(
         "JOURNAL_SIZE",
         "1000",
-        "How many requests the journal holds, with control; 0 turns it off.",
+        "Number of requests kept in the request log, with control endpoints on; 0 "
+        "disables it.",
         bounds=(0, 999_999),
     ),
 )
 
 
-def settings(*sources: Mapping[str, str]) -> dict[str, str]:
-    """Return all settings, from the defaults and *sources*; the last one wins.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """The settings of an application, converted: :data:`SETTINGS` in lower case.
 
-    :raises ParametersError: if a name is unknown or a value is none that it may have.
+    :param seed: absolute paths.
+    :param timeout: seconds.
+    :param control: whether the control endpoints exist; ``auto`` is resolved.
     """
-    values = {setting.name: setting.default for setting in SETTINGS}
-    for source in sources:
-        values.update(source)
-    known = {setting.name: setting for setting in SETTINGS}
-    faults = []
-    for name, value in values.items():
-        if name not in known:
-            faults.append((PREFIX + name, "no such setting"))
-        elif fault := known[name].fault(value):
-            faults.append((PREFIX + name, fault))
-    if faults:
-        raise ParametersError(faults)
-    return values
+
+    database_url: str = field(repr=False)  # can contain a password
+    seed: tuple[str, ...]
+    auth: str
+    profile: str
+    host: str
+    port: int
+    workers: int
+    threads: int
+    timeout: int
+    ssl_cert: str
+    ssl_key: str
+    access_log: str
+    key_hash: str
+    control: bool
+    control_token: str = field(repr=False)
+    journal_size: int
 
 
-def from_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the settings that *environment* holds, without the prefix.
+def load_config(
+    options: Mapping[str, Any] = _EMPTY,
+    environment: Mapping[str, str] = _EMPTY,
+    file: str | None = None,
+    *,
+    is_serve: bool = False,
+) -> Config:
+    """Return the settings of *options*, *environment* and *file*, in this precedence.
 
-    What is empty is not set. What an orchestrator adds for a service of this name is
-    none of ours.
+    :param options: values by setting name: text, integers, or a list of paths.
+    :param file: a settings file; if None, the file that *environment* names.
+    :param is_serve: whether ``serve`` listens on the host: on a loopback address,
+        ``control=auto`` then means on.
+    :raises ParametersError: with every problem of the file, or else of the others.
     """
+    path = environment.get(FILE) if file is None else file
+    texts = {
+        **_filter_environment(environment),
+        **{PREFIX + name: value for name, value in options.items()},
+    }
+    values = {
+        **_parse({setting.name: setting.default for setting in SETTINGS}, _BY_NAME),
+        **(_read_file(path) if path else {}),
+        **_parse(texts, _BY_VARIABLE),
+    }
+    if values["control"] == "auto":
+        is_local = is_serve and is_loopback(values["host"])
+        values["control"] = bool(values["control_token"]) or is_local
+    else:
+        values["control"] = values["control"] == "on"
+    return Config(**values)
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine can connect to *host*."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+_BY_NAME = {setting.name: setting for setting in SETTINGS}
+_BY_VARIABLE = {setting.variable: setting for setting in SETTINGS}
+_BY_FIELD = {setting.name.lower(): setting for setting in SETTINGS}
+
+
+def _filter_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that are meant as settings; an empty variable is unset."""
     return {
-        name.removeprefix(PREFIX): value
+        name: value
         for name, value in environment.items()
         if name.startswith(PREFIX)
         and value
-        and not _NO_SETTING.match(f"{name}={value}", len(PREFIX))
+        and not _NOT_A_SETTING.match(f"{name}={value}", len(PREFIX))
     }
 
 
-def split_paths(value: str) -> list[str]:
-    """Return the paths that the *value* of a list names, separated as in ``PATH``."""
-    return [path for path in value.split(os.pathsep) if path]
+def _read_file(path: str) -> dict[str, Any]:
+    """Return the values in a file by field of Config; null means unset.
 
-
-def variables(values: Mapping[str, str]) -> dict[str, str]:
-    """Return the settings *values* as environment variables."""
-    return {PREFIX + name: value for name, value in values.items()}
-
-
-def from_file(path: str) -> dict[str, str]:
-    """Return the settings that the file *path* holds, a mapping in YAML or JSON.
-
-    Names are in small letters; ``seed`` may be a list. What is null is not set.
-
-    :raises ParametersError: with every fault, each of which begins with the path.
+    :raises ParametersError: with every problem, after the path.
     """
-    from sendgrid_bounces.schemas import loader  # PyYAML is for those who have a file
+    from sendgrid_bounces.schemas import loader  # loads PyYAML
 
     try:
         document = loader.parse(loader.read_text(path))
-        return _from_document({} if document is None else document)
+        return _parse({} if document is None else document, _BY_FIELD)
     except ParametersError as error:
         raise error.within(path, ": ") from None
 
 
-def load_config(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the settings of *environment*, and below them those of its file."""
-    file = environment.get(FILE)
-    return {**(from_file(file) if file else {}), **from_environment(environment)}
+def _parse(values: Any, settings: Mapping[str, Setting]) -> dict[str, Any]:
+    """Return the typed *values* by field of Config.
 
-
-def _from_document(document: Any) -> dict[str, str]:
-    if not isinstance(document, dict):
+    :param settings: the settings under the names that *values* uses.
+    :raises ParametersError: with every problem.
+    """
+    if not isinstance(values, Mapping):
         raise ParametersError([("", "must be a mapping of settings")])
-    known = {setting.name.lower(): setting for setting in SETTINGS}
-    values, faults = {}, []
-    for name, written in document.items():
-        if not is_printable_name(name):
-            faults.append(("", INVALID_NAME))
-        elif name not in known:
-            there_are = ", ".join(known)
-            faults.append((str(name), f"no such setting; there are {there_are}"))
-        elif written is not None:
+    parsed, problems = {}, []
+    for name, value in values.items():
+        if name not in settings:
+            problems.append(_unknown(str(name), settings))
+        elif value is not None:
+            setting = settings[name]
             try:
-                values[known[name].name] = known[name].read(written)
+                parsed[setting.name.lower()] = setting.parse(value)
             except ValueError as error:
-                faults.append((name, str(error)))
-    if faults:
-        raise ParametersError(faults)
-    return values
+                problems.append((name, str(error)))
+    if problems:
+        raise ParametersError(problems)
+    return parsed
 
 
-def _is_within(text: str, least: int, greatest: int) -> bool:
-    """Tell whether *text* is a whole number from *least* to *greatest*."""
-    is_number = text.isascii() and text.isdigit() and len(text) <= len(str(greatest))
-    return is_number and least <= int(text) <= greatest
+def _unknown(name: str, settings: Mapping[str, Setting]) -> tuple[str, str]:
+    """Return the problem of an unknown name, which can be a mistyped secret."""
+    if not is_printable_name(name.removeprefix(PREFIX)):
+        return "", INVALID_NAME
+    close = get_close_matches(name, settings, 1)
+    known = f"did you mean {close[0]}?" if close else f"known: {', '.join(settings)}"
+    return name, f"no such setting ({known})"
+
+
+def _parse_paths(value: object) -> tuple[str, ...]:
+    """Return absolute paths, so that they stay valid in another working directory."""
+    paths = value.split(os.pathsep) if isinstance(value, str) else value
+    if not isinstance(paths, list | tuple) or not all(
+        isinstance(path, str) for path in paths
+    ):
+        raise ValueError("must be a path or a list of paths")
+    return tuple(str(Path(path).absolute()) for path in paths if path)
+
+
+def _is_within(text: str, least: int, most: int) -> bool:
+    """Return whether *text* is an integer from *least* to *most*."""
+    is_number = text.isascii() and text.isdigit() and len(text) <= len(str(most))
+    return is_number and least <= int(text) <= most

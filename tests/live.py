@@ -74,14 +74,16 @@ def serving(*args: str, **variables: str) -> Iterator[Live]:
 
 
 @contextmanager
-def gunicorn(target: str, *flags: str, **variables: str) -> Iterator[Live]:
+def gunicorn(
+    target: str, *flags: str, cwd: Path = ROOT, **variables: str
+) -> Iterator[Live]:
     """Run Gunicorn as its users do, on the entry point *target*.
 
     It answers when it does: who needs that waits for it.
     """
     port = free_port()
     bind = ("-b", f"127.0.0.1:{port}")
-    process = start("gunicorn", *bind, *flags, target, cwd=ROOT, **variables)
+    process = start("gunicorn", *bind, *flags, target, cwd=cwd, **variables)
     try:
         yield Live(f"http://127.0.0.1:{port}", process)
     finally:

@@ -8,8 +8,8 @@ import click
 
 from sendgrid_bounces.auth import Authenticator
 from sendgrid_bounces.cli.main import (
+    command_config,
     database_option,
-    load_config,
     open_database,
     pluralize,
 )
@@ -48,11 +48,10 @@ def add_account(
     customer_of: str | None,
     profile: str | None,
     timezone: str,
-    database: str,
 ) -> None:
     """Add the account NAME. Its API key is prompted for, or read from stdin."""
     WallClock(timezone)
-    with open_database(database, create=True) as storage:
+    with open_database(create=True) as storage:
         key = _read_key()
         reseller = storage.accounts.get(customer_of) if customer_of else None
         settings = {**_hash_key(storage, key), "profile": profile, "timezone": timezone}
@@ -62,9 +61,9 @@ def add_account(
 
 @account.command("list", short_help="List accounts with their customers")
 @database_option
-def list_accounts(database: str) -> None:
+def list_accounts() -> None:
     """List all accounts, with customers below their resellers."""
-    with open_database(database) as storage:
+    with open_database() as storage:
         customers: dict[int | None, list[Account]] = defaultdict(list)
         for found in storage.accounts.all():
             customers[found.reseller].append(found)
@@ -75,9 +74,9 @@ def list_accounts(database: str) -> None:
 @account.command("remove", short_help="Remove an account and all it owns")
 @NAME
 @database_option
-def remove_account(name: str, database: str) -> None:
+def remove_account(name: str) -> None:
     """Remove the account NAME with its customers, domains and bounces."""
-    with open_database(database) as storage:
+    with open_database() as storage:
         removed = storage.accounts.remove(name)
     customers = f" and {pluralize(removed - 1, 'customer')}" if removed > 1 else ""
     click.echo(f"removed {name}{customers}")
@@ -86,12 +85,12 @@ def remove_account(name: str, database: str) -> None:
 @account.command(short_help="Replace the API key of an account")
 @NAME
 @database_option
-def set_key(name: str, database: str) -> None:
+def set_key(name: str) -> None:
     """Replace the API key of the account NAME.
 
     The key is prompted for, or read from stdin.
     """
-    with open_database(database) as storage:
+    with open_database() as storage:
         storage.accounts.get(name)  # fail before prompting for a key
         hashed = _hash_key(storage, _read_key())
 
@@ -117,9 +116,9 @@ def domain() -> None:
     help="Share the bounce list of the account instead of creating one.",
 )
 @database_option
-def add_domain(name: str, account: str, share_list: bool, database: str) -> None:  # noqa: FBT001 - click passes options by name
+def add_domain(name: str, account: str, share_list: bool) -> None:  # noqa: FBT001 - click passes options by name
     """Add the domain NAME to ACCOUNT. Its API key is that of ACCOUNT."""
-    with open_database(database) as storage:
+    with open_database() as storage:
         owner = storage.accounts.get(account)
         storage.accounts.add_domain(name, owner, shares_list=share_list)
     click.echo(f"added {name}")
@@ -127,9 +126,9 @@ def add_domain(name: str, account: str, share_list: bool, database: str) -> None
 
 @domain.command("list", short_help="List domains with their accounts")
 @database_option
-def list_domains(database: str) -> None:
+def list_domains() -> None:
     """List all domains with their accounts and numbers of bounces."""
-    with open_database(database) as storage:
+    with open_database() as storage:
         click.echo(f"{'domain':<32} {'account':<24} {'list':<8} bounces")
         for found in storage.accounts.domains():
             owner = found.account
@@ -141,9 +140,9 @@ def list_domains(database: str) -> None:
 @domain.command("remove", short_help="Remove a domain and its bounces")
 @NAME
 @database_option
-def remove_domain(name: str, database: str) -> None:
+def remove_domain(name: str) -> None:
     """Remove the domain NAME, and its bounces unless it shares the account's list."""
-    with open_database(database) as storage:
+    with open_database() as storage:
         storage.accounts.remove_domain(name)
     click.echo(f"removed {name}")
 
@@ -180,4 +179,4 @@ def _read_key() -> str:
 
 
 def _hash_key(storage: Storage, key: str) -> dict[str, Any]:
-    return Authenticator(storage, load_config()["KEY_HASH"]).hashed(key)
+    return Authenticator(storage, command_config().key_hash).hashed(key)

@@ -51,11 +51,9 @@ def bounces() -> None:
 @click.option("--email", multiple=True, help="Only this address; may be repeated.")
 @click.option("--limit", type=click.IntRange(1), help="At most this many bounces.")
 @database_option
-def list_bounces(
-    owner: str, email: tuple[str, ...], limit: int | None, database: str
-) -> None:
+def list_bounces(owner: str, email: tuple[str, ...], limit: int | None) -> None:
     """List the bounces of OWNER, oldest first, in its time zone."""
-    with open_database(database) as storage:
+    with open_database() as storage:
         named = storage.accounts.named_list(owner)
         clock = wall_clock(named.timezone)
         batches = storage.bounces.find_brief(named.id, BounceQuery(emails=email), limit)
@@ -82,7 +80,6 @@ def add_bounce(
     code: str,
     reason: str,
     created: str,
-    database: str,
 ) -> None:
     """Add a bounce of EMAIL to the list of OWNER, or replace the existing one."""
     record = {
@@ -92,7 +89,7 @@ def add_bounce(
         "reason": reason,
         "created": created,
     }
-    with open_database(database) as storage:
+    with open_database() as storage:
         named = storage.accounts.named_list(owner)
         bounce = read_record(record, wall_clock(named.timezone), current_time(storage))
         storage.bounces.put(named.id, [bounce])
@@ -103,9 +100,9 @@ def add_bounce(
 @OWNER
 @click.argument("email")
 @database_option
-def remove_bounce(owner: str, email: str, database: str) -> None:
+def remove_bounce(owner: str, email: str) -> None:
     """Remove the bounce of EMAIL from the list of OWNER."""
-    with open_database(database) as storage:
+    with open_database() as storage:
         named = storage.accounts.named_list(owner)
         if not storage.bounces.delete(named.id, BounceQuery(emails=(email,))):
             raise UnknownAddressError(f"no bounce of {email!r} in the list of {owner}")
@@ -117,12 +114,10 @@ def remove_bounce(owner: str, email: str, database: str) -> None:
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
 @FORMAT
 @database_option
-def import_bounces(
-    owner: str, file: str, file_format: str | None, database: str
-) -> None:
+def import_bounces(owner: str, file: str, file_format: str | None) -> None:
     """Import all bounces of FILE (- for stdin) into the list of OWNER, or none."""
     file_format = file_format or _infer_format(file)
-    with open_database(database) as storage, open_input(file) as text:
+    with open_database() as storage, open_input(file) as text:
         named = storage.accounts.named_list(owner)
         with progress_bar(text) as update:
             records = READERS[file_format](text)
@@ -140,13 +135,11 @@ def import_bounces(
 @click.argument("file", type=click.Path(dir_okay=False, allow_dash=True), default="-")
 @FORMAT
 @database_option
-def export_bounces(
-    owner: str, file: str, file_format: str | None, database: str
-) -> None:
+def export_bounces(owner: str, file: str, file_format: str | None) -> None:
     """Export the bounces of OWNER to FILE, by default to stdout as CSV."""
     default = "csv" if file == "-" else None
     file_format = file_format or default or _infer_format(file)
-    with open_database(database) as storage:
+    with open_database() as storage:
         named = storage.accounts.named_list(owner)
         found = storage.bounces.find(named.id, BounceQuery())
         records = (write_record(as_bounce(row)) for rows in found for row in rows)
@@ -159,9 +152,9 @@ def export_bounces(
 @OWNER
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @database_option
-def clear_bounces(owner: str, yes: bool, database: str) -> None:  # noqa: FBT001 - click passes options by name
+def clear_bounces(owner: str, yes: bool) -> None:  # noqa: FBT001 - click passes options by name
     """Remove all bounces of OWNER."""
-    with open_database(database) as storage:
+    with open_database() as storage:
         named = storage.accounts.named_list(owner)
         number = storage.bounces.count(named.id, BounceQuery())
         if not yes:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -10,8 +11,8 @@ import click
 from sendgrid_bounces.app import open_emulator
 from sendgrid_bounces.cli.files import open_input
 from sendgrid_bounces.cli.main import (
+    command_config,
     database_option,
-    load_config,
     pluralize,
     printable,
     seed_option,
@@ -40,16 +41,13 @@ YES = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 
 
 @contextmanager
-def open_control(
-    database: str, seeds: tuple[str, ...] = (), *, create: bool = False
-) -> Iterator[Control]:
-    """Open *database* for one command.
+def open_control(*, create: bool = False) -> Iterator[Control]:
+    """Open the database for one command.
 
-    :param seeds: the paths of the seed files that a reset loads.
     :param create: whether to create a database that does not exist.
     """
-    values = load_config(DATABASE_URL=database, CONTROL="on")
-    emulator = open_emulator(values, Clock(), seeds, create=create)
+    config = replace(command_config(), control=True)
+    emulator = open_emulator(config, Clock(), create=create)
     with closing(emulator.storage):
         yield Control(emulator)
 
@@ -72,16 +70,15 @@ def open_control(
 def reset(
     to: str,
     account: str | None,
-    seeds: tuple[str, ...],
     yes: bool,  # noqa: FBT001 - click passes options by name
-    database: str,
 ) -> None:
     """Erase accounts, domains, bounces, fault rules, request log and clock settings.
 
     Then load the seed files. Snapshots are kept.
     """
     empty = to == "empty"
-    with open_control(database, seeds, create=bool(seeds)) as control:
+    seeds = command_config().seed
+    with open_control(create=bool(seeds)) as control:
         if not yes:
             target = account or _render_counts(control.counts())
             files = pluralize(0 if empty else len(seeds), "seed file")
@@ -96,12 +93,12 @@ def reset(
 @click.command(short_help="Load seed files")
 @click.argument("files", nargs=-1, required=True, type=click.Path(allow_dash=True))
 @database_option
-def seed(files: tuple[str, ...], database: str) -> None:
+def seed(files: tuple[str, ...]) -> None:
     """Load the seed FILES (- for stdin) in the given order.
 
     Existing accounts, domains and bounces are kept.
     """
-    with open_control(database, create=True) as control:
+    with open_control(create=True) as control:
         for file in files:
             with open_input(file) as text, _naming(file):
                 counts = control.seed(text.read())
@@ -115,35 +112,35 @@ def clock() -> None:
 
 @clock.command("show", short_help="Show the time")
 @database_option
-def show_clock(database: str) -> None:
+def show_clock() -> None:
     """Show the time and whether the clock is frozen."""
-    with open_control(database) as control:
+    with open_control() as control:
         _echo_clock(control.clock())
 
 
 @clock.command("freeze", short_help="Freeze the clock")
 @click.argument("instant", required=False)
 @database_option
-def freeze_clock(instant: str | None, database: str) -> None:
+def freeze_clock(instant: str | None) -> None:
     """Freeze the clock at INSTANT, such as 2012-02-15T12:00:00Z, or at the present."""
-    with open_control(database, create=True) as control:
+    with open_control(create=True) as control:
         _echo_clock(control.freeze(None if instant is None else parse_instant(instant)))
 
 
 @clock.command("advance", short_help="Advance the clock")
 @click.argument("duration")
 @database_option
-def advance_clock(duration: str, database: str) -> None:
+def advance_clock(duration: str) -> None:
     """Advance the clock by an ISO 8601 DURATION, such as PT1H or P1DT12H."""
-    with open_control(database, create=True) as control:
+    with open_control(create=True) as control:
         _echo_clock(control.advance(parse_duration(duration)))
 
 
 @clock.command("reset", short_help="Return to the system time")
 @database_option
-def reset_clock(database: str) -> None:
+def reset_clock() -> None:
     """Return the clock to the system time."""
-    with open_control(database) as control:
+    with open_control() as control:
         control.reset_clock()
     click.echo("the clock shows the system time")
 
@@ -158,9 +155,9 @@ def snapshot() -> None:
 
 @snapshot.command("list", short_help="List snapshots")
 @database_option
-def list_snapshots(database: str) -> None:
+def list_snapshots() -> None:
     """List all snapshots by name."""
-    with open_control(database) as control:
+    with open_control() as control:
         click.echo(f"{'snapshot':<32} {'created':<20} {'accounts':<8} bounces")
         for found in control.snapshots():
             created = render_instant(found.created)
@@ -171,9 +168,9 @@ def list_snapshots(database: str) -> None:
 @snapshot.command("save", short_help="Save the state")
 @NAME
 @database_option
-def save_snapshot(name: str, database: str) -> None:
+def save_snapshot(name: str) -> None:
     """Save the state as the snapshot NAME, replacing an existing one."""
-    with open_control(database) as control:
+    with open_control() as control:
         saved = control.take_snapshot(name)
     counts = Counts(saved.accounts, saved.domains, saved.bounces)
     click.echo(f"saved {_render_counts(counts)}")
@@ -183,9 +180,9 @@ def save_snapshot(name: str, database: str) -> None:
 @NAME
 @YES
 @database_option
-def restore_snapshot(name: str, yes: bool, database: str) -> None:  # noqa: FBT001 - click passes options by name
+def restore_snapshot(name: str, yes: bool) -> None:  # noqa: FBT001 - click passes options by name
     """Replace the state by the snapshot NAME."""
-    with open_control(database) as control:
+    with open_control() as control:
         if not yes:
             counts = _render_counts(control.counts())
             click.confirm(f"Remove {counts}, then restore {name}?", abort=True)
@@ -195,9 +192,9 @@ def restore_snapshot(name: str, yes: bool, database: str) -> None:  # noqa: FBT0
 @snapshot.command("remove", short_help="Remove a snapshot")
 @NAME
 @database_option
-def remove_snapshot(name: str, database: str) -> None:
+def remove_snapshot(name: str) -> None:
     """Remove the snapshot NAME."""
-    with open_control(database) as control:
+    with open_control() as control:
         control.remove_snapshot(name)
     click.echo(f"removed {name}")
 
@@ -210,12 +207,12 @@ def fault() -> None:
 @fault.command("add", short_help="Add fault rules")
 @click.argument("rule")
 @database_option
-def add_faults(rule: str, database: str) -> None:
+def add_faults(rule: str) -> None:
     """Add RULE: a fault rule or a list of rules.
 
     RULE is JSON text, or the path of a JSON or YAML file (- for stdin).
     """
-    with open_control(database, create=True) as control:
+    with open_control(create=True) as control:
         if rule.lstrip()[:1] in ("{", "["):
             added = control.add_faults(parse(rule))
         else:
@@ -227,9 +224,9 @@ def add_faults(rule: str, database: str) -> None:
 
 @fault.command("list", short_help="List fault rules")
 @database_option
-def list_faults(database: str) -> None:
+def list_faults() -> None:
     """List the fault rules in the order in which they are tried."""
-    with open_control(database) as control:
+    with open_control() as control:
         click.echo("fault  matched  triggered  rule")
         for found in control.faults():
             rule = json.dumps(found.rule.as_written(), ensure_ascii=False)
@@ -240,18 +237,18 @@ def list_faults(database: str) -> None:
 @fault.command("remove", short_help="Remove a fault rule")
 @click.argument("number", type=int)
 @database_option
-def remove_fault(number: int, database: str) -> None:
+def remove_fault(number: int) -> None:
     """Remove the fault rule NUMBER of `fault list`."""
-    with open_control(database) as control:
+    with open_control() as control:
         control.remove_fault(number)
     click.echo(f"removed fault {number}")
 
 
 @fault.command("clear", short_help="Remove all fault rules")
 @database_option
-def clear_faults(database: str) -> None:
+def clear_faults() -> None:
     """Remove all fault rules."""
-    with open_control(database) as control:
+    with open_control() as control:
         removed = control.clear_faults()
     click.echo(f"removed {pluralize(removed, 'fault')}")
 
@@ -300,18 +297,18 @@ def requests() -> None:
     help="At most this many requests, the latest ones.",
 )
 @database_option
-def list_requests(limit: int, database: str, **filters: Any) -> None:
+def list_requests(limit: int, **filters: Any) -> None:
     """List the latest requests that match all options, oldest first."""
-    with open_control(database) as control:
+    with open_control() as control:
         for entry in control.requests(limit, **filters):
             click.echo(printable(_render_request(entry)))
 
 
 @requests.command("clear", short_help="Remove all logged requests")
 @database_option
-def clear_requests(database: str) -> None:
+def clear_requests() -> None:
     """Remove all requests from the request log."""
-    with open_control(database) as control:
+    with open_control() as control:
         removed = control.clear_requests()
     click.echo(f"removed {pluralize(removed, 'request')}")
 

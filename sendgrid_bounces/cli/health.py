@@ -1,4 +1,4 @@
-"""Asking a server whether it is well."""
+"""Check that a server answers."""
 
 from http.client import HTTPException, HTTPResponse, InvalidURL
 from urllib.error import HTTPError, URLError
@@ -6,53 +6,57 @@ from urllib.request import HTTPSHandler, ProxyHandler, build_opener
 
 import click
 
-from sendgrid_bounces.cli.main import file_option, setting_option
+from sendgrid_bounces.cli.main import command_config, file_option, setting_option
 from sendgrid_bounces.control.health import PATH
 from sendgrid_bounces.server.sockets import authority
 from sendgrid_bounces.server.tls import client_context
 
-#: Seconds that a server may take to answer.
+#: Seconds that a server has to answer.
 TIMEOUT = 10
 
-#: Bytes of an answer that are read.
-MAX_ANSWER = 4096
+#: Bytes of a response that are read.
+MAX_RESPONSE = 4096
 
-#: Where a server is asked that listens on all addresses.
+#: The address to connect to if a server listens on all addresses.
 ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - it is compared with
 
 
 @click.command(short_help="Check that a server answers")
 @file_option
-@setting_option("HOST", "-H", "--host", help="Where the server listens.")
-@setting_option("PORT", "-p", "--port", help="The port it listens on.")
+@setting_option("HOST", "-H", "--host", help="Address the server listens on.")
+@setting_option("PORT", "-p", "--port", help="Port the server listens on.")
 @setting_option(
-    "SSL_CERT", "--ssl-cert", metavar="FILE", help="The certificate it shows, if any."
+    "SSL_CERT",
+    "--ssl-cert",
+    metavar="FILE",
+    help="TLS certificate of the server (PEM file).",
 )
-def health(host: str, port: int, ssl_cert: str) -> None:
-    """Ask a server on this machine whether it and its database answer.
+def health() -> None:
+    """Check that a server on this machine and its database answer.
 
-    The exit code is 0 if they do, and else 1.
+    The exit code is 0 if they do, and 1 otherwise.
     """
-    address = authority(ANY_ADDRESS.get(host, host), port)
-    context = client_context(ssl_cert) if ssl_cert else None
+    config = command_config()
+    address = authority(ANY_ADDRESS.get(config.host, config.host), config.port)
+    context = client_context(config.ssl_cert) if config.ssl_cert else None
     url = f"{'https' if context else 'http'}://{address}{PATH}"
     opener = build_opener(ProxyHandler({}), HTTPSHandler(context=context))
     try:
-        with opener.open(url, timeout=TIMEOUT) as answer:
-            click.echo(_told(answer, address))
+        with opener.open(url, timeout=TIMEOUT) as response:
+            click.echo(_read_status(response, address))
     except HTTPError as error:
-        raise click.ClickException(_told(error, address)) from None
+        raise click.ClickException(_read_status(error, address)) from None
     except InvalidURL:
-        raise click.ClickException(f"{host!r} is no host") from None
+        raise click.ClickException(f"invalid host {config.host!r}") from None
     except HTTPException:
-        raise click.ClickException(f"{address} speaks no HTTP") from None
+        raise click.ClickException(f"{address} does not speak HTTP") from None
     except (URLError, OSError, ValueError) as error:
         reason = getattr(error, "reason", error)
         raise click.ClickException(f"no answer from {address}: {reason}") from None
 
 
-def _told(answer: HTTPResponse | HTTPError, address: str) -> str:
-    """Return what a server says of itself, if it is one of ours."""
-    if answer.headers.get_content_type() not in ("application/json", "text/plain"):
-        raise click.ClickException(f"{address} is no server of sendgrid-bounces")
-    return answer.read(MAX_ANSWER).decode().strip()
+def _read_status(response: HTTPResponse | HTTPError, address: str) -> str:
+    """Return the body of a response, if the server is an emulator."""
+    if response.headers.get_content_type() not in ("application/json", "text/plain"):
+        raise click.ClickException(f"{address} is not a sendgrid-bounces server")
+    return response.read(MAX_RESPONSE).decode().strip()

@@ -5,20 +5,13 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from typing import Any
+from typing import Any, cast
 
 import click
+from click.core import ParameterSource
 
 from sendgrid_bounces import __version__
-from sendgrid_bounces.config import (
-    FILE,
-    PREFIX,
-    SETTINGS,
-    from_environment,
-    from_file,
-    settings,
-    split_paths,
-)
+from sendgrid_bounces.config import FILE, PREFIX, SETTINGS, Config, load_config
 from sendgrid_bounces.core.clock import Clock
 from sendgrid_bounces.core.errors import AbsentError, BounceError
 from sendgrid_bounces.storage.clock import SharedClock
@@ -30,6 +23,13 @@ _CONTROL_CHARACTER = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 HINTS: dict[type[BounceError], str] = {
     AbsentError: "; create it with init-db, or choose another with --database",
 }
+
+
+#: The key of the settings of a command in the ``meta`` of its context.
+_CONFIG = f"{__name__}.config"
+
+#: The name under which the option ``--config`` is recorded.
+_FILE = FILE.removeprefix(PREFIX)
 
 
 class OneLineErrors(click.Group):
@@ -86,20 +86,25 @@ def pluralize(number: int, noun: str) -> str:
 
 
 def setting_option(name: str, *flags: str, **options: Any) -> Callable[[Any], Any]:
-    """Return a click option for the setting *name*, with its help and variable."""
+    """Return a decorator that adds an option for the setting *name* to a command.
+
+    The command gets its value from :func:`command_config`, not as an argument.
+    """
     setting = next(setting for setting in SETTINGS if setting.name == name)
     if setting.choices:
         options["type"] = click.Choice(setting.choices)
     if setting.bounds:
         options["type"] = click.IntRange(*setting.bounds)
+    if not setting.is_path_list:
+        options.update(default=setting.default, show_default=True)
     return click.option(
         *flags,
         **{
             "cls": _SettingOption,
             "envvar": setting.variable,
-            "default": setting.default,
-            "show_default": True,
             "show_envvar": True,
+            "expose_value": False,
+            "callback": _record,
             "help": setting.help,
             **options,
         },
@@ -107,54 +112,54 @@ def setting_option(name: str, *flags: str, **options: Any) -> Callable[[Any], An
 
 
 def seed_option(help_: str) -> Callable[[Any], Any]:
-    """Return a click option for seed files, which may be given often."""
-    return click.option(
-        "--seed",
-        "seeds",
-        cls=_SettingOption,
-        multiple=True,
-        metavar="FILE",
-        envvar=f"{PREFIX}SEED",
-        show_envvar=True,
-        type=click.Path(),
-        help=help_,
-    )
+    """Return a decorator that adds the repeatable option ``--seed`` to a command."""
+    return setting_option("SEED", "--seed", metavar="FILE", multiple=True, help=help_)
 
 
 def file_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give *command* a settings file: it has the values of options not given else."""
+    """Add the option ``--config`` to *command*."""
     return click.option(
         "--config",
         metavar="FILE",
         envvar=FILE,
         show_envvar=True,
-        type=click.Path(),
-        is_eager=True,  # the other options look into what it read
         expose_value=False,
-        callback=_read_settings,
-        help="A file of settings (YAML or JSON); options and variables win over it.",
+        callback=_record,
+        help="Settings file (YAML or JSON); options and variables override it.",
     )(command)
 
 
 def database_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give *command* a database, and the settings file that may name it."""
+    """Add the options ``--database`` and ``--config`` to *command*."""
     option = setting_option("DATABASE_URL", "--database", metavar="URL")
     return file_option(option(command))
 
 
-def load_config(**given: str) -> dict[str, str]:
-    """Return all settings: of the command's file, the environment, and *given* ones."""
-    return settings(click.get_current_context().obj, given)
+def is_given(name: str) -> bool:
+    """Return whether the setting *name* is among the options of the current command."""
+    return name in click.get_current_context().ensure_object(dict)
+
+
+def command_config(*, is_serve: bool = False) -> Config:
+    """Return the settings of the current command, which are read once."""
+    context = click.get_current_context()
+    if _CONFIG not in context.meta:
+        options = dict(context.ensure_object(dict))
+        file = options.pop(_FILE, None)
+        config = load_config(options, os.environ, file, is_serve=is_serve)
+        context.meta[_CONFIG] = config
+    return cast(Config, context.meta[_CONFIG])
 
 
 @contextmanager
-def open_database(database: str, *, create: bool = False) -> Iterator[Storage]:
-    """Open *database* for one command.
+def open_database(*, create: bool = False) -> Iterator[Storage]:
+    """Open the database of the current command.
 
     :param create: whether to create a database that does not exist. A command that only
         reads or removes does not, since the path is then probably mistyped.
     """
-    with closing(open_storage(database, create=create)) as storage:
+    config = command_config()
+    with closing(open_storage(config.database_url, create=create)) as storage:
         yield storage
 
 
@@ -164,27 +169,18 @@ def current_time(storage: Storage) -> int:
 
 
 class _SettingOption(click.Option):
-    """An option whose variable is read where the other settings' are."""
+    """Option whose variable :func:`load_config` reads; click shows it in the help."""
 
     def resolve_envvar_value(self, ctx: click.Context) -> None:
-        """Return nothing: click would not overlook what is none of ours."""
-
-    def get_default(self, ctx: click.Context, call: bool = True) -> Any:  # noqa: FBT001, FBT002 - its signature
-        """Return the default; help does not tell what the settings file says."""
-        return super().get_default(ctx, call) if call else self.default
+        """Ignore the variable."""
 
 
-def _read_settings(context: click.Context, _option: object, path: str | None) -> None:
-    """Read file and environment, for the options of a command and `configured`."""
-    file = from_file(path) if path else {}
-    context.obj = {**file, **from_environment(os.environ)}
-    settings(context.obj)  # a misspelt variable is not overlooked
-    options = {option.envvar: option for option in context.command.params}
-    context.default_map = {
-        option.name: split_paths(value) if option.multiple else value
-        for name, value in context.obj.items()
-        if (option := options.get(PREFIX + name))
-    }
+def _record(context: click.Context, option: click.Parameter, value: Any) -> None:
+    """Record an option of the command line for :func:`command_config`."""
+    source = context.get_parameter_source(str(option.name))
+    if source is ParameterSource.COMMANDLINE:
+        name = str(option.envvar).removeprefix(PREFIX)
+        context.ensure_object(dict)[name] = value
 
 
 def _fail(message: str, code: int) -> None:

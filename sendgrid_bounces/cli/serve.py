@@ -1,32 +1,31 @@
-"""Serving, and making a database."""
+"""Run the server, and create the database."""
 
-import ipaddress
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
 import click
-from click.core import ParameterSource
 
-from sendgrid_bounces.app import load_seed_files, open_emulator
+from sendgrid_bounces.app import prepare_database
 from sendgrid_bounces.cli.main import (
+    command_config,
     database_option,
-    load_config,
+    is_given,
     open_database,
     seed_option,
     setting_option,
 )
-from sendgrid_bounces.config import PREFIX
-from sendgrid_bounces.core.clock import Clock
+from sendgrid_bounces.config import PREFIX, Config, is_loopback
 
 DEMO_SEED = resources.files("sendgrid_bounces") / "demo.yaml"
 
 DEMO_CALLS = """\
-A throw-away database, gone when the server stops. Try:
+The demo database is deleted when the server stops. Try:
   {curl} '{url}/api/bounces.get.json?api_user=demo&api_key=demo&date=1'
   {curl} '{url}/api/bounces.get.xml?api_user=demo&api_key=demo&type=hard'
   {curl} '{url}/api/bounces.count.json?api_user=demo&api_key=demo'
@@ -37,8 +36,10 @@ A throw-away database, gone when the server stops. Try:
 @setting_option("HOST", "-H", "--host")
 @setting_option("PORT", "-p", "--port")
 @database_option
-@seed_option("A seed file (YAML or JSON) to store at the start; may be given often.")
-@click.option("--demo", is_flag=True, help="Serve a throw-away database of examples.")
+@seed_option("Seed file (YAML or JSON) to load at startup; may be repeated.")
+@click.option(
+    "--demo", is_flag=True, help="Serve example data from a temporary database."
+)
 @setting_option("AUTH", "--auth")
 @setting_option("PROFILE", "--profile")
 @setting_option("WORKERS", "--workers")
@@ -48,101 +49,68 @@ A throw-away database, gone when the server stops. Try:
 @setting_option("SSL_KEY", "--ssl-key", metavar="FILE")
 @setting_option("ACCESS_LOG", "--access-log", metavar="FILE")
 @setting_option("CONTROL", "--control")
-def serve(
-    host: str,
-    port: int,
-    database: str,
-    seeds: tuple[str, ...],
-    demo: bool,  # noqa: FBT001 - click passes options by name
-    auth: str,
-    profile: str,
-    workers: int,
-    threads: int,
-    timeout: int,
-    ssl_cert: str,
-    ssl_key: str,
-    access_log: str,
-    control: str,
-) -> None:
-    """Answer requests until Ctrl-C or SIGTERM.
+def serve(demo: bool) -> None:  # noqa: FBT001 - click passes options by name
+    """Run the server until Ctrl-C or SIGTERM.
 
-    The first line on stdout says where, as soon as requests are answered.
+    The first line on stdout is "Listening on URL", printed when the server accepts
+    requests.
+    """
+    if demo and is_given("DATABASE_URL"):
+        raise click.UsageError("--demo cannot be combined with --database")
+    config = command_config(is_serve=True)
+    _warn_if_exposed(config)
+    with _demo_folder(demo) as folder:
+        if folder is not None:
+            url = f"sqlite:///{folder / 'demo.sqlite3'}?synchronous=off"
+            seeds = (str(DEMO_SEED), *config.seed)
+            config = replace(config, database_url=url, seed=seeds)
+        _run(config, DEMO_CALLS if demo else "")
+
+
+@click.command("init-db", short_help="Create the database")
+@database_option
+def init_db() -> None:
+    """Create the database and its tables, unless they exist."""
+    with open_database(create=True) as storage:
+        click.echo(f"{storage.engine.name} database {storage.engine.location} is ready")
+
+
+def _run(config: Config, calls: str) -> None:
+    """Serve until a signal arrives.
+
+    :param calls: a template of example calls, printed when the server is ready.
     """
     from sendgrid_bounces.server.access_log import check_writable
     from sendgrid_bounces.server.gunicorn_app import Server, address, listen
     from sendgrid_bounces.server.tls import server_context
 
-    where = click.get_current_context().get_parameter_source("database")
-    if demo and where is ParameterSource.COMMANDLINE:
-        raise click.UsageError("--demo has a database of its own")
-    with _demo_folder(demo) as folder:
-        if folder is not None:
-            database = f"sqlite:///{folder / 'demo.sqlite3'}?synchronous=off"
-            seeds = (str(DEMO_SEED), *seeds)
-        values = load_config(
-            DATABASE_URL=database,
-            SEED="",
-            AUTH=auth,
-            PROFILE=profile,
-            WORKERS=str(workers),
-            THREADS=str(threads),
-            TIMEOUT=str(timeout),
-            SSL_CERT=ssl_cert,
-            SSL_KEY=ssl_key,
-            ACCESS_LOG=access_log,
-            CONTROL=control,
-        )
-        values["CONTROL"] = _decided(control, host, values["CONTROL_TOKEN"])
-        context = server_context(ssl_cert, ssl_key)
-        check_writable(access_log)
-        with listen(host, port) as listener:
-            url = address(listener, "https" if context else "http")
-            emulator = open_emulator(values, Clock(), seeds)
-            with closing(emulator.storage):
-                load_seed_files(emulator)
+    context = server_context(config.ssl_cert, config.ssl_key)
+    check_writable(config.access_log)
+    with listen(config.host, config.port) as listener:
+        url = address(listener, "https" if context else "http")
+        prepare_database(config)
 
-            def announce() -> None:
-                click.echo(f"Listening on {url}")
-                if demo:
-                    curl = "curl --insecure" if context else "curl"
-                    calls = DEMO_CALLS.format(curl=curl, url=url)
-                    click.echo(calls, err=True, nl=False)
+        def announce() -> None:
+            click.echo(f"Listening on {url}")
+            curl = "curl --insecure" if context else "curl"
+            click.echo(calls.format(curl=curl, url=url), err=True, nl=False)
 
-            Server(values, emulator.seeds, listener, announce).run()
+        Server(config, listener, announce).run()
 
 
-@click.command("init-db", short_help="Create the database")
-@database_option
-def init_db(database: str) -> None:
-    """Make the tables, if they are not there."""
-    with open_database(database, create=True) as storage:
-        click.echo(f"{storage.engine.name} database {storage.engine.location} is ready")
-
-
-def _decided(control: str, host: str, token: str) -> str:
-    """Return whether the control endpoints are on or off; say if that is a danger."""
-    is_safe = bool(token) or _is_loopback(host)
-    if control == "auto":
-        return "on" if is_safe else "off"
-    if control == "on" and not is_safe:
+def _warn_if_exposed(config: Config) -> None:
+    """Print a warning if other machines can use the control endpoints."""
+    if config.control and not config.control_token and not is_loopback(config.host):
         click.echo(
-            f"Warning: whoever reaches {host} can read and wipe everything, as "
-            f"{PREFIX}CONTROL_TOKEN is not set",
+            f"Warning: anyone who can connect to {config.host} can read and erase all "
+            f"data; set {PREFIX}CONTROL_TOKEN",
             err=True,
         )
-    return control
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
 
 
 @contextmanager
 def _demo_folder(wanted: bool) -> Iterator[Path | None]:  # noqa: FBT001
-    """Make a folder that goes with this process, and not with one forked from it."""
+    """Create a temporary folder that this process removes, but none of its forks."""
     if not wanted:
         yield None
         return

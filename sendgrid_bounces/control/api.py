@@ -128,7 +128,7 @@ def _guard() -> None:
     """
     if request.environ.get(IN_PROCESS):
         return
-    token = current_emulator().control_token
+    token = current_emulator().config.control_token
     host = request.headers.get("Host", "localhost")  # Werkzeug's is empty if malformed
     origin = request.headers.get("Origin")
     if origin is not None and origin.partition("://")[2] != host:
@@ -189,7 +189,7 @@ ERROR_TABLE: ErrorTable = {
 
 
 def _not_found(_: HTTPException) -> str:
-    if current_emulator().has_control:
+    if current_emulator().config.control:
         return "there is no such control endpoint"
     return f"the control endpoints are off; {VARIABLES}CONTROL=on turns them on"
 

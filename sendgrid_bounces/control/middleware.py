@@ -82,10 +82,10 @@ def _after(redactor: Redactor, response: Response) -> Response:
     if match is not None:
         response = spoil(match.rule, response)
     emulator = current_emulator()
-    if emulator.request_log_size:
+    if emulator.config.journal_size:
         try:
             entry = _entry(redactor, info, response, emulator.clock.now())
-            emulator.storage.requests.add(entry, emulator.request_log_size)
+            emulator.storage.requests.add(entry, emulator.config.journal_size)
         except StorageError as error:  # the call is answered nevertheless
             current_app.logger.warning("a request is not in the journal: %s", error)
     return response

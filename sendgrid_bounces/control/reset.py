@@ -70,7 +70,7 @@ def load_text(emulator: Emulator, text: str) -> None:
 
 def _read_seeds(emulator: Emulator, now: int) -> list[Seed]:
     """Return what the seed files hold at this moment."""
-    return [seeds.read_seed_file(path, now) for path in emulator.seeds]
+    return [seeds.read_seed_file(path, now) for path in emulator.config.seed]
 
 
 def _replace_account(

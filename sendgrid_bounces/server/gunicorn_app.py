@@ -5,18 +5,20 @@ import socket
 import ssl
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 
+from flask import Flask
 from gunicorn.app.base import BaseApplication
+from gunicorn.arbiter import Arbiter
 from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, ParseException
 from gunicorn.util import close_graceful
 from gunicorn.workers.gthread import ThreadWorker
 
 from sendgrid_bounces.app import create_app, render_error
-from sendgrid_bounces.config import PREFIX
+from sendgrid_bounces.config import Config, load_config
 from sendgrid_bounces.core.errors import BounceError, StorageError
 from sendgrid_bounces.server.access_log import RedactingLogger
 from sendgrid_bounces.server.sockets import (
@@ -28,10 +30,7 @@ from sendgrid_bounces.server.sockets import (
 
 BACKLOG = 512
 
-#: The variable that tells the workers how long a client may do nothing.
-CLIENT_TIMEOUT = f"{PREFIX}TIMEOUT"
-
-#: How long a worker waits, that cannot open the database, before another tries.
+#: Seconds between a worker that cannot open the database and the next attempt.
 RETRY_SECONDS = 1
 
 
@@ -50,11 +49,14 @@ class Worker(ThreadWorker):
     is neither answered nor logged.
     """
 
+    #: Seconds without progress after which a client is disconnected.
+    idle_timeout = 30
+
     def enqueue_req(self, conn: Any) -> None:
         """Give a connection to a thread, with a bound on how long it may do nothing."""
         if not isinstance(conn.sock, IdleTimeout):
             conn.sock = IdleTimeoutSocket(fileno=conn.sock.detach())
-            conn.sock.patience = int(os.environ[CLIENT_TIMEOUT])
+            conn.sock.patience = self.idle_timeout
         super().enqueue_req(conn)
 
     def handle(self, conn: Any) -> Any:
@@ -131,78 +133,89 @@ def _path(error: BaseException) -> str:
     return target[0].partition("?")[0] if target else ""
 
 
-def options(settings: Mapping[str, str]) -> dict[str, Any]:
-    """Return what differs from Gunicorn's defaults, under Gunicorn's names."""
+def options(config: Config) -> dict[str, Any]:
+    """Return the settings of Gunicorn that differ from its defaults."""
+
+    def set_idle_timeout(_arbiter: Any, worker: Worker) -> None:
+        worker.idle_timeout = config.timeout
+
     return {
-        # One for each of a small machine's cores: Python runs on one at a time.
-        "workers": int(settings["WORKERS"]),
-        # A slow reader takes one for as long as it reads; an idle one costs nothing.
-        "threads": int(settings["THREADS"]),
-        # Threads, not greenlets: a long list never keeps small calls waiting.
+        # One for each core of a small machine: a process runs Python on one core.
+        "workers": config.workers,
+        # A slow reader occupies one; idle ones cost nothing.
+        "threads": config.threads,
+        # Threads instead of greenlets: a long list never delays small requests.
         "worker_class": f"{__name__}.{Worker.__name__}",
-        # What the parser can hold: many addresses make a long query string.
+        "post_fork": set_idle_timeout,
+        # The maximum of the parser: many addresses make a long query string.
         "limit_request_line": 8190,
-        # Scripts pause between calls, and a new connection costs more than a kept one.
+        # Scripts pause between calls, and connecting costs more than keeping.
         "keepalive": 15,
-        # Of workers that hang: one whose threads wait for their clients, or send long
-        # lists, keeps its heart beating.
+        # Detects hung workers only: threads that wait for clients do not delay the
+        # heartbeat.
         "timeout": 60,
-        # For the worker, which knows nothing of our settings.
-        "raw_env": [f"{CLIENT_TIMEOUT}={settings['TIMEOUT']}"],
-        # A stopping server lets downloads end, but not for ever.
+        # A stopping server lets downloads finish, up to this many seconds.
         "graceful_timeout": 10,
         "backlog": BACKLOG,
         "loglevel": "warning",
-        "accesslog": settings["ACCESS_LOG"] or None,
+        "accesslog": config.access_log or None,
         "logger_class": RedactingLogger,
-        "certfile": settings["SSL_CERT"] or None,
-        "keyfile": settings["SSL_KEY"] or None,
+        "certfile": config.ssl_cert or None,
+        "keyfile": config.ssl_key or None,
         "ssl_context": shared_tls_context(),
-        # No control socket in the user's home folder.
+        # No control socket in the home folder of the user.
         "control_socket_disable": True,
     }
 
 
-class Server(BaseApplication):
-    """A Gunicorn that serves the application of *settings* on a listening socket.
+def load_app(config: Config | None) -> Flask:
+    """Return the application of a worker process, or exit with a message.
 
-    :param planted: the seed files, which are planted already.
-    :param announce: called once, as soon as requests are answered.
+    :param config: the settings of the parent process, which has prepared the database;
+        None to read the settings from the environment and load the seed files here.
+    """
+    try:
+        if config is None:
+            return create_app(load_config(environment=os.environ))
+        return create_app(config, load_seeds=False)
+    except StorageError as error:
+        # Gunicorn starts another worker, which can succeed once the database is back.
+        sys.stderr.write(f"Error: {error}\n")
+        time.sleep(RETRY_SECONDS)
+        sys.exit(1)
+    except BounceError as error:
+        sys.stderr.write(f"Error: {error}\n")
+        sys.exit(Arbiter.APP_LOAD_ERROR)
+
+
+class Server(BaseApplication):
+    """A Gunicorn that serves the application of *config* on a listening socket.
+
+    The database is prepared already.
+
+    :param announce: called once, when the first worker accepts requests.
     """
 
     def __init__(
-        self,
-        settings: Mapping[str, str],
-        loaded_seeds: Sequence[str],
-        listener: socket.socket,
-        announce: Callable[[], None],
+        self, config: Config, listener: socket.socket, announce: Callable[[], None]
     ) -> None:
-        self._settings = settings
-        self._loaded_seeds = loaded_seeds
+        self._config = config
         self._descriptor = listener.detach()
         self._announce = announce
         super().__init__()
 
     def load_config(self) -> None:
-        """Set Gunicorn's options."""
-        for name, value in options(self._settings).items():
+        """Set the options of Gunicorn."""
+        for name, value in options(self._config).items():
             self.cfg.set(name, value)
         self.cfg.set("bind", f"fd://{self._descriptor}")
-        self.cfg.set("post_worker_init", self._started)
+        self.cfg.set("post_worker_init", self._announce_first)
 
-    def load(self) -> Any:
-        """Make the application, in each worker.
+    def load(self) -> Flask:
+        """Return the application, in a worker."""
+        return load_app(self._config)
 
-        A database that does not answer just now ends this worker, and not the server.
-        """
-        try:
-            return create_app(self._settings, loaded_seeds=self._loaded_seeds)
-        except StorageError as error:
-            print(f"Error: {error}", file=sys.stderr)  # noqa: T201
-            time.sleep(RETRY_SECONDS)
-            sys.exit(1)
-
-    def _started(self, worker: ThreadWorker) -> None:
+    def _announce_first(self, worker: ThreadWorker) -> None:
         if worker.age == 1:
             self._announce()
 

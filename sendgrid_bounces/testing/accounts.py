@@ -127,7 +127,7 @@ class TestAccount:
     @property
     def requests(self) -> list[LoggedRequest]:
         """The requests to the account and its domain, oldest first, keys redacted."""
-        limit = self._emulator.request_log_size
+        limit = self._emulator.config.journal_size
         return self.control.requests(limit, account=self.username)
 
     def fail_next(self, status: int | None = None, times: int = 1, **rule: Any) -> int:

@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING, Any
 from flask import got_request_exception
 from werkzeug.wsgi import ClosingIterator
 
-from sendgrid_bounces.app import DIALECTS, create_app, load_seed_files
+from sendgrid_bounces.app import DIALECTS, create_app
 from sendgrid_bounces.control.effects import ConnectionDropped
 from sendgrid_bounces.control.service import Control
 from sendgrid_bounces.emulator import EXTENSION, Emulator
 from sendgrid_bounces.schemas import seeds
 from sendgrid_bounces.seeding import apply
-from sendgrid_bounces.storage.database import closing_on_error
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -59,14 +58,12 @@ class TestApp:
         file = f"sqlite:///{self._folder}/bounces.sqlite3?synchronous=off"
         values = {"DATABASE_URL": database or file, "KEY_HASH": FAST_HASH}
         try:
-            seeds = [] if seed is None else [self._seed_file(seed)]
+            files = [] if seed is None else [self._seed_file(seed)]
             self._app = create_app(
-                {**values, "CONTROL": "on", **settings}, loaded_seeds=seeds
+                {**values, "CONTROL": "on", "SEED": files, **settings}
             )
             self.emulator: Emulator = self._app.extensions[EXTENSION]
             self.control = Control(self.emulator)
-            with closing_on_error(self.emulator.storage):
-                load_seed_files(self.emulator)
         except BaseException:
             self._remove_folder()
             raise

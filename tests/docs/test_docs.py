@@ -15,7 +15,7 @@ from conftest import NOW, FixedClock, make_app
 from live import ROOT, TIMEOUT, serving
 
 from sendgrid_bounces.cli import main
-from sendgrid_bounces.config import FILE, SETTINGS, from_file
+from sendgrid_bounces.config import FILE, SETTINGS, load_config
 from sendgrid_bounces.control.requests import LIST
 from sendgrid_bounces.dialects.sendgrid.params import DELETE, GET
 from sendgrid_bounces.emulator import EXTENSION
@@ -160,7 +160,7 @@ def test_example_settings_file_is_valid(tmp_path: Path) -> None:
     file = tmp_path / "settings.yaml"
     file.write_text(_blocks("yaml")[0])
 
-    assert from_file(str(file))["WORKERS"] == "4"
+    assert load_config(file=str(file)).workers == 4
 
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)

@@ -7,11 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from live import TIMEOUT, Live, gunicorn, kill, serving
-
-from sendgrid_bounces.cli.serve import _decided
-from sendgrid_bounces.config import settings
-from sendgrid_bounces.core.errors import ParametersError
+from live import TIMEOUT, Live, gunicorn, kill, named, serving
 
 pytestmark = pytest.mark.server
 
@@ -19,8 +15,6 @@ TOKEN = "t0ken-of-the-test"
 CREDENTIALS = "api_user=acme&api_key=s3cret"
 COUNT = f"/api/bounces.count.json?{CREDENTIALS}"
 ADD = "/v2/mg.example.com/bounces"
-
-ANY = "0.0.0.0"  # noqa: S104 - nothing is bound to it
 
 #: Connections that are made to meet each of two workers.
 CONNECTIONS = 24
@@ -125,44 +119,6 @@ def test_a_token_reaches_the_workers_and_nobody_else(url: str) -> None:
     assert TOKEN not in out + err + command
 
 
-@pytest.mark.parametrize(
-    "token", ["s3cret token", "s3cret\n", "s3cr\u00e9t", "x" * 257]
-)
-def test_a_token_that_is_none_is_not_told(token: str) -> None:
-    """What it must be is."""
-    with pytest.raises(ParametersError) as failure:
-        settings({"CONTROL_TOKEN": token})
-    assert "SENDGRID_BOUNCES_CONTROL_TOKEN: must be at most" in str(failure.value)
-    assert token not in str(failure.value)
-
-
-@pytest.mark.parametrize(
-    ("control", "host", "token", "decided"),
-    [
-        ("auto", "127.0.0.1", "", "on"),
-        ("auto", "127.1.2.3", "", "on"),
-        ("auto", "::1", "", "on"),
-        ("auto", "localhost", "", "on"),
-        ("auto", ANY, "", "off"),
-        ("auto", "::", "", "off"),
-        ("auto", "192.168.1.1", "", "off"),
-        ("auto", "bounces.example.com", "", "off"),
-        ("auto", ANY, TOKEN, "on"),
-        ("off", "127.0.0.1", TOKEN, "off"),
-        ("on", "127.0.0.1", "", "on"),
-        ("on", ANY, "", "on"),
-        ("on", ANY, TOKEN, "on"),
-    ],
-)
-def test_serve_decides(control, host, token, decided, capsys) -> None:
-    """Others reach it only with a token, or if somebody says so, who is warned."""
-    assert _decided(control, host, token) == decided
-
-    is_danger = (control, host, token) == ("on", ANY, "")
-    err = capsys.readouterr().err
-    assert ("SENDGRID_BOUNCES_CONTROL_TOKEN is not set" in err) == is_danger
-
-
 def test_serve_can_be_told(url: str) -> None:
     """--control off, and the variable."""
     with serving("--database", url, "--control", "off") as live:
@@ -173,23 +129,30 @@ def test_serve_can_be_told(url: str) -> None:
 
 
 @pytest.mark.parametrize("control", ["auto", "on"])
-def test_gunicorn_has_it_if_told(url: str, seed: str, tmp_path, control: str) -> None:
-    """Its workers know the seed files, which were planted before them."""
-    variables = {
-        "SENDGRID_BOUNCES_DATABASE_URL": url,
-        "SENDGRID_BOUNCES_SEED": str(tmp_path / seed),
-        "SENDGRID_BOUNCES_CONTROL": control,
-        "SENDGRID_BOUNCES_CONTROL_TOKEN": TOKEN,
-    }
+def test_gunicorn_has_control_endpoints_with_a_token(
+    url: str, seed: str, tmp_path: Path, control: str
+) -> None:
+    """A reset loads the seed files, although the workers did not load them."""
+    variables = named(
+        DATABASE_URL=url,
+        SEED=str(tmp_path / seed),
+        CONTROL=control,
+        CONTROL_TOKEN=TOKEN,
+    )
     header = {"Authorization": f"Bearer {TOKEN}"}
     with gunicorn("wsgi:app", "-w", "2", **variables) as live:
         assert live.when_up(COUNT) == '{"count": "3"}'
+        assert call(live, "POST", "/_emulator/reset")[0] == 401
         for _ in range(CONNECTIONS):
             assert live.get(f"/api/bounces.delete.json?{CREDENTIALS}")
             status, counts = call(live, "POST", "/_emulator/reset", **header)
-            if control == "auto":
-                assert status == 404
-            else:
-                assert (status, counts["bounces"]) == (200, 3)
+            assert (status, counts["bounces"]) == (200, 3)
         out, err = kill(live.process)
     assert TOKEN not in out + err
+
+
+def test_gunicorn_without_a_token_has_no_control_endpoints(url: str) -> None:
+    """Gunicorn can listen anywhere, whatever the setting HOST says."""
+    with gunicorn("wsgi:app", "-w", "1", **named(DATABASE_URL=url)) as live:
+        assert live.when_up("/_emulator/health")
+        assert call(live, "POST", "/_emulator/reset")[0] == 404

@@ -20,7 +20,6 @@ from live import (
     ROOT,
     TIMEOUT,
     Live,
-    free_port,
     gunicorn,
     kill,
     named,
@@ -44,19 +43,25 @@ def _demo():
         yield live
 
 
-def _raw(live: Live, request: bytes) -> tuple[bytes, bytes, bytes]:
-    """Send bytes; return (status, content type, body) of what comes back."""
+def _raw(
+    live: Live, request: bytes, *, half_close: bool = True
+) -> tuple[bytes, bytes, bytes]:
+    """Send bytes; return the status, the content type and the body of the response.
+
+    :param half_close: whether the server can see that the request has ended.
+    """
     with socket.create_connection(live.address, TIMEOUT) as connection:
         with suppress(OSError):  # what refuses a request need not read all of it
             connection.sendall(request)
-            connection.shutdown(socket.SHUT_WR)
+            if half_close:
+                connection.shutdown(socket.SHUT_WR)
         answer = b""
         while chunk := connection.recv(65_536):
             answer += chunk
     head, _, body = answer.partition(b"\r\n\r\n")
     status, *headers = head.split(b"\r\n")
     types = [h[14:] for h in headers if h.lower().startswith(b"content-type: ")]
-    return status.split(b" ")[1], b"".join(types), body
+    return status[9:12], b"".join(types), body
 
 
 def test_the_demo_shows_what_the_documentation_prints(demo: Live) -> None:
@@ -324,14 +329,14 @@ def test_many_first_calls_at_once_make_one_account(url: str) -> None:
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        (b"5.5.5-MariaDB\0", "speaks no HTTP"),
+        (b"5.5.5-MariaDB\0", "does not speak HTTP"),
         (
             b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n<html>",
-            "is no server of",
+            "is not a sendgrid-bounces server",
         ),
         (
             b"HTTP/1.1 404 No\r\nContent-Type: text/html\r\n\r\n<html>",
-            "is no server of",
+            "is not a sendgrid-bounces server",
         ),
     ],
 )
@@ -425,20 +430,50 @@ def test_a_check_of_the_configuration_plants_nothing(url: str, tmp_path: Path) -
         assert storage.accounts.all() == []
 
 
-def test_gunicorn_without_its_file_is_warned_of(url: str, tmp_path: Path) -> None:
-    """It would not mask the keys in its access log."""
-    words = ("gunicorn", "--chdir", str(ROOT), "-b", f"127.0.0.1:{free_port()}")
-    process = start(
-        *words, "-w", "1", "wsgi:app", cwd=tmp_path, **named(DATABASE_URL=url)
+CONF = "python:sendgrid_bounces.gunicorn_conf"
+WSGI = "sendgrid_bounces.wsgi:app"
+
+
+def test_gunicorn_serves_the_installed_package(url: str, tmp_path: Path) -> None:
+    """Without any file of a clone: settings, seed files and idle timeout included."""
+    (tmp_path / "seed.yaml").write_text(
+        "accounts: [{username: acme, api_key: s3cret, bounces: [{email: a@x}]}]"
     )
-    try:
-        deadline = time.monotonic() + TIMEOUT
-        while not (line := process.stderr.readline()).startswith("Warning: "):
-            assert line
-            assert time.monotonic() < deadline
-    finally:
-        kill(process)
-    assert "gunicorn.conf.py, and writes API keys into its logs" in line
+    settings = tmp_path / "settings.yaml"
+    settings.write_text(
+        f"database_url: {url}\nseed: seed.yaml\nprofile: recorded\nworkers: 1\n"
+        "timeout: 1\ncontrol_token: t0ken"
+    )
+    variables = named(CONFIG=str(settings))
+    with gunicorn(WSGI, "-c", CONF, cwd=tmp_path, **variables) as live:
+        count = f"/api/bounces.count.json{ACME}"
+        assert live.when_up(count) == '{"count": 1}'
+        live.get(f"/api/bounces.delete.json{ACME}&email=a@x")
+        settings.unlink()
+        os.kill(live.workers()[0], signal.SIGKILL)
+        assert live.when_up(count) == '{"count": 0}'
+        assert len(live.workers()) == 1
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            live.get("/_emulator/clock")
+        assert _raw(live, b"GET /v3/d/b", half_close=False)[:2] == (b"", b"")
+        _out, err = kill(live.process)
+    assert "Warning" not in err
+
+
+@pytest.mark.parametrize(("target", "in_clone"), [("wsgi:app", True), (WSGI, False)])
+def test_gunicorn_without_its_settings_prints_a_warning(
+    url: str, tmp_path: Path, target: str, in_clone: bool
+) -> None:
+    """It serves, but logs the API keys of requests."""
+    flags = ("-w", "1", *(("--chdir", str(ROOT)) if in_clone else ()))
+    variables = named(DATABASE_URL=url, CONTROL_TOKEN="t0ken")
+    with gunicorn(target, *flags, cwd=tmp_path, **variables) as live:
+        assert live.when_up("/_emulator/health")
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            live.get("/_emulator/clock")
+        _out, err = kill(live.process)
+    warnings = [line for line in err.splitlines() if line.startswith("Warning: ")]
+    assert warnings == [f"Warning: Gunicorn logs API keys unless it uses -c {CONF}"]
 
 
 TOTAL = 3_000

@@ -20,17 +20,17 @@ def _file(tmp_path: Path) -> Path:
     return tmp_path / "settings.yaml"
 
 
-def test_serve_answers_as_its_file_says(url: str, tmp_path: Path, file: Path) -> None:
-    """With settings that have an option, and such that have none."""
+def test_serve_reads_the_settings_file(url: str, tmp_path: Path, file: Path) -> None:
+    """Including settings that have no option; variables and options override it."""
     (tmp_path / "seed.yaml").write_text("accounts: [{username: acme, api_key: k}]")
-    settings_ = {
+    settings = {
         "database_url": url,
         "seed": [str(tmp_path / "seed.yaml")],
         "profile": "recorded",
         "workers": 1,
         "control_token": "t0ken",
     }
-    file.write_text(json.dumps(settings_))
+    file.write_text(json.dumps(settings))
     count = "/api/bounces.count.json?api_user=acme&api_key=k"
 
     with serving("--config", str(file)) as live:
@@ -51,7 +51,7 @@ def test_serve_answers_as_its_file_says(url: str, tmp_path: Path, file: Path) ->
 
 
 def test_gunicorn_reads_the_file_once(url: str, tmp_path: Path, file: Path) -> None:
-    """All workers have the settings of the start, whenever they are made."""
+    """A worker that starts later has the same settings."""
     (tmp_path / "seed.yaml").write_text("accounts: [{username: acme, api_key: k}]")
     file.write_text(
         f"database_url: {url}\nseed: {tmp_path / 'seed.yaml'}\nprofile: recorded\n"
@@ -69,7 +69,7 @@ def test_gunicorn_reads_the_file_once(url: str, tmp_path: Path, file: Path) -> N
 
 
 def test_gunicorn_listens_where_the_file_says(url: str, file: Path) -> None:
-    """Also on IPv6, and on any free port, which it tells."""
+    """It prints the address, which can be IPv6, and the port."""
     for host, shown in (("127.0.0.1", r"127\.0\.0\.1"), ("::1", r"\[::1\]")):
         file.write_text(f"database_url: {url}\nhost: '{host}'\nport: 0")
         process = start("gunicorn", "wsgi:app", cwd=ROOT, **named(CONFIG=str(file)))
@@ -82,10 +82,11 @@ def test_gunicorn_listens_where_the_file_says(url: str, file: Path) -> None:
             kill(process)
 
 
-def test_gunicorn_with_a_wrong_file_ends_in_one_line(file: Path) -> None:
-    """Before it listens."""
+def test_gunicorn_reports_an_invalid_file_in_one_line(file: Path) -> None:
+    """It exits before it listens."""
     file.write_text("workers: 0")
     with gunicorn("wsgi:app", **named(CONFIG=str(file))) as live:
-        _, told = live.process.communicate(timeout=30)
+        _, err = live.process.communicate(timeout=30)
     assert live.process.returncode
-    assert told == f"Error: {file}: workers: must be a whole number from 1 to 64\n"
+    message = "workers: must be an integer from 1 to 64 (got '0')"
+    assert err == f"Error: {file}: {message}\n"

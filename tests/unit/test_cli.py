@@ -296,7 +296,11 @@ def test_init_db_can_be_repeated(run) -> None:
         (["serve", "--host", "256.0.0.1"], 1, "cannot listen on 256.0.0.1:8000"),
         (["serve", "--host", ""], 1, "host to listen on must not be empty"),
         (["serve", "--host", "\u00fc..x"], 1, "cannot listen on"),
-        (["serve", "--demo", "--database", "sqlite:///x"], 2, "database of its own"),
+        (
+            ["serve", "--demo", "--database", "sqlite:///x"],
+            2,
+            "--demo cannot be combined with --database",
+        ),
         (["init-db", "--database", "sqlite:///a%00b"], 1, "is no file name"),
         (
             ["init-db", "--database", f"sqlite:///{'a' * 300}/x"],

@@ -348,7 +348,7 @@ def test_files_at_odds_change_nothing(client, storage, seed_file: Path) -> None:
     (other := seed_file.with_name("other.yaml")).write_text(
         "accounts: [{username: x, customers: [{username: plain}]}]"
     )
-    object.__setattr__(emulator, "seeds", (*emulator.seeds, str(other)))
+    object.__setattr__(emulator.config, "seed", (*emulator.config.seed, str(other)))
     disturb(storage)
     before = state(storage)
     answer = post(client, "reset")

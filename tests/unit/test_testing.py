@@ -321,7 +321,7 @@ def test_requests_are_those_of_the_account(server: EmulatorServer) -> None:
 
 def test_full_request_log_holds_the_latest_requests(server: EmulatorServer) -> None:
     """Requests of an earlier test with the same user name are not listed."""
-    object.__setattr__(server.emulator, "request_log_size", 5)  # a frozen dataclass
+    object.__setattr__(server.emulator.config, "journal_size", 5)
     with server.double():
         for _ in range(2):
             with server.double(username="acme") as account:

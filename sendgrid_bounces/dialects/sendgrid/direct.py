@@ -86,11 +86,11 @@ HTTP_ERRORS = {
 def bounces(task: str, suffix: str) -> Response:
     """Answer a call on the caller's own list."""
     emulator = current_emulator()
-    profile = PROFILES[emulator.profile]
+    profile = PROFILES[emulator.config.profile]
     try:
         arguments = web.read_arguments()
         account = web.authenticate(arguments)
-        profile = PROFILES[account.profile or emulator.profile]
+        profile = PROFILES[account.profile or emulator.config.profile]
         call = Call(
             emulator.storage.bounces, account, arguments, emulator.clock.now(), profile
         )
@@ -109,7 +109,7 @@ def _respond(
 def _render_error(status: int, suffix: str, username: str | None) -> Response:
     emulator = current_emulator()
     account = emulator.storage.accounts.find(username) if username else None
-    profile = PROFILES[(account and account.profile) or emulator.profile]
+    profile = PROFILES[(account and account.profile) or emulator.config.profile]
     errors = profile.errors([web.refusal(HTTP_ERRORS, status)])
     return _respond(errors, suffix, profile, status)
 

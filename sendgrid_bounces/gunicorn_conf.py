@@ -1,0 +1,43 @@
+"""Settings for Gunicorn: ``gunicorn -c python:sendgrid_bounces.gunicorn_conf ...``.
+
+Gunicorn reads each variable that has the name of one of its own settings; its flags
+win.
+"""
+
+import os
+import sys
+from typing import Any
+
+from sendgrid_bounces.app import prepare_database
+from sendgrid_bounces.config import load_config
+from sendgrid_bounces.core.errors import BounceError
+from sendgrid_bounces.server.access_log import check_writable
+from sendgrid_bounces.server.gunicorn_app import options
+from sendgrid_bounces.server.sockets import authority
+from sendgrid_bounces.server.tls import server_context
+
+
+def on_starting(_server: Any) -> None:
+    """Prepare the database once, before the workers start."""
+    try:
+        prepare_database(CONFIG)
+    except BounceError as error:
+        sys.exit(f"Error: {error}")
+
+
+def when_ready(server: Any) -> None:
+    """Print the addresses, since port 0 picks any."""
+    for listener in server.LISTENERS:
+        print(f"Listening on {listener}", flush=True)  # noqa: T201 - output of a command
+
+
+try:
+    #: The settings of all workers, which inherit this module from the master.
+    CONFIG = load_config(environment=os.environ)
+    server_context(CONFIG.ssl_cert, CONFIG.ssl_key)
+    check_writable(CONFIG.access_log)
+except BounceError as error:
+    sys.exit(f"Error: {error}")
+
+globals().update(options(CONFIG))
+bind = authority(CONFIG.host, CONFIG.port)
