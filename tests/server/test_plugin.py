@@ -1,0 +1,152 @@
+"""The pytest plugin, in test suites that run in a process of their own."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from live import TIMEOUT
+
+pytestmark = pytest.mark.server
+
+#: The other plugins of the environment are slow to import; that of schemathesis
+#: imports Requests.
+FLAGS = (
+    *("-q", "-W", "error", "--strict-markers", "--strict-config"),
+    *("-p", "no:cacheprovider", "-p", "no:schemathesis"),
+    *("-p", "no:hypothesispytest", "-p", "no:anyio"),
+)
+
+
+def _run(folder: Path, *args: str, **files: str) -> subprocess.CompletedProcess:
+    """Run pytest on *files* in a subprocess, with warnings as errors."""
+    for name, text in files.items():
+        (folder / f"{name}.py").write_text(text)
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", *FLAGS, *args],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT * 4,
+        check=False,
+    )
+
+
+SUITE = """
+import json, os, pytest
+from urllib.request import urlopen
+
+def count(account):
+    url = f"{account.url}/api/bounces.count.json?api_user={account.username}&api_key={account.api_key}"
+    return json.load(urlopen(url))["count"]
+
+@pytest.mark.parametrize("n", range(40))
+def test_alone(sendgrid_bounces, n):
+    assert count(sendgrid_bounces) == "0"
+    for m in range(n % 3 + 1):
+        sendgrid_bounces.add(f"{m}@example.com", created="2012-02-15 12:00:00")
+    assert count(sendgrid_bounces) == str(n % 3 + 1)
+
+@pytest.mark.sendgrid_bounces(profile="recorded", seed="accounts: [{username: acme, bounces: [{email: a@x}]}]")
+def test_marked(sendgrid_bounces, sendgrid_bounces_server):
+    assert count(sendgrid_bounces) == 0
+    assert sendgrid_bounces_server.emulator.storage.accounts.get("acme")
+
+@pytest.mark.sendgrid_bounces(seed="accounts: [{username: acme}]")
+def test_marked_again(sendgrid_bounces):
+    pass
+
+@pytest.mark.sendgrid_bounces(profile="recorded", username="wide")
+class TestMarked:
+    @pytest.mark.sendgrid_bounces(username="close")
+    def test_markers_add_up(self, sendgrid_bounces):
+        assert sendgrid_bounces.username == "close"
+        assert count(sendgrid_bounces) == 0
+"""
+
+
+@pytest.mark.parametrize("args", [(), ("-n", "2")], ids=["alone", "xdist"])
+def test_fixture_isolates_tests(tmp_path: Path, args) -> None:
+    """It works with strict markers, warnings as errors and pytest-xdist."""
+    ended = _run(tmp_path, *args, test_suite=SUITE)
+
+    assert "43 passed" in ended.stdout, ended.stdout + ended.stderr
+    assert ended.stderr == ""
+
+
+def test_exception_in_the_emulator_fails_its_test(tmp_path: Path) -> None:
+    """The following test passes."""
+    suite = (
+        SUITE
+        + """
+def test_exception(sendgrid_bounces, monkeypatch):
+    from sendgrid_bounces.storage.bounces import BounceStore
+    with monkeypatch.context() as patch:
+        patch.setattr(BounceStore, "count", lambda *_: 1 / 0)
+        with pytest.raises(OSError):
+            count(sendgrid_bounces)
+
+def test_after(sendgrid_bounces):
+    assert count(sendgrid_bounces) == "0"
+"""
+    )
+    ended = _run(tmp_path, test_suite=suite)
+
+    assert "45 passed, 1 error" in ended.stdout, ended.stdout
+    assert "ERROR test_suite.py::test_exception - ZeroDivisionError" in ended.stdout
+
+
+def test_conftest_configures_the_server(tmp_path: Path) -> None:
+    """A conftest.py overrides the fixture sendgrid_bounces_config."""
+    conftest = """
+import pytest
+
+@pytest.fixture(scope="session")
+def sendgrid_bounces_config():
+    return {"profile": "recorded", "auth": "any"}
+"""
+    suite = (
+        SUITE.partition("@pytest")[0]
+        + """
+def test_it(sendgrid_bounces):
+    assert count(sendgrid_bounces) == 0
+"""
+    )
+    ended = _run(tmp_path, conftest=conftest, test_suite=suite)
+
+    assert "1 passed" in ended.stdout, ended.stdout
+
+
+def test_invalid_marker_is_an_error(tmp_path: Path) -> None:
+    """The error names the marker and the argument."""
+    suite = """
+import pytest
+
+@pytest.mark.sendgrid_bounces("seed.yaml")
+def test_it(sendgrid_bounces):
+    pass
+"""
+    ended = _run(tmp_path, test_suite=suite)
+    assert "takes keyword arguments only" in ended.stdout
+
+    ended = _run(tmp_path, test_suite=suite.replace('"seed.yaml"', "profil='x'"))
+    assert "got an unexpected argument 'profil'; valid arguments: " in ended.stdout
+
+    ended = _run(tmp_path, test_suite=suite.replace("(sendgrid_bounces):", "():"))
+    assert "test_it: the marker sendgrid_bounces requires the fixture" in ended.stderr
+
+
+def test_unused_plugin_imports_nothing(tmp_path: Path) -> None:
+    """Every pytest run in an environment with the package loads the plugin."""
+    suite = """
+import sys
+
+def test_it():
+    heavy = ("flask", "werkzeug", "peewee", "marshmallow", "lxml", "yaml", "requests", "httpx")
+    assert not [name for name in heavy if name in sys.modules]
+    ours = sorted(name for name in sys.modules if name.startswith("sendgrid_bounces"))
+    assert ours == ["sendgrid_bounces", "sendgrid_bounces.testing", "sendgrid_bounces.testing.plugin"]
+"""
+    ended = _run(tmp_path, test_suite=suite)
+
+    assert "1 passed" in ended.stdout, ended.stdout
