@@ -20,6 +20,7 @@ from sendgrid_bounces.control.service import Control
 from sendgrid_bounces.emulator import EXTENSION, Emulator
 from sendgrid_bounces.schemas import seeds
 from sendgrid_bounces.seeding import apply
+from sendgrid_bounces.web.dialect import Dialect
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -35,14 +36,19 @@ class TestApp:
     """A WSGI application that records its unexpected exceptions.
 
     :param database: the URL of the database; a temporary SQLite file if absent.
-    :param settings: names and values of :data:`sendgrid_bounces.config.SETTINGS`.
+    :param seed: initial accounts: a path, text or mapping.
+    :param settings: values by the names in :data:`sendgrid_bounces.config.SETTINGS`.
     """
 
     #: Pytest must not collect this class.
     __test__ = False
 
     def __init__(
-        self, database: str | None = None, seed: Seed | None = None, **settings: str
+        self,
+        database: str | None = None,
+        seed: Seed | None = None,
+        settings: Mapping[str, str] | None = None,
+        dialects: tuple[Dialect, ...] = DIALECTS,
     ) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="sendgrid-bounces-"))
         # Runs at exit at the latest, even if close() is never called.
@@ -60,7 +66,8 @@ class TestApp:
         try:
             files = [] if seed is None else [self._seed_file(seed)]
             self._app = create_app(
-                {**values, "CONTROL": "on", "SEED": files, **settings}
+                {**values, "CONTROL": "on", "SEED": files, **(settings or {})},
+                dialects=dialects,
             )
             self.emulator: Emulator = self._app.extensions[EXTENSION]
             self.control = Control(self.emulator)
@@ -72,7 +79,8 @@ class TestApp:
     @property
     def hosts(self) -> tuple[str, ...]:
         """The host names of the vendors that the application emulates."""
-        return tuple(dict.fromkeys(host for d in DIALECTS for host in d.hosts))
+        dialects = self.emulator.dialects
+        return tuple(dict.fromkeys(host for d in dialects for host in d.hosts))
 
     @cached_property
     def hashed_key(self) -> tuple[str, dict[str, Any]]:

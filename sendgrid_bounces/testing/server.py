@@ -71,7 +71,7 @@ class EmulatorServer:
         tls = server_context(*self._tls)
         family = socket.AF_INET6 if ":" in self._bind[0] else socket.AF_INET
         with socket.create_server(self._bind, family=family, backlog=512) as listener:
-            test_app = TestApp(self._database, self._seed, **self._settings)
+            test_app = TestApp(self._database, self._seed, self._settings)
             self._server = _Server(listener, test_app, tls)
         self._test_app = test_app
         self._thread = Thread(

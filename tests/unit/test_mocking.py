@@ -5,21 +5,26 @@ import io
 import threading
 import unittest
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 
 import httpx
 import pytest
 import requests
 import responses
 import urllib3
+from flask import Blueprint
 from mailgun.client import Client
 from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 from werkzeug.wrappers import Response
 
+from sendgrid_bounces.app import DIALECTS
 from sendgrid_bounces.core.errors import ParametersError
+from sendgrid_bounces.core.requests import RequestInfo
 from sendgrid_bounces.storage.bounces import BounceStore
 from sendgrid_bounces.testing import EmulatorServer, interception, mock_bounces
+from sendgrid_bounces.testing.app import TestApp
+from sendgrid_bounces.web.dialect import Dialect
 
 try:  # used by Mailgun's SDK, and not available for every Python
     import httpx2
@@ -152,6 +157,35 @@ def test_intercepted_hosts_are_an_argument(get) -> None:
     with interception.intercept(Response("toy"), ("api.toy.example", "toy.example")):
         for host in ("api.toy.example", "TOY.example.:8000"):
             assert get(f"https://{host}/bounces").text == "toy"
+
+
+@pytest.fixture(name="toy")
+def _toy() -> Dialect:
+    """A dialect with one route."""
+    blueprint = Blueprint("toy", __name__)
+    blueprint.get("/toy/ping")(lambda: "pong")
+    return Dialect(
+        name="toy.v1",
+        blueprint=blueprint,
+        owns=lambda path: path.startswith("/toy/"),
+        operations=("ping",),
+        render_error=lambda status, *_: Response(status=status),
+        read_request_info=lambda: RequestInfo("toy.v1", "GET", "/toy/ping", "ping"),
+        hosts=("api.toy.example",),
+        key_pattern=r"\btoy-[0-9]{4}",
+    )
+
+
+def test_hosts_and_keys_of_an_added_dialect_are_known(toy: Dialect) -> None:
+    """Its host is intercepted, and its keys are redacted in the request log."""
+    test_app = TestApp(dialects=(*DIALECTS, toy))
+    with closing(test_app), interception.intercept(test_app, test_app.hosts):
+        assert (
+            requests.get("https://api.toy.example/toy/ping?q=toy-1234").text == "pong"
+        )
+        (entry,) = test_app.control.requests()
+        assert (entry.dialect, entry.operation) == ("toy.v1", "ping")
+        assert entry.parameters == {"q": "***"}
 
 
 @pytest.mark.parametrize(
