@@ -30,8 +30,8 @@ class EmulatorServer:
     It closes each connection after one request, as Werkzeug's server does.
 
     :param port: 0 for a free port.
-    :param host: the control endpoints are open, so anyone who can reach an address
-        other than loopback can read and erase everything.
+    :param host: the control endpoints need no token, so a machine that reaches an
+        address other than loopback can read and erase everything.
     :param database: the URL of the database; a temporary SQLite file if absent.
     :param seed: initial accounts: a path, text or mapping.
     :param profile: the vendor behaviour for accounts without a profile.
@@ -166,7 +166,7 @@ class _Server(ThreadedWSGIServer):
         fd = listener.fileno()
         super().__init__(host, port, app, _Handler, ssl_context=tls, fd=fd)
         if isinstance(self.socket, ssl.SSLSocket):
-            # A handshake in accept() would let one stalled client block all others.
+            # A handshake in accept() would let a stalled client block the server.
             self.socket.do_handshake_on_connect = False  # type: ignore[attr-defined] # not in typeshed
         self._pool = ThreadPoolExecutor(THREADS, "sendgrid-bounces")
         self._connections: set[socket.socket] = set()
