@@ -14,7 +14,7 @@ def _tree(*patterns: str) -> set[str]:
         path.relative_to(ROOT).as_posix()
         for pattern in patterns
         for path in ROOT.glob(pattern)
-        if path.is_file() and "__pycache__" not in path.parts
+        if path.is_file() and not {"__pycache__", "_build"} & {*path.parts}
     }
 
 
@@ -31,8 +31,17 @@ def check(folder: Path) -> None:
     made = {name for name in members if ".egg-info/" in name} | {"PKG-INFO"}
     top = {"setup.cfg", "setup.py", "README.rst", "requirements.txt", "wsgi.py"}
     top |= {"gunicorn.conf.py", "Dockerfile", "compose.yaml", ".dockerignore"}
-    top |= {"CHANGES.rst", "LICENSE", "MANIFEST.in", ".ruff.toml", ".ci/run"}
-    tests = _tree("tests/**/*", "examples/*", "docs/*", "benchmarks/**/*", "tools/**/*")
+    top |= {
+        ".readthedocs.yaml",
+        "CHANGES.rst",
+        "LICENSE",
+        "MANIFEST.in",
+        ".ruff.toml",
+        ".ci/run",
+    }
+    tests = _tree(
+        "tests/**/*", "examples/*", "docs/**/*", "benchmarks/**/*", "tools/**/*"
+    )
     _compare(sdist, package | top | tests, members - made)
     print(f"{wheel.name}: {len(names)} files, {sdist.name}: {len(members)} files")
 

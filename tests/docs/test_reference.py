@@ -1,0 +1,261 @@
+"""The reference names every route, parameter, error, command, setting and field."""
+
+import configparser
+import dataclasses
+import json
+import re
+from collections.abc import Iterator
+from http.client import HTTPConnection
+from urllib.parse import urlencode
+
+import click
+import pytest
+from blocks import BLOCKS, DOCS, ROOT, codes, table
+from case_files import PROVENANCES
+from conftest import FixedClock, make_app
+from player import programs
+
+from sendgrid_bounces.cli import main
+from sendgrid_bounces.config import FILE, SETTINGS
+from sendgrid_bounces.control.requests import LIST
+from sendgrid_bounces.core.requests import LoggedRequest
+from sendgrid_bounces.dialects.sendgrid.params import DELETE, GET
+from sendgrid_bounces.emulator import EXTENSION
+from sendgrid_bounces.schemas.bounces import RECORD
+from sendgrid_bounces.schemas.faults import FAULT_RULE
+from sendgrid_bounces.schemas.seeds import SEED, AccountSchema, DomainSchema
+from sendgrid_bounces.testing import EmulatorServer
+
+ROUTES = (
+    ("reference/sendgrid.rst", "sendgrid-routes"),
+    ("reference/resellers.rst", "reseller-routes"),
+    ("reference/mailgun.rst", "mailgun-routes"),
+)
+SITE = "".join(page.read_text(encoding="utf-8") for page in DOCS.rglob("*.rst"))
+
+
+@pytest.fixture(name="server", scope="module")
+def _server() -> Iterator[EmulatorServer]:
+    seed = {"accounts": [{"username": "acme", "api_key": "s3cret"}]}
+    with EmulatorServer(seed=json.dumps(seed)) as server:
+        yield server
+
+
+def _call(
+    server: EmulatorServer,
+    path: str,
+    method: str = "GET",
+    body: bytes = b"",
+    **headers: str,
+) -> tuple[int, str]:
+    connection = HTTPConnection(*server.address)
+    try:
+        connection.request(method, path, body, headers)
+        response = connection.getresponse()
+        return response.status, response.read().decode()
+    finally:
+        connection.close()
+
+
+def _direct(name: str, **parameters: str) -> str:
+    query = urlencode({"api_user": "acme", "api_key": "s3cret", **parameters})
+    return f"/api/bounces.{name}.json?{query}"
+
+
+def test_every_vendor_route_is_listed(url: str) -> None:
+    app = make_app(url, FixedClock())
+    app.extensions[EXTENSION].storage.close()
+    rules = {
+        re.sub(
+            r"<any\((.*?)\):\w+>", lambda m: f"{{{m[1].replace(', ', ',')}}}", rule.rule
+        )
+        for rule in app.url_map.iter_rules()
+        if not rule.rule.startswith("/_emulator/")
+    }
+    listed = {route for place in ROUTES for route in codes(*place)}
+
+    assert {
+        re.sub(r"\.(get|delete|count)\.", ".{get,delete,count}.", r) for r in listed
+    } == {rule.replace("address:_", "") for rule in rules}
+
+
+def test_every_control_route_is_described(url: str) -> None:
+    """The site renders the description that the package ships."""
+    app = make_app(url, FixedClock(), CONTROL="on")
+    app.extensions[EXTENSION].storage.close()
+    description = json.loads(
+        (ROOT / "sendgrid_bounces" / "control" / "openapi.json").read_text()
+    )
+    rules = {rule.rule for rule in app.url_map.iter_rules() if "_emulator" in rule.rule}
+
+    assert {re.sub(r"<(?:int:)?(\w+?)_?>", r"{\1}", rule) for rule in rules} == {
+        path for path in description["paths"] if path.startswith("/_emulator/")
+    }
+    assert ".. openapi-operations:: /_emulator/" in SITE
+
+
+def test_every_parameter_of_sendgrid_is_listed() -> None:
+    assert set(codes("reference/sendgrid.rst", "sendgrid-parameters")) == {
+        *GET.fields,
+        *DELETE.fields,
+    }
+
+
+@pytest.mark.parametrize(
+    ("parameter", "example", "message"),
+    table("reference/sendgrid.rst", "sendgrid-parameter-errors"),
+)
+def test_an_invalid_parameter_has_its_message(
+    server: EmulatorServer, parameter: str, example: str, message: str
+) -> None:
+    name = parameter.strip("`")
+    status, body = _call(server, _direct("get", **{name: example.strip("`")}))
+
+    assert (status, json.loads(body)["errors"]) == (
+        400,
+        [f"error in {name}: {message}"],
+    )
+
+
+#: A request for each error of the tables: method, path, body, media type.
+FORM = "application/x-www-form-urlencoded"
+BAD_REQUESTS = {
+    ("sendgrid", 400): ("GET", _direct("get") + "&email=%ff", b"", FORM),
+    ("sendgrid", 403): ("GET", _direct("get", api_key="wrong"), b"", FORM),
+    ("sendgrid", 404): ("GET", "/api/bounces.add.json", b"", FORM),
+    ("sendgrid", 405): ("PUT", _direct("get"), b"", FORM),
+    ("sendgrid", 413): ("POST", _direct("get"), b"a=" + b"b" * 1_048_576, FORM),
+    ("sendgrid", 415): ("POST", _direct("get"), b"{}", "application/json"),
+}
+
+#: Errors that need more than a request; other tests cover them.
+ELSEWHERE = {("sendgrid", 414), ("sendgrid", 503)}
+
+
+def _is_shown(message: str, body: str) -> bool:
+    """Return whether *body* has the literal of a table's cell, if the cell has one."""
+    literal = re.search("``(.+?)``", message)
+    return literal is None or literal[1] in body
+
+
+def test_every_error_of_sendgrid_has_its_message(server: EmulatorServer) -> None:
+    listed = set()
+    for status, _condition, message in table(
+        "reference/sendgrid.rst", "sendgrid-errors"
+    ):
+        key = ("sendgrid", int(status))
+        listed.add(key)
+        if key not in ELSEWHERE:
+            method, path, body, media_type = BAD_REQUESTS[key]
+            got = _call(server, path, method, body, **{"Content-Type": media_type})
+            assert got[0] == int(status)
+            assert _is_shown(message, got[1]), got
+
+    assert listed == {*BAD_REQUESTS, *ELSEWHERE}
+
+
+@pytest.mark.parametrize("field", ["count", "error"])
+def test_profiles_differ_as_listed(server: EmulatorServer, field: str) -> None:
+    _head, documented, recorded = next(
+        row for row in table("reference/profiles.rst", "profiles") if field in row[0]
+    )
+    parameters = {} if field == "count" else {"type": "bounced"}
+    for profile, cell in (("documented", documented), ("recorded", recorded)):
+        with server.double(profile=profile) as account:
+            name = {"api_user": account.username, "api_key": account.api_key}
+            body = _call(server, _direct("count", **name, **parameters))[1]
+        shape = re.search("``(.+?)``", cell)[1]
+        assert json.loads(body).keys() == json.loads(shape).keys()
+        if field == "count":
+            assert type(json.loads(body)["count"]) is type(json.loads(shape)["count"])
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
+def test_a_setting_is_a_variable_of_the_site(setting) -> None:
+    """The table is rendered; the prose names no other variable."""
+    assert ".. settings-table::" in SITE
+    known = {FILE, *(setting.variable for setting in SETTINGS)}
+    named = set(re.findall(r"SENDGRID_BOUNCES_\w*\w", SITE))
+    assert named - {"SENDGRID_BOUNCES_"} <= known
+    assert setting.help
+
+
+def _commands(group: click.Group, *names: str) -> Iterator[str]:
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        if isinstance(command, click.Group):
+            yield from _commands(command, *names, name)
+        else:
+            yield " ".join((*names, name))
+
+
+@pytest.mark.parametrize("command", list(_commands(main)))
+def test_every_command_has_an_example(command: str) -> None:
+    lines = [
+        line
+        for block in BLOCKS
+        if block.language == "console" and "sendgrid-bounces" in programs(block)
+        for line, _output in block.dialogue()
+    ]
+    isolated = [
+        line for b in BLOCKS if b.style == "isolated" for line, _ in b.dialogue()
+    ]
+
+    assert any(f"sendgrid-bounces {command}" in line for line in [*lines, *isolated])
+
+
+def test_every_field_of_a_fault_rule_is_listed() -> None:
+    listed = [
+        field
+        for name in ("fault-matchers", "fault-triggers", "fault-effects")
+        for field in codes("reference/fault-rules.rst", name)
+    ]
+
+    assert sorted(listed) == sorted(FAULT_RULE.fields)
+
+
+def test_every_field_and_filter_of_the_request_log_is_listed() -> None:
+    fields = {field.name for field in dataclasses.fields(LoggedRequest)}
+
+    assert set(codes("reference/fault-rules.rst", "request-fields")) == fields
+    assert set(codes("reference/fault-rules.rst", "request-filters")) == {*LIST.fields}
+
+
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [
+        ("seed-fields", SEED.fields),
+        ("account-fields", AccountSchema().fields),
+        ("domain-fields", DomainSchema().fields),
+        ("record-fields", RECORD.fields),
+    ],
+)
+def test_every_field_of_a_seed_file_is_listed(name: str, fields: dict) -> None:
+    assert set(codes("reference/seed-files.rst", name)) == {*fields}
+
+
+def test_every_extra_is_listed() -> None:
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+
+    assert set(codes("how-to/install.rst", "extras")) == {
+        *setup["options.extras_require"]
+    }
+
+
+def test_every_layer_is_in_the_diagram() -> None:
+    """The diagram and the table follow the contract of the import linter."""
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    layers = setup["importlinter:contract:layers"]["layers"].split()
+    rooms = {layer.rpartition(".")[2] for layer in layers if layer != "|"}
+    diagram = (DOCS / "explanation" / "architecture.svg").read_text()
+    drawn = set(re.findall(r">([a-z_]+)[:<]", diagram)) - {"imports"}
+
+    assert set(codes("explanation/architecture.rst", "rooms")) == rooms
+    assert drawn == rooms
+
+
+def test_every_provenance_is_explained() -> None:
+    assert codes("explanation/provenance.rst", "provenances") == list(PROVENANCES)
