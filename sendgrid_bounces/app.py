@@ -42,8 +42,8 @@ def create_app(
     :param config: a Config, or values by the names in
         :data:`sendgrid_bounces.config.SETTINGS`; other settings have their defaults.
     :param clock: the source of the current time; by default the system clock.
-    :param load_seeds: whether to load the seed files. False if a parent process has
-        loaded them; a reset loads them either way.
+    :param load_seeds: whether to load the seed files; False if the parent process has
+        loaded the files already.
     :raises BounceError: if a setting is invalid, a seed file cannot be loaded, or the
         database cannot be opened.
     """
@@ -86,7 +86,7 @@ def open_emulator(
     *,
     create: bool = True,
 ) -> Emulator:
-    """Open the database of *config* and return the emulator on it.
+    """Return the emulator on the database of *config*.
 
     :param create: whether to create a database that does not exist.
     """
@@ -101,9 +101,9 @@ def open_emulator(
 
 
 def prepare_database(config: Config) -> None:
-    """Create the database if it does not exist, and load the seed files.
+    """Create the database if necessary, and load the seed files.
 
-    The parent process of a server calls this once, before its workers start.
+    The parent process of a server does so once, before the workers start.
     """
     emulator = open_emulator(config, Clock())
     with closing(emulator.storage):
@@ -127,7 +127,7 @@ def load_seed_files(emulator: Emulator) -> None:
 def render_error(app: Flask, status: int, path: str) -> Response:
     """Return an error response in the format of the dialect that owns *path*.
 
-    It is for requests that reach no view; a path of no dialect gets plain JSON.
+    Used for requests that reach no view. If no dialect owns *path*, the body is JSON.
     """
     with app.app_context():
         for dialect in current_emulator().dialects:

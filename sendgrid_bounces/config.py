@@ -23,8 +23,8 @@ PREFIX = "SENDGRID_BOUNCES_"
 #: The variable that names the settings file.
 FILE = f"{PREFIX}CONFIG"
 
-#: Variables with the prefix that are not settings: the settings file, the variables of
-#: the tests, and those that Docker and Kubernetes define for a service of this name.
+#: Variables with the prefix that are not settings: the settings file, variables of the
+#: tests, and variables that Docker and Kubernetes define for a service of this name.
 _NOT_A_SETTING = re.compile("CONFIG=|TEST_|SERVICE_|PORT_|PORT=[a-z]+://")
 
 #: Length at which an error message truncates a value.
@@ -202,7 +202,8 @@ def load_config(
     :param file: a settings file; if None, the file that *environment* names.
     :param is_serve: whether ``serve`` listens on the host: on a loopback address,
         ``control=auto`` then means on.
-    :raises ParametersError: with every problem of the file, or else of the others.
+    :raises ParametersError: with every problem of the file, or every problem of the
+        options and variables.
     """
     path = environment.get(FILE) if file is None else file
     texts = {

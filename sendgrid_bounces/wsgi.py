@@ -9,8 +9,8 @@ import sys
 
 from sendgrid_bounces.server.gunicorn_app import load_app
 
-# Under Gunicorn, the master has read the settings and prepared the database, if it was
-# started with gunicorn_conf: its workers inherit that module, and must not import it.
+# A Gunicorn master with gunicorn_conf has read the settings and prepared the database.
+# Its workers inherit that module; importing it here would repeat both.
 _conf = sys.modules.get("sendgrid_bounces.gunicorn_conf")
 
 if _conf is None and os.environ.get("SERVER_SOFTWARE", "").startswith("gunicorn"):

@@ -18,7 +18,7 @@ TIMEOUT = 10
 MAX_RESPONSE = 4096
 
 #: The address to connect to if a server listens on all addresses.
-ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - it is compared with
+ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound
 
 
 @click.command(short_help="Check that a server answers")

@@ -169,7 +169,7 @@ def current_time(storage: Storage) -> int:
 
 
 class _SettingOption(click.Option):
-    """Option whose variable :func:`load_config` reads; click shows it in the help."""
+    """Option with a variable in its help that :func:`load_config` reads, not click."""
 
     def resolve_envvar_value(self, ctx: click.Context) -> None:
         """Ignore the variable."""

@@ -21,6 +21,8 @@ from sendgrid_bounces.cli.main import (
     setting_option,
 )
 from sendgrid_bounces.config import PREFIX, Config, is_loopback
+from sendgrid_bounces.server.sockets import base_url, listen
+from sendgrid_bounces.server.tls import server_context
 
 DEMO_SEED = resources.files("sendgrid_bounces") / "demo.yaml"
 
@@ -81,13 +83,12 @@ def _run(config: Config, calls: str) -> None:
     :param calls: a template of example calls, printed when the server is ready.
     """
     from sendgrid_bounces.server.access_log import check_writable
-    from sendgrid_bounces.server.gunicorn_app import Server, address, listen
-    from sendgrid_bounces.server.tls import server_context
+    from sendgrid_bounces.server.gunicorn_app import Server
 
     context = server_context(config.ssl_cert, config.ssl_key)
     check_writable(config.access_log)
     with listen(config.host, config.port) as listener:
-        url = address(listener, "https" if context else "http")
+        url = base_url(listener, "https" if context else "http")
         prepare_database(config)
 
         def announce() -> None:

@@ -1,1 +1,1 @@
-"""Gunicorn with the settings, sockets and logs of this application."""
+"""The HTTP server: Gunicorn with the sockets, TLS and logs of this application."""

@@ -1,4 +1,7 @@
-"""Gunicorn's logs, without credentials: SendGrid's clients have them in their URLs."""
+"""Logs of Gunicorn and Flask with redacted credentials.
+
+SendGrid's clients send API keys in URLs, which appear in access logs and tracebacks.
+"""
 
 import logging
 import re
@@ -14,29 +17,32 @@ from sendgrid_bounces.app import DIALECTS
 from sendgrid_bounces.core.errors import BounceError
 from sendgrid_bounces.redaction import MASK, Redactor, is_secret
 
-#: As Flask's own: where, and what.
+#: The format of Flask's own handler.
 FLASK_FORMAT = "[%(asctime)s] %(levelname)s in %(module)s: %(message)s"
 
-#: A part of a URL, or a word around it.
+#: A component of a URL, or a word of other text.
 _PART = re.compile(r"[^\s?&]+")
 
-#: What stands between a name and its value, however often it was encoded.
+#: The separator between a name and its value, percent-encoded any number of times.
 _EQUALS = re.compile("=|%(?:25)*3d", re.IGNORECASE)
+
+_USERINFO = re.compile(r"//[^/@\s]*@")
+_SCHEME = re.compile(r"\b(basic|bearer)\s+\S+", re.IGNORECASE)
+
+#: Times that text is percent-decoded in search of credentials.
+_DECODINGS = 3
 
 _REDACTOR = Redactor(dialect.key_pattern for dialect in DIALECTS)
 
-_USER = re.compile(r"//[^/@\s]*@")
-_SCHEME = re.compile(r"\b(basic|bearer)\s+\S+", re.IGNORECASE)
-
 
 class LogError(BounceError):
-    """A log cannot be written."""
+    """A log file cannot be written."""
 
 
 def check_writable(path: str) -> None:
-    """Check that the file *path* can be written to, unless it is none or stderr (-).
+    """Check that the log file *path* can be written; "-" and "" always can.
 
-    :raises LogError: if it cannot.
+    :raises LogError: if the file cannot be opened.
     """
     if path in ("", "-"):
         return
@@ -48,46 +54,46 @@ def check_writable(path: str) -> None:
         raise LogError(f"cannot write the access log {path}: {reason}") from None
 
 
-def masked(text: str) -> str:
-    """Return *text* with its URLs' credentials masked, however they are encoded.
+def redact_log(text: str) -> str:
+    """Return *text* without the credentials in its URLs, and without API keys.
 
-    What looks like a vendor's key is masked wherever it stands.
+    Other words stay, so that error messages remain readable.
     """
-    text = _SCHEME.sub(rf"\1 {MASK}", _USER.sub(f"//{MASK}@", text))
-    return _REDACTOR.redact_keys(_PART.sub(_masked_part, text))
+    text = _SCHEME.sub(rf"\1 {MASK}", _USERINFO.sub(f"//{MASK}@", text))
+    return _REDACTOR.redact_keys(_PART.sub(_redact_part, text))
 
 
-def _masked_part(match: re.Match[str]) -> str:
+def _redact_part(match: re.Match[str]) -> str:
     part = match[0]
     equals = _EQUALS.search(part)
     if equals is None:
         return part
     name, value = part[: equals.start()], part[equals.end() :]
-    if is_secret(_decoded(name)) or _holds_secret(_decoded(value)):
+    if is_secret(_decode(name)) or _has_secret(_decode(value)):
         return part[: equals.end()] + MASK
     return part
 
 
-def _holds_secret(value: str) -> bool:
-    """Return whether *value* holds a URL or a query with a credential."""
+def _has_secret(value: str) -> bool:
+    """Return whether *value* contains a URL or a query string with a credential."""
     pairs = [part.partition("=") for part in re.split(r"[\s?&]", value)]
     return any(equals and is_secret(name) for name, equals, _ in pairs)
 
 
-def _decoded(text: str) -> str:
-    for _ in range(3):
+def _decode(text: str) -> str:
+    for _ in range(_DECODINGS):
         text = unquote_plus(text)
     return text
 
 
 class RedactingLogger(Logger):
-    """Gunicorn's logger, whose records hold no credentials; ``-`` is stderr.
+    """Gunicorn's logger with redacted records; "-" writes to stderr.
 
-    Flask tells of a view's mistake in a log of its own, which is masked with it.
+    Flask's log, which has the tracebacks of failed views, is redacted too.
     """
 
     def setup(self, cfg: Any) -> None:
-        """Begin to log as the configuration says."""
+        """Configure the loggers."""
         super().setup(cfg)
         default_handler.setFormatter(
             _RedactingFormatter(logging.Formatter(FLASK_FORMAT))
@@ -96,33 +102,33 @@ class RedactingLogger(Logger):
     def atoms(
         self, resp: Any, req: Any, environ: Mapping[str, Any], request_time: Any
     ) -> dict[str, Any]:
-        """Return what a line of the access log is made of."""
+        """Return the values for the format of the access log."""
         atoms = super().atoms(resp, req, environ, request_time)
-        atoms["u"] = "-"  # some vendors' clients send a key as the user's name
-        return {
-            name: MASK
-            if name.startswith("{") and is_secret(name)
-            else masked(value)
-            if isinstance(value, str)
-            else value
-            for name, value in atoms.items()
-        }
+        atoms["u"] = "-"  # some Mailgun clients send the key as the user name
+        return {name: _redact_atom(name, value) for name, value in atoms.items()}
 
     def _set_handler(
         self, log: Any, output: Any, fmt: logging.Formatter, stream: Any = None
     ) -> None:
-        """Let what *fmt* makes of an error, with its traceback, be masked."""
-        if log is self.error_log:  # of the access log it is the atoms that are
+        """Redact the formatted error log; atoms() redacts the access log."""
+        if log is self.error_log:
             fmt = _RedactingFormatter(fmt)
         super()._set_handler(log, output, fmt, None)
 
 
+def _redact_atom(name: str, value: Any) -> Any:
+    """Redact a value of the access log; headers and variables have names in braces."""
+    if name.startswith("{") and is_secret(name):
+        return MASK
+    return redact_log(value) if isinstance(value, str) else value
+
+
 class _RedactingFormatter(logging.Formatter):
-    """Another formatter's texts, masked."""
+    """Redacts the output of another formatter, tracebacks included."""
 
     def __init__(self, formatter: logging.Formatter) -> None:
         super().__init__()
         self._formatter = formatter
 
     def format(self, record: logging.LogRecord) -> str:
-        return masked(self._formatter.format(record))
+        return redact_log(self._formatter.format(record))

@@ -1,4 +1,4 @@
-"""Gunicorn with the settings that are right for this application."""
+"""Gunicorn, adapted: its worker, its settings, and the server that ``serve`` runs."""
 
 import os
 import socket
@@ -22,48 +22,56 @@ from sendgrid_bounces.config import Config, load_config
 from sendgrid_bounces.core.errors import BounceError, StorageError
 from sendgrid_bounces.server.access_log import RedactingLogger
 from sendgrid_bounces.server.sockets import (
+    BACKLOG,
     IdleTimeout,
     IdleTimeoutSocket,
-    authority,
     shared_tls_context,
 )
-
-BACKLOG = 512
 
 #: Seconds between a worker that cannot open the database and the next attempt.
 RETRY_SECONDS = 1
 
-
-class ListenError(BounceError):
-    """The address cannot be listened on."""
-
-
-#: What is read of a body that was refused, so that its sender hears the refusal.
+#: Limits on reading the rest of a refused body: many clients send all of a request
+#: before they read the response.
 DRAIN_SECONDS, DRAIN_BYTES = 2, 64 * 1024 * 1024
+
+#: The statuses of errors that reach no view; the first match counts.
+ERROR_STATUSES: dict[type[BaseException], HTTPStatus] = {
+    LimitRequestLine: HTTPStatus.REQUEST_URI_TOO_LONG,
+    LimitRequestHeaders: HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+    ParseException: HTTPStatus.BAD_REQUEST,
+    BaseException: HTTPStatus.INTERNAL_SERVER_ERROR,
+}
+
+#: The response to a plain HTTP request on a TLS port.
+PLAIN_HTTP = (
+    b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Type: text/plain\r\n\r\n"
+    b"This port speaks TLS: the URL must begin with https://\n"
+)
 
 
 class Worker(ThreadWorker):
-    """Gunicorn's threads, which let nobody hold one of them, and speak no HTML.
+    """Gunicorn's threaded worker with an idle timeout, and with errors of the vendors.
 
-    What is refused here does not get as far as a view. Its URL, which may hold a key,
-    is neither answered nor logged.
+    A malformed request is answered without its URL, which can contain an API key, and
+    is not logged.
     """
 
     #: Seconds without progress after which a client is disconnected.
     idle_timeout = 30
 
     def enqueue_req(self, conn: Any) -> None:
-        """Give a connection to a thread, with a bound on how long it may do nothing."""
+        """Hand a connection to a thread, with the idle timeout on its socket."""
         if not isinstance(conn.sock, IdleTimeout):
             conn.sock = IdleTimeoutSocket(fileno=conn.sock.detach())
-            conn.sock.patience = self.idle_timeout
+            conn.sock.idle_timeout = self.idle_timeout
         super().enqueue_req(conn)
 
     def handle(self, conn: Any) -> Any:
-        """Answer a request; return whether the connection is kept.
+        """Handle a request; return whether the connection is kept.
 
-        What is not is closed here: it takes time, and the worker's main thread has
-        none.
+        A finished connection is closed in the thread of its request: closing takes
+        time, which the main thread of the worker does not have.
         """
         kept = super().handle(conn)
         if kept is False and conn.sock.is_stalled:
@@ -75,33 +83,32 @@ class Worker(ThreadWorker):
     def handle_error(
         self, req: Any, client: socket.socket, addr: Any, exc: BaseException
     ) -> None:
-        """Answer a request that cannot be parsed, or an application that failed."""
+        """Respond to a malformed request, or to a failure of the application."""
         if isinstance(exc, ssl.SSLError):
-            self._refuse_tls(client, addr, exc)
+            self._handle_tls_error(client, addr, exc)
             return
-        status = next(
-            status for kind, status in REFUSED.items() if isinstance(exc, kind)
-        )
+        status = next(s for kind, s in ERROR_STATUSES.items() if isinstance(exc, kind))
         if status == HTTPStatus.INTERNAL_SERVER_ERROR:
             self.log.error("error handling a request", exc_info=exc)
         response = render_error(self.wsgi, status, _path(exc))
         head = "".join(f"{name}: {value}\r\n" for name, value in response.headers)
         first = f"HTTP/1.1 {status} {status.phrase}\r\nConnection: close\r\n"
-        with suppress(OSError):  # the client may have gone
+        with suppress(OSError):  # the client can be gone
             client.sendall(f"{first}{head}\r\n".encode() + response.data)
 
-    def _refuse_tls(
+    def _handle_tls_error(
         self, client: socket.socket, addr: Any, error: ssl.SSLError
     ) -> None:
-        """Say why there is no TLS with a client: it may not trust the certificate."""
+        """Log a failed TLS handshake; respond to a client that uses plain HTTP."""
         reason = (error.reason or str(error)).replace("_", " ").lower()
-        self.log.warning("no TLS with %s: %s", addr[0] if addr else "a client", reason)
-        if error.reason == "HTTP_REQUEST":  # the answer is as plain
+        name = addr[0] if addr else "a client"
+        self.log.warning("TLS handshake with %s failed: %s", name, reason)
+        if error.reason == "HTTP_REQUEST":
             with suppress(OSError):
                 socket.socket.sendall(client, PLAIN_HTTP)
 
     def _keepalive_after(self, conn: Any, keepalive: Any) -> Any:
-        """Read what is left of a refused body: many clients send before they listen."""
+        """Read the rest of the body; return whether the connection is kept."""
         deadline = time.monotonic() + DRAIN_SECONDS
         if conn.sock.is_stalled:
             return False
@@ -111,38 +118,23 @@ class Worker(ThreadWorker):
         return bool(super()._keepalive_after(conn, keepalive))
 
 
-#: What a client hears that speaks plain HTTP where TLS is spoken.
-PLAIN_HTTP = (
-    b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Type: text/plain\r\n\r\n"
-    b"This port speaks TLS: the URL must begin with https://\n"
-)
-
-#: What Gunicorn refuses, and how; the first that fits counts.
-REFUSED: dict[type[BaseException], HTTPStatus] = {
-    LimitRequestLine: HTTPStatus.REQUEST_URI_TOO_LONG,
-    LimitRequestHeaders: HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
-    ParseException: HTTPStatus.BAD_REQUEST,
-    BaseException: HTTPStatus.INTERNAL_SERVER_ERROR,
-}
-
-
 def _path(error: BaseException) -> str:
-    """Return the path of the request line that *error* is about, if it has one."""
+    """Return the path in the request line of a parse error, or an empty string."""
     line = getattr(error, "req", "")
     target = line.split(" ")[1:2] if isinstance(line, str) else []
     return target[0].partition("?")[0] if target else ""
 
 
-def options(config: Config) -> dict[str, Any]:
+def gunicorn_settings(config: Config) -> dict[str, Any]:
     """Return the settings of Gunicorn that differ from its defaults."""
 
     def set_idle_timeout(_arbiter: Any, worker: Worker) -> None:
         worker.idle_timeout = config.timeout
 
     return {
-        # One for each core of a small machine: a process runs Python on one core.
+        # A process runs Python code on one core; small machines have two.
         "workers": config.workers,
-        # A slow reader occupies one; idle ones cost nothing.
+        # A slow reader occupies a thread; idle threads cost nothing.
         "threads": config.threads,
         # Threads instead of greenlets: a long list never delays small requests.
         "worker_class": f"{__name__}.{Worker.__name__}",
@@ -205,8 +197,8 @@ class Server(BaseApplication):
         super().__init__()
 
     def load_config(self) -> None:
-        """Set the options of Gunicorn."""
-        for name, value in options(self._config).items():
+        """Apply the settings of Gunicorn."""
+        for name, value in gunicorn_settings(self._config).items():
             self.cfg.set(name, value)
         self.cfg.set("bind", f"fd://{self._descriptor}")
         self.cfg.set("post_worker_init", self._announce_first)
@@ -218,30 +210,3 @@ class Server(BaseApplication):
     def _announce_first(self, worker: ThreadWorker) -> None:
         if worker.age == 1:
             self._announce()
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """Return a socket that listens; port 0 takes a free one.
-
-    :raises ListenError: if the address is wrong or taken.
-    """
-    if not host:
-        raise ListenError("the host to listen on must not be empty")
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen(BACKLOG)
-    except (OSError, OverflowError, TypeError, UnicodeError) as error:
-        listener.close()
-        reason = getattr(error, "strerror", None) or error
-        where = authority(host, port)
-        raise ListenError(f"cannot listen on {where}: {reason}") from None
-    return listener
-
-
-def address(listener: socket.socket, scheme: str) -> str:
-    """Return the URL under which *listener* is reached."""
-    host, port = listener.getsockname()[:2]
-    return f"{scheme}://{authority(host, port)}"

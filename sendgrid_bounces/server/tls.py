@@ -1,4 +1,4 @@
-"""Certificates: those that a server shows, and those that a client of it trusts."""
+"""TLS contexts of the server and of the health check."""
 
 import ssl
 from pathlib import Path
@@ -8,47 +8,49 @@ from sendgrid_bounces.core.errors import BounceError
 
 
 class CertificateError(BounceError):
-    """A certificate or its key cannot be used."""
+    """A certificate or its private key cannot be used."""
 
 
 def server_context(certificate: str, key: str) -> ssl.SSLContext | None:
-    """Return what a server speaks TLS with; None if neither file is named.
+    """Return an SSL context with a certificate and its key; None if both are empty.
 
-    :param certificate: a file in PEM, which can hold those of the issuers, too.
-    :raises CertificateError: if they are not both there, readable, and a pair.
+    :param certificate: a PEM file with the certificate, and the intermediate
+        certificates if there are any.
+    :param key: a PEM file with the unencrypted private key.
+    :raises CertificateError: if a file is missing, unreadable or invalid, or the key
+        does not match the certificate.
     """
     if not certificate and not key:
         return None
-    if not certificate or not key:
-        raise CertificateError(
-            "a certificate and its key go together: give both --ssl-cert and --ssl-key"
-        )
+    if not key:
+        raise CertificateError("'ssl_cert' requires 'ssl_key'")
+    if not certificate:
+        raise CertificateError("'ssl_key' requires 'ssl_cert'")
     for path in (certificate, key):
         _check_readable(path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 
-    def render_http_error() -> NoReturn:
-        raise CertificateError(f"the key in {key} is encrypted: give one that is not")
+    def refuse_password() -> NoReturn:
+        raise CertificateError(f"{key}: the private key must not be encrypted")
 
     try:
-        context.load_cert_chain(certificate, key, render_http_error)
+        context.load_cert_chain(certificate, key, refuse_password)
     except ssl.SSLError as error:
         if error.reason == "KEY_VALUES_MISMATCH":
             raise CertificateError(
-                f"the key in {key} is not that of the certificate in {certificate}"
+                f"{key}: the private key does not match the certificate {certificate}"
             ) from None
         raise CertificateError(
-            f"{certificate} and {key} must hold a certificate and its key, in PEM"
+            f"{certificate} and {key}: must contain a certificate and its private key "
+            "in PEM format"
         ) from None
     return context
 
 
 def client_context(certificate: str) -> ssl.SSLContext:
-    """Return what a client trusts the server with that shows *certificate*.
+    """Return an SSL context that trusts exactly *certificate*, for any host name.
 
-    It may have any name: the certificate itself is known.
-
-    :raises CertificateError: if the file holds none.
+    :raises CertificateError: if the file is unreadable or invalid.
     """
     _check_readable(certificate)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -57,7 +59,9 @@ def client_context(certificate: str) -> ssl.SSLContext:
     try:
         context.load_verify_locations(certificate)
     except ssl.SSLError:
-        raise CertificateError(f"{certificate} holds no certificate in PEM") from None
+        raise CertificateError(
+            f"{certificate}: must contain a certificate in PEM format"
+        ) from None
     return context
 
 

@@ -38,7 +38,7 @@ ACME = "?api_user=acme&api_key=s3cret"
 
 @pytest.fixture(name="demo", scope="module")
 def _demo():
-    """The demo, which the tests only read."""
+    """A demo server for tests that only read."""
     with serving("--demo", "--workers", "1") as live:
         yield live
 
@@ -51,7 +51,7 @@ def _raw(
     :param half_close: whether the server can see that the request has ended.
     """
     with socket.create_connection(live.address, TIMEOUT) as connection:
-        with suppress(OSError):  # what refuses a request need not read all of it
+        with suppress(OSError):  # the server can refuse a request before its end
             connection.sendall(request)
             if half_close:
                 connection.shutdown(socket.SHUT_WR)
@@ -64,8 +64,8 @@ def _raw(
     return status[9:12], b"".join(types), body
 
 
-def test_the_demo_shows_what_the_documentation_prints(demo: Live) -> None:
-    """The first call of the README answers something real."""
+def test_demo_has_the_bounces_of_the_readme(demo: Live) -> None:
+    """The README shows these responses."""
     listed = json.loads(demo.get(f"/api/bounces.get.json{DEMO}&date=1"))
 
     assert [row["email"] for row in listed[:3]] == [
@@ -76,8 +76,8 @@ def test_the_demo_shows_what_the_documentation_prints(demo: Live) -> None:
     assert demo.get(f"/api/bounces.count.json{DEMO}") == '{"count": "6"}'
 
 
-def test_a_connection_is_kept(demo: Live) -> None:
-    """Clients that make many calls do not pay for a connection each."""
+def test_connection_is_kept_alive(demo: Live) -> None:
+    """Three requests use one connection."""
     connection = http.client.HTTPConnection(demo.url.removeprefix("http://"))
     for _ in range(3):
         connection.request("GET", f"/api/bounces.count.json{DEMO}")
@@ -149,8 +149,8 @@ TARGET = f"/api/bounces.delete.json{DEMO}".encode()
         (b"BREW " + TARGET + b" HTTP/1.1\r\nHost: x\r\n\r\n", b"405"),
     ],
 )
-def test_bad_http_is_answered_in_json_and_does_nothing(demo, request_, status) -> None:
-    """Whoever refuses it: no HTML, no 500, no key in the answer, nothing deleted."""
+def test_malformed_request_is_rejected_in_json(demo, request_, status) -> None:
+    """The response contains no API key, and nothing is deleted."""
     answered, content_type, body = _raw(demo, request_)
 
     assert (status, b"application/json") == (answered, content_type)
@@ -159,16 +159,16 @@ def test_bad_http_is_answered_in_json_and_does_nothing(demo, request_, status) -
     assert demo.get(f"/api/bounces.count.json{DEMO}") == '{"count": "6"}'
 
 
-def test_a_url_that_may_not_be_whole_deletes_nothing(demo: Live) -> None:
-    """A fragment is cut off by the server: it may have been a filter."""
+def test_delete_with_a_fragment_is_rejected(demo: Live) -> None:
+    """The server removes the fragment, which can be a part of a filter."""
     request = b"GET " + TARGET + b"&email=#1@x.com HTTP/1.1\r\nHost: x\r\n\r\n"
 
     assert _raw(demo, request)[0] == b"400"
     assert demo.get(f"/api/bounces.count.json{DEMO}") == '{"count": "6"}'
 
 
-def test_an_import_that_cannot_be_read_is_400_in_json(demo: Live) -> None:
-    """And nothing of it is in a log."""
+def test_incomplete_import_is_rejected_in_json(demo: Live) -> None:
+    """The body is malformed or ends early."""
     head = (
         b"POST /v3/samples.mailgun.org/bounces/import HTTP/1.1\r\nHost: x\r\n"
         b"Authorization: Basic YXBpOmRlbW8=\r\n"
@@ -184,8 +184,8 @@ def test_an_import_that_cannot_be_read_is_400_in_json(demo: Live) -> None:
         assert json.loads(body)["message"]
 
 
-def test_broken_utf_8_in_a_url_is_worded_by_its_vendor(demo: Live) -> None:
-    """Although the server refuses it before any view; in the format asked for."""
+def test_parse_error_is_rendered_by_the_dialect(demo: Live) -> None:
+    """The server refuses invalid UTF-8 before the request reaches a view."""
     for path, words in (
         (b"/api/bounces.get.json", b'{"message": "error", "errors": ["bad request"]}'),
         (b"/api/bounces.get.xml", b"<message>error: bad request</message>"),
@@ -199,8 +199,8 @@ def test_broken_utf_8_in_a_url_is_worded_by_its_vendor(demo: Live) -> None:
         assert words in body
 
 
-def test_a_refusal_is_heard_by_who_sends_before_listening(demo: Live) -> None:
-    """What is left of a body is read and forgotten."""
+def test_client_that_sends_all_of_a_refused_body_gets_the_error(demo: Live) -> None:
+    """The server reads and discards the rest of the body."""
     connection = http.client.HTTPConnection(demo.url.removeprefix("http://"))
     for size in (2_000_000, 20_000_000):
         connection.request("POST", "/api/bounces.get.json", b"a" * size)
@@ -242,8 +242,8 @@ def test_stalled_client_is_disconnected(short_timeout: Live, beginning: bytes) -
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_it_cleanly(number: signal.Signals, tmp_path: Path) -> None:
-    """With exit code 0, no traceback, and nothing left of the demo."""
+def test_signal_stops_the_server(number: signal.Signals, tmp_path: Path) -> None:
+    """The exit code is 0, and the demo database is removed."""
     with serving("--demo", TMPDIR=str(tmp_path)) as live:
         assert list(tmp_path.iterdir())
         live.get(f"/api/bounces.count.json{DEMO}")
@@ -256,8 +256,8 @@ def test_a_signal_ends_it_cleanly(number: signal.Signals, tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_port_in_use_is_one_line(demo: Live) -> None:
-    """And an exit code."""
+def test_port_in_use_is_reported_in_one_line(demo: Live) -> None:
+    """The exit code is 1."""
     port = demo.url.rpartition(":")[2]
     ended = subprocess.run(
         [*COMMAND, "serve", "--demo", "--port", port],
@@ -278,8 +278,8 @@ def test_a_port_in_use_is_one_line(demo: Live) -> None:
     )
 
 
-def test_state_is_kept_between_runs(url: str, tmp_path: Path) -> None:
-    """Seeded once; what is deleted stays deleted."""
+def test_state_survives_a_restart(url: str, tmp_path: Path) -> None:
+    """A deleted bounce of the seed file stays deleted."""
     seed = tmp_path / "seed.yaml"
     seed.write_text(
         "accounts: [{username: acme, api_key: s3cret, bounces: [{email: a@x}, {email: b@x}]}]"
@@ -292,8 +292,8 @@ def test_state_is_kept_between_runs(url: str, tmp_path: Path) -> None:
         ] == ["b@x"]
 
 
-def test_settings_have_their_variables(url: str) -> None:
-    """A flag wins over its variable."""
+def test_serve_reads_environment_variables(url: str) -> None:
+    """An option overrides its variable."""
     variables = {
         "SENDGRID_BOUNCES_DATABASE_URL": url,
         "SENDGRID_BOUNCES_AUTH": "any",
@@ -305,8 +305,8 @@ def test_settings_have_their_variables(url: str) -> None:
         )
 
 
-def test_many_first_calls_at_once_make_one_account(url: str) -> None:
-    """Two workers, sixteen callers, nothing lost and no error."""
+def test_concurrent_first_requests_create_one_account(url: str) -> None:
+    """Sixteen clients call two workers, without an error."""
     with (
         serving("--database", url, "--auth", "any") as live,
         ThreadPoolExecutor(16) as pool,
@@ -327,7 +327,7 @@ def test_many_first_calls_at_once_make_one_account(url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "words"),
+    ("answer", "message"),
     [
         (b"5.5.5-MariaDB\0", "does not speak HTTP"),
         (
@@ -340,8 +340,8 @@ def test_many_first_calls_at_once_make_one_account(url: str) -> None:
         ),
     ],
 )
-def test_health_of_another_server_is_one_line(answer: bytes, words: str) -> None:
-    """It says what is there, and asks no proxy."""
+def test_health_reports_another_server_in_one_line(answer: bytes, message: str) -> None:
+    """The command ignores proxy variables."""
     with (
         socket.create_server(("127.0.0.1", 0)) as server,
         ThreadPoolExecutor(1) as pool,
@@ -362,12 +362,12 @@ def test_health_of_another_server_is_one_line(answer: bytes, words: str) -> None
         _out, err = process.communicate(timeout=TIMEOUT)
 
     assert (process.returncode, err.count("\n")) == (1, 1)
-    assert f"127.0.0.1:{port} {words}" in err
+    assert f"127.0.0.1:{port} {message}" in err
 
 
 @pytest.mark.parametrize("target", ["wsgi:app", "wsgi:application"])
 def test_gunicorn_serves_the_entry_point(url: str, target: str, tmp_path: Path) -> None:
-    """Seeds are planted once: a worker that starts again brings back nothing."""
+    """A restarted worker does not load the seed files again."""
     seed = tmp_path / "seed.yaml"
     seed.write_text(
         "accounts: [{username: acme, api_key: s3cret, bounces: [{email: a@x}]}]"
@@ -406,8 +406,8 @@ def test_gunicorn_serves_the_entry_point(url: str, target: str, tmp_path: Path) 
     ],
     ids=str,
 )
-def test_gunicorn_with_a_wrong_setting_ends_in_one_line(url: str, variables) -> None:
-    """It names what is wrong, and does not try again and again."""
+def test_gunicorn_reports_an_invalid_setting_in_one_line(url: str, variables) -> None:
+    """Gunicorn exits instead of starting workers."""
     variables = {"DATABASE_URL": url, **variables}
     with gunicorn("wsgi:app", **named(**variables)) as live:
         _out, err = live.process.communicate(timeout=TIMEOUT)
@@ -417,8 +417,8 @@ def test_gunicorn_with_a_wrong_setting_ends_in_one_line(url: str, variables) -> 
     assert err.count("\n") == 1
 
 
-def test_a_check_of_the_configuration_plants_nothing(url: str, tmp_path: Path) -> None:
-    """The database may be one that is in use."""
+def test_gunicorn_check_config_does_not_load_seeds(url: str, tmp_path: Path) -> None:
+    """The database can be in use."""
     seed = tmp_path / "seed.yaml"
     seed.write_text("accounts: [{username: acme, api_key: s3cret}]")
     variables = named(DATABASE_URL=url, SEED=str(seed))
@@ -435,7 +435,7 @@ WSGI = "sendgrid_bounces.wsgi:app"
 
 
 def test_gunicorn_serves_the_installed_package(url: str, tmp_path: Path) -> None:
-    """Without any file of a clone: settings, seed files and idle timeout included."""
+    """Workers have the settings and the idle timeout, and do not load seed files."""
     (tmp_path / "seed.yaml").write_text(
         "accounts: [{username: acme, api_key: s3cret, bounces: [{email: a@x}]}]"
     )
@@ -464,7 +464,7 @@ def test_gunicorn_serves_the_installed_package(url: str, tmp_path: Path) -> None
 def test_gunicorn_without_its_settings_prints_a_warning(
     url: str, tmp_path: Path, target: str, in_clone: bool
 ) -> None:
-    """It serves, but logs the API keys of requests."""
+    """The application works, but Gunicorn would log API keys."""
     flags = ("-w", "1", *(("--chdir", str(ROOT)) if in_clone else ()))
     variables = named(DATABASE_URL=url, CONTROL_TOKEN="t0ken")
     with gunicorn(target, *flags, cwd=tmp_path, **variables) as live:
@@ -481,7 +481,7 @@ TOTAL = 3_000
 
 @pytest.fixture(name="seed")
 def _seed(tmp_path: Path) -> str:
-    """A seed file of one account with many bounces."""
+    """A seed file with many bounces of one account."""
     created = "2012-02-15 12:00:00"
     bounces = [{"email": f"{n}@x", "created": created} for n in range(TOTAL)]
     account = {"username": "acme", "api_key": "s3cret", "bounces": bounces}
@@ -491,7 +491,7 @@ def _seed(tmp_path: Path) -> str:
 
 
 def _delete_each(live: Live, numbers: range, acknowledged: set[str]) -> None:
-    """Delete addresses one by one, noting what was answered, until the server dies."""
+    """Delete addresses and record each success, until the server is killed."""
     for number in numbers:
         try:
             live.get(f"/api/bounces.delete.json{ACME}&email={number}@x")
@@ -500,8 +500,8 @@ def _delete_each(live: Live, numbers: range, acknowledged: set[str]) -> None:
         acknowledged.add(f"{number}@x")
 
 
-def test_a_killed_server_loses_no_acknowledged_delete(url: str, seed: str) -> None:
-    """SIGKILL amid a stream of deletes: what was answered is done, and nothing more."""
+def test_killed_server_keeps_acknowledged_deletes(url: str, seed: str) -> None:
+    """At most one more delete per client is stored."""
     acknowledged: set[str] = set()
     with serving("--database", url, "--seed", seed) as live:
         threads = [
@@ -530,7 +530,7 @@ def test_a_killed_server_loses_no_acknowledged_delete(url: str, seed: str) -> No
 
 
 def _is_locked(url: str) -> bool:
-    """Return whether somebody is writing to an SQLite database."""
+    """Return whether a process is writing to an SQLite database."""
     file = url.removeprefix("sqlite:///").partition("?")[0]
     with closing(sqlite3.connect(file, timeout=0, isolation_level=None)) as connection:
         try:
@@ -541,8 +541,8 @@ def _is_locked(url: str) -> bool:
         return False
 
 
-def test_a_killed_seed_is_all_or_nothing(url: str, seed: str) -> None:
-    """Killed while it is written; and then the database opens and can be seeded."""
+def test_killed_seed_load_is_atomic(url: str, seed: str) -> None:
+    """The database stays intact and can be loaded afterwards."""
     met = 0
     with closing(open_storage(url)) as storage:
         bounce_list = storage.accounts.add("acme").bounce_list

@@ -21,7 +21,7 @@ def _file(tmp_path: Path) -> Path:
 
 
 def test_serve_reads_the_settings_file(url: str, tmp_path: Path, file: Path) -> None:
-    """Including settings that have no option; variables and options override it."""
+    """Settings without an option count too; variables and options override the file."""
     (tmp_path / "seed.yaml").write_text("accounts: [{username: acme, api_key: k}]")
     settings = {
         "database_url": url,
@@ -69,7 +69,7 @@ def test_gunicorn_reads_the_file_once(url: str, tmp_path: Path, file: Path) -> N
 
 
 def test_gunicorn_listens_where_the_file_says(url: str, file: Path) -> None:
-    """It prints the address, which can be IPv6, and the port."""
+    """Gunicorn prints the address, which can be IPv6, and the port."""
     for host, shown in (("127.0.0.1", r"127\.0\.0\.1"), ("::1", r"\[::1\]")):
         file.write_text(f"database_url: {url}\nhost: '{host}'\nport: 0")
         process = start("gunicorn", "wsgi:app", cwd=ROOT, **named(CONFIG=str(file)))
@@ -83,7 +83,7 @@ def test_gunicorn_listens_where_the_file_says(url: str, file: Path) -> None:
 
 
 def test_gunicorn_reports_an_invalid_file_in_one_line(file: Path) -> None:
-    """It exits before it listens."""
+    """Gunicorn exits before it listens."""
     file.write_text("workers: 0")
     with gunicorn("wsgi:app", **named(CONFIG=str(file))) as live:
         _, err = live.process.communicate(timeout=30)

@@ -1,4 +1,4 @@
-"""Servers that speak TLS: with real clients, and with those that do not play along."""
+"""TLS: valid and stalled clients, plain HTTP, invalid certificates."""
 
 import http.client
 import json
@@ -27,9 +27,11 @@ CURL = pytest.mark.docs
 
 DEMO = "?api_user=demo&api_key=demo"
 
+NOT_PEM = "must contain a certificate and its private key in PEM format"
+
 
 class Files:
-    """A certificate, its key, and the authority that issued it, as files."""
+    """Files with a certificate, its private key and the issuing authority."""
 
     def __init__(self, folder: Path) -> None:
         authority = trustme.CA()
@@ -57,7 +59,7 @@ def _files(tmp_path_factory) -> Files:
 
 @pytest.fixture(name="demo", scope="module")
 def _demo(files: Files):
-    """The demo, which the tests only read."""
+    """A demo server for tests that only read."""
     with serving("--demo", "--workers", "1", *files.flags) as live:
         assert live.url.startswith("https://")
         live.context = files.context
@@ -99,8 +101,8 @@ def _read(files: Files, url: str, data: bytes | None = None) -> bytes:
 
 
 @CURL
-def test_curl_trusts_it_by_either_name(demo: Live, files: Files) -> None:
-    """By its address, and as the host that an old client has built in."""
+def test_certificate_covers_address_and_vendor_host(demo: Live, files: Files) -> None:
+    """An old client has the vendor's host name built in."""
     port = demo.address[1]
     resolve = ("--resolve", f"sendgrid.com:{port}:127.0.0.1")
     for base in (demo.url, f"https://sendgrid.com:{port}"):
@@ -108,8 +110,8 @@ def test_curl_trusts_it_by_either_name(demo: Live, files: Files) -> None:
         assert (ended.stdout, ended.stderr) == ('{"count": "6"}', "")
 
 
-def test_a_connection_is_kept(demo: Live, files: Files) -> None:
-    """Also by a client that pauses, and is asked for with the scheme of its links."""
+def test_connection_is_kept_alive(demo: Live, files: Files) -> None:
+    """The URLs in the responses have the scheme https."""
     connection = http.client.HTTPSConnection(*demo.address, context=files.context)
     basic = {"Authorization": "Basic YXBpOmRlbW8="}
     for _ in range(3):
@@ -120,8 +122,8 @@ def test_a_connection_is_kept(demo: Live, files: Files) -> None:
     connection.close()
 
 
-def test_a_long_list_comes_whole(files: Files, url: str, tmp_path: Path) -> None:
-    """Streamed, as without TLS."""
+def test_long_list_is_complete(files: Files, url: str, tmp_path: Path) -> None:
+    """A streamed response ends after its last bounce."""
     bounces = [{"email": f"{n}@x", "reason": "r" * 200} for n in range(3_000)]
     seed = tmp_path / "seed.json"
     account = {"username": "acme", "api_key": "s3cret", "bounces": bounces}
@@ -161,8 +163,8 @@ def test_stalled_client_is_disconnected(
             assert [connection.recv(1) for connection in stalled] == [b"", b""]
 
 
-def test_plain_http_is_told_where_it_is(files: Files) -> None:
-    """In plain HTTP, and nothing of it is in a log but a line."""
+def test_plain_http_gets_an_explanation(files: Files) -> None:
+    """The response is plain HTTP too; the log has one line without the URL."""
     with serving("--demo", "--workers", "1", *files.flags) as live:
         with closing(http.client.HTTPConnection(*live.address)) as connection:
             connection.request("GET", "/api/x?api_key=s3cret")
@@ -172,25 +174,25 @@ def test_plain_http_is_told_where_it_is(files: Files) -> None:
                 b"This port speaks TLS: the URL must begin with https://\n",
             )
         _out, err = kill(live.process)
-    assert "no TLS with 127.0.0.1: http request" in err
+    assert "TLS handshake with 127.0.0.1 failed: http request" in err
     assert "Traceback" not in err
     assert "s3cret" not in err
 
 
-def test_a_client_that_does_not_trust_it_is_a_line_in_the_log(files: Files) -> None:
-    """Which says what is wrong, to whoever looks for it."""
+def test_failed_handshake_is_logged(files: Files) -> None:
+    """The client does not trust the certificate; the log has the reason."""
     with serving("--demo", "--workers", "1", *files.flags) as live:
         with pytest.raises(urllib.error.URLError, match="CERTIFICATE_VERIFY_FAILED"):
             live.get("/")
         live.context = files.context
         assert '"ok"' in live.get("/_emulator/health")
         _out, err = kill(live.process)
-    assert "no TLS with 127.0.0.1: tlsv1 alert unknown ca" in err
+    assert "TLS handshake with 127.0.0.1 failed: tlsv1 alert unknown ca" in err
     assert "Traceback" not in err
 
 
-def _faulty(files: Files, tmp_path: Path) -> dict[str, tuple[object, object, str]]:
-    """Return pairs of files that are none, and what is said of them."""
+def _invalid(files: Files, tmp_path: Path) -> dict[str, tuple[object, object, str]]:
+    """Return invalid pairs of certificate and key, with their error messages."""
     other, words, locked = (tmp_path / name for name in ("other", "words", "locked"))
     trustme.CA().issue_cert("x").private_key_pem.write_to_path(other)
     words.write_text("no PEM")
@@ -204,16 +206,8 @@ def _faulty(files: Files, tmp_path: Path) -> dict[str, tuple[object, object, str
     )
     missing = tmp_path / "missing"
     return {
-        "no key": (
-            files.cert,
-            "",
-            "a certificate and its key go together: give both --ssl-cert and --ssl-key",
-        ),
-        "no cert": (
-            "",
-            files.key,
-            "a certificate and its key go together: give both --ssl-cert and --ssl-key",
-        ),
+        "no key": (files.cert, "", "'ssl_cert' requires 'ssl_key'"),
+        "no cert": ("", files.key, "'ssl_key' requires 'ssl_cert'"),
         "missing": (
             missing,
             files.key,
@@ -223,29 +217,31 @@ def _faulty(files: Files, tmp_path: Path) -> dict[str, tuple[object, object, str
         "mismatch": (
             files.cert,
             other,
-            f"the key in {other} is not that of the certificate in {files.cert}",
+            f"{other}: the private key does not match the certificate {files.cert}",
         ),
         "no pem": (
             words,
             files.key,
-            f"{words} and {files.key} must hold a certificate and its key, in PEM",
+            f"{words} and {files.key}: {NOT_PEM}",
         ),
         "encrypted": (
             files.cert,
             locked,
-            f"the key in {locked} is encrypted: give one that is not",
+            f"{locked}: the private key must not be encrypted",
         ),
     }
 
 
-FAULTS = ["no key", "no cert", "missing", "folder", "mismatch", "no pem", "encrypted"]
+PROBLEMS = ["no key", "no cert", "missing", "folder", "mismatch", "no pem", "encrypted"]
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("problem", PROBLEMS)
 @pytest.mark.parametrize("program", ["serve", "gunicorn"])
-def test_a_wrong_certificate_is_one_line(files, url, tmp_path, program, fault) -> None:
-    """Before anything is listened on."""
-    cert, key, words = _faulty(files, tmp_path)[fault]
+def test_invalid_certificate_is_reported_in_one_line(
+    files, url, tmp_path, program, problem
+) -> None:
+    """The server exits before it listens."""
+    cert, key, message = _invalid(files, tmp_path)[problem]
     commands = {
         "serve": [*COMMAND, "serve", "--port", "0"],
         "gunicorn": [sys.executable, "-m", "gunicorn", "wsgi:app"],
@@ -264,7 +260,7 @@ def test_a_wrong_certificate_is_one_line(files, url, tmp_path, program, fault) -
     assert (ended.returncode, ended.stdout, ended.stderr) == (
         1,
         "",
-        f"Error: {words}\n",
+        f"Error: {message}\n",
     )
 
 
@@ -279,8 +275,10 @@ def _health(*args: str, **variables: str) -> subprocess.CompletedProcess:
     )
 
 
-def test_health_knows_the_certificate(demo: Live, files: Files, tmp_path: Path) -> None:
-    """From the flag or the server's own variable; another one is refused."""
+def test_health_checks_the_certificate(
+    demo: Live, files: Files, tmp_path: Path
+) -> None:
+    """The command trusts the given certificate, or a certificate of the given issuer."""
     port = str(demo.address[1])
     variable = {"SENDGRID_BOUNCES_SSL_CERT": str(files.cert)}
     for ended in (
@@ -292,21 +290,21 @@ def test_health_knows_the_certificate(demo: Live, files: Files, tmp_path: Path) 
         assert '"ok"' in ended.stdout
 
     other = Files(tmp_path)
-    for wrong, words in (
+    for wrong, message in (
         (other.cert, "certificate verify failed"),
         (tmp_path / "none", "cannot read"),
-        (files.key, "holds no certificate"),
+        (files.key, "must contain a certificate"),
     ):
         ended = _health("--port", port, "--ssl-cert", str(wrong))
         assert ended.returncode == 1
         assert ended.stderr.startswith("Error: ")
-        assert words in ended.stderr
+        assert message in ended.stderr
         assert ended.stderr.count("\n") == 1
     assert "the URL must begin with https://" in _health("--port", port).stderr
 
 
-def test_gunicorn_speaks_it_too(files: Files, url: str) -> None:
-    """With the same settings."""
+def test_gunicorn_serves_tls(files: Files, url: str) -> None:
+    """The settings are the same as for serve."""
     port = free_port()
     variables = named(
         DATABASE_URL=url,
@@ -323,8 +321,8 @@ def test_gunicorn_speaks_it_too(files: Files, url: str) -> None:
     assert "Traceback" not in err
 
 
-def test_a_server_of_a_test_suite_speaks_it(files: Files) -> None:
-    """One that does not shake hands holds up nobody, and nothing is written."""
+def test_emulator_server_serves_tls(files: Files) -> None:
+    """A client that stalls in the handshake does not delay other clients."""
     with (
         EmulatorServer(ssl_cert=files.cert, ssl_key=files.key) as server,
         socket.create_connection(server.address) as stalled,
@@ -357,7 +355,7 @@ def _outcome_for_curl(files: Files, url: str) -> str:
 )
 @pytest.mark.parametrize("where", ["serve", "suite"])
 def test_connection_faults_work_over_tls(files: Files, where: str, outcome) -> None:
-    """A client tells a dropped connection from a truncated body, as without TLS."""
+    """Clients distinguish a dropped connection from a truncated body."""
     with ExitStack() as stack:
         if where == "serve":
             live = stack.enter_context(

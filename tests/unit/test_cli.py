@@ -294,7 +294,7 @@ def test_init_db_can_be_repeated(run) -> None:
         (["init-db", "--database", "sqlite:////no/such/x"], 1, "no folder /no/such"),
         (["serve", "-p0", "--seed", "/no/such.yaml"], 1, "/no/such.yaml: No such file"),
         (["serve", "--host", "256.0.0.1"], 1, "cannot listen on 256.0.0.1:8000"),
-        (["serve", "--host", ""], 1, "host to listen on must not be empty"),
+        (["serve", "--host", ""], 1, "host: must not be empty"),
         (["serve", "--host", "\u00fc..x"], 1, "cannot listen on"),
         (
             ["serve", "--demo", "--database", "sqlite:///x"],

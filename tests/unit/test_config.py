@@ -348,7 +348,7 @@ def test_commands_use_settings_without_an_option(
 
 
 def test_settings_file_can_be_a_pipe(tmp_path: Path) -> None:
-    """A command reads it once."""
+    """A command reads the file once."""
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     url = f"sqlite:///{tmp_path / 'bounces.sqlite3'}"
@@ -362,7 +362,7 @@ def test_settings_file_can_be_a_pipe(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("command", ["serve", "init-db", "health", "seed"])
 def test_invalid_file_is_reported_in_one_line(command: str, file: Path) -> None:
-    """Every command that takes --config reports it alike."""
+    """All commands with --config print the same message."""
     file.write_text("prot: 80")
     for path, words in ((str(file), "prot: no such"), ("/no/such", "No such file")):
         arguments = ["-"] if command == "seed" else []
@@ -374,13 +374,13 @@ def test_invalid_file_is_reported_in_one_line(command: str, file: Path) -> None:
 
 @pytest.mark.parametrize(("host", "token"), [("127.0.0.1", ""), (ANY, TOKEN)])
 def test_protected_control_endpoints_cause_no_warning(host, token, capsys) -> None:
-    """Only this machine, or only clients with the token, can call them."""
+    """Only this machine, or only clients with the token, can call the endpoints."""
     _warn_if_exposed(load_config({"HOST": host, "CONTROL_TOKEN": token}, is_serve=True))
     assert capsys.readouterr().err == ""
 
 
 def test_exposed_control_endpoints_cause_a_warning(capsys) -> None:
-    """The user has enabled them on a public address, without a token."""
+    """The user has enabled the endpoints on a public address, without a token."""
     _warn_if_exposed(load_config({"CONTROL": "on", "HOST": ANY}, is_serve=True))
 
     err = capsys.readouterr().err
