@@ -18,8 +18,8 @@ from sendgrid_bounces.dialects.sendgrid import direct, reseller
 from sendgrid_bounces.emulator import Emulator, current_emulator
 from sendgrid_bounces.storage.clock import SharedClock
 from sendgrid_bounces.storage.database import closing_on_error, open_storage
-from sendgrid_bounces.web.dialect import Dialect
-from sendgrid_bounces.web.requests import AddressConverter
+from sendgrid_bounces.web.dialect import Dialect, find_owner
+from sendgrid_bounces.web.requests import AddressConverter, StrictRequest
 
 #: All dialects. The first that owns a path renders the errors of requests to it.
 DIALECTS: tuple[Dialect, ...] = (
@@ -66,6 +66,8 @@ def create_app(
 def routed_app(dialects: tuple[Dialect, ...] = DIALECTS, *, has_control: bool) -> Flask:
     """Return an application with all routes, but without an emulator."""
     app = Flask(__name__, static_folder=None)
+    app.request_class = StrictRequest
+    app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.url_map.merge_slashes = False
     app.url_map.converters["address"] = AddressConverter
     for dialect in dialects:
@@ -130,9 +132,9 @@ def render_error(app: Flask, status: int, path: str) -> Response:
     Used for requests that reach no view. If no dialect owns *path*, the body is JSON.
     """
     with app.app_context():
-        for dialect in current_emulator().dialects:
-            if dialect.owns(path):
-                return dialect.render_error(status, path)
+        dialect = find_owner(current_emulator().dialects, path)
+        if dialect is not None:
+            return dialect.render_error(status, path)
     body = json.dumps({"error": f"{status} {HTTPStatus(status).phrase}"})
     return Response(body, status, content_type="application/json")
 

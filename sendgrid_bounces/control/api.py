@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, Response, jsonify
 from marshmallow import Schema
 from werkzeug.exceptions import Forbidden, HTTPException, MethodNotAllowed, Unauthorized
 
@@ -24,8 +24,8 @@ from sendgrid_bounces.core.errors import (
 from sendgrid_bounces.emulator import current_emulator
 from sendgrid_bounces.schemas.base import load
 from sendgrid_bounces.schemas.loader import as_mapping
-from sendgrid_bounces.web.requests import read_authorization, read_body, read_query
-from sendgrid_bounces.web.responses import ErrorTable, render
+from sendgrid_bounces.web.requests import request
+from sendgrid_bounces.web.responses import ErrorTable, look_up
 
 PREFIX = "/_emulator"
 
@@ -67,7 +67,7 @@ def read_text() -> str:
     :raises RequestEntityTooLarge: if it is too long.
     """
     try:
-        return read_body(MAX_BODY).decode()
+        return request.read_body(MAX_BODY).decode()
     except UnicodeDecodeError:
         raise RequestError("the body is not UTF-8") from None
 
@@ -91,7 +91,7 @@ def read_parameters(schema: Schema = NONE) -> dict[str, Any]:
 
     :raises ParametersError: with every fault.
     """
-    pairs = read_query()
+    pairs = request.read_query()
     names = [name for name, _ in pairs]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ParametersError([(name, "must be there once only") for name in twice])
@@ -103,7 +103,7 @@ def expect_no_body() -> None:
 
     :raises RequestError: if there is a body: it was meant for another call.
     """
-    if read_body(MAX_BODY):
+    if request.read_body(MAX_BODY):
         raise RequestError("this call takes no body")
 
 
@@ -138,7 +138,7 @@ def _guard() -> None:
             "called by a public name, the control endpoints need a token: set "
             f"{VARIABLES}CONTROL_TOKEN"
         )
-    sent = read_authorization()
+    sent = request.authorization
     known = sent.token or "" if sent is not None and sent.type == "bearer" else ""
     if token and not hmac.compare_digest(known.encode(), token.encode()):
         raise Unauthorized(
@@ -162,7 +162,7 @@ def _is_private(host: str) -> bool:
 
 def _render_bounce_error(error: BounceError) -> tuple[Response, int]:
     """Answer what a view raises."""
-    status, words = render(error, ERROR_TABLE)
+    status, words = look_up(error, ERROR_TABLE)
     return jsonify(words), status
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
-from flask import Flask, Response, current_app, g, request
+from flask import Flask, Response, current_app, g
 
 from sendgrid_bounces.control.effects import Dropped, answer_instead, spoil
 from sendgrid_bounces.core.errors import StorageError
@@ -13,8 +13,8 @@ from sendgrid_bounces.core.requests import LoggedRequest, RequestInfo
 from sendgrid_bounces.emulator import current_emulator
 from sendgrid_bounces.redaction import Redactor, is_secret
 from sendgrid_bounces.storage.faults import StoredFault
-from sendgrid_bounces.web.dialect import Dialect
-from sendgrid_bounces.web.requests import peek_pairs, read_authorization
+from sendgrid_bounces.web.dialect import Dialect, find_owner
+from sendgrid_bounces.web.requests import request
 from sendgrid_bounces.web.responses import log_failure
 
 
@@ -22,7 +22,7 @@ def register(app: Flask, dialects: Sequence[Dialect]) -> None:
     """Let fault rules meet the requests of *app*, and its journal keep them."""
 
     def before() -> Response | None:
-        dialect = next((d for d in dialects if d.owns(request.path)), None)
+        dialect = find_owner(dialects, request.path)
         if dialect is None:
             return None
         info = dialect.read_request_info()
@@ -78,13 +78,15 @@ def _after(redactor: Redactor, response: Response) -> Response:
     info: RequestInfo | None = g.get("info")
     if info is None:
         return response
+    rows_changed = getattr(response, "rows_changed", None)
     match: Match | None = g.get("match")
     if match is not None:
         response = spoil(match.rule, response)
     emulator = current_emulator()
     if emulator.config.journal_size:
         try:
-            entry = _entry(redactor, info, response, emulator.clock.now())
+            now = emulator.clock.now()
+            entry = _entry(redactor, info, response, rows_changed, now)
             emulator.storage.requests.add(entry, emulator.config.journal_size)
         except StorageError as error:  # the call is answered nevertheless
             current_app.logger.warning("a request is not in the journal: %s", error)
@@ -92,11 +94,15 @@ def _after(redactor: Redactor, response: Response) -> Response:
 
 
 def _entry(
-    redactor: Redactor, info: RequestInfo, response: Response, now: int
+    redactor: Redactor,
+    info: RequestInfo,
+    response: Response,
+    rows_changed: int | None,
+    now: int,
 ) -> LoggedRequest:
     match = g.get("match")
     info = _owned(info)
-    pairs = peek_pairs()
+    pairs = request.peek_parameters()
     redactor = redactor.with_secrets(_secrets(pairs))
     return LoggedRequest(
         time=now,
@@ -108,14 +114,14 @@ def _entry(
         path=redactor.redact(info.path),
         parameters=redactor.redact_parameters(pairs),
         status=None if isinstance(response, Dropped) else response.status_code,
-        rows=g.get("rows"),
+        rows=rows_changed,
         fault=match and match.id,
     )
 
 
 def _secrets(pairs: Iterable[tuple[str, str]]) -> Iterator[str]:
     """Yield the credentials of the current request."""
-    sent = read_authorization()
+    sent = request.authorization
     if sent is not None:
         yield sent.token or ""
         yield sent.password or sent.username or ""

@@ -75,7 +75,14 @@ class UnknownNameError(BounceError):
 
 
 class UnknownAddressError(BounceError):
-    """The address is not on the list."""
+    """The bounce list does not contain the address.
+
+    :param rows_changed: 0 if the request tried to change it, None if it only read.
+    """
+
+    def __init__(self, message: str = "", rows_changed: int | None = None) -> None:
+        super().__init__(message)
+        self.rows_changed = rows_changed
 
 
 class StorageError(BounceError):

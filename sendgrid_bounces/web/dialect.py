@@ -1,6 +1,6 @@
 """The description of a dialect: one API version of a vendor."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from flask import Blueprint
@@ -32,3 +32,11 @@ class Dialect:
     read_request_info: Callable[[], RequestInfo]
     hosts: tuple[str, ...] = ()
     key_pattern: str = ""
+
+
+def find_owner(dialects: Iterable[Dialect], path: str) -> Dialect | None:
+    """Return the first dialect that owns *path*."""
+    for dialect in dialects:
+        if dialect.owns(path):
+            return dialect
+    return None

@@ -1,166 +1,183 @@
-"""HTTP as all dialects need it: requests read strictly, answers that can be long.
+"""Strict requests: a body that does not parse is never mistaken for an empty one.
 
-A body that does not parse must never look like one without parameters: to some vendors
-a call without parameters means everything.
+Some vendors delete a whole list on a call without parameters, so a request that cannot
+be parsed completely is an error.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from functools import wraps
+from collections.abc import Callable, Mapping
+from functools import cached_property
 from io import BytesIO
-from typing import Any, TypeVar, cast
+from typing import IO, Any, TypeVar, cast
 from urllib.parse import parse_qsl
 
-from flask import Blueprint, Response, g, request
+import flask
+from flask import Blueprint
 from werkzeug.datastructures import Authorization, Headers
 from werkzeug.exceptions import MethodNotAllowed, RequestEntityTooLarge
 from werkzeug.formparser import MultiPartParser
 from werkzeug.routing import BaseConverter
 
-from sendgrid_bounces.core.errors import (
-    BounceError,
-    ContentTypeError,
-    RequestError,
-)
+from sendgrid_bounces.core.errors import ContentTypeError, RequestError
 
-#: How many parameters a request may have.
+#: Parameters that a request may have.
 MAX_PARAMETERS = 2_000
 
-#: How much is looked at of a query string that does not parse.
-MAX_QUERY = 16_384
+#: Bytes of an unparsed query string that the request log looks at.
+MAX_LENIENT_QUERY = 16_384
 
-Pairs = Iterable[tuple[str, str]]
-View = TypeVar("View", bound=Callable[..., Response])
-Read = TypeVar("Read")
-Reader = Callable[[int], Read]
+#: Bytes of an upload's body besides the file.
+MAX_MULTIPART_OVERHEAD = 64 * 1024
 
-#: An error class: the status it answers, and what is said of one of its errors.
-ErrorTable = Mapping[type[BounceError], tuple[int, Callable[[Any], Any]]]
+View = TypeVar("View", bound=Callable[..., Any])
+Parameters = list[tuple[str, str]]
 
 
 class AddressConverter(BaseConverter):
-    """An address in a path, which may hold slashes anywhere."""
+    """An e-mail address in a path, which may contain slashes."""
 
     regex = ".+"
     part_isolating = False
 
 
+class StrictRequest(flask.Request):
+    """A request that is read and parsed once, completely or not at all.
+
+    Fault matching, the request log and the view share the result.
+    """
+
+    _body: bytes | None = None
+    _body_error: Exception | None = None
+    _parameters: Parameters | None = None
+
+    def read_body(self, limit: int) -> bytes:
+        """Return the body.
+
+        :raises RequestError: if it is incomplete.
+        :raises RequestEntityTooLarge: if it is longer than *limit* bytes.
+        """
+        if self._body_error is not None:  # the stream cannot be read again
+            raise self._body_error
+        if self._body is None:
+            try:
+                self._body = self._read_stream(limit)
+            except (RequestError, RequestEntityTooLarge) as error:
+                self._body_error = error
+                raise
+        return self._body
+
+    def read_parameters(self, limit: int) -> Parameters:
+        """Return the parameters of the query string, then those of a form body.
+
+        :param limit: bytes that the body may have.
+        :raises ContentTypeError: if the body is not a form.
+        :raises RequestError: if a part does not parse.
+        :raises RequestEntityTooLarge: if the body is longer than *limit* bytes.
+        """
+        if self._parameters is None:
+            body = self.read_body(limit)
+            pairs = self.read_query()
+            self._parameters = [*pairs, *self._parse_form(body)] if body else pairs
+        return self._parameters
+
+    def read_query(self) -> Parameters:
+        """Return the parameters of the query string.
+
+        :raises RequestError: if it does not parse, or may be incomplete.
+        """
+        if "#" in self.environ.get("RAW_URI", ""):
+            raise RequestError("the URL has a fragment")
+        return _parse(_split, self.query_string)
+
+    def read_upload(self, limit: int) -> IO[bytes] | None:
+        """Return the first uploaded file, spooled to disk; None without a file.
+
+        :param limit: bytes that the file may have.
+        :raises RequestError: if the body cannot be read.
+        :raises RequestEntityTooLarge: if it is longer; before it is read, if the
+            ``Content-Length`` header is too large.
+        """
+        self.max_content_length = limit + MAX_MULTIPART_OVERHEAD
+        try:
+            upload = next(iter(self.files.values()), None)
+        except RequestEntityTooLarge:
+            raise
+        except Exception:  # noqa: BLE001 - WSGI servers raise their own error classes
+            raise RequestError("the body cannot be read") from None
+        if upload is None:
+            return None
+        if upload.stream.seek(0, 2) > limit:
+            raise RequestEntityTooLarge
+        upload.stream.seek(0)
+        return upload.stream
+
+    def peek_parameters(self) -> Parameters:
+        """Return the parsed parameters, or a lenient parse of the query string."""
+        if self._parameters is not None:
+            return self._parameters
+        query = self.query_string[:MAX_LENIENT_QUERY].decode(errors="replace")
+        return parse_qsl(query, keep_blank_values=True, errors="replace")
+
+    @cached_property
+    def authorization(self) -> Authorization | None:
+        """The credentials in the ``Authorization`` header; None if malformed."""
+        try:
+            return super().authorization
+        except ValueError:  # Werkzeug's parser accepts ASCII only
+            return None
+
+    def _read_stream(self, limit: int) -> bytes:
+        self.max_content_length = limit + 1
+        try:
+            body = self.stream.read()
+        except RequestEntityTooLarge:
+            raise
+        except Exception:  # noqa: BLE001 - WSGI servers raise their own error classes
+            raise RequestError("the body cannot be read") from None
+        if len(body) > limit:
+            raise RequestEntityTooLarge
+        if self.content_length not in (None, len(body)):
+            raise RequestError("the body ends early")
+        return body
+
+    def _parse_form(self, body: bytes) -> Parameters:
+        try:
+            parse = FORMS[self.mimetype]
+        except KeyError:
+            raise ContentTypeError(
+                f"cannot read a body of type {self.mimetype!r}"
+            ) from None
+        return _parse(lambda body: parse(body, self.mimetype_params), body)
+
+
+#: The current request, with its type.
+request = cast(StrictRequest, flask.request)
+
+
 def route(bp: Blueprint, rule: str, *methods: str) -> Callable[[View], View]:
-    """Return a decorator that lets *bp* answer *methods*, and no other of itself."""
+    """Return a decorator that registers a view for exactly *methods*."""
     return bp.route(rule, methods=methods, provide_automatic_options=False)
 
 
 def refuse_head() -> None:
-    """Refuse HEAD, which the router lets pass with GET: it must not delete anything."""
+    """Reject HEAD, which the router accepts with GET: SendGrid's GET can delete.
+
+    :raises MethodNotAllowed: if the request's method is HEAD.
+    """
     if request.method == "HEAD" and request.url_rule is not None:
         raise MethodNotAllowed(sorted(request.url_rule.methods or ()))
 
 
-def cached(read: Reader[Read]) -> Reader[Read]:
-    """Make *read* read each request once: what it returned or raised, it does again.
-
-    A body can be read once only, and more than one may want to know what is in it.
-    """
-
-    @wraps(read)
-    def recall(limit: int) -> Read:
-        if read.__name__ not in g:
-            try:
-                setattr(g, read.__name__, (read(limit), None))
-            except (RequestError, RequestEntityTooLarge) as error:
-                setattr(g, read.__name__, (None, error))
-        value, refused = g.get(read.__name__)
-        if refused is not None:
-            raise refused
-        return cast(Read, value)
-
-    return recall
-
-
-@cached
-def read_body(limit: int) -> bytes:
-    """Return the body.
-
-    :raises RequestError: if it is not whole.
-    :raises RequestEntityTooLarge: if it has more than *limit* bytes.
-    """
-    request.max_content_length = limit + 1
-    with reading():
-        body = request.stream.read()
-    if len(body) > limit:
-        raise RequestEntityTooLarge
-    if request.content_length not in (None, len(body)):
-        raise RequestError("the body ends early")
-    return body
-
-
-@cached
-def read_pairs(limit: int) -> list[tuple[str, str]]:
-    """Return the parameters of the query string, then those of a form in the body.
-
-    :param limit: bytes that the body may have.
-    :raises ContentTypeError: if there is a body that is no form.
-    :raises RequestError: if a part does not parse.
-    """
-    body = read_body(limit)
-    query = read_query()
-    with _parsing():
-        return [*query, *_parse_form(body)]
-
-
-def read_query() -> list[tuple[str, str]]:
-    """Return the parameters of the query string.
-
-    :raises RequestError: if it does not parse, or may not be whole.
-    """
-    if "#" in request.environ.get("RAW_URI", ""):
-        raise RequestError("the URL has a fragment")
-    with _parsing():
-        return _split(request.query_string)
-
-
-def read_authorization() -> Authorization | None:
-    """Return the credentials in the head; none if they do not parse."""
+def _parse(parse: Callable[[bytes], Parameters], encoded: bytes) -> Parameters:
+    """Call *parse* and turn its errors into :class:`RequestError`."""
     try:
-        return request.authorization
-    except ValueError:  # Werkzeug's parser expects ASCII
-        return None
-
-
-def peek_pairs() -> list[tuple[str, str]]:
-    """Return the parameters as far as they are known, without reading a body.
-
-    They are those that were read; else those of the query string, as they may be.
-    """
-    pairs, _error = g.get("read_pairs", (None, None))
-    if pairs is not None:
-        return list(pairs)
-    query = request.query_string[:MAX_QUERY].decode(errors="replace")
-    return parse_qsl(query, keep_blank_values=True, errors="replace")
-
-
-@contextmanager
-def reading() -> Iterator[None]:
-    """Make whatever happens while a body is read a :class:`RequestError`."""
-    try:
-        yield
-    except RequestEntityTooLarge:
-        raise
-    except Exception:  # noqa: BLE001 - each WSGI server has its own for bad chunks
-        raise RequestError("the body cannot be read") from None
-
-
-@contextmanager
-def _parsing() -> Iterator[None]:
-    try:
-        yield
+        return parse(encoded)
     except UnicodeDecodeError:
         raise RequestError("the request is not UTF-8") from None
     except ValueError as error:
         raise RequestError(f"the request cannot be parsed: {error}") from None
 
 
-def _split(encoded: bytes) -> list[tuple[str, str]]:
+def _split(encoded: bytes) -> Parameters:
     return parse_qsl(
         encoded.decode(),
         keep_blank_values=True,
@@ -169,23 +186,14 @@ def _split(encoded: bytes) -> list[tuple[str, str]]:
     )
 
 
-def _parse_urlencoded(body: bytes) -> Pairs:
+def _parse_urlencoded(body: bytes, _options: Mapping[str, str]) -> Parameters:
     if any(piece and b"=" not in piece for piece in body.split(b"&")):
         raise ValueError("a parameter without a value")
     return _split(body)
 
 
-def _parse_form(body: bytes) -> Pairs:
-    if not body:
-        return ()
-    parse = FORMS.get(request.mimetype)
-    if parse is None:
-        raise ContentTypeError(f"cannot read a body of type {request.mimetype!r}")
-    return parse(body)
-
-
-def _parse_multipart(body: bytes) -> Pairs:
-    boundary = request.mimetype_params.get("boundary", "").encode()
+def _parse_multipart(body: bytes, options: Mapping[str, str]) -> Parameters:
+    boundary = options.get("boundary", "").encode()
     if not boundary:
         raise ValueError("multipart without a boundary")
     parser = _MultiPartParser(
@@ -195,28 +203,29 @@ def _parse_multipart(body: bytes) -> Pairs:
         form, files = parser.parse(BytesIO(body), boundary, len(body))
     except RequestEntityTooLarge:
         raise ValueError(f"more than {MAX_PARAMETERS} parts") from None
-    sent = [file for group in files.listvalues() for file in group]
-    for file in sent:
+    uploads = [file for group in files.listvalues() for file in group]
+    for file in uploads:
         file.close()
-    if sent:
+    if uploads:
         raise ValueError("a part is a file")
-    pairs = [(name, text) for name, text in form.items(multi=True)]
+    pairs = list(form.items(multi=True))
     if not pairs or not all(name for name, _ in pairs):
         raise ValueError("a part has no name")
     return [(name, text.encode("latin-1").decode()) for name, text in pairs]
 
 
 class _MultiPartParser(MultiPartParser):
-    """Werkzeug's, which replaces what is not UTF-8; here it is left for the caller.
+    """Werkzeug's parser, which returns bytes as Latin-1 text.
 
-    Latin-1 stands for the bytes themselves.
+    Werkzeug would replace invalid UTF-8; here it must be an error.
     """
 
     def get_part_charset(self, headers: Headers) -> str:
         return "latin-1"
 
 
-FORMS: Mapping[str, Callable[[bytes], Pairs]] = {
+#: The media types of forms, each with its parser.
+FORMS: Mapping[str, Callable[[bytes, Mapping[str, str]], Parameters]] = {
     "application/x-www-form-urlencoded": _parse_urlencoded,
     "multipart/form-data": _parse_multipart,
 }

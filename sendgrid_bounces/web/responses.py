@@ -1,52 +1,66 @@
 """HTTP responses: streamed bodies, and errors rendered from a vendor's table."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import chain, islice
 from typing import Any, Protocol
 
-from flask import Response, current_app, g, request
-from werkzeug.datastructures import Headers
+import flask
+from flask import current_app, request
 
 from sendgrid_bounces.core.errors import BounceError, StorageError
 
-#: An error class -> its status, and the function that renders one of its errors.
+#: Error class -> HTTP status, and the function that renders an error of the class.
 ErrorTable = Mapping[type[BounceError], tuple[int, Callable[[Any], Any]]]
 
 
+class Response(flask.Response):
+    """A dialect's response.
+
+    :param rows_changed: bounces added, replaced or removed; None for a read.
+    """
+
+    rows_changed: int | None = None
+
+
 class ErrorRenderer(Protocol):
-    """Words what does not get as far as a view, or is made to fail."""
+    """A function that renders routing errors and injected faults."""
 
-    def __call__(self, status: int, path: str, username: str | None = None) -> Response:
-        """Return the answer of a HTTP status to a path.
+    def __call__(
+        self, status: int, path: str, account: str | None = None
+    ) -> flask.Response:
+        """Return the vendor's response for an HTTP status.
 
-        :param username: who claims to call, if that is known: it may see other words.
+        :param account: the unverified account name of the caller, if known.
         """
 
 
-def set_rows(number: int) -> None:
-    """Note for the journal how many bounces the request has changed."""
-    g.rows = number
+def respond(
+    pieces: Iterable[bytes],
+    status: int,
+    headers: Mapping[str, str],
+    rows_changed: int | None = None,
+) -> Response:
+    """Return a response: with a ``Content-Length`` if it is short, else a stream.
 
-
-def respond(pieces: Iterator[bytes], status: int, headers: Headers) -> Response:
-    """Return a response of *pieces*: whole if it is small, a stream if it is long.
-
-    The first pieces are made here, so that what fails at once can be told.
+    The first pieces are produced here, so that an early error can still be rendered.
     """
+    pieces = iter(pieces)
     first = list(islice(pieces, 3))
     body = b"".join(first) if len(first) < 3 else chain(first, pieces)  # noqa: PLR2004
-    return Response(body, status, headers)
+    response = Response(body, status, headers)
+    response.rows_changed = rows_changed
+    return response
 
 
-def render(error: BounceError, wording: ErrorTable) -> tuple[int, Any]:
-    """Return the status and the words that *wording* has for *error*."""
+def look_up(error: BounceError, table: ErrorTable) -> tuple[int, Any]:
+    """Return the status of *error* and its rendering, from the most specific class."""
     if isinstance(error, StorageError):
         log_failure(error)
-    kind = next(kind for kind in type(error).__mro__ if kind in wording)
-    status, words = wording[kind]
-    return status, words(error)
+    kind = next(kind for kind in type(error).__mro__ if kind in table)
+    status, render = table[kind]
+    return status, render(error)
 
 
 def log_failure(error: StorageError) -> None:
-    """Log why the database failed: no vendor's answer says it."""
+    """Log the cause of a database failure, which no response contains."""
     current_app.logger.error("%s %r failed: %s", request.method, request.path, error)

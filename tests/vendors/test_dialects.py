@@ -1,15 +1,49 @@
-"""What every dialect owes: it is wired, it owns its paths, and it words every error."""
+"""The contract of a dialect, checked for every dialect of the application."""
 
 import importlib
 import pkgutil
+import re
+from collections.abc import Iterator
 
 import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from werkzeug.routing import Rule
 
 from sendgrid_bounces import dialects
 from sendgrid_bounces.app import DIALECTS
 from sendgrid_bounces.core import errors
+from sendgrid_bounces.emulator import EXTENSION
+from sendgrid_bounces.web.dialect import Dialect, find_owner
 
 IDS = [dialect.name for dialect in DIALECTS]
+
+#: Values for the parameters of any dialect's paths.
+VALUES = {
+    "task": "get",
+    "suffix": "json",
+    "domain": "mg.example.com",
+    "_address": "a@example.com",
+}
+
+
+class NewError(errors.BounceError):
+    """An error that no dialect has an entry for."""
+
+
+ERRORS = [
+    errors.CredentialsError(),
+    errors.NotAuthorizedError(),
+    errors.RequestError("the request is not UTF-8"),
+    errors.ContentTypeError("cannot read a body"),
+    errors.ParametersError([("limit", "must be an integer")]),
+    errors.NoFilterError(),
+    errors.ConflictError("already exists"),
+    errors.UnknownNameError("domain", "mg.example.com"),
+    errors.UnknownAddressError(),
+    errors.StorageError("disk full"),
+    NewError(),
+]
 
 
 def _modules(name: str) -> list[str]:
@@ -17,8 +51,20 @@ def _modules(name: str) -> list[str]:
     return [found.name for found in pkgutil.walk_packages(package.__path__, f"{name}.")]
 
 
-def test_every_dialect_is_wired() -> None:
-    """A module that declares one and is not in the application is forgotten."""
+def _rules(app: Flask, dialect: Dialect) -> Iterator[Rule]:
+    """Yield the routes of *dialect*."""
+    for rule in app.url_map.iter_rules():
+        if rule.endpoint.startswith(f"{dialect.blueprint.name}."):
+            yield rule
+
+
+def _path(app: Flask, rule: Rule) -> str:
+    values = {name: VALUES[name] for name in rule.arguments}
+    return str(app.url_map.bind("localhost").build(rule.endpoint, values))
+
+
+def test_every_declared_dialect_is_registered() -> None:
+    """A module with a DIALECT must be listed in the application."""
     declared = [
         module.DIALECT
         for name in _modules(dialects.__name__)
@@ -28,20 +74,22 @@ def test_every_dialect_is_wired() -> None:
     assert {dialect.name for dialect in declared} == set(IDS)
 
 
-def test_every_route_lies_in_its_dialects_space(app) -> None:
-    """So what the router refuses is worded by whoever would have answered."""
-    blueprints = {dialect.blueprint.name: dialect for dialect in DIALECTS}
-    for rule in app.url_map.iter_rules():
-        if rule.rule.startswith("/_emulator/"):
-            continue  # the emulator's own, where no vendor has a path
-        owner = next(dialect for dialect in DIALECTS if dialect.owns(rule.rule))
-        assert owner is blueprints[rule.endpoint.partition(".")[0]], rule.rule
+@pytest.mark.parametrize("dialect", DIALECTS, ids=IDS)
+def test_dialect_owns_its_routes(app: Flask, dialect: Dialect) -> None:
+    """The owner renders the routing errors of a path."""
+    rules = list(_rules(app, dialect))
+
+    assert rules
+    for rule in rules:
+        assert find_owner(DIALECTS, rule.rule) is dialect, rule.rule
 
 
 @pytest.mark.parametrize("dialect", DIALECTS, ids=IDS)
-@pytest.mark.parametrize("status", [400, 404, 405, 413, 418, 500])
-def test_every_refusal_has_words(app, dialect, status: int) -> None:
-    """Whatever the status, and never HTML."""
+@pytest.mark.parametrize("status", [400, 401, 404, 405, 413, 418, 429, 500, 503, 599])
+def test_dialect_renders_every_status(
+    app: Flask, dialect: Dialect, status: int
+) -> None:
+    """Including statuses without an entry, and never as HTML."""
     with app.test_request_context():
         for path in ("/x.json", "/x.xml", "/x"):
             response = dialect.render_error(status, path)
@@ -51,14 +99,65 @@ def test_every_refusal_has_words(app, dialect, status: int) -> None:
 
 
 @pytest.mark.parametrize("dialect", DIALECTS, ids=IDS)
-def test_every_error_has_words(dialect) -> None:
-    """Also those that nobody thought of: they are some BounceError."""
-    table = importlib.import_module(dialect.blueprint.import_name).ERRORS
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+def test_dialect_renders_every_error(
+    app: Flask,
+    client: FlaskClient,
+    monkeypatch: pytest.MonkeyPatch,
+    dialect: Dialect,
+    error: errors.BounceError,
+) -> None:
+    """Including errors without an entry, and never as HTML."""
+    authenticator = app.extensions[EXTENSION].authenticator
 
-    assert errors.BounceError in table
-    assert {
-        errors.CredentialsError,
-        errors.ParametersError,
-        errors.RequestError,
-        errors.StorageError,
-    } <= set(table)
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(authenticator, "authenticate", fail)
+    monkeypatch.setattr(authenticator, "authenticate_domain", fail)
+    rule = next(_rules(app, dialect))
+    method = min({*rule.methods} - {"HEAD"})
+    response = client.open(_path(app, rule), method=method, auth=("api", "key"))
+
+    assert response.data
+    assert b"<html" not in response.data.lower()
+
+
+@pytest.mark.parametrize("dialect", DIALECTS, ids=IDS)
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        (None, b""),
+        ("application/x-www-form-urlencoded", b"email=\xff"),
+        ("multipart/form-data; boundary=x", b"--x"),
+        ("application/json", b"["),
+        ("text/plain", b"x"),
+    ],
+)
+def test_request_info_never_fails(
+    app: Flask, dialect: Dialect, content_type: str | None, body: bytes
+) -> None:
+    """A part that does not parse is left out; operations are those of the dialect."""
+    for rule in _rules(app, dialect):
+        path = _path(app, rule)
+        for method in rule.methods:
+            with app.test_request_context(
+                path, method=method, data=body, content_type=content_type
+            ):
+                info = dialect.read_request_info()
+
+            assert (info.dialect, info.method, info.path) == (
+                dialect.name,
+                method,
+                path,
+            )
+            assert info.operation in (None, *dialect.operations)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS, ids=IDS)
+def test_dialect_describes_its_vendor(dialect: Dialect) -> None:
+    """Names are vendor and version; the key pattern does not match ordinary text."""
+    assert re.fullmatch(r"[a-z]+\.[a-z0-9]+", dialect.name)
+    assert dialect.operations
+    assert dialect.hosts
+    assert not re.search(dialect.key_pattern or "(?!)", "user@example.com 550 5.1.1")

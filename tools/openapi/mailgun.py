@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sendgrid_bounces.dialects.mailgun import params, uploads, web
+from sendgrid_bounces.dialects.mailgun import params, web
 from tools.openapi.parts import (
     FORM,
     INTEGER,
@@ -81,7 +81,7 @@ SCHEMAS: Mapping[str, Any] = {
                 "type": "string",
                 "format": "binary",
                 "description": "CSV in UTF-8: address,code,error,created_at; at most "
-                f"{uploads.MAX_FILE} bytes.",
+                f"{web.MAX_FILE} bytes.",
                 "examples": ["address,code\nbob@example.com,550\n"],
             }
         },
@@ -194,11 +194,11 @@ API_VERSION = ApiVersion(
     parameters=PARAMETERS,
     responses=RESPONSES,
     views={
-        "mailgun_v2.listing": _view(ref("Slice"), parameters=SLICE),
+        "mailgun_v2.list": _view(ref("Slice"), parameters=SLICE),
         "mailgun_v2.add": _view(ref("DoneTo"), content=_forms(ref("RecordV2"))),
         "mailgun_v2.find": _view(record({"bounce": ref("ItemV2")}), path=_ONE),
         "mailgun_v2.remove": _view(ref("DoneTo"), path=_ONE),
-        "mailgun_v3.listing": _view(ref("Page"), parameters=PAGE),
+        "mailgun_v3.list": _view(ref("Page"), parameters=PAGE),
         "mailgun_v3.add": _view(
             {"oneOf": [ref("Done"), ref("DoneTo")]},
             about="A form is answered with its address, JSON with a message only.",
@@ -207,7 +207,7 @@ API_VERSION = ApiVersion(
         "mailgun_v3.clear": _view(ref("Done")),
         "mailgun_v3.find": _view(ref("ItemV3"), path=_ONE),
         "mailgun_v3.remove": _view(ref("DoneTo"), path=_ONE),
-        "mailgun_v3.import_": _view(
+        "mailgun_v3.import": _view(
             ref("Done"),
             about="The bounces are stored.",
             status=202,

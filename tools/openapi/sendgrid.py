@@ -4,15 +4,21 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from sendgrid_bounces.dialects.sendgrid import direct as calls
-from sendgrid_bounces.dialects.sendgrid import operations, params, reseller, web
+from sendgrid_bounces.dialects.sendgrid import (
+    operations,
+    params,
+    reseller,
+    serializers,
+    web,
+)
 from sendgrid_bounces.dialects.sendgrid.documents import (
     BounceListing,
     Count,
     Document,
-    ErrorText,
+    ErrorList,
     Message,
 )
-from sendgrid_bounces.dialects.sendgrid.serializers import XMLSerializer
+from sendgrid_bounces.dialects.sendgrid.profiles import RESELLER_PROFILE
 from tools.openapi.parts import (
     FORM,
     HTML,
@@ -108,7 +114,7 @@ DIRECT_ERROR: Part = {"oneOf": [ref("ErrorList"), ref("ErrorText")]}
 
 def _markup(document: Document) -> str:
     """Return an example of XML."""
-    return b"".join(XMLSerializer().pieces(document)).decode()
+    return b"".join(serializers.XML.pieces(document)).decode()
 
 
 LIST = _markup(
@@ -121,7 +127,7 @@ LIST = _markup(
 DOCUMENTS: Mapping[str, tuple[Part, str]] = {
     "get": (array(ref("Bounce")), LIST),
     "delete": (ref("Deletion"), _markup(Message("success"))),
-    "count": (ref("Count"), _markup(Count("4"))),
+    "count": (ref("Count"), _markup(Count(4))),
 }
 
 #: What the dispatcher answers under 200.
@@ -225,7 +231,7 @@ def _responses(
             "content": write(suffix, schema, _markup(render(status))),
         }
         for status, about in refused.items()
-        for suffix in reseller.SERIALIZERS
+        for suffix in RESELLER_PROFILE.serializers
     }
 
 
@@ -246,14 +252,16 @@ API_VERSION = ApiVersion(
             REFUSED,
             DIRECT_ERROR,
             _labelled,
-            lambda status: ErrorText(web.refusal(calls.HTTP_ERRORS, status)),
+            lambda status: ErrorList(
+                (web.find_by_status(calls.ERRORS_BY_STATUS, status),)
+            ),
         ),
         **_responses(
             "reseller",
             DISPATCH_REFUSED,
             ref("ErrorCode"),
             _written,
-            lambda status: web.refusal(reseller.HTTP_ERRORS, status),
+            lambda status: web.find_by_status(reseller.ERRORS_BY_STATUS, status),
         ),
     },
     views={

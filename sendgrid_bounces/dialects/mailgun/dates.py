@@ -1,4 +1,4 @@
-"""Mailgun's dates: RFC 2822, answered in UTC."""
+"""Mailgun's dates: RFC 2822, rendered in UTC."""
 
 import re
 from datetime import datetime, timedelta, timezone
@@ -6,7 +6,7 @@ from email.utils import format_datetime, parsedate_to_datetime
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
-#: What Python's parser reads rightly; it is far more lenient, and so wrong at times.
+#: The dates that Python's lenient parser reads correctly.
 _RFC_2822 = re.compile(
     r"(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), ?)?[0-9]{1,2} "
     r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) ([0-9]{4}) "
@@ -17,11 +17,11 @@ _RFC_2822 = re.compile(
 
 
 def parse_date(text: str) -> int | None:
-    """Return the instant that *text* names; None if its year says "no date".
+    """Return the instant of *text*; None if its year means "no date".
 
-    :raises ValueError: if it is no date, has no zone, or is long before e-mail.
+    :raises ValueError: if *text* is not a date, has no zone, or a year before 1900.
 
-    Wire: mailgun-go sends year 1 for no date, which Python would take for 2001.
+    Wire: mailgun-go sends year 1 for no date, which Python would read as 2001.
     """
     match = _RFC_2822.fullmatch(text.strip())
     if match is None:
@@ -32,11 +32,11 @@ def parse_date(text: str) -> int | None:
     if year < 1900:  # noqa: PLR2004 - RFC 2822, 3.3: no earlier year
         raise ValueError("a year before 1900")
     moment = parsedate_to_datetime(text.strip())
-    if moment.tzinfo is None:  # "-0000": the zone is not known, the time is UTC
+    if moment.tzinfo is None:  # "-0000": UTC, with an unknown local zone
         moment = moment.replace(tzinfo=timezone.utc)
     return round((moment - _EPOCH).total_seconds())
 
 
 def render_date(instant: int) -> str:
-    """Return *instant* as ``Thu, 13 Oct 2011 18:02:00 GMT``."""
+    """Return *instant* in the form ``Thu, 13 Oct 2011 18:02:00 GMT``."""
     return format_datetime(_EPOCH + timedelta(seconds=instant), usegmt=True)

@@ -1,47 +1,189 @@
-"""What Mailgun's clients send: records and page parameters, raw text at the door."""
+"""The parameters and records that clients send, parsed once into typed values."""
 
 import csv
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
 
-from marshmallow import ValidationError, validate
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, missing, validate
 
 from sendgrid_bounces.core.bounces import Bounce, BouncePage
 from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.dialects.mailgun.dates import parse_date
 
-#: Limits of a page, and of a batch.
+#: Bounds of a page, and of a batch.
 DEFAULT_LIMIT, MAX_LIMIT = 100, 1_000
 MAX_BATCH = 1_000
 
-#: Larger numbers are in no database.
+#: Larger integers are clamped: no list is that long.
 MAX_INTEGER = 2**62
 
 DEFAULT_CODE = "550"
 
-#: What a code, and what an error, may be in JSON.
-CODES, TEXTS = (str, int, type(None)), (str, type(None))
-
-#: How much of a wrong value an error repeats.
+#: Characters of an invalid value that an error message repeats.
 MAX_SHOWN = 200
 
 _INTEGER = re.compile("[+-]?[0-9]{1,4000}")
-_is_email = validate.Email()
+_validate_email = validate.Email()
 
-#: What a record's fields are called in the core.
-NAMES = {"email": "address", "code": "code", "status": "code", "reason": "error"}
-NAMES["created"] = "created_at"
+#: The parameter of each of a bounce's fields.
+PARAMETERS = {
+    "email": "address",
+    "status": "code",
+    "code": "code",
+    "reason": "error",
+    "created": "created_at",
+}
+
+
+class Integer(fields.Field[int]):
+    """A decimal integer: *load_default* if below *least*, *most* if above."""
+
+    def __init__(self, least: int, most: int, **options: Any) -> None:
+        super().__init__(**options)
+        self.least = least
+        self.most = most
+
+    def _deserialize(self, value: str, *_: Any, **__: Any) -> int:
+        if not value:
+            return int(self.load_default)
+        if not _INTEGER.fullmatch(value):
+            raise _invalid(str(self.name), value)
+        number = int(value)
+        return int(self.load_default) if number < self.least else min(number, self.most)
+
+
+class Parsed(fields.Field[Any]):
+    """A field of a record; batches call *parse* themselves, which is faster.
+
+    :param parse: returns the parsed value, or the default of None.
+    """
+
+    def __init__(self, parse: Callable[[Any], Any], **options: Any) -> None:
+        super().__init__(**options)
+        self.parse = parse
+
+    def deserialize(
+        self,
+        value: Any,
+        attr: str | None = None,
+        data: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> Any:
+        """Return the parsed *value*."""
+        del attr, data, options
+        return self.parse(None if value is missing else value)
+
+
+def parse_address(value: Any) -> str:
+    """Return an e-mail address.
+
+    :raises ValidationError: if *value* is empty or not an address.
+    """
+    if not value:
+        raise ValidationError("Missing mandatory parameter: address")
+    try:
+        return _validate_email(value if isinstance(value, str) else "")
+    except ValidationError:
+        raise _invalid("address", value) from None
+
+
+def parse_code(value: Any) -> str:
+    """Return an SMTP reply code, which may be a number.
+
+    :raises ValidationError: if *value* is neither text nor an integer.
+    """
+    if value is None or value == "":
+        return DEFAULT_CODE
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise _invalid("code", value)
+    return str(value)
+
+
+def parse_error(value: Any) -> str:
+    """Return the error of a bounce.
+
+    :raises ValidationError: if *value* is not text.
+    """
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise _invalid("error", value)
+    return value
+
+
+def parse_created_at(value: Any) -> int | None:
+    """Return the instant of a date; None if *value* is empty or means "no date".
+
+    :raises ValidationError: if *value* is not a date.
+    """
+    if value is None or value == "":
+        return None
+    try:
+        return parse_date(str(value))
+    except (ValueError, OverflowError):
+        raise _invalid("created_at", value) from None
+
+
+class SliceSchema(Schema):
+    """The parameters of a list in v2."""
+
+    limit = Integer(1, MAX_INTEGER, load_default=DEFAULT_LIMIT)
+    skip = Integer(0, MAX_INTEGER, load_default=0)
+
+    class Meta:
+        unknown = EXCLUDE
+
+
+class PageSchema(Schema):
+    """The parameters of a list in v3."""
+
+    limit = Integer(1, MAX_LIMIT, load_default=DEFAULT_LIMIT)
+    page = fields.String(load_default="")
+    address = fields.String(load_default="")
+    term = fields.String(load_default="")
+
+    class Meta:
+        unknown = EXCLUDE
+
+
+class RecordV2Schema(Schema):
+    """A bounce that is added in v2."""
+
+    address = Parsed(parse_address, required=True)
+    code = Parsed(parse_code)
+    error = Parsed(parse_error)
+
+    class Meta:
+        unknown = EXCLUDE
+
+
+class RecordV3Schema(RecordV2Schema):
+    """A bounce that is added in v3."""
+
+    created_at = Parsed(parse_created_at)
+
+
+SLICE, PAGE = SliceSchema(), PageSchema()
+RECORD_V2, RECORD_V3 = RecordV2Schema(), RecordV3Schema()
+
+
+@dataclass(frozen=True, slots=True)
+class SliceParams:
+    """The parameters of a list in v2."""
+
+    limit: int
+    skip: int
 
 
 @dataclass(frozen=True, slots=True)
 class PageParams:
-    """Which page is asked for, and how long it may be.
+    """The parameters of a list in v3.
 
-    :param term: how the addresses begin, as it was given.
+    :param term: the prefix of the addresses, as given.
     """
 
     page: BouncePage
@@ -49,106 +191,113 @@ class PageParams:
     term: str
 
 
-def read_page(arguments: Mapping[str, str]) -> PageParams:
-    """Return which page is asked for; an unknown one is the first.
+def read_slice(arguments: Mapping[str, str]) -> SliceParams:
+    """Return the parameters of a list in v2.
 
-    :raises ParametersError: if ``limit`` is no integer.
+    :raises ParametersError: if one of them is not an integer.
     """
-    term = arguments.get("term", "")
-    limit = _integer(arguments, "limit", DEFAULT_LIMIT)
-    limit = min(limit, MAX_LIMIT) if limit > 0 else DEFAULT_LIMIT
-    pivot = arguments.get("address") or None
-    name = arguments.get("page", "")
+    return SliceParams(**_load(SLICE, arguments))
+
+
+def read_page(arguments: Mapping[str, str]) -> PageParams:
+    """Return the parameters of a list in v3; an unknown page is the first page.
+
+    :raises ParametersError: if ``limit`` is not an integer.
+    """
+    values = _load(PAGE, arguments)
+    name, pivot, term = values["page"], values["address"], values["term"]
     if name == "last":
         page = BouncePage(backwards=True, prefix=term)
     elif name in ("next", "previous") and pivot:
         page = BouncePage(pivot, backwards=name == "previous", prefix=term)
     else:
         page = BouncePage(prefix=term)
-    return PageParams(page, limit, term)
+    return PageParams(page, values["limit"], term)
 
 
-def read_slice(arguments: Mapping[str, str]) -> tuple[int, int]:
-    """Return (limit, skip) of a list that is counted, not paged.
+def read_form(schema: Schema, arguments: Mapping[str, str], now: int) -> Bounce:
+    """Return the bounce that the parameters of a form describe.
 
-    :raises ParametersError: if one of them is no integer.
+    :param schema: :data:`RECORD_V2` or :data:`RECORD_V3`.
+    :param now: the time of a bounce without a date.
+    :raises ParametersError: with the message for the first invalid parameter.
     """
-    limit = _integer(arguments, "limit", DEFAULT_LIMIT)
-    skip = _integer(arguments, "skip", 0)
-    limit = limit if limit > 0 else DEFAULT_LIMIT
-    return min(limit, MAX_INTEGER), min(max(skip, 0), MAX_INTEGER)
+    return _bounce(**_load(schema, arguments), now=now)
 
 
 def read_record(record: Mapping[str, object], now: int) -> Bounce:
-    """Return the bounce that *record* describes; what is not known is ignored.
+    """Return the bounce of a record of v3, as in :func:`read_form` but faster.
 
-    :param now: the instant of a bounce that names none.
-    :raises ParametersError: with the sentence that the vendor would say.
+    :raises ParametersError: with the message for the first invalid parameter.
     """
-    address = record.get("address") or ""
-    if not address:
-        raise _fault("Missing mandatory parameter: address")
+    get = record.get
     try:
-        _is_email(address if isinstance(address, str) else "")
-    except ValidationError:
-        raise _invalid("address", address) from None
-    code, error = record.get("code"), record.get("error")
-    if isinstance(code, bool) or not isinstance(code, CODES):
-        raise _invalid("code", code)
-    if not isinstance(error, TEXTS):
-        raise _invalid("error", error)
-    created = _created(record, now)
+        address = parse_address(get("address"))
+        code = parse_code(get("code"))
+        text = parse_error(get("error"))
+        created_at = parse_created_at(get("created_at"))
+    except ValidationError as error:
+        raise _error(error.messages[0]) from None
+    return _bounce(address, code, text, created_at, now=now)
+
+
+def _bounce(
+    address: str, code: str, error: str, created_at: int | None = None, *, now: int
+) -> Bounce:
     try:
         return Bounce(
-            email=str(address),
+            email=address,
             status="",
-            code=DEFAULT_CODE if code in (None, "") else str(code),
-            reason=error or "",
-            created=created,
+            code=code,
+            reason=error,
+            created=now if created_at is None else created_at,
         )
-    except ParametersError as faults:
-        name, text = faults.problems[0]
-        raise _fault(f"Invalid format for parameter {NAMES[name]}: {text}") from None
+    except ParametersError as problems:
+        name, text = problems.problems[0]
+        raise _error(
+            f"Invalid format for parameter {PARAMETERS[name]}: {text}"
+        ) from None
 
 
 def read_batch(body: bytes, now: int) -> list[Bounce]:
     """Return the bounces of a JSON array of records, or of a single record.
 
-    :raises ParametersError: if it is neither, or too long, or one is bad; which.
+    :raises ParametersError: if the body is neither, if the array is too long, or for
+        the first invalid record.
     """
     try:
         records = json.loads(body)
     except (ValueError, RecursionError):
-        raise _fault("Invalid JSON") from None
+        raise _error("Invalid JSON") from None
     if isinstance(records, dict):
         records = [records]
     if not isinstance(records, list) or not records:
-        raise _fault("Invalid JSON: must be an array of bounces")
+        raise _error("Invalid JSON: must be an array of bounces")
     if len(records) > MAX_BATCH:
-        raise _fault("Batch size should be less than 1000")
+        raise _error("Batch size should be less than 1000")
     return list(_read_each("record", enumerate(records, 1), now))
 
 
 def read_csv(lines: Iterable[bytes], now: int) -> Iterator[Bounce]:
-    """Yield the bounces of a CSV file, cells trimmed, columns in any order.
+    """Yield the bounces of a CSV file: cells trimmed, columns in any order.
 
-    :raises ParametersError: if there is no header, or a row is bad; which. The header
-        is row 1.
+    :raises ParametersError: without a header, or naming the first invalid row. The
+        header is row 1.
     """
     rows = csv.reader(_decode(lines), skipinitialspace=True, strict=True)
     try:
         header = [name.strip() for name in next(rows, [])]
         if "address" not in header:
-            raise _fault("while reading csv header")
+            raise _error("while reading csv header")
         yield from _read_each("row", _records(header, rows), now)
     except csv.Error as error:
-        raise _fault(f"line {rows.line_num}: {error}") from None
+        raise _error(f"line {rows.line_num}: {error}") from None
     except UnicodeDecodeError:
-        raise _fault("while reading csv: not UTF-8") from None
+        raise _error("while reading csv: not UTF-8") from None
 
 
 def _decode(lines: Iterable[bytes]) -> Iterator[str]:
-    """Yield text; what marks the first line as UTF-8 is left out."""
+    """Yield text without the byte-order mark."""
     for number, line in enumerate(lines):
         yield line.decode("utf-8" if number else "utf-8-sig")
 
@@ -158,7 +307,7 @@ def _records(
 ) -> Iterator[tuple[int, object]]:
     for number, cells in enumerate(rows, 2):
         if any(cell.strip() for cell in cells[len(header) :]):
-            raise _fault("more cells than the header").within(f"row {number}", ": ")
+            raise _error("more cells than the header").within(f"row {number}", ": ")
         if any(cells):
             trimmed = (cell.strip() for cell in cells)
             yield number, dict(zip_longest(header, trimmed, fillvalue=""))
@@ -170,38 +319,33 @@ def _read_each(
     for number, record in records:
         try:
             if not isinstance(record, dict):
-                raise _fault("must be an object")
+                raise _error("must be an object")
             yield read_record(record, now)
         except ParametersError as error:
             raise error.within(f"{kind} {number}") from None
 
 
-def _created(record: Mapping[str, object], now: int) -> int:
-    value = record.get("created_at")
-    if value is None or value == "":
-        return now
+def _load(schema: Schema, arguments: Mapping[str, str]) -> dict[str, Any]:
+    """Return the values of *schema*.
+
+    :raises ParametersError: with the message for the first invalid parameter.
+    """
     try:
-        instant = parse_date(str(value))
-    except (ValueError, OverflowError):
-        raise _invalid("created_at", value) from None
-    return now if instant is None else instant
+        values: dict[str, Any] = schema.load(arguments)
+    except ValidationError as error:
+        first, *_ = error.messages_dict.values()
+        raise _error(first[0]) from None
+    return values
 
 
-def _integer(arguments: Mapping[str, str], name: str, default: int) -> int:
-    text = arguments.get(name) or str(default)
-    if not _INTEGER.fullmatch(text):
-        raise _invalid(name, text)
-    return int(text)
-
-
-def _invalid(name: str, value: Any) -> ParametersError:
+def _invalid(name: str, value: Any) -> ValidationError:
     try:
         text = value if isinstance(value, str) else json.dumps(value)
     except RecursionError:
         text = "nested too deeply"
     shown = text[:MAX_SHOWN].encode(errors="replace").decode()
-    return _fault(f"Invalid format for parameter {name}: {shown}")
+    return ValidationError(f"Invalid format for parameter {name}: {shown}")
 
 
-def _fault(sentence: str) -> ParametersError:
-    return ParametersError([("", sentence)])
+def _error(message: str) -> ParametersError:
+    return ParametersError([("", message)])

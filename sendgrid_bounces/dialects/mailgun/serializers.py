@@ -1,35 +1,85 @@
-"""Rows and messages as the bytes of v2 and v3: both are JSON, and alike in no more.
+"""JSON serializers of v2 and v3: tables from document classes to their forms.
 
-Wire: v3 is compact, in UTF-8, and ends in a line break; v2 is indented by two, in ASCII
-(inferred), and does not.
+Wire: v3 is compact UTF-8 with a final newline; v2 is indented by two spaces, ASCII
+(inferred), without a final newline.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from textwrap import indent
+from typing import Any
+from urllib.parse import quote_plus
 
 from sendgrid_bounces.dialects.mailgun.dates import render_date
+from sendgrid_bounces.dialects.mailgun.documents import (
+    Added,
+    BatchAdded,
+    Challenge,
+    Cleared,
+    Document,
+    ErrorMessage,
+    ErrorText,
+    Found,
+    Imported,
+    Page,
+    Removed,
+    Slice,
+)
 from sendgrid_bounces.storage.bounces import BounceTuple
 
 Item = Mapping[str, object]
+Pieces = Iterable[bytes]
+
+ADDED = "Address has been added to the bounces table"
+BATCH_ADDED = "addresses have been added to the bounces table"
+CLEARED = "Bounced addresses for this domain have been removed"
+IMPORTED = "file uploaded successfully for processing. standby..."
+REMOVED = "Bounced address has been removed"
+
+TEXT_HEADERS: Mapping[str, str] = {"Content-Type": "text/plain; charset=utf-8"}
+CHALLENGE_HEADERS: Mapping[str, str] = {
+    **TEXT_HEADERS,
+    "WWW-Authenticate": 'Basic realm="MG API"',
+}
+
+#: The headers of documents that are not JSON.
+HEADERS: Mapping[type[Document], Mapping[str, str]] = {
+    ErrorText: TEXT_HEADERS,
+    Challenge: CHALLENGE_HEADERS,
+}
 
 
-def v3_item(row: BounceTuple) -> Item:
-    """Return a row as v3 has it: its code is always a string, its date in UTC."""
-    email, _status, code, reason, _reported, created, _id = row
-    return {
-        "address": email,
-        "code": code,
-        "error": reason,
-        "created_at": render_date(created).replace("GMT", "UTC"),
-    }
+@dataclass(frozen=True, slots=True)
+class Serializer:
+    """The serializer of an API version.
+
+    :param forms: document class -> function that yields its bytes.
+    """
+
+    content_type: str
+    forms: Mapping[type[Document], Callable[[Any], Pieces]]
+
+    def pieces(self, document: Document) -> Pieces:
+        """Return the bytes of *document*, in pieces."""
+        return self.forms[type(document)](document)
+
+    def headers(self, document: Document) -> Mapping[str, str]:
+        """Return the headers of *document*."""
+        return HEADERS.get(type(document)) or {"Content-Type": self.content_type}
+
+
+def v2_json(value: object) -> Pieces:
+    """Return *value* as JSON of v2."""
+    return [json.dumps(value, indent=2).encode()]
 
 
 def v2_item(row: BounceTuple) -> Item:
-    """Return a row as v2 has it.
+    """Return *row* as an item of v2.
 
-    Wire: the code is a string if the bounce was added through the API, and an integer
-    if a mail server reported it: the documentation shows both in one list.
+    Wire: the code of a bounce that was added through the API is a string; that of a
+    bounce reported by a mail server is an integer. The documentation shows both in one
+    list.
     """
     email, _status, code, reason, reported, created, _id = row
     is_number = reported and code.isascii() and code.isdigit()
@@ -41,25 +91,105 @@ def v2_item(row: BounceTuple) -> Item:
     }
 
 
-def v3_bytes(document: object) -> bytes:
-    """Return *document* as v3 writes it."""
-    text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
-    return f"{text}\n".encode()
-
-
-def v2_bytes(document: object) -> bytes:
-    """Return *document* as v2 writes it."""
-    return json.dumps(document, indent=2).encode()
-
-
-def v2_listing(total: int, batches: Iterable[list[BounceTuple]]) -> Iterator[bytes]:
-    """Yield the list as v2 writes it, in a piece for each batch of its rows."""
-    before = f'{{\n  "total_count": {total},\n  "items": ['
+def v2_slice(document: Slice) -> Iterator[bytes]:
+    """Yield a list of v2, one piece per batch of rows."""
+    before = f'{{\n  "total_count": {document.total},\n  "items": ['
     closing = "]\n}"
-    for rows in batches:
+    for rows in document.batches:
         items = (json.dumps(v2_item(row), indent=2) for row in rows)
         yield (
             before + ",".join(f"\n{indent(item, '    ')}" for item in items)
         ).encode()
         before, closing = ",", "\n  ]\n}"
     yield ((before if closing == "]\n}" else "") + closing).encode()
+
+
+def v3_json(value: object) -> Pieces:
+    """Return *value* as JSON of v3."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return [f"{text}\n".encode()]
+
+
+def v3_item(row: BounceTuple) -> Item:
+    """Return *row* as an item of v3, whose code is always a string."""
+    email, _status, code, reason, _reported, created, _id = row
+    return {
+        "address": email,
+        "code": code,
+        "error": reason,
+        "created_at": render_date(created).replace("GMT", "UTC"),
+    }
+
+
+def v3_page(document: Page) -> Item:
+    """Return a list of v3."""
+    items = [v3_item(row) for row in document.rows]
+    return {"items": items, "paging": v3_paging(document, items)}
+
+
+def v3_paging(document: Page, items: list[Item]) -> Mapping[str, str]:
+    """Return the URLs of the pages around *items*, in the order of the response.
+
+    Wire: all four are always present and absolute. Around an empty page all four are
+    the URL of the first page: clients stop at empty items, not at a missing URL.
+    """
+    params = document.params
+    rest = f"limit={params.limit}&term={quote_plus(params.term)}"
+    first = f"{document.url}?{rest}"
+    if not items:
+        return dict.fromkeys(("first", "last", "next", "previous"), first)
+
+    def beside(page: str, item: Item) -> str:
+        address = quote_plus(str(item["address"]))
+        return f"{document.url}?page={page}&address={address}&{rest}"
+
+    return {
+        "first": first,
+        "last": f"{document.url}?page=last&{rest}",
+        "next": beside("next", items[-1]),
+        "previous": beside("previous", items[0]),
+    }
+
+
+def _text(document: ErrorText) -> Pieces:
+    return [document.text.encode()]
+
+
+V2 = Serializer(
+    "application/json",
+    {
+        Slice: v2_slice,
+        Found: lambda document: v2_json({"bounce": v2_item(document.row)}),
+        Added: lambda document: v2_json(
+            {"message": ADDED, "address": document.address}
+        ),
+        Removed: lambda document: v2_json(
+            {"message": REMOVED, "address": document.address}
+        ),
+        ErrorMessage: lambda document: v2_json({"message": document.message}),
+        ErrorText: _text,
+        Challenge: _text,
+    },
+)
+
+V3 = Serializer(
+    "application/json; charset=utf-8",
+    {
+        Page: lambda document: v3_json(v3_page(document)),
+        Found: lambda document: v3_json(v3_item(document.row)),
+        Added: lambda document: v3_json(
+            {"message": ADDED, "address": document.address}
+        ),
+        BatchAdded: lambda document: v3_json(
+            {"message": f"{document.count} {BATCH_ADDED}"}
+        ),
+        Imported: lambda _: v3_json({"message": IMPORTED}),
+        Removed: lambda document: v3_json(
+            {"address": document.address, "message": REMOVED}
+        ),
+        Cleared: lambda _: v3_json({"message": CLEARED}),
+        ErrorMessage: lambda document: v3_json({"message": document.message}),
+        ErrorText: _text,
+        Challenge: _text,
+    },
+)

@@ -1,108 +1,79 @@
-"""Mailgun v3: ``/v3/{domain}/bounces``, paged by address, with batches and imports.
+"""Mailgun v3: ``/v3/{domain}/bounces``, paged by address, with batches and imports."""
 
-Its twin is v2, older and smaller; they share credentials and operations.
-"""
+from functools import partial
 
-from flask import Blueprint, Response, request
-
-from sendgrid_bounces.core.errors import BounceError
 from sendgrid_bounces.dialects.mailgun import operations, params, web
-from sendgrid_bounces.dialects.mailgun.facts import read_request_info
-from sendgrid_bounces.dialects.mailgun.paging import paging
-from sendgrid_bounces.dialects.mailgun.serializers import v3_bytes, v3_item
-from sendgrid_bounces.dialects.mailgun.uploads import open_upload
-from sendgrid_bounces.emulator import current_emulator
-from sendgrid_bounces.web import requests
+from sendgrid_bounces.dialects.mailgun.serializers import V3
 from sendgrid_bounces.web.dialect import Dialect
+from sendgrid_bounces.web.requests import request
+from sendgrid_bounces.web.responses import Response
 
-bp = Blueprint("mailgun_v3", __name__, url_prefix="/v3")
-bp.before_request(requests.refuse_head)
+NAME = "mailgun.v3"
 
-ERRORS = web.ERRORS
-API_VERSION = web.ApiVersion(v3_bytes, "application/json; charset=utf-8")
-bp.register_error_handler(BounceError, API_VERSION.respond_error)
+bp = web.blueprint("mailgun_v3", "/v3", V3)
 
 
-@requests.route(bp, "/<domain>/bounces", "GET")
-def listing(domain: str) -> Response:
-    """Answer a page of the list."""
-    bounce_list = web.authenticate(domain).bounce_list
+@bp.get("/<domain>/bounces", endpoint="list")
+def list_bounces(domain: str) -> Response:
+    """Return a page of the list, by address."""
+    call = web.open_call(domain)
     wanted = params.read_page(web.read_query())
-    store = current_emulator().storage.bounces
-    rows = store.page(bounce_list, wanted.page, wanted.limit)
-    items = [v3_item(row) for row in rows]
-    return API_VERSION.respond(
-        {"items": items, "paging": paging(web.list_url(), wanted, items)}
-    )
+    return web.respond(V3, operations.list_page(call, wanted, web.list_url()))
 
 
-@requests.route(bp, "/<domain>/bounces", "POST")
+@bp.post("/<domain>/bounces", endpoint="add")
 def add(domain: str) -> Response:
-    """Add a bounce from a form, or a batch of them from JSON.
+    """Add a bounce from a form, or a batch from JSON.
 
-    Wire: JSON is answered with the count only, also for one record.
+    Wire: the response to JSON contains only the count, also for one record.
     """
-    bounce_list = web.authenticate(domain).bounce_list
-    emulator = current_emulator()
-    now, store = emulator.clock.now(), emulator.storage.bounces
+    call = web.open_call(domain)
+    now = call.clock.now()
     if request.mimetype == "application/json":
-        batch = params.read_batch(requests.read_body(web.MAX_BODY), now)
-        operations.add(store, bounce_list, batch)
-        message = f"{len(batch)} addresses have been added to the bounces table"
-        return API_VERSION.respond({"message": message})
-    bounce = params.read_record(web.read_arguments(), now)
-    operations.add(store, bounce_list, [bounce])
-    return API_VERSION.respond({"message": web.ADDED, "address": bounce.email})
+        batch = params.read_batch(web.read_body(), now)
+        return web.respond(V3, operations.add_batch(call, batch))
+    bounce = params.read_form(params.RECORD_V3, web.read_arguments(), now)
+    return web.respond(V3, operations.add(call, bounce))
 
 
-@requests.route(bp, "/<domain>/bounces", "DELETE")
+@bp.delete("/<domain>/bounces", endpoint="clear")
 def clear(domain: str) -> Response:
-    """Remove all; a body, which some clients send, means nothing."""
-    bounce_list = web.authenticate(domain).bounce_list
-    operations.clear(current_emulator().storage.bounces, bounce_list)
-    return API_VERSION.respond(
-        {"message": "Bounced addresses for this domain have been removed"}
-    )
+    """Remove the whole list.
+
+    Wire: some clients send a body, which is ignored.
+    """
+    return web.respond(V3, operations.clear(web.open_call(domain)))
 
 
-@requests.route(bp, "/<domain>/bounces/<address:_address>", "GET")
+@bp.get("/<domain>/bounces/<address:_address>", endpoint="find")
 def find(domain: str, _address: str) -> Response:
-    """Answer one bounce."""
-    bounce_list = web.authenticate(domain).bounce_list
-    store = current_emulator().storage.bounces
-    return API_VERSION.respond(
-        v3_item(operations.find_one(store, bounce_list, web.path_address()))
-    )
+    """Return one bounce."""
+    call = web.open_call(domain)
+    return web.respond(V3, operations.find(call, web.path_address()))
 
 
-@requests.route(bp, "/<domain>/bounces/<address:_address>", "DELETE")
+@bp.delete("/<domain>/bounces/<address:_address>", endpoint="remove")
 def remove(domain: str, _address: str) -> Response:
     """Remove one bounce."""
-    bounce_list = web.authenticate(domain).bounce_list
-    address = web.path_address()
-    operations.remove_one(current_emulator().storage.bounces, bounce_list, address)
-    return API_VERSION.respond({"address": address, "message": web.REMOVED})
+    call = web.open_call(domain)
+    return web.respond(V3, operations.remove(call, web.path_address()))
 
 
-@requests.route(bp, "/<domain>/bounces/import", "POST")
-def import_(domain: str) -> Response:
-    """Store the bounces of a CSV file; when this is answered, they are stored."""
-    bounce_list = web.authenticate(domain).bounce_list
-    emulator = current_emulator()
-    now, lines = emulator.clock.now(), open_upload()
-    operations.add(emulator.storage.bounces, bounce_list, params.read_csv(lines, now))
-    return API_VERSION.respond(
-        {"message": "file uploaded successfully for processing. standby..."}, 202
-    )
+@bp.post("/<domain>/bounces/import", endpoint="import")
+def import_file(domain: str) -> Response:
+    """Add the bounces of a CSV file before the response is sent."""
+    call = web.open_call(domain)
+    bounces = params.read_csv(web.open_upload(), call.clock.now())
+    return web.respond(V3, operations.import_file(call, bounces), 202)
 
 
 DIALECT = Dialect(
-    name="mailgun.v3",
+    name=NAME,
     blueprint=bp,
     owns=lambda path: path.startswith("/v3/"),
     operations=("list", "add", "find", "remove", "clear", "import"),
-    render_error=API_VERSION.render_error,
-    read_request_info=lambda: read_request_info("mailgun.v3"),
+    render_error=partial(web.render_error, V3),
+    read_request_info=partial(web.read_request_info, NAME),
     hosts=web.HOSTS,
     key_pattern=web.KEY_PATTERN,
 )

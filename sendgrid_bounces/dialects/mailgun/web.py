@@ -1,14 +1,15 @@
-"""Mailgun's side of HTTP: paths, credentials, forms and errors of v2 and v3."""
+"""Mailgun's side of HTTP: paths, credentials, responses, request info."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from http import HTTPStatus
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import IO
 from urllib.parse import quote, unquote_plus, urlsplit
 
-from flask import Response, request
-from werkzeug.exceptions import NotFound
+from flask import Blueprint
+from werkzeug.exceptions import HTTPException, NotFound
 
-from sendgrid_bounces.core.accounts import Domain
 from sendgrid_bounces.core.errors import (
     BounceError,
     ContentTypeError,
@@ -19,87 +20,120 @@ from sendgrid_bounces.core.errors import (
     UnknownAddressError,
     UnknownNameError,
 )
+from sendgrid_bounces.core.requests import RequestInfo
+from sendgrid_bounces.dialects.mailgun.documents import (
+    Challenge,
+    Document,
+    ErrorMessage,
+    ErrorText,
+)
+from sendgrid_bounces.dialects.mailgun.operations import Call
+from sendgrid_bounces.dialects.mailgun.serializers import Serializer
 from sendgrid_bounces.emulator import current_emulator
-from sendgrid_bounces.web import requests, responses
+from sendgrid_bounces.web import responses
+from sendgrid_bounces.web.requests import Parameters, refuse_head, request
+from sendgrid_bounces.web.responses import ErrorTable, Response
 
-#: How many bytes a form or a batch may have: a thousand records with long errors.
+#: Bytes that a form or a batch may have: a thousand records with long errors.
 MAX_BODY = 8 * 1024 * 1024
+
+#: Wire: Mailgun API reference, import: "25MB or under".
+MAX_FILE = 25 * 1024 * 1024
+
+#: Bytes of a JSON body that are parsed to describe a request.
+MAX_INFO_BODY = 64 * 1024
 
 HOSTS = ("api.mailgun.net", "api.eu.mailgun.net")
 
 KEY_PATTERN = r"\bkey-[0-9a-z]{16,}|\b[0-9a-f]{32}-[0-9a-f]{8}-[0-9a-f]{8}\b"
 
-TEXT = "text/plain; charset=utf-8"
-
-#: Wire: 404's two texts are recorded, that of a domain of a sister call; a parameter's
-#: sentences, and what follows them, are inferred.
-ERRORS: responses.ErrorTable = {
-    UnknownNameError: (404, lambda error: f"Domain not found: {error.name}"),
-    UnknownAddressError: (404, lambda _: "Address not found in bounces table"),
+#: Wire: wrong credentials are not JSON (recorded): nine bytes without a newline. The
+#: messages of 404 are recorded, that of a domain for a sister call. The rest is
+#: inferred.
+ERRORS_BY_TYPE: ErrorTable = {
+    CredentialsError: (401, lambda _: Challenge("Forbidden")),
+    UnknownNameError: (
+        404,
+        lambda error: ErrorMessage(f"Domain not found: {error.name}"),
+    ),
+    UnknownAddressError: (
+        404,
+        lambda error: ErrorMessage(
+            "Address not found in bounces table", rows_changed=error.rows_changed
+        ),
+    ),
     ParametersError: (
         400,
-        lambda error: ": ".join(part for part in error.problems[0] if part),
+        lambda error: ErrorMessage(": ".join(p for p in error.problems[0] if p)),
     ),
-    ContentTypeError: (400, lambda error: error.reason),
-    RequestError: (400, lambda error: error.reason),
-    StorageError: (503, lambda _: "The service is temporarily unavailable"),
-    BounceError: (500, lambda _: "Internal error"),
-    CredentialsError: (401, lambda _: "Forbidden"),
+    ContentTypeError: (400, lambda error: ErrorMessage(error.reason)),
+    RequestError: (400, lambda error: ErrorMessage(error.reason)),
+    StorageError: (
+        503,
+        lambda _: ErrorMessage("The service is temporarily unavailable"),
+    ),
+    BounceError: (500, lambda _: ErrorMessage("Internal error")),
 }
 
-#: What is said, in text, when the request does not get as far as a view (inferred).
-HTTP_ERRORS = {
-    400: "400 bad request\n",
-    404: "404 page not found\n",
-    405: "405 method not allowed\n",
-    414: "414 uri too long\n",
-    431: "431 request header fields too large\n",
+#: The documents of routing errors and injected faults. Other statuses have the document
+#: of 422 or 500.
+#: Wire: inferred, except for 401: routing errors are text, all others JSON.
+ERRORS_BY_STATUS: Mapping[int, Document] = {
+    400: ErrorText("400 bad request\n"),
+    401: Challenge("Forbidden"),
+    403: ErrorMessage("Forbidden"),
+    404: ErrorText("404 page not found\n"),
+    405: ErrorText("405 method not allowed\n"),
+    408: ErrorMessage("Request timeout"),
+    409: ErrorMessage("Conflict"),
+    413: ErrorMessage("The request is too large"),
+    414: ErrorText("414 uri too long\n"),
+    422: ErrorMessage("The request cannot be processed"),
+    429: ErrorMessage("Too many requests"),
+    431: ErrorText("431 request header fields too large\n"),
+    500: ErrorMessage("Internal error"),
+    502: ErrorMessage("Bad gateway"),
+    503: ErrorMessage("The service is temporarily unavailable"),
+    504: ErrorMessage("Gateway timeout"),
 }
-
-#: What is said in JSON: of what is too large, and of what is made to fail (inferred).
-#: What has no words has those of 422 or 500.
-MESSAGES = {
-    403: "Forbidden",
-    408: "Request timeout",
-    409: "Conflict",
-    413: "The request is too large",
-    422: "The request cannot be processed",
-    429: "Too many requests",
-    500: "Internal error",
-    502: "Bad gateway",
-    503: "The service is temporarily unavailable",
-    504: "Gateway timeout",
-}
-
-ADDED = "Address has been added to the bounces table"
-REMOVED = "Bounced address has been removed"
+GENERAL_STATUSES = {4: 422, 5: 500}
 
 
-def authenticate(name: str) -> Domain:
-    """Return the domain *name* of the account whose key the caller has.
+def blueprint(name: str, url_prefix: str, serializer: Serializer) -> Blueprint:
+    """Return a blueprint that rejects HEAD and renders errors with *serializer*."""
+    bp = Blueprint(name, __name__, url_prefix=url_prefix)
+    bp.before_request(refuse_head)
+    bp.register_error_handler(BounceError, partial(respond_error, serializer))
+    return bp
 
-    :raises CredentialsError: if it has none's.
-    :raises UnknownNameError: if that account has no such domain.
+
+def open_call(domain: str) -> Call:
+    """Authenticate the caller and return the call on the list of *domain*.
+
+    :raises CredentialsError: if the API key is missing or unknown.
+    :raises UnknownNameError: if the domain does not belong to the key's account.
     """
-    basic = requests.read_authorization()
+    basic = request.authorization
     if basic is None or basic.type != "basic" or basic.username != "api":
         raise CredentialsError
-    authenticator = current_emulator().authenticator
-    return authenticator.authenticate_domain(name, basic.password or "")
+    emulator = current_emulator()
+    key = basic.password or ""
+    found = emulator.authenticator.authenticate_domain(domain, key)
+    return Call(emulator.storage.bounces, found.bounce_list, emulator.clock)
 
 
 def path_address() -> str:
-    """Return the address in the path, as the vendor decodes it.
+    """Return the address in the path, decoded like the vendor does.
 
     :raises RequestError: if it is not UTF-8.
 
-    Wire: ``+`` means a blank there, which is not what WSGI's decoded path says.
+    Wire: ``+`` means a space there, unlike in the decoded path of WSGI.
     """
     try:
         _, _version, _domain, bounces, encoded = _raw_path().split("/", 4)
-    except ValueError:  # a slash between them is encoded
+    except ValueError:  # a slash between them is percent-encoded
         raise NotFound from None
-    if bounces != "bounces":  # it is encoded, which the router does not mind
+    if bounces != "bounces":  # percent-encoded, which the router accepts
         raise NotFound
     try:
         return unquote_plus(encoded.encode("latin-1").decode(), errors="strict")
@@ -108,9 +142,9 @@ def path_address() -> str:
 
 
 def list_url() -> str:
-    """Return the absolute URL that is asked for, without its query.
+    """Return the absolute URL of the request, without its query.
 
-    :raises RequestError: if the request does not say of which host.
+    :raises RequestError: if the ``Host`` header is malformed.
     """
     if not request.host:
         raise RequestError("the Host header is not valid")
@@ -118,7 +152,7 @@ def list_url() -> str:
 
 
 def _raw_path() -> str:
-    """Return the path as it was sent; else as it could have been."""
+    """Return the path as sent, or an equivalent if the server does not provide it."""
     raw = request.environ.get("RAW_URI") or request.environ.get("REQUEST_URI")
     if raw is None:
         return quote(request.path)
@@ -126,72 +160,111 @@ def _raw_path() -> str:
 
 
 def read_arguments() -> dict[str, str]:
-    """Return the parameters of the query and of a form.
+    """Return the parameters of the query string and of a form body.
 
-    :raises RequestError: if a part cannot be read.
+    :raises RequestError: if a part does not parse.
     """
-    return _first_values(requests.read_pairs(MAX_BODY))
+    return _first_values(request.read_parameters(MAX_BODY))
 
 
 def read_query() -> dict[str, str]:
-    """Return the parameters of the query.
+    """Return the parameters of the query string.
 
-    :raises RequestError: if it cannot be read.
+    :raises RequestError: if it does not parse.
     """
-    return _first_values(requests.read_query())
+    return _first_values(request.read_query())
 
 
-@dataclass(frozen=True, slots=True)
-class ApiVersion:
-    """How v2 or v3 answers: its JSON, and how it labels it."""
-
-    write: Callable[[object], bytes]
-    content_type: str
-
-    def respond(self, document: object, status: int = 200) -> Response:
-        """Return *document* as a response."""
-        return Response(self.write(document), status, content_type=self.content_type)
-
-    def respond_error(self, error: BounceError) -> Response:
-        """Return what is said of *error*.
-
-        Wire: wrong credentials are not worded in JSON (recorded): nine bytes, and no
-        line break.
-        """
-        status, message = responses.render(error, ERRORS)
-        if isinstance(error, CredentialsError):
-            return _challenge(message)
-        return self.respond({"message": message}, status)
-
-    def render_error(
-        self, status: int, path: str, username: str | None = None
-    ) -> Response:
-        """Return what is said of a request that does not get as far as a view.
-
-        It does not depend on the path, or on who calls.
-
-        Wire: what the router refuses is text, and what is too large is JSON (inferred).
-        """
-        del path, username
-        if status == HTTPStatus.UNAUTHORIZED:
-            return _challenge("Forbidden")
-        if status in HTTP_ERRORS:
-            return Response(HTTP_ERRORS[status], status, content_type=TEXT)
-        general = MESSAGES[422 if status < HTTPStatus.INTERNAL_SERVER_ERROR else 500]
-        return self.respond({"message": MESSAGES.get(status, general)}, status)
-
-
-def _challenge(message: str) -> Response:
-    headers = {"WWW-Authenticate": 'Basic realm="MG API"'}
-    return Response(message, HTTPStatus.UNAUTHORIZED, headers, content_type=TEXT)
-
-
-def _first_values(pairs: requests.Pairs) -> dict[str, str]:
+def _first_values(parameters: Parameters) -> dict[str, str]:
     """Return the first value of each parameter.
 
     Wire: mailgun.js repeats ``limit``.
     """
     values: dict[str, str] = {}
-    for name, value in pairs:
+    for name, value in parameters:
         values.setdefault(name, value)
     return values
+
+
+def read_body() -> bytes:
+    """Return the body of a batch.
+
+    :raises RequestError: if it is incomplete.
+    """
+    return request.read_body(MAX_BODY)
+
+
+def open_upload() -> IO[bytes]:
+    """Return the uploaded file, whatever the name of its part.
+
+    :raises RequestError: if there is no file.
+    """
+    upload = request.read_upload(MAX_FILE)
+    if upload is None:
+        raise RequestError("Missing mandatory parameter: file")
+    return upload
+
+
+def respond(serializer: Serializer, document: Document, status: int = 200) -> Response:
+    """Return *document* in the format of an API version."""
+    pieces, headers = serializer.pieces(document), serializer.headers(document)
+    return responses.respond(pieces, status, headers, document.rows_changed)
+
+
+def respond_error(serializer: Serializer, error: BounceError) -> Response:
+    """Return the response to *error*."""
+    status, document = responses.look_up(error, ERRORS_BY_TYPE)
+    return respond(serializer, document, status)
+
+
+def render_error(
+    serializer: Serializer, status: int, path: str, account: str | None = None
+) -> Response:
+    """Return a routing error or an injected fault, alike for all paths and accounts."""
+    del path, account
+    general = ERRORS_BY_STATUS[GENERAL_STATUSES[status // 100]]
+    return respond(serializer, ERRORS_BY_STATUS.get(status, general), status)
+
+
+def read_request_info(dialect: str) -> RequestInfo:
+    """Describe the current request; a part that does not parse is left out.
+
+    An uploaded file stays unread, and the owner of the API key is not looked up.
+    """
+    info = RequestInfo(dialect, request.method, request.path)
+    values = request.view_args or {}
+    if request.endpoint is None or "domain" not in values:
+        return info
+    operation = request.endpoint.rpartition(".")[2]
+    try:
+        emails = NAMED_EMAILS[operation]() if operation in NAMED_EMAILS else []
+    except (RequestError, HTTPException, ValueError, RecursionError):
+        emails = []
+    return replace(
+        info,
+        operation=operation,
+        domain=str(values["domain"]).lower(),
+        emails=tuple(emails),
+    )
+
+
+def _added_emails() -> list[str]:
+    """Return the addresses of a form, or of a short JSON body."""
+    if request.mimetype != "application/json":
+        parameters = request.read_parameters(MAX_BODY)
+        return [value for name, value in parameters if name == "address"]
+    body = read_body()
+    records = json.loads(body) if len(body) <= MAX_INFO_BODY else []
+    records = records if isinstance(records, list) else [records]
+    addresses = [
+        record.get("address") for record in records if isinstance(record, dict)
+    ]
+    return [address for address in addresses if isinstance(address, str)]
+
+
+#: Operation -> the addresses that a request names.
+NAMED_EMAILS: Mapping[str, Callable[[], list[str]]] = {
+    "add": _added_emails,
+    "find": lambda: [path_address()],
+    "remove": lambda: [path_address()],
+}

@@ -1,9 +1,10 @@
 """The direct calls: ``/api/bounces.{get,delete,count}.{json,xml}``.
 
-Their twin is the resellers' dispatcher: the same operations, another envelope.
+The resellers' dispatcher offers the same operations in another envelope.
 """
 
-from flask import Blueprint, Response, request
+from collections.abc import Callable
+from functools import partial
 
 from sendgrid_bounces.core.errors import (
     BounceError,
@@ -15,54 +16,52 @@ from sendgrid_bounces.core.errors import (
     StorageError,
 )
 from sendgrid_bounces.dialects.sendgrid import web
-from sendgrid_bounces.dialects.sendgrid.documents import Document
+from sendgrid_bounces.dialects.sendgrid.documents import ErrorList
 from sendgrid_bounces.dialects.sendgrid.operations import OPERATIONS, Call
 from sendgrid_bounces.dialects.sendgrid.params import Arguments
-from sendgrid_bounces.dialects.sendgrid.profiles import PROFILES, Profile
-from sendgrid_bounces.dialects.sendgrid.serializers import (
-    DIRECT_LISTING,
-    JSONSerializer,
-    XMLSerializer,
-)
+from sendgrid_bounces.dialects.sendgrid.profiles import PROFILES
 from sendgrid_bounces.emulator import current_emulator
-from sendgrid_bounces.web import requests, responses
 from sendgrid_bounces.web.dialect import Dialect
+from sendgrid_bounces.web.requests import request
+from sendgrid_bounces.web.responses import ErrorTable, Response
 
-bp = Blueprint("sendgrid_direct", __name__)
-bp.before_request(requests.refuse_head)
+NAME = "sendgrid.direct"
 
-SERIALIZERS: web.Serializers = {
-    "json": JSONSerializer((", ", ": "), DIRECT_LISTING),
-    "xml": XMLSerializer(),
-}
+bp = web.blueprint("sendgrid_direct")
+
+
+def _message(text: str) -> Callable[[BounceError], ErrorList]:
+    """Return a function that renders an error as *text*."""
+    return lambda _: ErrorList((text,))
+
 
 #: Wire: ``Bad username / password``, ``error in <param>: ...`` and the advice to use
 #: delete_all are recorded; the rest is inferred.
-ERRORS: responses.ErrorTable = {
-    CredentialsError: (403, lambda _: ["Bad username / password"]),
+ERRORS_BY_TYPE: ErrorTable = {
+    CredentialsError: (403, _message("Bad username / password")),
     ParametersError: (
         400,
-        lambda error: [f"error in {name}: {text}" for name, text in error.problems],
+        lambda error: ErrorList(
+            tuple(f"error in {name}: {text}" for name, text in error.problems)
+        ),
     ),
     NoFilterError: (
         400,
-        lambda _: [
-            (
-                "error in email: no valid parameters provided. "
-                "Use delete_all=1 to remove everything"
-            )
-        ],
+        _message(
+            "error in email: no valid parameters provided. "
+            "Use delete_all=1 to remove everything"
+        ),
     ),
-    ContentTypeError: (415, lambda error: [error.reason]),
-    RequestError: (400, lambda error: [error.reason]),
-    StorageError: (503, lambda _: ["the service is temporarily unavailable"]),
-    BounceError: (500, lambda _: ["internal error"]),
+    ContentTypeError: (415, lambda error: ErrorList((error.reason,))),
+    RequestError: (400, lambda error: ErrorList((error.reason,))),
+    StorageError: (503, _message("the service is temporarily unavailable")),
+    BounceError: (500, _message("internal error")),
 }
 
-#: What is said when the request does not get as far as a call, or is made to fail. All
-#: is inferred but 401 and 403, which are recorded of wrong credentials. What has no
-#: words has those of 400 or 500.
-HTTP_ERRORS = {
+#: The messages of routing errors and injected faults. Other statuses have the message
+#: of 400 or 500.
+#: Wire: 401 and 403 are recorded for wrong credentials; the rest is inferred.
+ERRORS_BY_STATUS = {
     400: "bad request",
     401: "Bad username / password",
     403: "Bad username / password",
@@ -82,49 +81,51 @@ HTTP_ERRORS = {
 }
 
 
-@web.route(bp, "/api/bounces.<any(get, delete, count):task>.<any(json, xml):suffix>")
+@bp.route(
+    "/api/bounces.<any(get, delete, count):task>.<any(json, xml):suffix>",
+    methods=["GET", "POST"],
+)
 def bounces(task: str, suffix: str) -> Response:
-    """Answer a call on the caller's own list."""
+    """Run an operation on the caller's own list."""
     emulator = current_emulator()
     profile = PROFILES[emulator.config.profile]
     try:
         arguments = web.read_arguments()
-        account = web.authenticate(arguments)
+        credentials = web.read_credentials(arguments)
+        account = emulator.authenticator.authenticate(*credentials)
         profile = PROFILES[account.profile or emulator.config.profile]
         call = Call(
-            emulator.storage.bounces, account, arguments, emulator.clock.now(), profile
+            emulator.storage.bounces,
+            account,
+            arguments,
+            emulator.clock,
+            profile.bare_delete_means_all,
         )
-        return _respond(OPERATIONS[task](call), suffix, profile)
+        return web.respond(OPERATIONS[task](call), suffix, profile)
     except BounceError as error:
-        status, errors = responses.render(error, ERRORS)
-        return _respond(profile.errors(errors), suffix, profile, status)
+        return web.respond_error(error, ERRORS_BY_TYPE, suffix, profile)
 
 
-def _respond(
-    document: Document, suffix: str, profile: Profile, status: int = 200
-) -> Response:
-    return web.respond(SERIALIZERS, document, suffix, profile, status)
-
-
-def _render_error(status: int, suffix: str, username: str | None) -> Response:
+def render_error(status: int, path: str, account: str | None = None) -> Response:
+    """Return a routing error or an injected fault, in the profile of *account*."""
     emulator = current_emulator()
-    account = emulator.storage.accounts.find(username) if username else None
-    profile = PROFILES[(account and account.profile) or emulator.config.profile]
-    errors = profile.errors([web.refusal(HTTP_ERRORS, status)])
-    return _respond(errors, suffix, profile, status)
+    known = emulator.storage.accounts.find(account) if account else None
+    profile = PROFILES[(known and known.profile) or emulator.config.profile]
+    document = ErrorList((web.find_by_status(ERRORS_BY_STATUS, status),))
+    return web.respond(document, web.error_suffix(status, path), profile, status)
 
 
-def _task(_arguments: Arguments) -> str | None:
+def _read_operation(_arguments: Arguments) -> str | None:
     return (request.view_args or {}).get("task")
 
 
 DIALECT = Dialect(
-    name="sendgrid.direct",
+    name=NAME,
     blueprint=bp,
     owns=lambda path: path.startswith("/api/"),
     operations=tuple(OPERATIONS),
-    render_error=web.error_renderer(_render_error),
-    read_request_info=lambda: web.read_request_info("sendgrid.direct", _task),
+    render_error=render_error,
+    read_request_info=partial(web.read_request_info, NAME, _read_operation),
     hosts=web.HOSTS,
     key_pattern=web.KEY_PATTERN,
 )

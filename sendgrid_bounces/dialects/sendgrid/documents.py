@@ -1,4 +1,4 @@
-"""What an operation answers, before it is bytes. The serializers write each of them."""
+"""The results of operations, before serialization."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,27 +7,33 @@ from sendgrid_bounces.core.clock import WallClock
 from sendgrid_bounces.storage.bounces import BriefTuple
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """An answer; its subclasses are all there are."""
+    """A result that every serializer has a form for.
+
+    :param rows_changed: bounces deleted; None for a read.
+    """
+
+    rows_changed: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class BounceListing(Document):
     """A list of bounces.
 
-    :param batches: the rows; they can be read once.
-    :param clock: tells the time of each bounce; None leaves the times out.
+    :param batches: the rows; can be iterated once.
+    :param zone: renders the time of each bounce; None omits the times.
     """
 
     batches: Iterator[list[BriefTuple]]
-    clock: WallClock | None
+    zone: WallClock | None
 
 
 @dataclass(frozen=True, slots=True)
 class Count(Document):
-    """A number of bounces, in the form the profile gives it."""
+    """A number of bounces."""
 
-    count: int | str
+    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,21 +45,14 @@ class Message(Document):
 
 @dataclass(frozen=True, slots=True)
 class ErrorList(Document):
-    """Errors, as the direct calls' documentation shows them."""
+    """One or more error messages."""
 
     errors: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorCode(Document):
-    """An error, as the dispatcher was seen to answer it: a code and what it means."""
+    """An error code of the resellers' dispatcher, and its message."""
 
     code: int | str
     message: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class ErrorText(Document):
-    """An error, as the direct calls were seen to answer it."""
-
-    error: str

@@ -1,77 +1,72 @@
-"""What can be done to an account's bounce list: get, delete, count.
+"""The operations on an account's bounce list: get, delete, count.
 
-An operation takes a call and returns a document; it knows neither format nor envelope,
-so that every face of SendGrid can share it.
+An operation takes a call and returns a document. It depends on neither format nor
+envelope, so both SendGrid programs share it.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from sendgrid_bounces.core.accounts import Account
-from sendgrid_bounces.core.clock import wall_clock
+from sendgrid_bounces.core.clock import Clock, wall_clock
 from sendgrid_bounces.dialects.sendgrid import params
 from sendgrid_bounces.dialects.sendgrid.documents import (
     BounceListing,
+    Count,
     Document,
     Message,
 )
-from sendgrid_bounces.dialects.sendgrid.profiles import Profile
 from sendgrid_bounces.storage.bounces import BounceStore
-from sendgrid_bounces.web import responses
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call whose caller is known.
+    """An authenticated call.
 
-    :param account: whose list is meant.
-    :param arguments: what the request says, unparsed.
-    :param now: the instant of the call.
+    :param account: the owner of the bounce list.
+    :param bare_delete_means_all: whether a delete without parameters deletes the list.
     """
 
     store: BounceStore
     account: Account
     arguments: params.Arguments
-    now: int
-    profile: Profile
+    clock: Clock
+    bare_delete_means_all: bool
 
 
 def get(call: Call) -> Document:
-    """Return the bounces that are asked for, oldest first."""
-    clock = wall_clock(call.account.timezone)
-    wanted = params.read_get(call.arguments, clock, call.now)
-    return BounceListing(
-        call.store.find_brief(
-            call.account.bounce_list, wanted.query, wanted.limit, wanted.offset
-        ),
-        clock if wanted.dated else None,
+    """Return the bounces that match, oldest first."""
+    zone = wall_clock(call.account.timezone)
+    wanted = params.read_get(call.arguments, zone, call.clock)
+    batches = call.store.find_brief(
+        call.account.bounce_list, wanted.query, wanted.limit, wanted.offset
     )
+    return BounceListing(batches, zone if wanted.dated else None)
 
 
 def delete(call: Call) -> Document:
-    """Delete the bounces that are named.
+    """Delete the bounces that match.
 
-    Wire: an address that is not there is no error: clients look for the words. What a
-    filter without an address answers when nothing matches is inferred.
+    Wire: an absent address is not an error: clients look for the message. The answer to
+    a filter without an address that matches nothing is inferred.
     """
     query = params.read_delete(
         call.arguments,
         wall_clock(call.account.timezone),
-        call.now,
-        bare_means_all=call.profile.bare_delete_means_all,
+        call.clock,
+        bare_means_all=call.bare_delete_means_all,
     )
     deleted = call.store.delete(call.account.bounce_list, query)
-    responses.set_rows(deleted)
-    if query.emails and not deleted:
-        return Message("Email does not exist")
-    return Message("success")
+    is_absent = query.emails and not deleted
+    message = "Email does not exist" if is_absent else "success"
+    return Message(message, rows_changed=deleted)
 
 
 def count(call: Call) -> Document:
-    """Count the bounces that are named."""
-    clock = wall_clock(call.account.timezone)
-    query = params.read_count(call.arguments, clock, call.now)
-    return call.profile.count(call.store.count(call.account.bounce_list, query))
+    """Count the bounces that match."""
+    zone = wall_clock(call.account.timezone)
+    query = params.read_count(call.arguments, zone, call.clock)
+    return Count(call.store.count(call.account.bounce_list, query))
 
 
 Operation = Callable[[Call], Document]

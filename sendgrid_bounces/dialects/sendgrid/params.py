@@ -1,7 +1,7 @@
-"""The parameters of the calls: raw text at the door, typed values from here on."""
+"""The parameters of the calls, parsed once into typed values."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
@@ -9,19 +9,19 @@ from typing import Any
 from marshmallow import EXCLUDE, Schema, ValidationError, fields
 
 from sendgrid_bounces.core.bounces import BounceQuery, BounceType
-from sendgrid_bounces.core.clock import WallClock
+from sendgrid_bounces.core.clock import Clock, WallClock
 from sendgrid_bounces.core.errors import NoFilterError, ParametersError
 from sendgrid_bounces.schemas.base import load
 
 ONCE = "must be given once, by its plain name"
 
-#: The parameters that say who calls.
+#: The parameters that identify the caller.
 CREDENTIALS = {"api_user", "api_key"}
 
-#: How many addresses one call may name.
+#: Addresses that one call may name.
 MAX_EMAILS = 1_000
 
-#: Larger numbers are in no database.
+#: The largest integer that a database holds.
 MAX_INTEGER = 2**63 - 1
 
 _INTEGER = re.compile("[+-]?[0-9]{1,19}")
@@ -29,7 +29,7 @@ _DAY = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 class Flag(fields.Field[bool]):
-    """``1``; ``0`` is as good as nothing."""
+    """``1``; ``0`` equals an absent parameter."""
 
     def _deserialize(self, value: str, *_: Any, **__: Any) -> bool:
         if value not in ("0", "1"):
@@ -38,9 +38,9 @@ class Flag(fields.Field[bool]):
 
 
 class Integer(fields.Field[int]):
-    """A decimal integer of at least *least*; *rule* says so to the caller.
+    """A decimal integer of at least *least*; *rule* is the error message.
 
-    Wire: clients look for the name, capitalised, inside the text of the error.
+    Wire: clients look for the capitalized name inside the error text.
     """
 
     def __init__(self, least: int, rule: str, **options: Any) -> None:
@@ -55,7 +55,7 @@ class Integer(fields.Field[int]):
 
 
 class Day(fields.Field[date]):
-    """A real day of the calendar."""
+    """A calendar date."""
 
     def _deserialize(self, value: str, *_: Any, **__: Any) -> date:
         if not _DAY.fullmatch(value):
@@ -79,7 +79,7 @@ class Type(fields.Field[BounceType]):
 
 
 class Emails(fields.Field[tuple[str, ...]]):
-    """Addresses to look for. Whether they are well-formed does not matter here."""
+    """Addresses to look up, in any form."""
 
     def _deserialize(self, value: list[str], *_: Any, **__: Any) -> tuple[str, ...]:
         if len(value) > MAX_EMAILS:
@@ -90,7 +90,7 @@ class Emails(fields.Field[tuple[str, ...]]):
 
 
 class FilterSchema(Schema):
-    """What picks bounces, in all calls."""
+    """The filters of all calls."""
 
     days = Integer(1, "must be an integer greater than 0")
     start_date = Day()
@@ -121,29 +121,31 @@ GET, DELETE, COUNT = GetSchema(), DeleteSchema(), FilterSchema()
 
 @dataclass(frozen=True, slots=True)
 class Arguments:
-    """What a request says, unparsed and without what is empty.
+    """The unparsed parameters of a request, without empty ones.
 
-    :param texts: what each parameter was set to, but for the addresses.
-    :param emails: the addresses, of which there may be several.
+    :param values: the first value of each parameter; of ``email`` a list of all values.
+    :param ambiguous: the parameters with different values.
     """
 
-    texts: Mapping[str, Sequence[str]]
-    emails: Sequence[str]
+    values: Mapping[str, Any]
+    ambiguous: Collection[str] = ()
 
     def get(self, name: str) -> str:
-        """Return what the parameter *name* was set to; empty if it was not.
+        """Return the value of the parameter *name*, or an empty text.
 
-        :raises ParametersError: if it was set to different things.
+        :raises ParametersError: if the parameter is ambiguous.
         """
-        texts = self.texts.get(name, ("",))
-        if len(set(texts)) > 1:
+        if name in self.ambiguous:
             raise ParametersError([(name, ONCE)])
-        return texts[0]
+        return str(self.values.get(name, ""))
 
 
 @dataclass(frozen=True, slots=True)
 class GetParams:
-    """What bounces.get asks for."""
+    """The parameters of bounces.get.
+
+    :param dated: whether the response contains the times.
+    """
 
     query: BounceQuery
     dated: bool
@@ -151,46 +153,46 @@ class GetParams:
     offset: int
 
 
-def read_get(arguments: Arguments, clock: WallClock, now: int) -> GetParams:
-    """Return what bounces.get asks for.
+def read_get(arguments: Arguments, zone: WallClock, clock: Clock) -> GetParams:
+    """Return the parameters of bounces.get.
 
     :raises ParametersError: naming each parameter that does not parse.
     """
     values = _load(GET, arguments)
     return GetParams(
-        query=_query(values, clock, now),
+        query=_query(values, zone, clock),
         dated=values.get("date", False),
         limit=values.get("limit"),
         offset=values.get("offset", 0),
     )
 
 
-def read_count(arguments: Arguments, clock: WallClock, now: int) -> BounceQuery:
-    """Return which bounces bounces.count counts.
+def read_count(arguments: Arguments, zone: WallClock, clock: Clock) -> BounceQuery:
+    """Return the query of bounces.count.
 
     :raises ParametersError: naming each parameter that does not parse.
     """
-    return _query(_load(COUNT, arguments), clock, now)
+    return _query(_load(COUNT, arguments), zone, clock)
 
 
 def read_delete(
-    arguments: Arguments, clock: WallClock, now: int, *, bare_means_all: bool
+    arguments: Arguments, zone: WallClock, clock: Clock, *, bare_means_all: bool
 ) -> BounceQuery:
-    """Return which bounces bounces.delete deletes.
+    """Return the query of bounces.delete.
 
-    A filter beside ``delete_all=1`` wins: the narrow thing is deleted. A call with
-    parameters of which none is known is not one without parameters: it may have meant
-    a filter.
+    A filter takes precedence over ``delete_all=1``, so the smaller deletion happens. A
+    call whose parameters are all unknown is not a call without parameters, because one
+    of them may be a misspelled filter.
 
-    :param bare_means_all: whether a call without parameters means everything.
+    :param bare_means_all: whether a call without parameters deletes the list.
     :raises ParametersError: naming each parameter that does not parse.
-    :raises NoFilterError: if nothing is named, and that does not mean everything.
+    :raises NoFilterError: without a filter, unless that deletes the list.
 
     Wire: cases/sendgrid/delete.http.
     """
     values = _load(DELETE, arguments)
-    query = _query(values, clock, now)
-    is_bare = set(arguments.texts) <= CREDENTIALS
+    query = _query(values, zone, clock)
+    is_bare = arguments.values.keys() <= CREDENTIALS
     means_all = values.get("delete_all", bare_means_all and is_bare)
     if query.is_everything and not means_all:
         raise NoFilterError
@@ -198,25 +200,21 @@ def read_delete(
 
 
 def _load(schema: Schema, arguments: Arguments) -> dict[str, Any]:
-    """Parse what *schema* knows, none of which may be said in two ways."""
-    given: dict[str, Any] = {}
-    faults = []
-    for name, texts in arguments.texts.items():
+    """Parse the parameters of *schema*, each of which must be unambiguous."""
+    problems = []
+    for name in arguments.values:
         plain = name.partition("[")[0]
-        if plain in schema.fields and (plain != name or len(set(texts)) > 1):
-            faults.append((plain, ONCE))
-        given[name] = texts[0]
-    if faults:
-        raise ParametersError(faults)
-    if arguments.emails:
-        given["email"] = arguments.emails
-    return load(schema, given)
+        if plain in schema.fields and (plain != name or name in arguments.ambiguous):
+            problems.append((plain, ONCE))
+    if problems:
+        raise ParametersError(problems)
+    return load(schema, arguments.values)
 
 
-def _query(values: Mapping[str, Any], clock: WallClock, now: int) -> BounceQuery:
-    """Return the query; explicit dates win over ``days``.
+def _query(values: Mapping[str, Any], zone: WallClock, clock: Clock) -> BounceQuery:
+    """Return the query; explicit dates take precedence over ``days``.
 
-    Ranges of days include both ends, and become half-open ranges of instants.
+    ``end_date`` is inclusive on the wire; the query ends before the next day.
     """
     first, last = values.get("start_date"), values.get("end_date")
     if first and last and first > last:
@@ -224,11 +222,11 @@ def _query(values: Mapping[str, Any], clock: WallClock, now: int) -> BounceQuery
             [("start_date", "Date must be earlier than the end_date parameter")]
         )
     if not first and not last and "days" in values:
-        last = clock.today(now)
+        last = zone.today(clock.now())
         first = last - timedelta(min(values["days"], last.toordinal()) - 1)
     return BounceQuery(
-        created_from=clock.day_start(first) if first else None,
-        created_before=clock.day_end(last) if last else None,
+        created_from=zone.day_start(first) if first else None,
+        created_before=zone.day_end(last) if last else None,
         type=values.get("type"),
         emails=values.get("email", ()),
     )

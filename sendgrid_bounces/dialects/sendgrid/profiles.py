@@ -1,61 +1,92 @@
-"""Profiles: where SendGrid's documentation and the recorded service disagree.
+"""Profiles: the differences between SendGrid's documentation and the recorded service.
 
-``documented`` is the documentation word for word; ``recorded`` is what clients wrote
-down of the service between 2011 and 2015. Only the direct calls have a choice of them;
-the dispatcher's documentation and recordings agree.
+``documented`` follows the documentation word for word; ``recorded`` follows responses
+that clients recorded between 2011 and 2015. Only the direct calls have this choice; the
+dispatcher's documentation and recordings agree.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 
-from sendgrid_bounces.dialects.sendgrid.documents import (
-    Count,
-    Document,
-    ErrorList,
-    ErrorText,
+from lxml import etree
+
+from sendgrid_bounces.dialects.sendgrid.documents import Count, ErrorList
+from sendgrid_bounces.dialects.sendgrid.serializers import (
+    DIRECT_LISTING,
+    JSON_HEADERS,
+    JSON_VALUES,
+    RESELLER_LISTING,
+    XML,
+    XML_ELEMENTS,
+    XML_HEADERS,
+    JSONSerializer,
+    XMLSerializer,
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """How a face behaves.
+    """The behavior of a SendGrid account.
 
-    :param count: makes the document of a number.
-    :param errors: makes the document of one or more errors.
-    :param bare_delete_means_all: whether a delete without parameters deletes all.
-    :param json_headers: what JSON is labelled with.
+    :param serializers: by the suffix of the path.
+    :param bare_delete_means_all: whether a delete without parameters deletes the list.
     """
 
-    count: Callable[[int], Document]
-    errors: Callable[[Sequence[str]], Document]
+    serializers: Mapping[str, JSONSerializer | XMLSerializer]
     bare_delete_means_all: bool
-    json_headers: dict[str, str] = field(hash=False)
+
+
+def _count_text(document: Count) -> object:
+    return {"count": str(document.count)}
+
+
+def _first_error(document: ErrorList) -> object:
+    return {"error": document.errors[0]}
+
+
+def _first_error_element(document: ErrorList) -> etree._Element:
+    return XML_ELEMENTS[ErrorList](ErrorList(document.errors[:1]))
 
 
 PROFILES: Mapping[str, Profile] = {
     # Wire: SendGrid Web API v2, Bounces. The count is a string there.
     "documented": Profile(
-        count=lambda number: Count(str(number)),
-        errors=lambda errors: ErrorList(tuple(errors)),
-        bare_delete_means_all=True,
-        json_headers={"Content-Type": "application/json"},
-    ),
-    # Wire: captures of 2012 and 2014 have an integer; since January 2014 a delete
-    # without parameters is refused. Of several errors the first is told (inferred).
-    "recorded": Profile(
-        count=Count,
-        errors=lambda errors: ErrorText(errors[0]),
-        bare_delete_means_all=False,
-        json_headers={
-            "Content-Type": "text/html",
-            "X-Content-Type-Options": "nosniff",
+        serializers={
+            "json": JSONSerializer(
+                (", ", ": "),
+                DIRECT_LISTING,
+                {**JSON_VALUES, Count: _count_text},
+                JSON_HEADERS,
+            ),
+            "xml": XML,
         },
+        bare_delete_means_all=True,
+    ),
+    # Wire: captures of 2012 and 2014 have an integer count; a delete without parameters
+    # is an error since January 2014. That an error response contains only the first of
+    # several messages is inferred.
+    "recorded": Profile(
+        serializers={
+            "json": JSONSerializer(
+                (", ", ": "),
+                DIRECT_LISTING,
+                {**JSON_VALUES, ErrorList: _first_error},
+                {"Content-Type": "text/html", "X-Content-Type-Options": "nosniff"},
+            ),
+            "xml": XMLSerializer(
+                {**XML_ELEMENTS, ErrorList: _first_error_element}, XML_HEADERS
+            ),
+        },
+        bare_delete_means_all=False,
     ),
 }
 
 RESELLER_PROFILE = Profile(
-    count=Count,
-    errors=lambda errors: ErrorList(tuple(errors)),
+    serializers={
+        "json": JSONSerializer(
+            (",", ":"), RESELLER_LISTING, JSON_VALUES, JSON_HEADERS, slash="\\/"
+        ),
+        "xml": XML,
+    },
     bare_delete_means_all=False,
-    json_headers={"Content-Type": "application/json"},
 )

@@ -1,13 +1,12 @@
 """The resellers' dispatcher: a call names its method, its task and a customer.
 
-Its twin is the direct calls: the same operations on the customer's list, in another
-envelope. Errors come under HTTP 200, as the service had them.
+The direct calls offer the same operations on the caller's own list, in another
+envelope. Errors have HTTP status 200, as in the recorded service.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-
-from flask import Blueprint, Response, request
+from functools import partial
 
 from sendgrid_bounces.core.accounts import Account
 from sendgrid_bounces.core.errors import (
@@ -26,26 +25,18 @@ from sendgrid_bounces.dialects.sendgrid.documents import Document, ErrorCode, Er
 from sendgrid_bounces.dialects.sendgrid.operations import Call, Operation
 from sendgrid_bounces.dialects.sendgrid.params import Arguments
 from sendgrid_bounces.dialects.sendgrid.profiles import RESELLER_PROFILE
-from sendgrid_bounces.dialects.sendgrid.serializers import (
-    RESELLER_LISTING,
-    JSONSerializer,
-    XMLSerializer,
-)
 from sendgrid_bounces.emulator import current_emulator
-from sendgrid_bounces.web import requests, responses
 from sendgrid_bounces.web.dialect import Dialect
+from sendgrid_bounces.web.requests import request
+from sendgrid_bounces.web.responses import ErrorTable, Response
 
-bp = Blueprint("sendgrid_reseller", __name__)
-bp.before_request(requests.refuse_head)
+NAME = "sendgrid.reseller"
 
-SERIALIZERS: web.Serializers = {
-    "json": JSONSerializer((",", ":"), RESELLER_LISTING, slash="\\/"),
-    "xml": XMLSerializer(),
-}
+bp = web.blueprint("sendgrid_reseller")
 
 
 class UnknownTaskError(BounceError):
-    """There is no such task; *parameter* is the first that names none."""
+    """The method or the task is unknown; *parameter* names the first unknown one."""
 
     def __init__(self, parameter: str) -> None:
         super().__init__(parameter)
@@ -53,41 +44,41 @@ class UnknownTaskError(BounceError):
 
 
 def delete_named(call: Call) -> Document:
-    """Delete the addresses that are named, and never a whole list.
+    """Delete the named addresses, never a whole list.
 
-    Wire: Customer Bounces, delete: ``email`` is required. What ``delete_all`` does here
-    is not known, so it is refused.
+    Wire: Customer Bounces, delete: ``email`` is required. The meaning of ``delete_all``
+    here is unknown, so it is an error.
     """
-    if not call.arguments.emails:
+    if "email" not in call.arguments.values:
         raise NoFilterError
-    if "delete_all" in call.arguments.texts:
+    if "delete_all" in call.arguments.values:
         raise ParametersError([("delete_all", "cannot be used for a customer")])
     return operations.delete(call)
 
 
-#: What a method and a task do.
+#: (method, task) -> operation.
 TASKS: Mapping[tuple[str, str], Operation] = {
     ("bounces", "get"): operations.get,
     ("bounces", "delete"): delete_named,
 }
 METHODS = {method for method, _task in TASKS}
 
-#: Wire: those with the codes 400 and 401 but the last two are recorded, of the call
-#: itself or a sister; the list's words for a missing address are recorded of a sister.
-ERRORS: responses.ErrorTable = {
-    CredentialsError: (
-        200,
-        lambda _: ErrorCode(401, "Permission denied, wrong credentials"),
-    ),
-    NotAuthorizedError: (
-        200,
-        lambda _: ErrorCode(401, "Permission denied, not authorized"),
-    ),
+
+def _code(code: int, message: str) -> Callable[[BounceError], ErrorCode]:
+    """Return a function that renders an error as *code* and *message*."""
+    return lambda _: ErrorCode(code, message)
+
+
+#: Wire: codes 400 and 401 are recorded, of the call itself or a sister, except that of
+#: RequestError; the message for a missing address is recorded of a sister.
+ERRORS_BY_TYPE: ErrorTable = {
+    CredentialsError: (200, _code(401, "Permission denied, wrong credentials")),
+    NotAuthorizedError: (200, _code(401, "Permission denied, not authorized")),
     UnknownTaskError: (
         200,
         lambda error: ErrorCode(400, f"Invalid {error.parameter} parameter"),
     ),
-    UnknownNameError: (200, lambda _: ErrorCode(400, "User does not exist")),
+    UnknownNameError: (200, _code(400, "User does not exist")),
     NoFilterError: (200, lambda _: ErrorList(("Email is required",))),
     ParametersError: (
         200,
@@ -97,16 +88,15 @@ ERRORS: responses.ErrorTable = {
     ),
     ContentTypeError: (200, lambda error: ErrorCode(415, error.reason)),
     RequestError: (200, lambda error: ErrorCode(400, error.reason)),
-    StorageError: (
-        503,
-        lambda _: ErrorCode(503, "The service is temporarily unavailable"),
-    ),
-    BounceError: (500, lambda _: ErrorCode(500, "Internal error")),
+    StorageError: (503, _code(503, "The service is temporarily unavailable")),
+    BounceError: (500, _code(500, "Internal error")),
 }
 
-#: Wire: a 404 has its code as text, and no message, and 401's words are recorded; the
-#: rest is inferred. What has no words has those of 400 or 500, with its own code.
-HTTP_ERRORS = {
+#: The documents of routing errors and injected faults. Other statuses have the message
+#: of 400 or 500, with their own code.
+#: Wire: the code of 404 as text, without a message, and the message of 401 are
+#: recorded; the rest is inferred.
+ERRORS_BY_STATUS = {
     400: ErrorCode(400, "Bad request"),
     401: ErrorCode(401, "Permission denied, wrong credentials"),
     403: ErrorCode(403, "Permission denied, not authorized"),
@@ -126,25 +116,25 @@ HTTP_ERRORS = {
 }
 
 
-@web.route(bp, "/apiv2/reseller.manage.<any(json, xml):suffix>")
+@bp.route("/apiv2/reseller.manage.<any(json, xml):suffix>", methods=["GET", "POST"])
 def manage(suffix: str) -> Response:
-    """Answer a call that names its method."""
-    return _answer(suffix)
+    """Run the method and task that the parameters name, on a customer's list."""
+    return _respond(suffix)
 
 
-@web.route(bp, "/api/user.bounces.<any(json, xml):suffix>")
-@web.route(bp, "/apiv2/customer.bounces.<any(json, xml):suffix>")
+@bp.route("/api/user.bounces.<any(json, xml):suffix>", methods=["GET", "POST"])
+@bp.route("/apiv2/customer.bounces.<any(json, xml):suffix>", methods=["GET", "POST"])
 def customer_bounces(suffix: str) -> Response:
-    """Answer a call whose method is in its path."""
-    return _answer(suffix)
+    """Run the task that the parameters name, on a customer's list."""
+    return _respond(suffix)
 
 
-def _answer(suffix: str) -> Response:
-    """Do what the request asks for on the list of the reseller's customer."""
+def _respond(suffix: str) -> Response:
     emulator = current_emulator()
     try:
         arguments = web.read_arguments()
-        caller = web.authenticate(arguments)
+        credentials = web.read_credentials(arguments)
+        caller = emulator.authenticator.authenticate(*credentials)
         if not caller.is_reseller:
             raise NotAuthorizedError
         operation = _operation(arguments)
@@ -152,13 +142,12 @@ def _answer(suffix: str) -> Response:
             emulator.storage.bounces,
             _customer(caller, arguments),
             arguments,
-            emulator.clock.now(),
-            RESELLER_PROFILE,
+            emulator.clock,
+            RESELLER_PROFILE.bare_delete_means_all,
         )
-        return _respond(operation(call), suffix)
+        return web.respond(operation(call), suffix, RESELLER_PROFILE)
     except BounceError as error:
-        status, document = responses.render(error, ERRORS)
-        return _respond(document, suffix, status)
+        return web.respond_error(error, ERRORS_BY_TYPE, suffix, RESELLER_PROFILE)
 
 
 def _operation(arguments: Arguments) -> Operation:
@@ -177,9 +166,10 @@ def _method(arguments: Arguments) -> str:
 
 
 def _customer(reseller: Account, arguments: Arguments) -> Account:
-    """Return the customer that is meant.
+    """Return the customer that ``user`` names.
 
-    Whether somebody has this name who is not the reseller's makes no difference.
+    :raises UnknownNameError: if *reseller* has no such customer, whether or not the
+        account exists.
     """
     accounts = current_emulator().storage.accounts
     customer = accounts.find(arguments.get("user"))
@@ -188,29 +178,31 @@ def _customer(reseller: Account, arguments: Arguments) -> Account:
     return customer
 
 
-def _respond(document: Document, suffix: str, status: int = 200) -> Response:
-    return web.respond(SERIALIZERS, document, suffix, RESELLER_PROFILE, status)
+def render_error(status: int, path: str, account: str | None = None) -> Response:
+    """Return a routing error or an injected fault."""
+    del account  # all accounts have the same profile here
+    document = web.find_by_status(ERRORS_BY_STATUS, status)
+    if status not in ERRORS_BY_STATUS:
+        document = replace(document, code=status)
+    suffix = web.error_suffix(status, path)
+    return web.respond(document, suffix, RESELLER_PROFILE, status)
 
 
-def _render_error(status: int, suffix: str, _username: str | None) -> Response:
-    refusal = web.refusal(HTTP_ERRORS, status)
-    if status not in HTTP_ERRORS:
-        refusal = replace(refusal, code=status)
-    return _respond(refusal, suffix, status)
-
-
-def _task(arguments: Arguments) -> str | None:
-    task = arguments.get("task")
-    return task if (_method(arguments), task) in TASKS else None
+def _read_operation(arguments: Arguments) -> str | None:
+    try:
+        method, task = _method(arguments), arguments.get("task")
+    except ParametersError:
+        return None
+    return task if (method, task) in TASKS else None
 
 
 DIALECT = Dialect(
-    name="sendgrid.reseller",
+    name=NAME,
     blueprint=bp,
     owns=lambda path: path.startswith(("/apiv2/", "/api/user.")),
     operations=tuple(task for _method, task in TASKS),
-    render_error=web.error_renderer(_render_error),
-    read_request_info=lambda: web.read_request_info("sendgrid.reseller", _task),
+    render_error=render_error,
+    read_request_info=partial(web.read_request_info, NAME, _read_operation),
     hosts=web.HOSTS,
     key_pattern=web.KEY_PATTERN,
 )

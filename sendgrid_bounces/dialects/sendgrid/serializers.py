@@ -1,13 +1,14 @@
-"""Documents as bytes: a pair of serializers, JSON and XML, that know every document.
+"""JSON and XML serializers: tables from document classes to their forms.
 
-Each is a table from document classes to what writes them. A document becomes pieces of
-bytes; a list comes in a piece for each batch of its rows, so that a long one is never
-held whole, and every row of it is written by one function.
+A serializer yields bytes. A list yields one piece per batch of rows, so a long list
+never occupies memory as a whole.
 """
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from html import escape
 from itertools import repeat
 from json.encoder import encode_basestring_ascii as quote
 from typing import Any
@@ -21,23 +22,23 @@ from sendgrid_bounces.dialects.sendgrid.documents import (
     Document,
     ErrorCode,
     ErrorList,
-    ErrorText,
     Message,
 )
-from sendgrid_bounces.dialects.sendgrid.markup import clean, encode, escape
 from sendgrid_bounces.storage.bounces import BriefTuple
 
 Pieces = Iterator[bytes]
 
+JSON_HEADERS: Mapping[str, str] = {"Content-Type": "application/json"}
+XML_HEADERS: Mapping[str, str] = {"Content-Type": "text/xml; charset=ISO-8859-1"}
+
 
 @dataclass(frozen=True, slots=True)
 class ListingForm:
-    """How a list is written.
+    """The form of a list of bounces.
 
-    :param write: writes rows, each with the text that tells its time, or none.
-    :param created: what goes before and after a time.
-    :param opening: what goes before the rows; *between* and *closing* likewise.
-    :param finish: turns the written rows into bytes.
+    :param write: renders rows, each with the text of its time, or an empty text.
+    :param created: the texts before and after a time.
+    :param finish: encodes rendered rows.
     """
 
     write: Callable[[Iterable[tuple[BriefTuple, str]]], list[str]]
@@ -48,13 +49,13 @@ class ListingForm:
     finish: Callable[[str], bytes] = str.encode
 
     def pieces(self, listing: BounceListing) -> Pieces:
-        """Yield *listing*, in a piece for each batch of its rows."""
+        """Yield *listing*, one piece per batch of rows."""
         before = self.opening
         for rows in listing.batches:
             times: Iterable[str] = repeat("")
-            if listing.clock:
+            if listing.zone:
                 instants = [row[3] for row in rows]
-                times = listing.clock.render_all(instants, *self.created)
+                times = listing.zone.render_all(instants, *self.created)
             yield self.finish(
                 before + self.between.join(self.write(zip(rows, times, strict=False)))
             )
@@ -63,44 +64,44 @@ class ListingForm:
         yield (start + self.closing).encode()
 
 
-@dataclass(frozen=True, slots=True)
-class JSONSerializer:
-    """A face's JSON, ASCII only.
-
-    :param separators: as :func:`json.dumps` takes them: after an item, after a key.
-    :param listing: how a list is written, its keys in the face's order.
-    :param slash: how it writes a slash, which JSON allows to escape.
-    """
-
-    separators: tuple[str, str]
-    listing: ListingForm
-    slash: str = "/"
-
-    def pieces(self, document: Document) -> Pieces:
-        """Yield the bytes of *document*."""
-        if isinstance(document, BounceListing):
-            return self.listing.pieces(document)
-        plain = PLAIN[type(document)](document)
-        text = json.dumps(plain, separators=self.separators)
-        return iter([text.replace("/", self.slash).encode()])
-
-
-#: The JSON of every document but a list, as Python writes it.
-PLAIN: Mapping[type[Document], Callable[[Any], Any]] = {
+#: The JSON values of all documents except lists.
+JSON_VALUES: Mapping[type[Document], Callable[[Any], Any]] = {
     Count: lambda document: {"count": document.count},
     Message: lambda document: {"message": document.message},
     ErrorList: lambda document: {"message": "error", "errors": document.errors},
     ErrorCode: lambda document: {
         "error": {"code": document.code, "message": document.message}
     },
-    ErrorText: lambda document: {"error": document.error},
 }
 
 
-def write_direct_rows(rows: Iterable[tuple[BriefTuple, str]]) -> list[str]:
-    """Return the JSON of rows of the direct calls.
+@dataclass(frozen=True, slots=True)
+class JSONSerializer:
+    """A JSON serializer, ASCII only.
 
-    Wire: the order of the keys is that of bounces.get's documentation.
+    :param separators: after an item and after a key, as for :func:`json.dumps`.
+    :param slash: the form of a slash, which JSON allows to escape.
+    """
+
+    separators: tuple[str, str]
+    listing: ListingForm
+    values: Mapping[type[Document], Callable[[Any], Any]]
+    headers: Mapping[str, str]
+    slash: str = "/"
+
+    def pieces(self, document: Document) -> Pieces:
+        """Yield the bytes of *document*."""
+        if isinstance(document, BounceListing):
+            return self.listing.pieces(document)
+        value = self.values[type(document)](document)
+        text = json.dumps(value, separators=self.separators)
+        return iter([text.replace("/", self.slash).encode()])
+
+
+def write_direct_rows(rows: Iterable[tuple[BriefTuple, str]]) -> list[str]:
+    """Return rows as JSON of the direct calls.
+
+    Wire: the key order is that of the bounces.get documentation.
     """
     return [
         f'{{"status": {quote(status)}, {created}'
@@ -110,10 +111,10 @@ def write_direct_rows(rows: Iterable[tuple[BriefTuple, str]]) -> list[str]:
 
 
 def write_reseller_rows(rows: Iterable[tuple[BriefTuple, str]]) -> list[str]:
-    """Return the JSON of rows of the resellers' dispatcher.
+    """Return rows as JSON of the resellers' dispatcher.
 
-    Wire: the order of the keys is that of Customer Bounces' documentation; that it is
-    compact, and a slash escaped, is recorded of its sister calls.
+    Wire: the key order is that of the Customer Bounces documentation. The compact form
+    and the escaped slash are recorded from sister calls.
     """
     return [
         f'{{"email":{quote(email)},"status":{quote(status)},'
@@ -132,37 +133,38 @@ RESELLER_LISTING = ListingForm(
     finish=lambda text: text.replace("/", "\\/").encode(),
 )
 
+#: The characters that XML 1.0 cannot represent (production 2, Char, negated).
+_FORBIDDEN = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
-class XMLSerializer:
-    """The XML of all faces: a declaration of ISO-8859-1, then nothing beyond ASCII.
+#: The ASCII ones among them, and the references of the others.
+_CONTROLS = bytes({*range(32)} - {*b"\t\n\r"})
+_REFERENCES = (b"&#65534;", b"&#65535;")
 
-    Wire: the declaration and the elements are those of SendGrid's documentation. That
-    other characters are references is inferred: every parser reads them alike.
+
+def clean(text: str) -> str:
+    """Return *text* without the characters that XML 1.0 cannot represent."""
+    return _FORBIDDEN.sub("", text)
+
+
+def encode(markup: str) -> bytes:
+    """Return *markup* as ASCII bytes, identical to the output of lxml.
+
+    Forbidden characters and carriage returns never occur in tags, so they are replaced
+    once per batch instead of once per text. No text contains one of the references
+    itself, because its ampersand is escaped.
     """
-
-    def pieces(self, document: Document) -> Pieces:
-        """Yield the bytes of *document*."""
-        if isinstance(document, BounceListing):
-            return XML_LISTING.pieces(document)
-        root = ELEMENTS[type(document)](document)
-        return iter([(DECLARATION + _markup(root)).encode()])
-
-
-#: The XML of every document but a list, as lxml writes it.
-ELEMENTS: Mapping[type[Document], Callable[[Any], etree._Element]] = {
-    Count: lambda document: E.result(E.count(str(document.count))),
-    Message: lambda document: _result(document.message),
-    ErrorList: lambda document: _result("error: " + "; ".join(document.errors)),
-    ErrorCode: lambda document: _result(f"error: {document.message or document.code}"),
-    ErrorText: lambda document: _result("error: " + document.error),
-}
+    encoded = markup.encode("ascii", "xmlcharrefreplace").translate(None, _CONTROLS)
+    for reference in _REFERENCES:
+        encoded = encoded.replace(reference, b"")
+    return encoded.replace(b"\r", b"&#13;")
 
 
 def write_xml_rows(rows: Iterable[tuple[BriefTuple, str]]) -> list[str]:
-    """Return rows as XML, equal to lxml's once they are finished."""
+    """Return rows as XML; :func:`encode` completes the escaping."""
     return [
-        f"<bounce><email>{escape(email)}</email><status>{escape(status)}</status>"
-        f"<reason>{escape(reason)}</reason>{created}</bounce>"
+        f"<bounce><email>{escape(email, quote=False)}</email>"
+        f"<status>{escape(status, quote=False)}</status>"
+        f"<reason>{escape(reason, quote=False)}</reason>{created}</bounce>"
         for (email, status, reason, _created, _id), created in rows
     ]
 
@@ -176,7 +178,15 @@ def _markup(element: etree._Element) -> str:
     return etree.tostring(element, encoding="us-ascii", xml_declaration=False).decode()
 
 
-#: lxml's own declaration has single quotes; SendGrid's has double ones.
+#: The XML elements of all documents except lists.
+XML_ELEMENTS: Mapping[type[Document], Callable[[Any], etree._Element]] = {
+    Count: lambda document: E.result(E.count(str(document.count))),
+    Message: lambda document: _result(document.message),
+    ErrorList: lambda document: _result("error: " + "; ".join(document.errors)),
+    ErrorCode: lambda document: _result(f"error: {document.message or document.code}"),
+}
+
+#: SendGrid's declaration has double quotes; lxml writes single ones.
 DECLARATION = '<?xml version="1.0" encoding="ISO-8859-1"?>\n'
 OPENING, CLOSING = (DECLARATION + _markup(E.bounces("|"))).split("|")
 XML_LISTING = ListingForm(
@@ -187,3 +197,25 @@ XML_LISTING = ListingForm(
     CLOSING,
     finish=encode,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class XMLSerializer:
+    """An XML serializer: it declares ISO-8859-1 and writes ASCII.
+
+    Wire: the declaration and the elements are documented by SendGrid. Numeric
+    references for all other characters are inferred; every parser reads them alike.
+    """
+
+    elements: Mapping[type[Document], Callable[[Any], etree._Element]]
+    headers: Mapping[str, str]
+
+    def pieces(self, document: Document) -> Pieces:
+        """Yield the bytes of *document*."""
+        if isinstance(document, BounceListing):
+            return XML_LISTING.pieces(document)
+        root = self.elements[type(document)](document)
+        return iter([(DECLARATION + _markup(root)).encode()])
+
+
+XML = XMLSerializer(XML_ELEMENTS, XML_HEADERS)

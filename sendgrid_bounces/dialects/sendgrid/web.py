@@ -1,93 +1,106 @@
-"""SendGrid's side of HTTP: reading requests, knowing the caller, answering."""
+"""SendGrid's side of HTTP: parameters, credentials, responses, request info."""
 
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TypeVar
 
-from flask import Blueprint, Response, request
-from werkzeug.datastructures import Headers
+from flask import Blueprint
 from werkzeug.exceptions import NotFound, RequestEntityTooLarge
 
-from sendgrid_bounces.core.accounts import Account
-from sendgrid_bounces.core.errors import ParametersError, RequestError
+from sendgrid_bounces.core.errors import BounceError, ParametersError, RequestError
 from sendgrid_bounces.core.requests import RequestInfo
 from sendgrid_bounces.dialects.sendgrid.documents import Document
 from sendgrid_bounces.dialects.sendgrid.params import Arguments
 from sendgrid_bounces.dialects.sendgrid.profiles import Profile
-from sendgrid_bounces.dialects.sendgrid.serializers import JSONSerializer, XMLSerializer
-from sendgrid_bounces.emulator import current_emulator
-from sendgrid_bounces.web import requests, responses
+from sendgrid_bounces.web import responses
+from sendgrid_bounces.web.requests import refuse_head, request
+from sendgrid_bounces.web.responses import ErrorTable, Response
 
-#: How many bytes the body of a request may have.
+#: Bytes that the body of a request may have.
 MAX_BODY = 1024 * 1024
 
 HOSTS = ("sendgrid.com", "www.sendgrid.com", "api.sendgrid.com")
 
 KEY_PATTERN = r"\bSG\.[\w-]{8,}\.[\w-]{8,}"
 
-XML_HEADERS = {"Content-Type": "text/xml; charset=ISO-8859-1"}
-
 _EMAIL = re.compile(r"email(\[[0-9]*\])?")
 
-Serializers = Mapping[str, JSONSerializer | XMLSerializer]
-Words = TypeVar("Words")
+Message = TypeVar("Message")
 
 
-def route(bp: Blueprint, rule: str) -> Callable[[requests.View], requests.View]:
-    """Return a decorator that lets *bp* answer GET and POST, which mean the same."""
-    return requests.route(bp, rule, "GET", "POST")
+def blueprint(name: str) -> Blueprint:
+    """Return a blueprint that rejects HEAD."""
+    bp = Blueprint(name, __name__)
+    bp.before_request(refuse_head)
+    return bp
 
 
 def read_arguments() -> Arguments:
-    """Return what the request says, in its query string and its body.
+    """Return the parameters of the query string and the body, without empty ones.
 
-    What is empty is left out. ``email`` may come often, also as ``email[]`` and
-    ``email[0]``.
+    :raises RequestError: if a part does not parse.
 
-    :raises RequestError: if a part cannot be read.
+    Wire: ``email`` may be repeated, also as ``email[]`` and ``email[0]``.
     """
-    texts: dict[str, list[str]] = {}
-    emails = []
-    for name, value in requests.read_pairs(MAX_BODY):
+    values: dict[str, str | list[str]] = {}
+    emails: list[str] = []
+    ambiguous = set()
+    for name, value in request.read_parameters(MAX_BODY):
         if not value:
             continue
         if _EMAIL.fullmatch(name):
             emails.append(value)
-        else:
-            texts.setdefault(name, []).append(value)
-    return Arguments(texts, emails)
+        elif values.setdefault(name, value) != value:
+            ambiguous.add(name)
+    if emails:
+        values["email"] = emails
+    return Arguments(values, ambiguous)
 
 
-def authenticate(arguments: Arguments) -> Account:
-    """Return the account that calls.
+def read_credentials(arguments: Arguments) -> tuple[str, str]:
+    """Return the user name and API key of the caller.
 
-    :raises CredentialsError: if ``api_user`` and ``api_key`` are not an account's.
+    :raises ParametersError: if one of them is ambiguous.
 
-    Wire: old clients send Basic credentials beside the parameters, or instead of them.
+    Wire: old clients send Basic credentials in addition to the parameters, or instead.
     """
-    return current_emulator().authenticator.authenticate(*_credentials(arguments))
-
-
-def _credentials(arguments: Arguments) -> tuple[str, str]:
     username, key = arguments.get("api_user"), arguments.get("api_key")
-    basic = requests.read_authorization()
-    if not username and not key and basic is not None and basic.type == "basic":
-        return basic.username or "", basic.password or ""
+    if not username and not key:
+        basic = request.authorization
+        if basic is not None and basic.type == "basic":
+            return basic.username or "", basic.password or ""
     return username, key
 
 
 def respond(
-    serializers: Serializers,
-    document: Document,
-    suffix: str,
-    profile: Profile,
-    status: int,
+    document: Document, suffix: str, profile: Profile, status: int = 200
 ) -> Response:
     """Return *document* in the format of *suffix*."""
-    headers = profile.json_headers if suffix == "json" else XML_HEADERS
-    pieces = serializers[suffix].pieces(document)
-    return responses.respond(pieces, status, Headers(headers.items()))
+    serializer = profile.serializers[suffix]
+    pieces = serializer.pieces(document)
+    return responses.respond(pieces, status, serializer.headers, document.rows_changed)
+
+
+def respond_error(
+    error: BounceError, table: ErrorTable, suffix: str, profile: Profile
+) -> Response:
+    """Return the response of *table* to *error*."""
+    status, document = responses.look_up(error, table)
+    return respond(document, suffix, profile, status)
+
+
+def error_suffix(status: int, path: str) -> str:
+    """Return the format of a routing error or an injected fault.
+
+    Wire: 404 is JSON; all others have the format of the path.
+    """
+    return "xml" if path.endswith(".xml") and status != NotFound.code else "json"
+
+
+def find_by_status(table: Mapping[int, Message], status: int) -> Message:
+    """Return the entry of *status*, or the general one of its class (400, 500)."""
+    return table.get(status) or table[status // 100 * 100]
 
 
 def read_request_info(
@@ -95,7 +108,7 @@ def read_request_info(
 ) -> RequestInfo:
     """Describe the current request; a part that does not parse is left out.
 
-    :param read_operation: returns the operation that the arguments name.
+    :param read_operation: returns the operation that the arguments name, or None.
     """
     info = RequestInfo(dialect, request.method, request.path)
     if request.url_rule is None or request.method == "HEAD":
@@ -106,42 +119,19 @@ def read_request_info(
         return info
     return replace(
         info,
-        operation=_if_clear(read_operation, arguments),
-        account=_if_clear(_claimed, arguments),
-        emails=tuple(arguments.emails),
+        operation=read_operation(arguments),
+        account=_claimed_account(arguments),
+        emails=tuple(arguments.values.get("email", ())),
     )
 
 
-def _if_clear(
-    read: Callable[[Arguments], str | None], arguments: Arguments
-) -> str | None:
-    try:
-        return read(arguments)
-    except ParametersError:  # it says two different things
-        return None
+def _claimed_account(arguments: Arguments) -> str | None:
+    """Return the user name of the credentials; None if it may be an API key.
 
-
-def _claimed(arguments: Arguments) -> str | None:
-    """Return whose name is given; one without a key beside it may be the key."""
-    username, key = _credentials(arguments)
-    return username if username and (key or "api_user" in arguments.texts) else None
-
-
-def error_renderer(
-    render: Callable[[int, str, str | None], Response],
-) -> responses.ErrorRenderer:
-    """Return what words (status, path), from what words (status, suffix).
-
-    Wire: 404 is worded in JSON; else what the path asks for counts.
+    A name without a key that was sent as Basic credentials may be the key itself.
     """
-
-    def render_error(status: int, path: str, username: str | None = None) -> Response:
-        is_xml = path.endswith(".xml") and status != NotFound.code
-        return render(status, "xml" if is_xml else "json", username)
-
-    return render_error
-
-
-def refusal(words: Mapping[int, Words], status: int) -> Words:
-    """Return the words for *status*; a status without its own has its class's."""
-    return words.get(status) or words[status // 100 * 100]
+    try:
+        username, key = read_credentials(arguments)
+    except ParametersError:
+        return None
+    return username if username and (key or "api_user" in arguments.values) else None

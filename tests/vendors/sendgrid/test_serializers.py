@@ -1,7 +1,8 @@
-"""The pair of serializers: both know every document, and no text breaks them."""
+"""JSON and XML serializers: they cover every document, and any text round-trips."""
 
 import json
 import xml.etree.ElementTree as ET
+from collections.abc import Mapping
 
 import pytest
 from hypothesis import given
@@ -9,14 +10,26 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from sendgrid_bounces.core.clock import WallClock
-from sendgrid_bounces.dialects.sendgrid import documents, serializers
-from sendgrid_bounces.dialects.sendgrid.direct import SERIALIZERS
-from sendgrid_bounces.dialects.sendgrid.documents import BounceListing
-from sendgrid_bounces.dialects.sendgrid.markup import clean
+from sendgrid_bounces.dialects.sendgrid import documents
+from sendgrid_bounces.dialects.sendgrid.documents import BounceListing, Document
+from sendgrid_bounces.dialects.sendgrid.profiles import PROFILES, RESELLER_PROFILE
+from sendgrid_bounces.dialects.sendgrid.serializers import (
+    JSONSerializer,
+    XMLSerializer,
+    clean,
+)
+
+SERIALIZERS = PROFILES["documented"].serializers
+
+ALL_SERIALIZERS = [
+    pytest.param(serializer, id=f"{name} {suffix}")
+    for name, profile in {**PROFILES, "reseller": RESELLER_PROFILE}.items()
+    for suffix, serializer in profile.serializers.items()
+]
 
 DECLARATION = b'<?xml version="1.0" encoding="ISO-8859-1"?>\n'
 
-#: Any text, with more than its share of what is hard to write.
+#: Any text, with many characters that need escaping.
 TEXT = st.text(
     st.characters(exclude_categories=["Cs"])
     | st.sampled_from("\0\x01\x0b\x1f\x7f\x85\ufffe\uffff\r\n\t<>&\"'\u2028]]>\ud7ff")
@@ -34,20 +47,28 @@ def _bytes(suffix: str, document: documents.Document) -> bytes:
     return b"".join(SERIALIZERS[suffix].pieces(document))
 
 
-def test_both_serializers_know_every_document() -> None:
-    """A document without one of its forms is a failing build."""
+@pytest.mark.parametrize("serializer", ALL_SERIALIZERS)
+def test_serializer_covers_every_document(
+    serializer: JSONSerializer | XMLSerializer,
+) -> None:
+    """A new document needs a JSON form and an XML form in every profile."""
+    forms: Mapping[type[Document], object] = (
+        serializer.values
+        if isinstance(serializer, JSONSerializer)
+        else serializer.elements
+    )
     known = {
         found
         for found in vars(documents).values()
-        if isinstance(found, type) and issubclass(found, documents.Document)
-    } - {documents.Document, BounceListing}
+        if isinstance(found, type) and issubclass(found, Document)
+    } - {Document, BounceListing}
 
-    assert known == set(serializers.PLAIN) == set(serializers.ELEMENTS)
+    assert known == set(forms)
 
 
 @given(ROWS, st.booleans())
-def test_any_text_survives_json(rows: list, dated: bool) -> None:
-    """The bytes are those of Python's own encoder."""
+def test_json_rows_equal_json_dumps(rows: list, dated: bool) -> None:
+    """Rows have a fast path of their own."""
     expected = [
         {
             "status": status,
@@ -65,8 +86,8 @@ def test_any_text_survives_json(rows: list, dated: bool) -> None:
 
 
 @given(ROWS, st.booleans())
-def test_any_text_gives_the_xml_that_lxml_would_write(rows: list, dated: bool) -> None:
-    """Rows are written faster than by lxml, and are the same to the byte."""
+def test_xml_rows_equal_lxml(rows: list, dated: bool) -> None:
+    """Rows have a fast path of their own."""
     root = etree.Element("bounces")
     for email, status, reason, created in rows:
         element = etree.SubElement(root, "bounce")
@@ -89,20 +110,20 @@ def test_any_text_gives_the_xml_that_lxml_would_write(rows: list, dated: bool) -
 
 
 def _canonical(written: bytes) -> bytes:
-    """Take away the only freedom that is left: <a/> or <a></a>."""
+    """Remove the difference between <a/> and <a></a>."""
     return etree.tostring(etree.fromstring(written), method="c14n")
 
 
 def _assert_text(rows: list, written: bytes) -> None:
-    """Another parser reads what was meant, without what XML cannot carry."""
+    """Assert that another parser reads the same text, without forbidden characters."""
     for row, element in zip(rows, ET.fromstring(written), strict=True):
         read = [element.findtext(name) for name in ("email", "status", "reason")]
         assert [clean(row[0]), clean(row[1]), clean(row[2])] == read
 
 
 @pytest.mark.parametrize("suffix", SERIALIZERS)
-def test_a_long_list_comes_in_pieces(suffix: str) -> None:
-    """One for each batch of rows, and what ends it."""
+def test_list_has_one_piece_per_batch(suffix: str) -> None:
+    """And a final piece."""
     rows = [("a@x", "5.1.1", "no", 0)] * 10
     pieces = list(SERIALIZERS[suffix].pieces(_listing(rows, dated=True, size=4)))
 
@@ -110,16 +131,16 @@ def test_a_long_list_comes_in_pieces(suffix: str) -> None:
     assert _bytes(suffix, _listing(rows, dated=True, size=99)) == b"".join(pieces)
 
 
-def test_what_xml_cannot_carry_is_dropped() -> None:
-    """The rest stays, and the seams are not seen."""
+def test_clean_removes_forbidden_characters() -> None:
+    """All other characters stay."""
     assert clean("a\0b\x0b c\td\n\ufffe\U0001f600\uffff") == "ab c\td\n\U0001f600"
 
 
 @pytest.mark.parametrize("suffix", SERIALIZERS)
-def test_errors_and_messages_are_ascii_in_any_language(suffix: str) -> None:
-    """Also where a fault repeats what was sent."""
+def test_errors_and_messages_are_ascii(suffix: str) -> None:
+    """Errors may repeat parameters of the request."""
     for document in (
-        documents.ErrorText("caf\u00e9 \0<"),
+        documents.ErrorCode(400, "caf\u00e9 \0<"),
         documents.ErrorList(("caf\u00e9 \0<",)),
         documents.Message("caf\u00e9 \0<"),
     ):
