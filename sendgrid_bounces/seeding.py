@@ -56,7 +56,7 @@ def apply_hashed(storage: Storage, seed: Seed) -> None:
     """Store *seed*, whose keys are hashed, as a part of the act that this is in."""
     for account in seed.accounts:
         apply_account(storage, account, None)
-    storage.faults.apply(seed.faults)
+    storage.faults.add_seeded(seed.faults)
 
 
 def apply_account(

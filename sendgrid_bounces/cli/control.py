@@ -229,8 +229,8 @@ def list_faults() -> None:
     with open_control() as control:
         click.echo("fault  matched  triggered  rule")
         for found in control.faults():
-            rule = json.dumps(found.rule.as_written(), ensure_ascii=False)
-            line = f"{found.id:<6} {found.matched:<8} {found.fired:<10} {rule}"
+            rule = json.dumps(found.rule.as_dict(), ensure_ascii=False)
+            line = f"{found.id:<6} {found.matched:<8} {found.triggered:<10} {rule}"
             click.echo(printable(line))
 
 

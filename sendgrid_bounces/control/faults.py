@@ -12,7 +12,7 @@ from sendgrid_bounces.control.api import (
     read_parameters,
 )
 from sendgrid_bounces.control.service import current_control
-from sendgrid_bounces.storage.faults import StoredFault
+from sendgrid_bounces.core.faults import StoredFault
 from sendgrid_bounces.web.requests import route
 
 bp = blueprint("faults")
@@ -61,7 +61,7 @@ def remove(id_: int) -> Response:
 def _plain(fault: StoredFault) -> dict[str, Any]:
     return {
         "id": fault.id,
-        "rule": fault.rule.as_written(),
+        "rule": fault.rule.as_dict(),
         "matched": fault.matched,
-        "fired": fault.fired,
+        "fired": fault.triggered,
     }

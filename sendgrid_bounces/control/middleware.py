@@ -8,11 +8,10 @@ from flask import Flask, Response, current_app, g
 
 from sendgrid_bounces.control.effects import Dropped, answer_instead, spoil
 from sendgrid_bounces.core.errors import StorageError
-from sendgrid_bounces.core.faults import Match
+from sendgrid_bounces.core.faults import Match, StoredFault
 from sendgrid_bounces.core.requests import LoggedRequest, RequestInfo
 from sendgrid_bounces.emulator import current_emulator
 from sendgrid_bounces.redaction import Redactor, is_secret
-from sendgrid_bounces.storage.faults import StoredFault
 from sendgrid_bounces.web.dialect import Dialect, find_owner
 from sendgrid_bounces.web.requests import request
 from sendgrid_bounces.web.responses import log_failure
@@ -49,7 +48,7 @@ def _match(info: RequestInfo) -> Match | None:
     emulator = current_emulator()
     store = emulator.storage.faults
     faults = [*_that_match(store.all(), info)]
-    return store.take(faults, emulator.clock.now()) if faults else None
+    return store.trigger(faults, emulator.clock.now()) if faults else None
 
 
 def _that_match(

@@ -6,7 +6,7 @@ from sendgrid_bounces.core.errors import ConflictError, UnknownNameError
 from sendgrid_bounces.emulator import Emulator
 from sendgrid_bounces.schemas import seeds
 from sendgrid_bounces.schemas.seeds import AccountSeed, DomainSeed, Seed
-from sendgrid_bounces.storage.contents import RESET
+from sendgrid_bounces.storage.contents import RESET_TABLES
 from sendgrid_bounces.storage.database import Storage
 
 
@@ -20,7 +20,7 @@ def reset_all(emulator: Emulator, now: int, *, empty: bool) -> None:
     hashed = [seeding.hash_keys(storage, authenticator, seed) for seed in found]
 
     def act() -> None:
-        storage.contents.wipe(RESET)
+        storage.contents.clear(RESET_TABLES)
         for seed in hashed:
             seeding.apply_hashed(storage, seed)
         storage.contents.sweep()
@@ -54,10 +54,10 @@ def reset_account(emulator: Emulator, name: str, *, empty: bool) -> None:
         else:
             _replace_domain(storage, name, domains)
         storage.contents.sweep()
-        storage.requests.forget(name)
-        storage.faults.forget(name)
+        storage.requests.remove_owned(name)
+        storage.faults.remove_owned(name)
         for seed in found:
-            storage.faults.apply(rule for rule in seed.faults if rule.names(name))
+            storage.faults.add_seeded(rule for rule in seed.faults if rule.is_for(name))
 
     storage.engine.transact(act)
 
@@ -77,8 +77,8 @@ def _replace_account(
     storage: Storage, name: str, found: list[tuple[AccountSeed, str | None]]
 ) -> None:
     """Replace an account by what is *found* in seed files, with its reseller."""
-    if account := storage.accounts.find(name):
-        storage.accounts.forget(account)
+    if storage.accounts.find(name):
+        storage.accounts.remove(name, sweep=False)
     for seed, reseller in found:
         owner = None if reseller is None else _owner(storage, reseller)
         seeding.apply_account(storage, seed, owner)
@@ -98,7 +98,7 @@ def _replace_domain(
                 f"the list of {name!r} is that of its account: "
                 f"reset {owner.username!r} instead"
             )
-        storage.accounts.forget_domain(name)
+        storage.accounts.remove_domain(name, sweep=False)
     for seed, username in found:
         seeding.apply_domain(storage, seed, _owner(storage, username))
 

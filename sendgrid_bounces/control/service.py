@@ -8,12 +8,12 @@ from typing import Any
 
 from sendgrid_bounces.core.clock import Clock, ClockState, checked_instant
 from sendgrid_bounces.core.errors import ParametersError
+from sendgrid_bounces.core.faults import StoredFault
 from sendgrid_bounces.core.requests import LoggedRequest, RequestFilter
 from sendgrid_bounces.emulator import Emulator, current_emulator
 from sendgrid_bounces.schemas.faults import read_fault_rules
 from sendgrid_bounces.storage.clock import SharedClock
 from sendgrid_bounces.storage.contents import Counts
-from sendgrid_bounces.storage.faults import StoredFault
 from sendgrid_bounces.storage.snapshots import Snapshot
 
 _SNAPSHOT_NAME = re.compile(r"(?!\.+\Z)[A-Za-z0-9._-]{1,64}")

@@ -86,7 +86,14 @@ class UnknownAddressError(BounceError):
 
 
 class StorageError(BounceError):
-    """The database does not answer, or refuses."""
+    """The database does not answer or reports an error.
+
+    :param code: the driver's error number, if there is one.
+    """
+
+    def __init__(self, message: str, code: int | None = None) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class AbsentError(StorageError):

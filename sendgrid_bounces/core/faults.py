@@ -1,6 +1,6 @@
-"""Faults: which requests a rule is about, and at which of them it fires.
+"""Fault rules: which requests they match, and which of those they trigger for.
 
-Nothing here asks the time or throws dice: the same requests meet the same faults again.
+Nothing here reads the time or is random: the same requests meet the same faults again.
 """
 
 import hashlib
@@ -14,16 +14,20 @@ from sendgrid_bounces.core.requests import RequestInfo
 
 @dataclass(frozen=True, slots=True)
 class FaultRule:
-    """A rule: what a request must be, when the rule fires, and what happens then.
+    """Conditions that a request must meet, a schedule, and the effects on the request.
 
-    What is None does not matter. ``email`` and ``path`` are globs.
+    A field that is None does not apply.
 
-    :param skip: how many requests it lets pass before it fires.
-    :param times: how often it fires.
-    :param probability: how likely each request is hit; *seed* decides which ones are.
-    :param limit: how many requests pass in each window of *window_seconds*.
-    :param drop_connection: ``before`` or ``after`` the request is done.
-    :param truncate: how many bytes of the body are sent; True for half of them.
+    :param dialect: a dialect or a vendor.
+    :param email: a glob that one of the addresses matches.
+    :param path: a glob.
+    :param skip: the number of matching requests to pass over first.
+    :param times: the number of times the rule triggers.
+    :param probability: the share of the matching requests that the rule triggers for,
+        chosen by *seed*.
+    :param limit: the number of requests that pass in each window of *window_seconds*.
+    :param drop_connection: ``before`` or ``after`` the request is processed.
+    :param truncate: the number of bytes of the body to send; True for half of them.
     """
 
     dialect: str | None = None
@@ -48,13 +52,13 @@ class FaultRule:
     truncate: int | bool | None = None
     malformed: bool | None = None
 
-    def as_written(self) -> dict[str, Any]:
-        """Return what of it is not None, by name."""
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields that are not None, by name."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: value for name, value in values.items() if value is not None}
 
     def matches(self, info: RequestInfo) -> bool:
-        """Return whether the rule applies to a request."""
+        """Return whether a request meets the conditions."""
         return (
             _covers(self.dialect, info.dialect)
             and self.operation in (None, info.operation)
@@ -62,55 +66,69 @@ class FaultRule:
             and self.domain in (None, info.domain)
             and self.method in (None, info.method)
             and (self.path is None or fnmatchcase(info.path, self.path))
-            and (self.email is None or _any_like(self.email, info.emails))
+            and (self.email is None or _any_matches(self.email, info.emails))
         )
 
-    def names(self, owner: str) -> bool:
-        """Return whether the rule is about one account or domain, *owner*."""
+    def is_for(self, owner: str) -> bool:
+        """Return whether the rule is limited to the account or domain *owner*."""
         return owner == self.account or owner.lower() == self.domain
 
     def is_spent(self, matched: int) -> bool:
-        """Return whether the rule cannot fire again, once it has matched so often."""
+        """Return whether the rule cannot trigger again after *matched* requests."""
         return self.times is not None and matched >= self.times + (self.skip or 0)
 
 
 @dataclass(frozen=True, slots=True)
-class Counters:
-    """What is counted of a rule.
+class StoredFault:
+    """A fault rule in the database.
 
-    :param matched: how many requests it was about, until it was spent.
-    :param fired: how many of them it hit.
-    :param window_start: the instant at which its window of time began.
-    :param window_count: how many of them came in that window.
+    :param matched: the number of requests that matched while it could trigger.
+    :param triggered: the number of times it triggered.
+    """
+
+    id: int
+    rule: FaultRule
+    matched: int
+    triggered: int
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """The counters of a fault rule.
+
+    :param matched: the number of requests that matched while it could trigger.
+    :param triggered: the number of times it triggered.
+    :param window_start: the instant at which its current window began.
+    :param window_count: the number of requests in that window.
     """
 
     matched: int
-    fired: int
+    triggered: int
     window_start: int
     window_count: int
 
     def advanced(self, rule: FaultRule, now: int) -> "Counters":
-        """Return what it is when the request is decided on that *matched* includes."""
-        tally, fires = self, True
+        """Return the counters after a request, which *matched* already includes."""
+        counters, triggers = self, True
         if rule.limit is not None and rule.window_seconds is not None:
             if not 0 <= now - self.window_start < rule.window_seconds:
-                tally = replace(self, window_start=now, window_count=0)
-            tally = replace(tally, window_count=tally.window_count + 1)
-            fires = tally.window_count > rule.limit
+                counters = replace(self, window_start=now, window_count=0)
+            counters = replace(counters, window_count=counters.window_count + 1)
+            triggers = counters.window_count > rule.limit
         turn = self.matched - (rule.skip or 0)
         if turn <= 0 or (rule.times is not None and turn > rule.times):
-            fires = False
-        if rule.probability is not None:
-            fires = fires and chance(rule.seed or 0, self.matched) < rule.probability
-        return replace(tally, fired=tally.fired + fires)
+            triggers = False
+        if rule.probability is not None and triggers:
+            triggers = chance(rule.seed or 0, self.matched) < rule.probability
+        return replace(counters, triggered=counters.triggered + triggers)
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A rule that fires at a request.
+    """A fault rule that triggers for a request.
 
-    :param now: the instant of that.
-    :param window_end: the instant at which its window ends; None if it has none.
+    :param now: the instant of the request.
+    :param window_end: the instant at which the rule's window ends; None without one.
     """
 
     id: int
@@ -120,15 +138,15 @@ class Match:
 
 
 def chance(seed: int, turn: int) -> float:
-    """Return a number of 0 to 1, 1 excluded, that only depends on the arguments."""
+    """Return a number from 0 up to but not including 1, derived from the arguments."""
     digest = hashlib.blake2b(f"{seed}:{turn}".encode(), digest_size=6).digest()
     return float(int.from_bytes(digest, "big") / 2**48)
 
 
 def _covers(wanted: str | None, dialect: str) -> bool:
-    """Return whether *wanted* is the dialect, or its vendor."""
+    """Return whether *wanted* is None, the dialect or its vendor."""
     return wanted is None or wanted in (dialect, dialect.partition(".")[0])
 
 
-def _any_like(glob: str, emails: tuple[str, ...]) -> bool:
+def _any_matches(glob: str, emails: tuple[str, ...]) -> bool:
     return any(fnmatchcase(fold(email), fold(glob)) for email in emails)

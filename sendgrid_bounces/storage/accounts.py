@@ -1,4 +1,4 @@
-"""The accounts and domains in one database, and which bounce list is whose."""
+"""The accounts and domains in a database, and the bounce lists they name."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,44 +19,35 @@ from sendgrid_bounces.core.errors import (
 )
 from sendgrid_bounces.storage.contents import ContentsStore
 from sendgrid_bounces.storage.engine import Engine
+from sendgrid_bounces.storage.sql import columns_like
 from sendgrid_bounces.storage.tables import AccountRow, BounceListRow, DomainRow
 
-COLUMNS = (
-    AccountRow.id,
-    AccountRow.username,
-    AccountRow.key_hash,
-    AccountRow.key_tag,
-    AccountRow.profile,
-    AccountRow.timezone,
-    AccountRow.bounce_list,
-    AccountRow.is_reseller,
-    AccountRow.reseller,
-)
+ACCOUNT_COLUMNS = columns_like(AccountRow, Account)
 
 
 class AccountStore:
-    """Accounts by name, and the domains that belong to them."""
+    """The accounts and domains in one database."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._contents = ContentsStore(engine)
-        accounts = AccountRow.select(*COLUMNS)
-        self._find = engine.text(accounts.where(AccountRow.username == ""))
-        self._all = engine.text(accounts.order_by(AccountRow.username))
-        domains = DomainRow.select(DomainRow.name, DomainRow.bounce_list, *COLUMNS)
-        domains = domains.join(AccountRow)
-        self._find_domain = engine.text(domains.where(DomainRow.name == ""))
-        self._all_domains = engine.text(domains.order_by(DomainRow.name))
+        accounts = AccountRow.select(*ACCOUNT_COLUMNS)
+        self._find = engine.compile(accounts.where(AccountRow.username == ""))
+        self._all = engine.compile(accounts.order_by(AccountRow.username))
+        columns = (DomainRow.name, DomainRow.bounce_list, *ACCOUNT_COLUMNS)
+        domains = DomainRow.select(*columns).join(AccountRow)
+        self._find_domain = engine.compile(domains.where(DomainRow.name == ""))
+        self._all_domains = engine.compile(domains.order_by(DomainRow.name))
 
     def find(self, username: str) -> Account | None:
-        """Return the account of this name, if there is one."""
+        """Return the account *username*, if it exists."""
         rows = self._engine.fetch(self._find, (username,))
         return _account(rows[0]) if rows else None
 
     def get(self, username: str) -> Account:
-        """Return the account of this name.
+        """Return the account *username*.
 
-        :raises UnknownNameError: if there is none.
+        :raises UnknownNameError: if it does not exist.
         """
         account = self.find(username)
         if account is None:
@@ -64,9 +55,9 @@ class AccountStore:
         return account
 
     def named_list(self, name: str) -> BounceList:
-        """Return the list of the account of this name, or else of the domain.
+        """Return the bounce list of the account or else of the domain *name*.
 
-        :raises UnknownNameError: if there is neither.
+        :raises UnknownNameError: if neither exists.
         """
         if account := self.find(name):
             return BounceList(account.bounce_list, account.timezone)
@@ -75,25 +66,24 @@ class AccountStore:
         raise UnknownNameError("account or domain", name)
 
     def all(self) -> list[Account]:
-        """Return all accounts, by name."""
+        """Return all accounts in the order of their names."""
         return [_account(row) for row in self._engine.fetch(self._all)]
 
     def add(
         self, username: str, reseller: Account | None = None, **settings: object
     ) -> Account:
-        """Make an account with an empty bounce list.
+        """Create an account with an empty bounce list.
 
-        :param settings: as :meth:`change` takes them; without them it has no key.
-
-        :raises NameTakenError: if there is one of this name.
-        :raises ParametersError: if it cannot be a name.
+        :param settings: the same as for :meth:`change`; by default it has no key.
+        :raises NameTakenError: if the account already exists.
+        :raises ParametersError: if *username* is not a valid name.
         """
         if not is_name(username):
             raise ParametersError([("username", NAME_RULE)])
 
-        def act() -> Account:
+        def add() -> Account:
             if self.find(username):
-                raise NameTakenError(f"there is an account {username!r} already")
+                raise NameTakenError(f"account {username!r} already exists")
             self._engine.insert(
                 AccountRow,
                 username=username,
@@ -105,59 +95,61 @@ class AccountStore:
                 self.change(reseller, is_reseller=True)
             return self.get(username)
 
-        return self._engine.transact(act)
+        return self._engine.transact(add)
 
     def change(self, account: Account, **settings: object) -> None:
-        """Change the named settings of *account* (key_hash, profile, timezone, ...)."""
+        """Set columns of *account* (key_hash, profile, timezone, ...) by name."""
         query = AccountRow.update(settings).where(AccountRow.id == account.id)
-        self._engine.transact(lambda: self._engine.execute(query))
+        self._engine.transact(lambda: self._engine.execute_query(query))
 
-    def remove(self, username: str) -> int:
-        """Remove an account, its customers, domains and bounces.
+    def remove(self, username: str, *, sweep: bool = True) -> int:
+        """Remove an account with its customers, domains and bounces.
 
-        :returns: how many accounts that were.
-        :raises UnknownNameError: if there is none of this name.
+        :param sweep: whether to remove the lists, too. If not, they stay until
+            :meth:`.ContentsStore.sweep`.
+        :returns: the number of accounts removed.
+        :raises UnknownNameError: if the account does not exist.
         """
 
-        def act() -> int:
+        def remove() -> int:
             before = len(self.all())
-            self.forget(self.get(username))
-            self._contents.sweep()
+            account = self.get(username)
+            self._engine.execute_query(
+                AccountRow.delete().where(AccountRow.id == account.id)
+            )
+            if sweep:
+                self._contents.sweep()
             return before - len(self.all())
 
-        return self._engine.transact(act)
-
-    def forget(self, account: Account) -> None:
-        """Remove an account, its customers and domains, but not yet their lists."""
-        self._engine.execute(AccountRow.delete().where(AccountRow.id == account.id))
+        return self._engine.transact(remove)
 
     def with_tag(self, tag: int) -> list[Account]:
-        """Return the accounts whose keys have this tag."""
-        query = AccountRow.select(*COLUMNS).where(AccountRow.key_tag == tag)
-        return [_account(row) for row in self._engine.select(query)]
+        """Return the accounts whose keys have *tag*."""
+        query = AccountRow.select(*ACCOUNT_COLUMNS).where(AccountRow.key_tag == tag)
+        return [_account(row) for row in self._engine.fetch_query(query)]
 
     def find_domain(self, name: str) -> Domain | None:
-        """Return the domain of this name, if there is one."""
+        """Return the domain *name*, if it exists."""
         rows = self._engine.fetch(self._find_domain, (name.lower(),))
         return _domain(rows[0]) if rows else None
 
     def domains(self) -> list[Domain]:
-        """Return all domains, by name."""
+        """Return all domains in the order of their names."""
         return [_domain(row) for row in self._engine.fetch(self._all_domains)]
 
     def add_domain(
         self, name: str, account: Account, *, shares_list: bool = False
     ) -> Domain:
-        """Give *account* a domain, if it has not got it.
+        """Return the domain *name* of *account*; create it if it does not exist.
 
-        :param shares_list: whether the account's own list is the domain's too.
-        :raises NameTakenError: if the domain is another account's, or has another list.
-        :raises ParametersError: if it cannot be a name.
+        :param shares_list: whether the domain uses the bounce list of *account*.
+        :raises NameTakenError: if it exists with another account or another list.
+        :raises ParametersError: if *name* is not a valid domain.
         """
         if not is_domain_name(name):
             raise ParametersError([("domain", DOMAIN_RULE)])
 
-        def act() -> Domain:
+        def add() -> Domain:
             found = self.find_domain(name)
             if found is None:
                 bounce_list = account.bounce_list if shares_list else self._new_list()
@@ -169,36 +161,30 @@ class AccountStore:
                 )
                 return Domain(name.lower(), account, bounce_list)
             if found.account.id != account.id:
-                raise NameTakenError(f"domain {name!r} is another account's")
+                raise NameTakenError(f"domain {name!r} belongs to another account")
             if shares_list != (found.bounce_list == account.bounce_list):
-                raise NameTakenError(
-                    f"domain {name!r} is there already, with "
-                    + ("a list of its own" if shares_list else "its account's list")
-                )
+                used = "its own list" if shares_list else "the list of its account"
+                raise NameTakenError(f"domain {name!r} already exists and uses {used}")
             return found
 
-        return self._engine.transact(act)
+        return self._engine.transact(add)
 
-    def remove_domain(self, name: str) -> None:
+    def remove_domain(self, name: str, *, sweep: bool = True) -> None:
         """Remove a domain, and its bounces unless its list has another name.
 
-        :raises UnknownNameError: if there is none of this name.
+        :param sweep: whether to remove the list, too. If not, it stays until
+            :meth:`.ContentsStore.sweep`.
+        :raises UnknownNameError: if the domain does not exist.
         """
 
-        def act() -> None:
-            self.forget_domain(name)
-            self._contents.sweep()
+        def remove() -> None:
+            query = DomainRow.delete().where(DomainRow.name == name.lower())
+            if not self._engine.execute_query(query):
+                raise UnknownNameError("domain", name)
+            if sweep:
+                self._contents.sweep()
 
-        self._engine.transact(act)
-
-    def forget_domain(self, name: str) -> None:
-        """Remove a domain, but not yet its list.
-
-        :raises UnknownNameError: if there is none of this name.
-        """
-        query = DomainRow.delete().where(DomainRow.name == name.lower())
-        if not self._engine.execute(query):
-            raise UnknownNameError("domain", name)
+        self._engine.transact(remove)
 
     def _new_list(self) -> int:
         return self._engine.insert(BounceListRow)

@@ -1,16 +1,13 @@
-"""The bounces on the lists: found, counted, deleted and put.
+"""Find, count, delete and store the bounces on a list.
 
-Each shape of query (which filters are present) is turned into SQL text once, by
-Peewee, and kept. A long list is read in batches, each a short read of its own that
-starts where the last one ended: nothing is held open for a slow reader.
+A long list is read in batches. Each batch is a short query that starts where the last
+one ended, so a slow reader holds no connection and no transaction.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
-
-import peewee
 
 from sendgrid_bounces.core.bounces import (
     Bounce,
@@ -19,122 +16,54 @@ from sendgrid_bounces.core.bounces import (
     fold,
     successor,
 )
+from sendgrid_bounces.storage.bounce_statements import (
+    COUNT,
+    DELETE,
+    FIRST_KEYS,
+    LAST_KEYS,
+    NEWEST_FIRST,
+    OLDEST_FIRST,
+    OLDEST_FIRST_BRIEF,
+    Shape,
+    Statement,
+    Walk,
+    compile_statement,
+)
 from sendgrid_bounces.storage.engine import Engine
 from sendgrid_bounces.storage.spool import Spool
-from sendgrid_bounces.storage.tables import KEY_INDEX, TIME_INDEX, BounceRow
+from sendgrid_bounces.storage.tables import BounceRow
 
-#: Rows a read: a longer one is no faster, and small calls wait for it.
-BATCH = 500
+#: Rows per batch. Larger batches are no faster and delay other requests.
+BATCH_SIZE = 500
 
-#: A row as it is read: email, status, code, reason, reported, created, id.
+#: Query shapes whose SQL text is kept.
+MAX_SHAPES = 256
+
+#: A row: email, status, code, reason, reported, created, id.
 BounceTuple = tuple[str, str, str, str, bool, int, int]
 
-#: The same, with less of it: email, status, reason, created, id.
+#: A brief row: email, status, reason, created, id.
 BriefTuple = tuple[str, str, str, int, int]
 
-BRIEF = (
-    BounceRow.email,
-    BounceRow.status,
-    BounceRow.reason,
-    BounceRow.created,
-    BounceRow.id,
-)
-WHOLE = (
-    BounceRow.email,
-    BounceRow.status,
-    BounceRow.code,
-    BounceRow.reason,
-    BounceRow.reported,
-    BounceRow.created,
-    BounceRow.id,
-)
-
-#: The orders that rows are read in, by the operation that reads them.
-TIME = (BounceRow.created, BounceRow.id)
-
-#: Time, where addresses are looked up. The sign hides the column from the planner,
-#: which would rather walk a range of dates than find a few addresses.
-TIME_OF_FEW = (peewee.NodeList((peewee.SQL("+"), BounceRow.created)), BounceRow.id)
-
-#: A filter of a query: its condition, made from (time, values), with a place for each
-#: of the values.
-CONDITIONS: dict[str, Callable[[Any, list[str]], Any]] = {
-    "created_from": lambda time, _: peewee.Expression(time[0], ">=", 0),
-    "created_before": lambda time, _: peewee.Expression(time[0], "<", 0),
-    "type": lambda time, _: BounceRow.type == 0,
-    "emails": lambda time, values: BounceRow.key.in_(values),
-    "later": lambda time, values: _beyond(time, ">", len(values)),
-    "earlier": lambda time, values: _beyond(time, "<", len(values)),
-    "key_from": lambda time, _: BounceRow.key >= "",
-    "key_before": lambda time, _: BounceRow.key < "",
-    "key_after": lambda time, _: BounceRow.key > "",
-}
-
-
-def _beyond(time: Any, operator: str, places: int) -> Any:
-    """Return the condition that a row comes after a place in time.
-
-    :param places: 2, or 3 if the time alone has to say where to begin.
-    """
-    exact = peewee.Expression(peewee.Tuple(*time), operator, peewee.Tuple(0, 0))
-    if places == len(time):
-        return exact
-    return peewee.Expression(time[0], f"{operator}=", 0) & exact
-
-
-def _rows(columns: Any, *order: Any) -> Any:
-    return BounceRow.select(*columns).order_by(*order).limit(1)
-
-
-def _position(*order: Any) -> Any:
-    return BounceRow.select(*TIME).order_by(*order).limit(1).offset(1)
-
-
-def _descending(order: Any) -> list[Any]:
-    return [peewee.Ordering(column, "DESC") for column in order]
-
-
-#: An operation: the query that does it, made from the time.
-OPERATIONS: dict[str, Callable[[Any], Any]] = {
-    "oldest": lambda time: _rows(WHOLE, *time),
-    "oldest brief": lambda time: _rows(BRIEF, *time),
-    "oldest position": lambda time: _position(*time),
-    "newest": lambda time: _rows(WHOLE, *_descending(time)),
-    "newest position": lambda time: _position(*_descending(time)),
-    "first keys": lambda time: _rows(WHOLE, BounceRow.key),
-    "last keys": lambda time: _rows(WHOLE, BounceRow.key.desc()),
-    "count": lambda time: BounceRow.select(peewee.fn.COUNT(peewee.SQL("*"))),
-    "delete": lambda time: BounceRow.delete(),
-}
-
-
-#: The index that each operation walks along; no index where the filters choose one.
-WALKS = {
-    "oldest": TIME_INDEX,
-    "oldest brief": TIME_INDEX,
-    "oldest position": TIME_INDEX,
-    "newest": TIME_INDEX,
-    "newest position": TIME_INDEX,
-    "first keys": KEY_INDEX,
-    "last keys": KEY_INDEX,
-}
+#: The filters of a query: the values of each, by its name in :data:`CONDITIONS`.
+Filters = dict[str, Sequence[Any]]
 
 
 def as_bounce(row: BounceTuple) -> Bounce:
-    """Return the bounce that *row* holds."""
+    """Return the bounce of *row*."""
     email, status, code, reason, reported, created, _id = row
     return Bounce(email, status, code, reason, created, bool(reported))
 
 
 class BounceStore:
-    """The bounces in one database; a list is named by its identifier."""
+    """The bounces of one database. A list is named by its identifier."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._text = lru_cache(maxsize=256)(self._compile)
+        self._compile = lru_cache(MAX_SHAPES)(partial(compile_statement, engine))
         keys = ("bounce_list", "key")
-        self._put = engine.upsert(BounceRow, keys)
-        self._put_undated = engine.upsert(BounceRow, keys, kept=("created",))
+        self._put = engine.compile_upsert(BounceRow, keys)
+        self._put_undated = engine.compile_upsert(BounceRow, keys, keep=("created",))
 
     def find(
         self,
@@ -145,14 +74,13 @@ class BounceStore:
         *,
         newest_first: bool = False,
     ) -> Iterator[list[BounceTuple]]:
-        """Yield the bounces that match, oldest first, in batches of rows.
+        """Return the bounces that match *query*, oldest first, in batches.
 
-        What is added or deleted meanwhile is seen or not. No row comes twice, and none
-        that was there throughout is missed, but for one that is put again meanwhile,
-        with another time.
+        A concurrent change may be visible or not. No row comes twice, and each row
+        that exists throughout comes once unless its time changes meanwhile.
         """
-        order = "newest" if newest_first else "oldest"
-        return self._walk(order, "", bounce_list, query, limit, offset)
+        walk = NEWEST_FIRST if newest_first else OLDEST_FIRST
+        return self._walk(walk, bounce_list, query, limit, offset)
 
     def find_brief(
         self,
@@ -161,16 +89,16 @@ class BounceStore:
         limit: int | None = None,
         offset: int = 0,
     ) -> Iterator[list[BriefTuple]]:
-        """Yield as :meth:`find` does, with less of each row: it is read faster."""
-        return self._walk("oldest", " brief", bounce_list, query, limit, offset)
+        """Return the same as :meth:`find`, as brief rows, which are faster to read."""
+        return self._walk(OLDEST_FIRST_BRIEF, bounce_list, query, limit, offset)
 
     def page(self, bounce_list: int, page: BouncePage, limit: int) -> list[BounceTuple]:
-        """Return the rows of a page, in the order of their keys.
+        """Return the rows of *page* in the order of their keys.
 
-        A page begins at a key, not at a number: what others add and delete before it
-        moves nothing, and the thousandth page costs what the first one costs.
+        A page begins at a key instead of an offset, so changes before it do not move
+        it, and a page far from the start costs as much as the first.
         """
-        filters: dict[str, Sequence[Any]] = {}
+        filters: Filters = {}
         if page.prefix:
             prefix = fold(page.prefix)
             filters["key_from"] = (prefix,)
@@ -180,33 +108,32 @@ class BounceStore:
             bound = "key_before" if page.backwards else "key_after"
             values = [fold(page.pivot), *filters.get(bound, ())]
             filters[bound] = (min(values),)
-        operation = "last keys" if page.backwards else "first keys"
-        rows = self._run(operation, bounce_list, filters, limit)
+        statement = LAST_KEYS if page.backwards else FIRST_KEYS
+        rows = self._fetch(statement, bounce_list, filters, limit)
         return rows[::-1] if page.backwards else rows
 
     def count(self, bounce_list: int, query: BounceQuery) -> int:
-        """Return how many bounces match."""
-        return int(self._run("count", bounce_list, _filters(query))[0][0])
+        """Return the number of bounces that match *query*."""
+        return int(self._fetch(COUNT, bounce_list, _filters(query))[0][0])
 
     def delete(self, bounce_list: int, query: BounceQuery) -> int:
-        """Delete the bounces that match, all or none; return how many there were."""
+        """Delete the bounces that match *query* in one transaction; return how many."""
         filters = _filters(query)
-        text = self._text("delete", _shape(filters))
+        text = self._compile(DELETE, _shape(filters))
         values = _values(bounce_list, filters)
-        return self._engine.transact(lambda: self._engine.change(text, values))
+        return self._engine.transact(lambda: self._engine.execute(text, values))
 
     def put(
         self, bounce_list: int, bounces: Iterable[Bounce], *, redate: bool = True
     ) -> int:
-        """Store *bounces*, replacing what the list holds of their addresses.
+        """Add *bounces* in one transaction, replacing those with the same addresses.
 
-        One act, whatever their number. They are all there before the first one is
-        stored, and wait on disk if they are many, so that others can write meanwhile.
+        All of *bounces* is consumed before the transaction begins, so a slow iterator
+        does not delay other writers. Many rows wait in a temporary file.
 
-        :param redate: whether a replaced bounce takes the new one's instant.
-        :returns: how many were stored.
-        :raises ParametersError: if *bounces* does: one of them cannot be made. None
-            is stored, then.
+        :param redate: whether a replaced bounce takes the instant of the new one.
+        :returns: the number of *bounces*.
+        :raises ParametersError: if iterating over *bounces* does; nothing is stored.
         """
         text = self._put if redate else self._put_undated
         rows = (_row(bounce_list, bounce) for bounce in bounces)
@@ -215,7 +142,7 @@ class BounceStore:
             def store() -> int:
                 stored = 0
                 for chunk in spool.chunks():
-                    self._engine.change_many(text, chunk)
+                    self._engine.execute_many(text, chunk)
                     stored += len(chunk)
                 return stored
 
@@ -223,62 +150,49 @@ class BounceStore:
 
     def _walk(
         self,
-        order: str,
-        extent: str,
+        walk: Walk,
         bounce_list: int,
         query: BounceQuery,
         limit: int | None,
         offset: int,
     ) -> Iterator[list[Any]]:
-        """Yield batches in the order of time; a row ends in its created and id."""
-        beyond = {"oldest": "later", "newest": "earlier"}[order]
+        """Yield the batches of *walk*, whose rows end in created and id."""
         filters = _filters(query)
         if offset:
-            position = f"{order} position"
-            skipped = self._run(position, bounce_list, filters, 1, offset - 1)
+            skipped = self._fetch(walk.position, bounce_list, filters, 1, offset - 1)
             if not skipped:
                 return
-            filters[beyond] = self._beyond(*skipped[0])
+            filters[walk.beyond] = self._position(*skipped[0])
         while limit is None or limit > 0:
-            size = BATCH if limit is None else min(BATCH, limit)
-            rows = self._run(order + extent, bounce_list, filters, size)
+            size = BATCH_SIZE if limit is None else min(BATCH_SIZE, limit)
+            rows = self._fetch(walk.rows, bounce_list, filters, size)
             if rows:
                 yield rows
             if len(rows) < size:
                 return
             limit = None if limit is None else limit - size
-            filters[beyond] = self._beyond(*rows[-1][-2:])
+            filters[walk.beyond] = self._position(*rows[-1][-2:])
 
-    def _run(
-        self,
-        operation: str,
-        bounce_list: int,
-        filters: dict[str, Sequence[Any]],
-        *bounds: int,
+    def _fetch(
+        self, statement: Statement, bounce_list: int, filters: Filters, *bounds: int
     ) -> list[Any]:
-        return self._engine.fetch(
-            self._text(operation, _shape(filters)),
-            (*_values(bounce_list, filters), *bounds),
-        )
+        """Run *statement*.
 
-    def _compile(self, operation: str, shape: tuple[tuple[str, int], ...]) -> str:
-        time = TIME_OF_FEW if "emails" in dict(shape) else TIME
-        conditions = [BounceRow.bounce_list == 0]
-        conditions += [CONDITIONS[name](time, [""] * length) for name, length in shape]
-        query = OPERATIONS[operation](time).where(*conditions)
-        index = WALKS.get(operation, "") if time is TIME else ""
-        return self._engine.text(query, index)
+        :param bounds: its limit and offset, if it has them.
+        """
+        text = self._compile(statement, _shape(filters))
+        return self._engine.fetch(text, [*_values(bounce_list, filters), *bounds])
 
-    def _beyond(self, created: int, id_: int) -> tuple[int, ...]:
-        """Return the values of the condition that a row comes after this one."""
+    def _position(self, created: int, id_: int) -> tuple[int, ...]:
+        """Return the values of the filter that starts after a row."""
         if self._engine.searches_row_values:
             return created, id_
         return created, created, id_
 
 
-def _filters(query: BounceQuery) -> dict[str, Sequence[Any]]:
-    """Return the filters that are present, each with its values."""
-    filters: dict[str, Sequence[Any]] = {}
+def _filters(query: BounceQuery) -> Filters:
+    """Return the filters that *query* sets."""
+    filters: Filters = {}
     if query.created_from is not None:
         filters["created_from"] = (query.created_from,)
     if query.created_before is not None:
@@ -290,15 +204,19 @@ def _filters(query: BounceQuery) -> dict[str, Sequence[Any]]:
     return filters
 
 
-def _shape(filters: dict[str, Sequence[Any]]) -> tuple[tuple[str, int], ...]:
-    return tuple((name, len(values)) for name, values in filters.items())
+def _shape(filters: Filters) -> Shape:
+    return tuple([(name, len(values)) for name, values in filters.items()])
 
 
-def _values(bounce_list: int, filters: dict[str, Sequence[Any]]) -> list[Any]:
-    return [bounce_list, *(value for values in filters.values() for value in values)]
+def _values(bounce_list: int, filters: Filters) -> list[Any]:
+    values = [bounce_list]
+    for some in filters.values():
+        values += some
+    return values
 
 
 def _row(bounce_list: int, bounce: Bounce) -> tuple[Any, ...]:
+    """Return the values of an upsert, in the order of the table's columns."""
     return (
         bounce_list,
         fold(bounce.email),

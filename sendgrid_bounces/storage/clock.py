@@ -12,31 +12,31 @@ class ClockStore:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._read = engine.text(ClockRow.select(ClockRow.frozen, ClockRow.ahead))
+        self._read = engine.compile(ClockRow.select(ClockRow.frozen, ClockRow.ahead))
 
     def read(self) -> ClockState:
-        """Return the state that is stored, or that of the system's clock."""
+        """Return the stored state; without one the clock shows the system's time."""
         rows = self._engine.fetch(self._read)
         return ClockState(*rows[0]) if rows else ClockState()
 
-    def change(self, act: Callable[[ClockState], ClockState]) -> ClockState:
-        """Store what *act* makes of the state, as one act; return that."""
+    def change(self, action: Callable[[ClockState], ClockState]) -> ClockState:
+        """Apply *action* to the state in one transaction; return the new state."""
 
         def change() -> ClockState:
-            # From here on others wait, or meet a deadlock and begin again.
-            self._engine.execute(ClockRow.insert(only=1).on_conflict_ignore())
-            state = act(self.read())
+            # This locks the row: other changes wait, or are repeated after a deadlock.
+            self._engine.execute_query(ClockRow.insert(only=1).on_conflict_ignore())
+            state = action(self.read())
             values = {"frozen": state.frozen, "ahead": state.offset}
-            self._engine.execute(ClockRow.update(values))
+            self._engine.execute_query(ClockRow.update(values))
             return state
 
         return self._engine.transact(change)
 
 
 class SharedClock(Clock):
-    """A clock that shows, in every process, what is set in the database.
+    """A clock that shows the time set in the database, in every process.
 
-    :param system: what tells the time if nothing is set.
+    :param system: the clock to use if no time is set.
     """
 
     def __init__(self, store: ClockStore, system: Clock) -> None:

@@ -1,4 +1,4 @@
-"""All that a database holds: counted, and wiped."""
+"""The contents of a database as a whole: counted and removed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import peewee
 
 from sendgrid_bounces.storage.engine import Engine
+from sendgrid_bounces.storage.sql import COUNT_ALL
 from sendgrid_bounces.storage.tables import (
     AccountRow,
     BounceListRow,
@@ -16,17 +17,26 @@ from sendgrid_bounces.storage.tables import (
     RequestRow,
 )
 
-#: The state of the emulator, which a snapshot holds. Rows refer to those before them;
-#: the lists themselves go last, with :meth:`ContentsStore.sweep`.
-STATE: tuple[type[peewee.Model], ...] = (AccountRow, DomainRow, BounceRow, ClockRow)
+#: The tables that a snapshot holds, each after those that it refers to. Lists are not
+#: among them: see :meth:`ContentsStore.sweep`.
+SNAPSHOT_TABLES: tuple[type[peewee.Model], ...] = (
+    AccountRow,
+    DomainRow,
+    BounceRow,
+    ClockRow,
+)
 
-#: What a reset wipes: the state, and what was told of it.
-RESET: tuple[type[peewee.Model], ...] = (*STATE, FaultRow, RequestRow)
+#: The tables that a reset empties.
+RESET_TABLES: tuple[type[peewee.Model], ...] = (
+    *SNAPSHOT_TABLES,
+    FaultRow,
+    RequestRow,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How much there is."""
+    """The number of accounts, domains and bounces."""
 
     accounts: int
     domains: int
@@ -39,37 +49,38 @@ class ContentsStore:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._counts = [
-            engine.text(table.select(peewee.fn.COUNT(peewee.SQL("*"))))
+            engine.compile(table.select(COUNT_ALL))
             for table in (AccountRow, DomainRow, BounceRow)
         ]
 
     def counts(self) -> Counts:
-        """Return how much there is."""
+        """Return the number of accounts, domains and bounces."""
         return Counts(*(int(self._engine.fetch(text)[0][0]) for text in self._counts))
 
-    def wipe(self, tables: Sequence[type[peewee.Model]]) -> None:
-        """Remove all rows of *tables*.
+    def clear(self, tables: Sequence[type[peewee.Model]]) -> None:
+        """Delete all rows of *tables*.
 
-        The lists stay for :meth:`sweep`: those that are made before it have other
-        identifiers then, and a request that is on its way finds no list of others.
+        The lists stay for :meth:`sweep`, so that lists created before it get new
+        identifiers. A concurrent request cannot write to the list of another account.
         """
         for table in reversed(tables):
-            self._engine.execute(table.delete())
+            self._engine.execute_query(table.delete())
 
     def sweep(self) -> None:
-        """Remove the lists that have no name, with their bounces.
+        """Delete the lists that no account or domain refers to, with their bounces.
 
-        The newest one stays, without them: SQLite would give its identifier to the next
-        list, and a request that is on its way would write there.
+        The newest list stays, without bounces: SQLite would reuse its identifier for
+        the next list, to which a concurrent request might write.
         """
         unnamed = [
             BounceListRow.id.not_in(table.select(table.bounce_list))
             for table in (AccountRow, DomainRow)
         ]
         newest = BounceListRow.select(peewee.fn.MAX(BounceListRow.id))
-        is_newest = BounceListRow.id == self._engine.select(newest)[0][0]
-        emptied = BounceListRow.select(BounceListRow.id).where(*unnamed, is_newest)
-        for (bounce_list,) in self._engine.select(emptied):
-            mine = BounceRow.bounce_list == bounce_list
-            self._engine.execute(BounceRow.delete().where(mine))
-        self._engine.execute(BounceListRow.delete().where(*unnamed, ~is_newest))
+        is_newest = BounceListRow.id == self._engine.fetch_query(newest)[0][0]
+        kept = BounceListRow.select(BounceListRow.id).where(*unnamed, is_newest)
+        for (bounce_list,) in self._engine.fetch_query(kept):
+            is_in_list = BounceRow.bounce_list == bounce_list
+            self._engine.execute_query(BounceRow.delete().where(is_in_list))
+        query = BounceListRow.delete().where(*unnamed, ~is_newest)
+        self._engine.execute_query(query)

@@ -1,236 +1,218 @@
-"""An engine: what runs SQL text, whatever the database product.
+"""The engine: runs SQL on a database product.
 
-An engine keeps one open connection for each thread, and turns the errors of the product
-into :class:`StorageError`. What differs between products is in its subclasses; nothing
-above them names one.
+The stores use this interface only. Differences between products are attributes and
+methods of the subclasses in :mod:`.sqlite` and :mod:`.mysql`.
 """
 
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 import peewee
 
 from sendgrid_bounces.core.errors import StorageError
+from sendgrid_bounces.storage import sql
+from sendgrid_bounces.storage.connections import Connections
 
 Row = tuple[Any, ...]
 Result = TypeVar("Result")
 
 
 class Engine:
-    """A database of some product.
+    """A database of one product, with one open connection per thread.
 
-    :param database: Peewee's, which tracks its connections.
-    :param location: where it is, without a password.
-    :param errors: the classes of the driver's own errors.
+    Peewee builds SQL text only; the driver's cursors run it.
+
+    :param location: the file, or host, port and name; without a password.
+    :param builder: the Peewee database that builds the SQL text. It never connects.
+    :param connect: opens a DB-API connection in autocommit mode.
+    :param driver_errors: the driver's exception classes; they become
+        :class:`StorageError`.
     """
 
     name: str
 
-    #: Whether ``(a, b) > (?, ?)`` is looked up in an index. If not, ``a >= ?`` has to
-    #: say where to begin.
+    #: Whether ``(a, b) > (?, ?)`` is an index search. If not, queries need a
+    #: redundant ``a >= ?``.
     searches_row_values = True
+
+    #: Whether an upsert names the columns of the unique index.
+    has_conflict_targets = True
+
+    #: Statement that begins a transaction.
+    begin_statement = "BEGIN"
+
+    #: Query that returns a row if the database has a table of the given name.
+    find_table: str
 
     def __init__(
         self,
-        database: "TrackedDatabase",
         location: str,
-        errors: tuple[type[Exception], ...],
+        builder: peewee.Database,
+        connect: Callable[[], Any],
+        driver_errors: tuple[type[Exception], ...],
     ) -> None:
         self.location = location
-        self._database = database
-        self._reporting = _Reporting(f"{self.name} database {location}", errors)
+        self.connections = Connections(connect)
+        self._builder = builder
+        self._driver_errors = driver_errors
 
-    def text(self, query: peewee.Query, index: str = "") -> str:
-        """Return the SQL text of *query*, with a place for each of its values.
+    def __str__(self) -> str:
+        """Return a description for messages."""
+        return f"{self.name} database {self.location}"
+
+    def compile(self, query: peewee.Query, index: str = "") -> str:
+        """Return the SQL text of *query*, with a placeholder for each value.
 
         :param index: the index to use, for products that would not choose it.
         """
-        text, _values = query.bind(self._database).sql()
+        text, _values = query.bind(self._builder).sql()
         return str(text)
 
-    def fetch(self, sql: str, values: Sequence[object] = ()) -> list[Row]:
-        """Run a query and return all its rows."""
-        with self._reporting:
-            return list(self._database.run(sql, values).fetchall())
+    def compile_upsert(
+        self, table: type[peewee.Model], keys: Sequence[str], keep: Sequence[str] = ()
+    ) -> str:
+        """Return the SQL text of :func:`.sql.upsert`."""
+        with_target = self.has_conflict_targets
+        return self.compile(sql.upsert(table, keys, keep, with_target=with_target))
 
-    def change(self, sql: str, values: Sequence[object] = ()) -> int:
-        """Run a change and return how many rows it touched."""
-        with self._reporting:
-            return int(self._database.run(sql, values).rowcount)
+    def fetch(self, text: str, values: Sequence[object] = ()) -> list[Row]:
+        """Run a query and return all rows."""
+        try:
+            cursor = self.connections.current().cursor()
+            cursor.execute(text, values)
+            return list(cursor.fetchall())
+        except self._driver_errors as error:
+            raise self._storage_error(error) from error
 
-    def change_many(self, sql: str, rows: Iterable[Sequence[object]]) -> None:
-        """Run a change once for each of *rows*."""
-        with self._reporting:
-            self._database.run_many(sql, rows)
+    def execute(self, text: str, values: Sequence[object] = ()) -> int:
+        """Run a statement and return the number of rows it changed."""
+        return int(self._run(text, values).rowcount)
 
-    def select(self, query: peewee.Query) -> list[Row]:
-        """Run a *query* that is not worth keeping as text; return all its rows."""
-        text, values = query.bind(self._database).sql()
-        return self.fetch(text, values)
+    def execute_insert(self, text: str, values: Sequence[object] = ()) -> int:
+        """Run an INSERT statement and return the identifier of the row."""
+        return int(self._run(text, values).lastrowid or 0)
 
-    def execute(self, query: peewee.Query) -> int:
-        """Run a change that is not worth keeping; return how many rows it touched."""
-        text, values = query.bind(self._database).sql()
-        return self.change(text, values)
+    def execute_many(self, text: str, rows: Iterable[Sequence[object]]) -> None:
+        """Run a statement once for each of *rows*."""
+        try:
+            cursor = self.connections.current().cursor()
+            cursor.executemany(text, rows)
+            cursor.close()
+        except self._driver_errors as error:
+            raise self._storage_error(error) from error
+
+    def fetch_query(self, query: peewee.Query) -> list[Row]:
+        """Compile and run a query that runs too rarely to keep its text."""
+        return self.fetch(*query.bind(self._builder).sql())
+
+    def execute_query(self, query: peewee.Query) -> int:
+        """Compile and run a statement that runs too rarely to keep its text."""
+        return self.execute(*query.bind(self._builder).sql())
 
     def insert(self, table: type[peewee.Model], **values: object) -> int:
         """Insert a row into *table* and return its identifier."""
-        text, places = table.insert(values).bind(self._database).sql()
-        with self._reporting:
-            return int(self._database.run(text, places).lastrowid or 0)
+        return self.execute_insert(*table.insert(values).bind(self._builder).sql())
 
     def transact(
         self, action: Callable[[], Result], *, consistent: bool = False
     ) -> Result:
-        """Do *action* as one act: all of it is stored, or nothing.
+        """Run *action* in one transaction, and again if the database asks for that.
 
-        Inside another act it becomes part of that one. It may be done again from its
-        beginning, if the database asks for that.
+        Inside another transaction it becomes a part of that.
 
-        :param consistent: whether all that is read must be of the same moment.
+        :param consistent: whether all reads must see the same snapshot of the data.
         """
         with self.transaction(consistent=consistent):
             return action()
 
-    def transact_relaxed(self, action: Callable[[], Result], patience: int) -> Result:
-        """Do *action* as one act that may be lost if the power fails.
+    def relaxed(self, timeout: int) -> "Engine":
+        """Return an engine for transactions that a power failure may undo.
 
-        It waits no longer than *patience* seconds for others.
+        It has connections of its own, so a transaction of this engine must not be open
+        in the same thread.
+
+        :param timeout: seconds to wait for other writers.
         """
-        del patience  # rows, not databases, are waited for
-        return self.transact(action)
+        del timeout  # only SQLite has one lock for all writers
+        return self
 
     @contextmanager
     def transaction(self, *, consistent: bool = False) -> Iterator[None]:
-        """Make what is done inside one transaction."""
-        begin = self._begin(consistent=consistent)
-        with self._reporting, self._database.transaction(*begin):
+        """Run the block in one transaction, or as a part of the current one."""
+        if self.connections.thread.in_transaction:
             yield
+            return
+        self._begin(consistent=consistent)
+        self.connections.thread.in_transaction = True
+        try:
+            yield
+            self._commit()
+        except BaseException:
+            self._rollback()
+            raise
+        finally:
+            self.connections.thread.in_transaction = False
 
     def exists(self) -> bool:
-        """Return whether there is a database, without making one."""
+        """Return whether there is a database, without creating one."""
         return True
 
     def has_table(self, table: type[peewee.Model]) -> bool:
-        """Return whether *table* is there."""
-        with self._reporting:
-            return bool(self._database.table_exists(table))
+        """Return whether the database has *table*."""
+        return bool(self.fetch(self.find_table, (sql.table_name(table),)))
 
     def create_tables(
         self, tables: Sequence[type[peewee.Model]], finish: Callable[[], None]
     ) -> None:
-        """Create the tables that do not exist yet, in this order, and call *finish*.
+        """Create the missing tables and indexes, in this order, and call *finish*.
 
-        One process does it at a time; what one was stopped in, the next one does.
+        One process at a time does so. The next one completes an interrupted attempt.
         """
         with self.transaction():
             for table in tables:
-                self._create_table(table)
+                create, indexes = sql.create_statements(table, self._builder)
+                for text in (create, *indexes):
+                    self.execute(text)
             finish()
 
-    def upsert(
-        self, table: type[peewee.Model], keys: Sequence[str], kept: Sequence[str] = ()
-    ) -> str:
-        """Return the text that inserts a row of *table* or updates the one there.
-
-        :param keys: the columns that say whether a row is there already.
-        :param kept: the columns that an update leaves as they are.
-        """
-        meta = table._meta  # noqa: SLF001 - where peewee keeps the fields
-        fields = [field for field in meta.sorted_fields if field.name != "id"]
-        changed = [f for f in fields if f.name not in keys and f.name not in kept]
-        target = [field for field in fields if field.name in keys]
-        query = table.insert(dict.fromkeys(fields))
-        return self.text(query.on_conflict(**self._conflict(target, changed)))
-
     def close(self) -> None:
-        """Close the connections of all threads. Nothing may follow."""
-        self._database.close_all()
+        """Close the connections of all threads. The engine is unusable afterwards."""
+        self.connections.close_all()
 
-    def _create_table(self, table: type[peewee.Model]) -> None:
-        with self._reporting:
-            peewee.SchemaManager(table, self._database).create_all(safe=True)
-
-    def _begin(self, *, consistent: bool) -> tuple[str, ...]:
-        """Return what is said when a transaction begins."""
-        raise NotImplementedError
-
-    def _conflict(
-        self, target: list[peewee.Field], changed: list[peewee.Field]
-    ) -> dict[str, Any]:
-        """Return how Peewee is told what an upsert does to a row that is there."""
-        return {"conflict_target": target, "preserve": changed}
-
-
-class _Reporting:
-    """Turns the errors of Peewee and a driver into :class:`StorageError`."""
-
-    def __init__(self, place: str, errors: tuple[type[Exception], ...]) -> None:
-        self._place = place
-        self._errors: tuple[type[Exception], ...] = (peewee.PeeweeException, *errors)
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, _: object) -> None:
-        if error is not None and isinstance(error, self._errors):
-            before = error.__context__  # a rollback can fail, too
-            cause = before if isinstance(before, self._errors) else error
-            words = _words(cause)
-            raise StorageError(f"{self._place}: {words}") from error
-
-
-def _words(error: BaseException) -> str:
-    """Return what *error* says; MySQL's say a number first."""
-    return str(error.args[-1] if error.args else error)
-
-
-class TrackedDatabase(peewee.Database):
-    """Mixed into one of Peewee's: it knows all threads' connections, to close them.
-
-    Those of threads that have ended are closed when another one connects: some WSGI
-    servers make a thread for each request.
-    """
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        self._connections: dict[threading.Thread, Any] = {}
-        self._connections_lock = threading.Lock()
-        super().__init__(*arguments, **options)
-
-    def run(self, sql: str, values: Sequence[object]) -> Any:
-        """Return the cursor of *sql*; nothing but the driver is in between."""
-        cursor = self.connection().cursor()  # type: ignore[no-untyped-call] # in its stubs
-        cursor.execute(sql, values)
+    def _run(self, text: str, values: Sequence[object]) -> Any:
+        """Run a statement and return its cursor."""
+        try:
+            cursor = self.connections.current().cursor()
+            cursor.execute(text, values)
+        except self._driver_errors as error:
+            raise self._storage_error(error) from error
         return cursor
 
-    def run_many(self, sql: str, rows: Iterable[Sequence[object]]) -> None:
-        """Run *sql* for each of *rows*, as the driver does it best."""
-        connection = self.connection()  # type: ignore[no-untyped-call] # in its stubs
-        cursor = connection.cursor()
-        cursor.executemany(sql, rows)
-        cursor.close()
+    def _begin(self, *, consistent: bool) -> None:
+        """Begin a transaction on the connection of this thread."""
+        del consistent  # a transaction of SQLite always is
+        self._run(self.begin_statement, ())
 
-    def _connect(self) -> Any:
-        connection = super()._connect()  # type: ignore[misc] # not in its stubs
-        with self._connections_lock:
-            for thread in [t for t in self._connections if not t.is_alive()]:
-                self._connections.pop(thread).close()
-            self._connections[threading.current_thread()] = connection
-        return connection
+    def _commit(self) -> None:
+        try:
+            self.connections.current().commit()
+        except self._driver_errors as error:
+            raise self._storage_error(error) from error
 
-    def forget(self) -> None:
-        """Close this thread's connection, which may be broken; the next is new."""
-        connection = self._state.conn  # type: ignore[attr-defined] # not in its stubs
-        self.dispose()
-        with self._connections_lock:
-            self._connections.pop(threading.current_thread(), None)
-        if connection is not None:
-            connection.close()
+    def _rollback(self) -> None:
+        """Undo the transaction; the error that caused this is the one to report."""
+        try:
+            self.connections.current().rollback()
+        except self._driver_errors:
+            with suppress(*self._driver_errors):
+                self.connections.discard()
 
-    def close_all(self) -> None:
-        """Close the connections of all threads."""
-        with self._connections_lock:
-            while self._connections:
-                self._connections.popitem()[1].close()
+    def _storage_error(self, error: Exception) -> StorageError:
+        """Return *error* of the driver as a :class:`StorageError`."""
+        message = error.args[-1] if error.args else error
+        return StorageError(f"{self}: {message}", self._code(error))
+
+    def _code(self, error: Exception) -> int | None:
+        """Return the driver's number for *error*."""
+        raise NotImplementedError

@@ -1,25 +1,26 @@
-"""The fault rules in one database, and what is counted of each."""
+"""The fault rules in a database and their counters."""
 
 import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from sendgrid_bounces.core.errors import ParametersError, UnknownNameError
-from sendgrid_bounces.core.faults import Counters, FaultRule, Match
+from sendgrid_bounces.core.faults import Counters, FaultRule, Match, StoredFault
 from sendgrid_bounces.storage.engine import Engine
 from sendgrid_bounces.storage.tables import FaultRow
 
-#: How many rules there may be: each request looks at all of them.
+#: The maximum number of rules; each request reads all of them.
 MAX_FAULT_RULES = 1_000
 
-#: Seconds that a request waits for others' writes before its rules cannot be asked.
-PATIENCE = 30
+#: Seconds that a request waits for other writers before it fails.
+TIMEOUT = 30
 
-COUNTERS = (
+FAULT_COLUMNS = (FaultRow.id, FaultRow.rule, FaultRow.matched, FaultRow.fired)
+
+COUNTER_COLUMNS = (
     FaultRow.matched,
     FaultRow.fired,
     FaultRow.window_start,
@@ -27,42 +28,32 @@ COUNTERS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class StoredFault:
-    """A rule that is in force, and what was counted of it."""
-
-    id: int
-    rule: FaultRule
-    matched: int
-    fired: int
-
-
 class FaultStore:
-    """The rules in their order, which is that in which they were added."""
+    """The fault rules in one database, in the order in which they were added."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        faults = FaultRow.select(
-            FaultRow.id, FaultRow.rule, FaultRow.matched, FaultRow.fired
-        ).order_by(FaultRow.id)
-        self._all = engine.text(faults)
-        one = FaultRow.id == 0
-        self._count = engine.text(
-            FaultRow.update(matched=FaultRow.matched + 1).where(one)
+        self._relaxed = engine.relaxed(TIMEOUT)
+        by_id = FaultRow.id == 0
+        self._all = engine.compile(
+            FaultRow.select(*FAULT_COLUMNS).order_by(FaultRow.id)
         )
-        self._tally = engine.text(FaultRow.select(*COUNTERS).where(one))
-        self._note = engine.text(
-            FaultRow.update(fired=0, window_start=0, window_count=0).where(one)
+        self._count = engine.compile(
+            FaultRow.update(matched=FaultRow.matched + 1).where(by_id)
+        )
+        self._counters = engine.compile(FaultRow.select(*COUNTER_COLUMNS).where(by_id))
+        self._update = engine.compile(
+            FaultRow.update(fired=0, window_start=0, window_count=0).where(by_id)
         )
 
     def all(self) -> list[StoredFault]:
-        """Return the rules, in the order in which they are asked."""
+        """Return all rules in the order in which they are matched."""
         return [_fault(row) for row in self._engine.fetch(self._all)]
 
     def get(self, id_: int) -> StoredFault:
-        """Return the rule of this identifier.
+        """Return the rule *id_*.
 
-        :raises UnknownNameError: if there is none.
+        :raises UnknownNameError: if it does not exist.
         """
         for fault in self.all():
             if fault.id == id_:
@@ -70,95 +61,98 @@ class FaultStore:
         raise UnknownNameError("fault", str(id_))
 
     def add(self, rules: Sequence[FaultRule]) -> list[int]:
-        """Add *rules* after those that are there, all or none; return what names them.
+        """Append *rules*, all or none; return their identifiers.
 
-        :raises ParametersError: if they are too many.
+        :raises ParametersError: if there would be more than :data:`MAX_FAULT_RULES`.
         """
 
-        def act() -> list[int]:
+        def add() -> list[int]:
             self._check_number(len(rules))
             return [self._engine.insert(FaultRow, rule=_text(rule)) for rule in rules]
 
-        return self._engine.transact(act)
+        return self._engine.transact(add)
 
-    def apply(self, rules: Iterable[FaultRule]) -> None:
-        """Add *rules*, but for those that were planted before.
+    def add_seeded(self, rules: Iterable[FaultRule]) -> None:
+        """Append the *rules* of a seed, except those that an earlier load added.
 
-        A rule is known by what it says, and by how often it was said before.
+        A rule is identified by its text and its position among equal rules.
 
-        :raises ParametersError: if they are too many.
+        :raises ParametersError: if there would be more than :data:`MAX_FAULT_RULES`.
         """
 
-        def act() -> None:
-            said: Counter[str] = Counter()
+        def add() -> None:
+            seen: Counter[str] = Counter()
             for rule in rules:
                 text = _text(rule)
-                said[text] += 1
-                name = hashlib.sha256(f"{said[text]}:{text}".encode()).hexdigest()
-                row = FaultRow.insert(rule=text, planted=name)
-                self._engine.execute(row.on_conflict_ignore())
+                seen[text] += 1
+                name = hashlib.sha256(f"{seen[text]}:{text}".encode()).hexdigest()
+                query = FaultRow.insert(rule=text, planted=name).on_conflict_ignore()
+                self._engine.execute_query(query)
             self._check_number(0)
 
-        self._engine.transact(act)
+        self._engine.transact(add)
 
     def remove(self, id_: int) -> None:
-        """Remove a rule.
+        """Remove the rule *id_*.
 
-        :raises UnknownNameError: if there is none of this identifier.
+        :raises UnknownNameError: if it does not exist.
         """
 
-        def act() -> None:
+        def remove() -> None:
             self.get(id_)
-            self._engine.execute(FaultRow.delete().where(FaultRow.id == id_))
+            self._engine.execute_query(FaultRow.delete().where(FaultRow.id == id_))
 
-        self._engine.transact(act)
+        self._engine.transact(remove)
 
-    def forget(self, owner: str) -> None:
-        """Remove the rules that are about one account or domain, *owner*."""
+    def remove_owned(self, owner: str) -> None:
+        """Remove the rules that are limited to the account or domain *owner*."""
 
-        def act() -> None:
-            ids = [fault.id for fault in self.all() if fault.rule.names(owner)]
-            self._engine.execute(FaultRow.delete().where(FaultRow.id.in_(ids)))
+        def remove() -> None:
+            ids = [fault.id for fault in self.all() if fault.rule.is_for(owner)]
+            self._engine.execute_query(FaultRow.delete().where(FaultRow.id.in_(ids)))
 
-        self._engine.transact(act)
+        self._engine.transact(remove)
 
     def clear(self) -> int:
         """Remove all rules; return how many there were."""
-        return self._engine.transact(lambda: self._engine.execute(FaultRow.delete()))
+        return self._engine.transact(
+            lambda: self._engine.execute_query(FaultRow.delete())
+        )
 
-    def take(self, faults: Sequence[StoredFault], now: int) -> Match | None:
-        """Count a request that *faults* are about; return the first rule that fires.
+    def trigger(self, faults: Sequence[StoredFault], now: int) -> Match | None:
+        """Count a request that matches *faults*; return the first rule that triggers.
 
-        The rules after it do not count the request. Counting locks a rule's row: of
-        several requests at a time each has a turn of its own.
+        Rules after it do not count the request. Counting locks the row of a rule, so
+        concurrent requests get distinct turns.
         """
 
-        def act() -> Match | None:
+        def count() -> Match | None:
             for fault in faults:
-                if not self._engine.change(self._count, (1, fault.id)):
-                    continue  # somebody has just removed it
-                before = Counters(*self._engine.fetch(self._tally, (fault.id,))[0])
+                if not self._relaxed.execute(self._count, (1, fault.id)):
+                    continue  # removed meanwhile
+                before = Counters(*self._relaxed.fetch(self._counters, (fault.id,))[0])
                 after = before.advanced(fault.rule, now)
-                start, count = after.window_start, after.window_count
-                self._engine.change(self._note, (after.fired, start, count, fault.id))
-                if after.fired > before.fired:
+                start, requests = after.window_start, after.window_count
+                values = (after.triggered, start, requests, fault.id)
+                self._relaxed.execute(self._update, values)
+                if after.triggered > before.triggered:
                     window = fault.rule.window_seconds
                     end = None if window is None else start + window
                     return Match(fault.id, fault.rule, now, end)
             return None
 
-        return self._engine.transact_relaxed(act, PATIENCE)
+        return self._relaxed.transact(count)
 
-    def _check_number(self, more: int) -> None:
-        there = len(self.all())
-        if there + more > MAX_FAULT_RULES:
-            rule = f"there may be {MAX_FAULT_RULES} rules, and not {there + more}"
-            raise ParametersError([("faults", rule)])
+    def _check_number(self, added: int) -> None:
+        number = len(self.all()) + added
+        if number > MAX_FAULT_RULES:
+            problem = f"there may be at most {MAX_FAULT_RULES} rules (got {number})"
+            raise ParametersError([("faults", problem)])
 
 
 def _fault(row: Sequence[Any]) -> StoredFault:
-    id_, text, matched, fired = row
-    return StoredFault(id_, _rule(text), matched, fired)
+    id_, text, matched, triggered = row
+    return StoredFault(id_, _rule(text), matched, triggered)
 
 
 @lru_cache(maxsize=MAX_FAULT_RULES)
@@ -167,4 +161,4 @@ def _rule(text: str) -> FaultRule:
 
 
 def _text(rule: FaultRule) -> str:
-    return json.dumps(rule.as_written(), sort_keys=True)
+    return json.dumps(rule.as_dict(), sort_keys=True)

@@ -1,31 +1,21 @@
-"""The journal in one database: the last requests, in a ring of fixed size."""
+"""The request log in a database: the last requests, in a ring of limited size."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-import peewee
-
 from sendgrid_bounces.core.requests import LoggedRequest, RequestFilter
 from sendgrid_bounces.storage.engine import Engine
+from sendgrid_bounces.storage.sql import COUNT_ALL, columns_like, insert
 from sendgrid_bounces.storage.tables import RequestRow
 
-COLUMNS = (
-    RequestRow.time,
-    RequestRow.dialect,
-    RequestRow.operation,
-    RequestRow.account,
-    RequestRow.domain,
-    RequestRow.method,
-    RequestRow.path,
-    RequestRow.parameters,
-    RequestRow.status,
-    RequestRow.rows,
-    RequestRow.fault,
-)
+#: Seconds that an entry waits for other writers before it is dropped.
+TIMEOUT = 5
 
-#: What each filter asks of an entry.
+REQUEST_COLUMNS = columns_like(RequestRow, LoggedRequest)
+
+#: The condition of each filter.
 CONDITIONS: Mapping[str, Callable[[Any], Any]] = {
     "account": lambda value: RequestRow.account == value,
     "domain": lambda value: RequestRow.domain == value.lower(),
@@ -37,73 +27,54 @@ CONDITIONS: Mapping[str, Callable[[Any], Any]] = {
     ),
 }
 
-#: Seconds that an entry may wait for others' writes, before it is left out.
-PATIENCE = 5
-
 
 class RequestStore:
-    """The entries, in the order in which they were answered."""
+    """The entries of the request log in one database."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._insert = engine.text(
-            RequestRow.insert({column.name: None for column in COLUMNS})
-        )
-        newest = peewee.fn.MAX(RequestRow.id)
-        self._newest = engine.text(RequestRow.select(newest))
-        self._trim = engine.text(RequestRow.delete().where(RequestRow.id <= 0))
+        self._relaxed = engine.relaxed(TIMEOUT)
+        self._insert = engine.compile(insert(RequestRow, REQUEST_COLUMNS))
+        self._trim = engine.compile(RequestRow.delete().where(RequestRow.id <= 0))
 
     def add(self, entry: LoggedRequest, size: int) -> None:
-        """Add *entry*, and remove what is then too old for a ring of *size*.
+        """Append *entry*; remove those that exceed a ring of *size* entries.
 
-        :raises StorageError: if the database is busy: an entry is not waited for.
+        These are two transactions: until the second one ends, the ring is too long.
+
+        :raises StorageError: if the database is busy for :data:`TIMEOUT` seconds.
         """
-        values = (
-            entry.time,
-            entry.dialect,
-            entry.operation,
-            entry.account,
-            entry.domain,
-            entry.method,
-            entry.path,
-            json.dumps(entry.parameters),
-            entry.status,
-            entry.rows,
-            entry.fault,
-        )
-
-        def act() -> None:
-            self._engine.change(self._insert, values)
-            ((newest,),) = self._engine.fetch(self._newest)
-            self._engine.change(self._trim, (newest - size,))
-
-        self._engine.transact_relaxed(act, PATIENCE)
+        values = {**asdict(entry), "parameters": json.dumps(entry.parameters)}
+        newest = self._relaxed.execute_insert(self._insert, [*values.values()])
+        if newest > size:
+            self._relaxed.execute(self._trim, (newest - size,))
 
     def find(self, wanted: RequestFilter, limit: int) -> list[LoggedRequest]:
         """Return the last *limit* entries that match, oldest first."""
-        query = _where(RequestRow.select(*COLUMNS), wanted)
-        rows = self._engine.select(query.order_by(RequestRow.id.desc()).limit(limit))
+        query = _where(RequestRow.select(*REQUEST_COLUMNS), wanted)
+        query = query.order_by(RequestRow.id.desc()).limit(limit)
+        rows = self._engine.fetch_query(query)
         return [_entry(row) for row in reversed(rows)]
 
     def count(self, wanted: RequestFilter) -> int:
-        """Return how many entries match."""
-        query = RequestRow.select(peewee.fn.COUNT(peewee.SQL("*")))
-        return int(self._engine.select(_where(query, wanted))[0][0])
+        """Return the number of entries that match."""
+        query = _where(RequestRow.select(COUNT_ALL), wanted)
+        return int(self._engine.fetch_query(query)[0][0])
 
-    def forget(self, owner: str) -> None:
-        """Remove the entries of one account or domain, *owner*."""
-        of_domain = RequestRow.domain == owner.lower()
-        query = RequestRow.delete().where((RequestRow.account == owner) | of_domain)
-        self._engine.transact(lambda: self._engine.execute(query))
+    def remove_owned(self, owner: str) -> None:
+        """Remove the entries of the account or domain *owner*."""
+        is_in_domain = RequestRow.domain == owner.lower()
+        query = RequestRow.delete().where((RequestRow.account == owner) | is_in_domain)
+        self._engine.transact(lambda: self._engine.execute_query(query))
 
     def clear(self) -> int:
         """Remove all entries; return how many there were."""
         query = RequestRow.delete()
-        return self._engine.transact(lambda: self._engine.execute(query))
+        return self._engine.transact(lambda: self._engine.execute_query(query))
 
 
 def _where(query: Any, wanted: RequestFilter) -> Any:
-    """Return *query* of what is wanted only."""
+    """Return *query* limited to the entries that match *wanted*."""
     for name, value in asdict(wanted).items():
         if value is not None:
             query = query.where(CONDITIONS[name](value))

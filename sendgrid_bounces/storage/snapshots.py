@@ -1,7 +1,7 @@
-"""Snapshots: the state of a database, kept in it under a name.
+"""Snapshots: named copies of the state, kept in the same database.
 
-Rows are kept in chunks of compressed JSON, each with the names of its columns. One
-chunk at a time is in memory, whatever a snapshot holds.
+Rows are kept in chunks of compressed JSON, each with the names of its columns. Only
+one chunk at a time is in memory.
 """
 
 import json
@@ -14,7 +14,8 @@ from typing import Any
 import peewee
 
 from sendgrid_bounces.core.errors import ConflictError, UnknownNameError
-from sendgrid_bounces.storage.contents import STATE, ContentsStore
+from sendgrid_bounces.storage import sql
+from sendgrid_bounces.storage.contents import SNAPSHOT_TABLES, ContentsStore
 from sendgrid_bounces.storage.engine import Engine, Row
 from sendgrid_bounces.storage.tables import (
     AccountRow,
@@ -25,34 +26,26 @@ from sendgrid_bounces.storage.tables import (
     SnapshotRow,
 )
 
-#: How many snapshots there may be.
+#: The maximum number of snapshots.
 MAX_SNAPSHOTS = 100
 
-#: Rows in a chunk, unless they are long, and bytes in one, which a MySQL server takes
-#: in one statement whatever its settings are.
+#: The maximum number of rows in a chunk, and of bytes unless it is a single row. Every
+#: MySQL server accepts a statement of this size.
 CHUNK_ROWS, CHUNK_BYTES = 1_000, 512 * 1024
 
-#: The tables that are kept, in the order they are restored in: as :data:`STATE`.
-TABLES = {table._meta.table_name: table for table in STATE}  # noqa: SLF001 - where peewee keeps it
+#: The tables in a snapshot by name, in the order in which they are restored.
+TABLES = {sql.table_name(table): table for table in SNAPSHOT_TABLES}
 
-#: Tables whose rows get new identifiers when they are restored: nothing refers to them.
+#: Tables whose rows get new identifiers when restored, since no row refers to them.
 RENUMBERED = (DomainRow, BounceRow)
 
-#: The column that names a list.
-LIST = "bounce_list_id"
-
-_COLUMNS = (
-    SnapshotRow.name,
-    SnapshotRow.created,
-    SnapshotRow.accounts,
-    SnapshotRow.domains,
-    SnapshotRow.bounces,
-)
+#: The column that refers to a list.
+LIST_COLUMN = "bounce_list_id"
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What is known of a snapshot.
+    """The description of a snapshot.
 
     :param created: the instant when it was taken.
     """
@@ -64,91 +57,94 @@ class Snapshot:
     bounces: int
 
 
+SNAPSHOT_COLUMNS = sql.columns_like(SnapshotRow, Snapshot)
+
+
 class SnapshotStore:
     """The snapshots in one database."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._contents = ContentsStore(engine)
-        self._put = engine.upsert(SnapshotRow, ("name",))
+        self._put = engine.compile_upsert(SnapshotRow, ("name",))
         chunk = SnapshotChunkRow.select(SnapshotChunkRow.data)
-        self._chunk = engine.text(
+        self._chunk = engine.compile(
             chunk.where(SnapshotChunkRow.snapshot == 0, SnapshotChunkRow.position == 0)
         )
 
     def all(self) -> list[Snapshot]:
-        """Return all snapshots, by name."""
-        query = SnapshotRow.select(*_COLUMNS).order_by(SnapshotRow.name)
-        return [Snapshot(*row) for row in self._engine.select(query)]
+        """Return all snapshots in the order of their names."""
+        query = SnapshotRow.select(*SNAPSHOT_COLUMNS).order_by(SnapshotRow.name)
+        return [Snapshot(*row) for row in self._engine.fetch_query(query)]
 
     def take(self, name: str, now: int) -> Snapshot:
-        """Keep the state of this moment under *name*, in place of what is there.
+        """Store the current state as the snapshot *name*, replacing one of this name.
 
-        :raises ConflictError: if there are too many.
+        :raises ConflictError: if there would be more than :data:`MAX_SNAPSHOTS`.
         """
 
-        def act() -> Snapshot:
-            self._engine.change(self._put, (name, now, 0, 0, 0))  # others wait now
+        def take() -> Snapshot:
+            self._engine.execute(self._put, (name, now, 0, 0, 0))  # locks the row
             snapshot = self._find(name)
             if len(self.all()) > MAX_SNAPSHOTS:
                 raise ConflictError(
-                    f"there are {MAX_SNAPSHOTS} snapshots already: remove one of them"
+                    f"there are already {MAX_SNAPSHOTS} snapshots: remove one of them"
                 )
-            mine = SnapshotChunkRow.snapshot == snapshot
-            self._engine.execute(SnapshotChunkRow.delete().where(mine))
-            kept = self._keep(snapshot)
-            amounts = [kept[table] for table in (AccountRow, DomainRow, BounceRow)]
-            self._engine.change(self._put, (name, now, *amounts))
+            is_in_snapshot = SnapshotChunkRow.snapshot == snapshot
+            self._engine.execute_query(SnapshotChunkRow.delete().where(is_in_snapshot))
+            stored = self._store(snapshot)
+            amounts = [stored[table] for table in (AccountRow, DomainRow, BounceRow)]
+            self._engine.execute(self._put, (name, now, *amounts))
             return Snapshot(name, now, *amounts)
 
-        return self._engine.transact(act, consistent=True)
+        return self._engine.transact(take, consistent=True)
 
     def restore(self, name: str) -> None:
-        """Make the state what it was when the snapshot *name* was taken.
+        """Replace the current state by the snapshot *name*.
 
-        :raises UnknownNameError: if there is none.
+        :raises UnknownNameError: if it does not exist.
         """
 
-        def act() -> None:
-            same = SnapshotRow.update(name=name).where(SnapshotRow.name == name)
-            self._engine.execute(same)  # who would replace it waits now
+        def restore() -> None:
+            lock = SnapshotRow.update(name=name).where(SnapshotRow.name == name)
+            self._engine.execute_query(lock)
             snapshot = self._find(name)
-            self._contents.wipe(STATE)
+            self._contents.clear(SNAPSHOT_TABLES)
             lists: dict[int, int] = {}
             for position in count():
                 chunks = self._engine.fetch(self._chunk, (snapshot, position))
                 if not chunks:
                     break
-                self._put_back(json.loads(zlib.decompress(chunks[0][0])), lists)
+                self._restore_chunk(json.loads(zlib.decompress(chunks[0][0])), lists)
             self._contents.sweep()
 
-        self._engine.transact(act)
+        self._engine.transact(restore)
 
     def remove(self, name: str) -> None:
         """Remove the snapshot *name*.
 
-        :raises UnknownNameError: if there is none.
+        :raises UnknownNameError: if it does not exist.
         """
         query = SnapshotRow.delete().where(SnapshotRow.name == name)
-        if not self._engine.transact(lambda: self._engine.execute(query)):
+        if not self._engine.transact(lambda: self._engine.execute_query(query)):
             raise UnknownNameError("snapshot", name)
 
     def _find(self, name: str) -> int:
         """Return the identifier of the snapshot *name*."""
         query = SnapshotRow.select(SnapshotRow.id).where(SnapshotRow.name == name)
-        for (identifier,) in self._engine.select(query):
+        for (identifier,) in self._engine.fetch_query(query):
             return int(identifier)
         raise UnknownNameError("snapshot", name)
 
-    def _keep(self, snapshot: int) -> dict[type[peewee.Model], int]:
-        """Store the state as chunks of *snapshot*; return how many rows of what."""
-        rows_of = dict.fromkeys(STATE, 0)
+    def _store(self, snapshot: int) -> dict[type[peewee.Model], int]:
+        """Store the state as chunks of *snapshot*; return the rows of each table."""
+        rows_of = dict.fromkeys(SNAPSHOT_TABLES, 0)
         positions = count()
         for name, table in TABLES.items():
-            columns = [field.column_name for field in _fields(table)]
+            columns = [field.column_name for field in _stored_fields(table)]
             for rows in self._read(table):
                 rows_of[table] += len(rows)
-                for data in _packed({"table": name, "columns": columns}, rows):
+                for data in _compressed({"table": name, "columns": columns}, rows):
                     self._engine.insert(
                         SnapshotChunkRow,
                         snapshot=snapshot,
@@ -158,48 +154,46 @@ class SnapshotStore:
         return rows_of
 
     def _read(self, table: type[peewee.Model]) -> Iterator[list[Row]]:
-        """Yield the rows of *table*, in the order of their identifiers."""
-        key = table._meta.primary_key  # noqa: SLF001 - where peewee keeps it
-        query = table.select(key, *_fields(table)).where(key > 0).order_by(key)
-        text, last = self._engine.text(query.limit(CHUNK_ROWS)), 0
+        """Yield the rows of *table* in chunks, in the order of their identifiers."""
+        key = sql.primary_key(table)
+        query = table.select(key, *_stored_fields(table)).where(key > 0).order_by(key)
+        text, last = self._engine.compile(query.limit(CHUNK_ROWS)), 0
         while rows := self._engine.fetch(text, (last, CHUNK_ROWS)):
             last = rows[-1][0]
             yield [row[1:] for row in rows]
 
-    def _put_back(self, chunk: dict[str, Any], lists: dict[int, int]) -> None:
-        """Store the rows of *chunk*.
+    def _restore_chunk(self, chunk: dict[str, Any], lists: dict[int, int]) -> None:
+        """Insert the rows of *chunk*.
 
-        :param lists: the lists of today by those of the snapshot; new ones are added.
+        :param lists: the new identifiers of lists by those in the snapshot; missing
+            ones are added.
         """
         table, columns, rows = TABLES[chunk["table"]], chunk["columns"], chunk["rows"]
-        if LIST in columns:
-            place = columns.index(LIST)
+        if LIST_COLUMN in columns:
+            place = columns.index(LIST_COLUMN)
             for row in rows:
                 if row[place] not in lists:
                     lists[row[place]] = self._engine.insert(BounceListRow)
                 row[place] = lists[row[place]]
-        known = table._meta.columns  # noqa: SLF001 - where peewee keeps them
-        query = table.insert({known[column]: 0 for column in columns})
-        self._engine.change_many(self._engine.text(query), rows)
+        fields = sql.fields_by_column(table)
+        query = sql.insert(table, [fields[column] for column in columns])
+        self._engine.execute_many(self._engine.compile(query), rows)
 
 
-def _fields(table: type[peewee.Model]) -> list[peewee.Field]:
-    """Return the fields of *table* that are kept, in the order of its columns."""
-    meta = table._meta  # noqa: SLF001 - where peewee keeps them
-    return [
-        field
-        for field in meta.sorted_fields
-        if table not in RENUMBERED or field is not meta.primary_key
-    ]
+def _stored_fields(table: type[peewee.Model]) -> list[peewee.Field]:
+    """Return the fields of *table* that a snapshot holds."""
+    key = sql.primary_key(table)
+    is_renumbered = table in RENUMBERED
+    return [f for f in sql.fields_of(table) if not is_renumbered or f is not key]
 
 
-def _packed(head: dict[str, Any], rows: Sequence[Row]) -> Iterator[bytes]:
-    """Yield *rows* as the data of chunks: one, or more if they are long."""
+def _compressed(head: dict[str, Any], rows: Sequence[Row]) -> Iterator[bytes]:
+    """Yield *rows* as the data of chunks: one, or several if the rows are long."""
     text = json.dumps({**head, "rows": rows}, ensure_ascii=False)
     data = zlib.compress(text.encode(), 1)
     if len(data) <= CHUNK_BYTES or len(rows) == 1:
         yield data
         return
     middle = len(rows) // 2
-    yield from _packed(head, rows[:middle])
-    yield from _packed(head, rows[middle:])
+    yield from _compressed(head, rows[:middle])
+    yield from _compressed(head, rows[middle:])

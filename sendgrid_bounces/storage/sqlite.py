@@ -1,94 +1,131 @@
-"""SQLite in a file."""
+"""SQLite: a database in a file."""
 
 import os
 import sqlite3
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from urllib.parse import SplitResult, parse_qsl, unquote
 
 import peewee
 
 from sendgrid_bounces.core.errors import StorageError
-from sendgrid_bounces.storage.engine import Engine, Result, TrackedDatabase
+from sendgrid_bounces.storage.engine import Engine
 
-#: How long a writer waits for the one before it, in seconds. With many writers the
-#: longest wait is a few seconds; past this something is wrong.
+#: Seconds that a writer waits for other writers. A few seconds occur when there are
+#: many of them.
 BUSY_TIMEOUT = 30
+
+#: Accepted values of the URL's option ``synchronous``; the first is the default.
+SYNCHRONOUS = ("full", "normal", "off")
+
+#: Settings of every connection besides ``synchronous``.
+PRAGMAS = (
+    "journal_mode = wal",
+    "foreign_keys = 1",
+    "cache_size = -4000",  # kilobytes per thread; the system caches the file, too
+    "wal_autocheckpoint = 10000",
+)
 
 
 class SQLiteEngine(Engine):
     """SQLite: many readers and one writer at a time, in several processes.
 
-    Write-ahead logging lets readers go on while somebody writes. A writer takes the
-    lock when it begins, never when it first writes: one that has read before cannot
-    wait for the lock any more and would fail at once.
+    Write-ahead logging keeps readers and the writer apart. A transaction takes the
+    write lock when it begins: one that reads first and then writes would fail at once
+    if another writer was faster.
+
+    :param synchronous: one of :data:`SYNCHRONOUS`.
+    :param timeout: seconds to wait for other writers.
+    :param create: whether the first connection creates a missing file. Later ones
+        fail, so that a file that was removed is noticed.
     """
 
     name = "sqlite"
+    begin_statement = "BEGIN IMMEDIATE"
+    find_table = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
 
-    def __init__(self, url: SplitResult) -> None:
-        options = dict(parse_qsl(url.query, keep_blank_values=True))
-        synchronous = options.pop("synchronous", "full").lower()
-        path = unquote(url.path[1:])
-        if url.netloc or url.fragment or not path or not url.path.startswith("/"):
-            raise StorageError(
-                "an SQLite URL takes three slashes and a file name, its # and ? "
-                "encoded, as sqlite:///bounces.sqlite3"
-            )
-        if path == ":memory:":
-            raise StorageError(
-                "an SQLite database in memory is seen by one thread only: name a file"
-            )
-        if options or synchronous not in ("full", "normal", "off"):
-            raise StorageError(
-                "an SQLite URL takes one option: synchronous=full, normal or off"
-            )
-        try:
-            os.stat(path)  # noqa: PTH116 - pathlib hides what makes it no name
-        except FileNotFoundError:
-            pass
-        except (OSError, ValueError) as error:
-            raise StorageError(f"{path!r} is no file name: {error}") from None
-        has_folder = Path(path).parent.is_dir()
-        if not has_folder:
-            raise StorageError(f"there is no folder {Path(path).parent}")
-        database = _Database(
-            path,
-            timeout=BUSY_TIMEOUT,
-            check_same_thread=False,
-            pragmas={
-                "journal_mode": "wal",
-                "synchronous": synchronous,
-                "foreign_keys": 1,
-                # Kilobytes for each thread; the system's own cache does the rest.
-                "cache_size": -4_000,
-                "wal_autocheckpoint": 10_000,
-            },
-        )
+    def __init__(
+        self,
+        path: str,
+        synchronous: str,
+        timeout: int = BUSY_TIMEOUT,
+        *,
+        create: bool = True,
+    ) -> None:
+        self._file = Path(path).absolute()
+        self._create = create
         self._synchronous = synchronous
-        super().__init__(database, path, (sqlite3.Error,))
+        self._timeout = timeout
+        self._relaxed: list[Engine] = []
+        builder = peewee.SqliteDatabase(None)
+        super().__init__(path, builder, self._connect, (sqlite3.Error,))
 
     def exists(self) -> bool:
-        """Return whether the file exists: whoever connects makes it."""
-        return Path(self.location).exists()
+        """Return whether the file exists, which connecting would create."""
+        return self._file.exists()
 
-    def transact_relaxed(self, action: Callable[[], Result], patience: int) -> Result:
-        """Do *action* as one act that may be lost if the power fails.
+    def relaxed(self, timeout: int) -> Engine:
+        """Return an engine whose transactions do not wait for the disk."""
+        level = "normal" if self._synchronous == "full" else self._synchronous
+        engine = SQLiteEngine(self.location, level, timeout, create=False)
+        self._relaxed.append(engine)
+        return engine
 
-        It does not wait for the disk, and for others no longer than *patience* seconds.
-        """
-        self.fetch(f"PRAGMA busy_timeout = {patience * 1000}")
-        if self._synchronous == "full":
-            self.fetch("PRAGMA synchronous = normal")
+    def close(self) -> None:
+        """Close the connections of all threads. The engine is unusable afterwards."""
+        for engine in self._relaxed:
+            engine.close()
+        super().close()
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            f"{self._file.as_uri()}?mode={'rwc' if self._create else 'rw'}",
+            uri=True,
+            timeout=self._timeout,
+            isolation_level=None,
+            check_same_thread=False,
+        )
         try:
-            return self.transact(action)
-        finally:
-            self.fetch(f"PRAGMA busy_timeout = {BUSY_TIMEOUT * 1000}")
-            self.fetch(f"PRAGMA synchronous = {self._synchronous}")
+            for pragma in (*PRAGMAS, f"synchronous = {self._synchronous}"):
+                connection.execute(f"PRAGMA {pragma}")
+        except BaseException:
+            connection.close()
+            raise
+        self._create = False
+        return connection
 
-    def _begin(self, *, consistent: bool) -> tuple[str, ...]:
-        return ("IMMEDIATE",)
+    def _code(self, error: Exception) -> int | None:
+        code: Any = getattr(error, "sqlite_errorcode", None)  # since Python 3.11
+        return code if isinstance(code, int) else None
 
 
-class _Database(TrackedDatabase, peewee.SqliteDatabase):
-    """Peewee's SQLite."""
+def open_sqlite(url: SplitResult) -> SQLiteEngine:
+    """Return the engine for *url*, which connects on its first use.
+
+    :raises StorageError: if the URL is invalid or its folder does not exist.
+    """
+    options = dict(parse_qsl(url.query, keep_blank_values=True))
+    synchronous = options.pop("synchronous", SYNCHRONOUS[0]).lower()
+    path = unquote(url.path[1:])
+    if url.netloc or url.fragment or not path or not url.path.startswith("/"):
+        raise StorageError(
+            "an SQLite URL needs three slashes and a file name with # and ? encoded, "
+            "such as sqlite:///bounces.sqlite3"
+        )
+    if path == ":memory:":
+        raise StorageError(
+            "an SQLite database in memory is visible to one thread only: name a file"
+        )
+    if options or synchronous not in SYNCHRONOUS:
+        raise StorageError(
+            "an SQLite URL accepts one option: synchronous=full, normal or off"
+        )
+    try:
+        os.stat(path)  # noqa: PTH116 - pathlib hides the errors of invalid names
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError) as error:
+        raise StorageError(f"{path!r} is not a file name: {error}") from None
+    if not Path(path).parent.is_dir():
+        raise StorageError(f"folder {Path(path).parent} does not exist")
+    return SQLiteEngine(path, synchronous)

@@ -1,18 +1,18 @@
-"""The tables. The models are unbound: every query names the database it runs on."""
+"""The tables. The models are unbound; each engine compiles queries by itself."""
 
 import peewee
 
 from sendgrid_bounces.core.accounts import MAX_NAME
 from sendgrid_bounces.core.bounces import MAX_LENGTHS
 
-#: The version of the schema below, kept in :class:`AboutRow`.
+#: The version of this schema, stored in :class:`AboutRow`.
 SCHEMA_VERSION = 2
 
 
 class AboutRow(peewee.Model):
-    """What is known of the database as a whole: one row.
+    """The properties of the database: one row.
 
-    ``key_salt`` salts the tags of the accounts' keys.
+    ``key_salt`` is the salt of the accounts' ``key_tag``.
     """
 
     schema_version = peewee.IntegerField()
@@ -24,7 +24,7 @@ class AboutRow(peewee.Model):
 
 
 class BounceListRow(peewee.Model):
-    """A bounce list; accounts and domains give it its names."""
+    """A bounce list. Accounts and domains refer to it."""
 
     id = peewee.AutoField()
 
@@ -33,10 +33,10 @@ class BounceListRow(peewee.Model):
 
 
 class AccountRow(peewee.Model):
-    """An account; a customer's row names its reseller.
+    """An account; the row of a customer refers to its reseller.
 
-    ``key_tag`` is a small part of another slow hash of the key: enough to find the few
-    accounts whose key it may be, and too little to be one.
+    ``key_tag`` holds 16 bits of another slow hash of the key. They suffice to find the
+    few accounts that may have the key, and do not help to guess it.
     """
 
     id = peewee.AutoField()
@@ -54,7 +54,7 @@ class AccountRow(peewee.Model):
 
 
 class DomainRow(peewee.Model):
-    """A sending domain of an account, with a list of its own or a shared one."""
+    """A sending domain of an account, with its own list or that of the account."""
 
     id = peewee.AutoField()
     name = peewee.CharField(max_length=MAX_NAME, unique=True)
@@ -66,12 +66,12 @@ class DomainRow(peewee.Model):
 
 
 class BounceRow(peewee.Model):
-    """A bounce on a list, at most one for an address.
+    """A bounce on a list, at most one per address.
 
-    ``key`` is the folded address, so that neither look-ups nor order depend on an
-    engine's collation. ``type`` is derived from ``status`` and indexed. ``created``
-    is an instant. Two indexes do all the work: the unique one finds an address; the
-    other one holds all that a count, a range and an offset need.
+    ``key`` is the folded address, so that neither look-ups nor the order depend on the
+    collation of a product. ``type`` is derived from ``status``. ``created`` is an
+    instant. The unique index serves look-ups by address and pages; the other one
+    covers counts, ranges and offsets.
     """
 
     id = peewee.BigAutoField()
@@ -96,7 +96,7 @@ class BounceRow(peewee.Model):
 
 
 class ClockRow(peewee.Model):
-    """The clock that all workers read: one row, or none for the system's time.
+    """The clock of all workers: one row, or none for the system's time.
 
     ``frozen`` is an instant, NULL if the clock runs; ``ahead`` is in seconds.
     """
@@ -110,7 +110,7 @@ class ClockRow(peewee.Model):
 
 
 class SnapshotRow(peewee.Model):
-    """A snapshot, and how much it holds; ``created`` is an instant."""
+    """A snapshot and its number of rows; ``created`` is an instant."""
 
     id = peewee.AutoField()
     name = peewee.CharField(max_length=64, unique=True)
@@ -124,7 +124,7 @@ class SnapshotRow(peewee.Model):
 
 
 class SnapshotChunkRow(peewee.Model):
-    """A part of a snapshot: some rows of a table, as compressed JSON."""
+    """A chunk of a snapshot: rows of one table as compressed JSON."""
 
     id = peewee.AutoField()
     snapshot = peewee.ForeignKeyField(SnapshotRow, index=False, on_delete="CASCADE")
@@ -137,9 +137,9 @@ class SnapshotChunkRow(peewee.Model):
 
 
 class FaultRow(peewee.Model):
-    """A fault rule, as JSON, and what is counted of it; rules stand in order of ``id``.
+    """A fault rule as JSON and its counters. Rules are matched in the order of ``id``.
 
-    ``planted`` tells the rules of seed files apart, so that they are planted once.
+    ``planted`` identifies a rule of a seed, so that loading it again adds no copy.
     """
 
     id = peewee.AutoField()
@@ -155,9 +155,10 @@ class FaultRow(peewee.Model):
 
 
 class RequestRow(peewee.Model):
-    """A request in the journal; ``parameters`` is JSON, and ``rows`` what it changed.
+    """An entry of the request log.
 
-    ``fault`` is the identifier of the rule that fired, which may be gone.
+    ``time`` is an instant, ``parameters`` is JSON, ``rows`` is the number of bounces
+    changed, and ``fault`` identifies the rule that triggered, which may be gone.
     """
 
     id = peewee.BigAutoField()
@@ -177,7 +178,7 @@ class RequestRow(peewee.Model):
         table_name = "request"
 
 
-#: The last one is made when the others are there.
+#: All tables in the order of creation. The last one marks the schema as complete.
 TABLES = (
     BounceListRow,
     AccountRow,
@@ -191,6 +192,6 @@ TABLES = (
     AboutRow,
 )
 
-#: The indexes of bounces, as Peewee names them: by time, and by folded address.
+#: The names that Peewee gives the indexes of bounces: by time, and by folded address.
 TIME_INDEX = "bouncerow_bounce_list_id_created_id_type"
 KEY_INDEX = "bouncerow_bounce_list_id_key"

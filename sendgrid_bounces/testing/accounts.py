@@ -78,7 +78,7 @@ class TestAccount:
         def create() -> None:
             account = self._accounts.add(self.username, profile=profile, **hashed)
             if username:  # an earlier test may have used the same name
-                self._emulator.storage.requests.forget(username)
+                self._emulator.storage.requests.remove_owned(username)
             self._accounts.add_domain(self.domain, account, shares_list=True)
             self._names = [self.username]
             if seed is not None:

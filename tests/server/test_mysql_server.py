@@ -89,7 +89,7 @@ def test_a_write_whose_answer_is_lost_is_not_done_again(
         def act() -> None:
             done.append(storage.bounces.count(bounce_list, BounceQuery()))
             node.kill()
-            storage.engine.execute(_change())
+            storage.engine.execute_query(_change())
 
         with pytest.raises(StorageError):
             storage.engine.transact(act)

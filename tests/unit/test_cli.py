@@ -291,7 +291,11 @@ def test_init_db_can_be_repeated(run) -> None:
         (["bounces", "import", "x", "/no/such.csv"], 2, "does not exist"),
         (["health", "--port", "1"], 1, "no answer from 127.0.0.1:1: "),
         (["init-db", "--database", "oracle://x"], 1, "database URL"),
-        (["init-db", "--database", "sqlite:////no/such/x"], 1, "no folder /no/such"),
+        (
+            ["init-db", "--database", "sqlite:////no/such/x"],
+            1,
+            "folder /no/such does not exist",
+        ),
         (["serve", "-p0", "--seed", "/no/such.yaml"], 1, "/no/such.yaml: No such file"),
         (["serve", "--host", "256.0.0.1"], 1, "cannot listen on 256.0.0.1:8000"),
         (["serve", "--host", ""], 1, "host: must not be empty"),
@@ -301,11 +305,11 @@ def test_init_db_can_be_repeated(run) -> None:
             2,
             "--demo cannot be combined with --database",
         ),
-        (["init-db", "--database", "sqlite:///a%00b"], 1, "is no file name"),
+        (["init-db", "--database", "sqlite:///a%00b"], 1, "is not a file name"),
         (
             ["init-db", "--database", f"sqlite:///{'a' * 300}/x"],
             1,
-            "a/x' is no file name",
+            "a/x' is not a file name",
         ),
         (["init-db", "--database", "sqlite:///a#b"], 1, "encoded"),
         (["init-db", "--database", "sqlite:////dev/null"], 1, "database /dev/null: "),
@@ -326,7 +330,7 @@ def test_failed_export_keeps_the_existing_file(acme, tmp_path, monkeypatch) -> N
     def fail(*_: object) -> None:
         raise StorageError("disk full")
 
-    monkeypatch.setattr(BounceStore, "_run", fail)
+    monkeypatch.setattr(BounceStore, "find", fail)
     assert "disk full" in acme("bounces", "export", "acme", str(path), code=1).stderr
     assert [file.name for file in tmp_path.glob("*kept*")] == ["kept.csv"]
     assert path.read_text() == "kept"

@@ -163,5 +163,5 @@ def test_health_notices_that_the_file_is_gone(url: str, clock, caplog) -> None:
     Path(app.extensions[EXTENSION].storage.engine.location).unlink()
 
     assert client.get("/_emulator/health").status_code == 503
-    assert "is gone" in caplog.text
+    assert "no longer exists" in caplog.text
     app.extensions[EXTENSION].storage.close()

@@ -86,9 +86,9 @@ def _fired(rule: dict, nows: list[int]) -> str:
     """Return at which of the requests at these instants the rule fires."""
     tally, fired = Counters(0, 0, 0, 0), ""
     for turn, now in enumerate(nows, 1):
-        before = Counters(turn, tally.fired, tally.window_start, tally.window_count)
+        before = Counters(turn, tally.triggered, tally.window_start, tally.window_count)
         tally = before.advanced(FaultRule(**rule), now)
-        fired += "x" if tally.fired > before.fired else "."
+        fired += "x" if tally.triggered > before.triggered else "."
     return fired
 
 
@@ -236,7 +236,7 @@ def test_a_rule_as_it_is_kept(written: dict, rule: dict | None) -> None:
         with pytest.raises(ParametersError):
             read_fault_rule(written)
     else:
-        assert read_fault_rule(written).as_written() == rule
+        assert read_fault_rule(written).as_dict() == rule
 
 
 def test_operations_are_those_of_the_dialects() -> None:
@@ -279,9 +279,9 @@ def test_the_first_that_fires_wins(storage: Storage) -> None:
     ]
     storage.faults.add(rules)
 
-    fired = [storage.faults.take(storage.faults.all(), NOW) for _ in range(2)]
+    fired = [storage.faults.trigger(storage.faults.all(), NOW) for _ in range(2)]
     assert [match.rule.status for match in fired] == [501, 500]
-    counted = [(fault.matched, fault.fired) for fault in storage.faults.all()]
+    counted = [(fault.matched, fault.triggered) for fault in storage.faults.all()]
     assert counted == [(2, 1), (1, 1), (0, 0)]
 
 
@@ -291,7 +291,7 @@ def test_a_rule_that_was_just_removed_does_not_fire(storage: Storage) -> None:
     seen = storage.faults.all()
     storage.faults.remove(seen[0].id)
 
-    assert storage.faults.take(seen, NOW).rule.status == 501
+    assert storage.faults.trigger(seen, NOW).rule.status == 501
 
 
 @pytest.mark.parametrize(
@@ -310,11 +310,13 @@ def test_each_request_has_a_turn_of_its_own(
         storage.faults.add([rule])
         seen = storage.faults.all()
         with ThreadPoolExecutor(8) as pool:
-            turns = list(pool.map(lambda _: storage.faults.take(seen, NOW), range(40)))
+            turns = list(
+                pool.map(lambda _: storage.faults.trigger(seen, NOW), range(40))
+            )
         (fault,) = storage.faults.all()
 
     assert sum(turn is not None for turn in turns) == fired
-    assert (fault.matched, fault.fired) == (40, fired)
+    assert (fault.matched, fault.triggered) == (40, fired)
 
 
 SEED = """
@@ -331,7 +333,7 @@ def test_seeds_hold_rules_that_are_planted_once(storage: Storage) -> None:
     seed = read_seed(SEED, NOW)
     for _ in range(2):
         apply(storage, None, seed)
-        storage.faults.take(storage.faults.all(), NOW)
+        storage.faults.trigger(storage.faults.all(), NOW)
 
     faults = storage.faults.all()
     assert [fault.rule.status for fault in faults] == [503, 503, None]
@@ -661,6 +663,6 @@ def test_rules_say_nothing_without_control(client, url: str, clock) -> None:
 def test_a_database_that_fails_is_worded(client: FlaskClient) -> None:
     """Rules that cannot be read are not taken for none."""
     storage = client.application.extensions[EXTENSION].storage
-    storage.engine.change("DROP TABLE fault")
+    storage.engine.execute("DROP TABLE fault")
 
     assert client.get(COUNT).status_code == 503

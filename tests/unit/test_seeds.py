@@ -227,7 +227,7 @@ def test_a_domain_keeps_its_list(storage, authenticator) -> None:
     text = "accounts: [{username: a, domains: [{name: x, list: %s}]}]"
     apply(storage, authenticator, read_seed(text % "own", NOW))
 
-    with pytest.raises(BounceError, match="with a list of its own"):
+    with pytest.raises(BounceError, match="uses its own list"):
         apply(storage, authenticator, read_seed(text % "account", NOW))
 
 

@@ -203,7 +203,7 @@ def test_there_is_a_bound(client, storage, monkeypatch) -> None:
 def test_a_restore_that_fails_changes_nothing(client, storage) -> None:
     """All of it is one act."""
     take(client)
-    storage.engine.change("UPDATE snapshot_chunk SET data = X'5B' WHERE position = 2")
+    storage.engine.execute("UPDATE snapshot_chunk SET data = X'5B' WHERE position = 2")
     disturb(storage)
     before = state(storage)
 
@@ -329,6 +329,6 @@ def test_the_cases_seeds_survive(database_url: str, clock: FixedClock) -> None:
     with closing(app.extensions[EXTENSION].storage) as storage:
         before = state(storage)
         storage.snapshots.take("cases", NOW)
-        storage.contents.wipe(snapshots.STATE)
+        storage.contents.clear(snapshots.SNAPSHOT_TABLES)
         storage.snapshots.restore("cases")
         assert state(storage) == before

@@ -11,9 +11,9 @@ from conftest import FixedClock, make_app
 
 from sendgrid_bounces.core.errors import StorageError
 from sendgrid_bounces.emulator import EXTENSION
-from sendgrid_bounces.storage import database
-from sendgrid_bounces.storage.database import SCHEMA_VERSION, Storage, open_storage
-from sendgrid_bounces.storage.tables import TABLES
+from sendgrid_bounces.storage import schema
+from sendgrid_bounces.storage.database import Storage, open_storage
+from sendgrid_bounces.storage.tables import SCHEMA_VERSION, TABLES
 
 DATA = Path(__file__).parent / "data"
 
@@ -54,12 +54,14 @@ def _upgrades(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[di
     open_storage(database_url).close()
     upgrades: dict = {}
     with monkeypatch.context() as newer:
-        newer.setattr(database, "SCHEMA_VERSION", SCHEMA_VERSION + 1)
-        newer.setattr(database, "UPGRADES", upgrades)
+        newer.setattr(schema, "SCHEMA_VERSION", SCHEMA_VERSION + 1)
+        newer.setattr(schema, "UPGRADES", upgrades)
         yield upgrades
         upgrades[SCHEMA_VERSION] = lambda engine: None
         with closing(open_storage(database_url)) as storage:
-            storage.engine.change(f"UPDATE about SET schema_version = {SCHEMA_VERSION}")
+            storage.engine.execute(
+                f"UPDATE about SET schema_version = {SCHEMA_VERSION}"
+            )
 
 
 def _state(database_url: str) -> tuple[list, list]:
@@ -73,7 +75,7 @@ def _state(database_url: str) -> tuple[list, list]:
 
 def test_an_older_one_is_upgraded_once(database_url: str, upgrades: dict) -> None:
     """And then it has the version of today."""
-    upgrades[SCHEMA_VERSION] = lambda engine: engine.change(
+    upgrades[SCHEMA_VERSION] = lambda engine: engine.execute(
         "INSERT INTO bounce_list (id) VALUES (77)"
     )
 
@@ -87,8 +89,8 @@ def test_an_upgrade_that_fails_changes_nothing(
     """It can be tried again."""
 
     def fail(engine) -> None:
-        engine.change("INSERT INTO bounce_list (id) VALUES (77)")
-        engine.change("INSERT INTO nowhere VALUES (1)")
+        engine.execute("INSERT INTO bounce_list (id) VALUES (77)")
+        engine.execute("INSERT INTO nowhere VALUES (1)")
 
     upgrades[SCHEMA_VERSION] = fail
     with pytest.raises(StorageError, match="nowhere"):
@@ -102,18 +104,25 @@ def test_an_upgrade_that_fails_changes_nothing(
 FIRST = {"about", "account", "bounce", "bounce_list", "domain"}
 
 
+#: Queries for the names of all tables, and for the columns or the DDL of one.
+TABLE_NAMES = {
+    "sqlite": "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name",
+    "mysql": "SELECT table_name FROM information_schema.tables "
+    "WHERE table_schema = DATABASE() ORDER BY 1",
+}
+TABLE_COLUMNS = {
+    "sqlite": "SELECT sql FROM sqlite_master WHERE tbl_name = ? ORDER BY sql",
+    "mysql": "SELECT column_name, column_type, collation_name, column_key "
+    "FROM information_schema.columns "
+    "WHERE table_schema = DATABASE() AND table_name = %s ORDER BY 1",
+}
+
+
 def _tables(storage: Storage) -> dict:
-    """Return the tables that are there, with what is known of their columns."""
-    names = sorted(storage.engine._database.get_tables())
-    if storage.engine.name == "sqlite":
-        columns = "SELECT sql FROM sqlite_master WHERE tbl_name = ? ORDER BY sql"
-    else:
-        columns = (
-            "SELECT column_name, column_type, collation_name, column_key "
-            "FROM information_schema.columns "
-            "WHERE table_schema = DATABASE() AND table_name = %s ORDER BY 1"
-        )
-    return {name: storage.engine.fetch(columns, (name,)) for name in names}
+    """Return the tables by name, with their columns."""
+    engine = storage.engine
+    names = [name for (name,) in engine.fetch(TABLE_NAMES[engine.name])]
+    return {name: engine.fetch(TABLE_COLUMNS[engine.name], (name,)) for name in names}
 
 
 def test_schema_is_unchanged_since_its_version_was_released(tmp_path: Path) -> None:
@@ -134,13 +143,13 @@ def test_the_first_version_gets_what_it_lacks(database_url: str, stopped: int) -
         expected = _tables(storage)
         later = [table for table in TABLES if table._meta.table_name not in FIRST]
         for table in reversed(later[stopped:]):
-            storage.engine.change(f"DROP TABLE {table._meta.table_name}")
-        storage.engine.change("UPDATE about SET schema_version = 1")
+            storage.engine.execute(f"DROP TABLE {table._meta.table_name}")
+        storage.engine.execute("UPDATE about SET schema_version = 1")
         storage.accounts.add("kept")
         if storage.engine.name == "mysql" and stopped:
             name = later[stopped - 1]._meta.table_name
             latin = "CONVERT TO CHARACTER SET latin1"
-            storage.engine.change(f"ALTER TABLE {name} {latin}")
+            storage.engine.execute(f"ALTER TABLE {name} {latin}")
 
     with closing(open_storage(database_url)) as storage:
         assert _tables(storage) == expected

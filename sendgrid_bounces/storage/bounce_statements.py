@@ -1,0 +1,138 @@
+"""The SQL statements about bounces.
+
+A statement and the filters that are present form a query shape; each shape is compiled
+once.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import peewee
+
+from sendgrid_bounces.storage.engine import Engine
+from sendgrid_bounces.storage.sql import COUNT_ALL
+from sendgrid_bounces.storage.tables import KEY_INDEX, TIME_INDEX, BounceRow
+
+#: A query shape's filters: the name of each and its number of values.
+Shape = tuple[tuple[str, int], ...]
+
+#: The columns of a row.
+ALL_COLUMNS = (
+    BounceRow.email,
+    BounceRow.status,
+    BounceRow.code,
+    BounceRow.reason,
+    BounceRow.reported,
+    BounceRow.created,
+    BounceRow.id,
+)
+
+#: The columns of a brief row, which is faster to read.
+BRIEF_COLUMNS = (
+    BounceRow.email,
+    BounceRow.status,
+    BounceRow.reason,
+    BounceRow.created,
+    BounceRow.id,
+)
+
+#: The order of time.
+TIME = (BounceRow.created, BounceRow.id)
+
+#: The order of time for a query by address. The sign hides the column from SQLite's
+#: planner, which would otherwise search a range of dates instead of a few addresses.
+UNINDEXED_TIME = (
+    peewee.NodeList((peewee.SQL("+"), BounceRow.created)),
+    BounceRow.id,
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Statement:
+    """A statement without its conditions.
+
+    :param build: makes the query from the order of time.
+    :param index: the index to walk along; none if the best one depends on the filters.
+    """
+
+    build: Callable[[Any], Any]
+    index: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """The statements that read a list in the order of time, batch by batch.
+
+    :param rows: reads a batch.
+    :param position: reads the position of the row before an offset.
+    :param beyond: the filter that starts a batch after a position.
+    """
+
+    rows: Statement
+    position: Statement
+    beyond: str
+
+
+def _rows(columns: Any, *order: Any) -> Any:
+    return BounceRow.select(*columns).order_by(*order).limit(1)
+
+
+def _position(*order: Any) -> Any:
+    return BounceRow.select(*TIME).order_by(*order).limit(1).offset(1)
+
+
+def _descending(order: Any) -> list[Any]:
+    return [peewee.Ordering(column, "DESC") for column in order]
+
+
+OLDEST = Statement(lambda time: _rows(ALL_COLUMNS, *time), TIME_INDEX)
+OLDEST_BRIEF = Statement(lambda time: _rows(BRIEF_COLUMNS, *time), TIME_INDEX)
+OLDEST_POSITION = Statement(lambda time: _position(*time), TIME_INDEX)
+NEWEST = Statement(lambda time: _rows(ALL_COLUMNS, *_descending(time)), TIME_INDEX)
+NEWEST_POSITION = Statement(lambda time: _position(*_descending(time)), TIME_INDEX)
+FIRST_KEYS = Statement(lambda _: _rows(ALL_COLUMNS, BounceRow.key), KEY_INDEX)
+LAST_KEYS = Statement(lambda _: _rows(ALL_COLUMNS, BounceRow.key.desc()), KEY_INDEX)
+COUNT = Statement(lambda _: BounceRow.select(COUNT_ALL))
+DELETE = Statement(lambda _: BounceRow.delete())
+
+OLDEST_FIRST = Walk(OLDEST, OLDEST_POSITION, "later")
+OLDEST_FIRST_BRIEF = Walk(OLDEST_BRIEF, OLDEST_POSITION, "later")
+NEWEST_FIRST = Walk(NEWEST, NEWEST_POSITION, "earlier")
+
+#: The condition of each filter, made from the order of time and the number of values.
+CONDITIONS: dict[str, Callable[[Any, int], Any]] = {
+    "created_from": lambda time, _: peewee.Expression(time[0], ">=", 0),
+    "created_before": lambda time, _: peewee.Expression(time[0], "<", 0),
+    "type": lambda time, _: BounceRow.type == 0,
+    "emails": lambda time, count: BounceRow.key.in_([""] * count),
+    "later": lambda time, count: _beyond(time, ">", count),
+    "earlier": lambda time, count: _beyond(time, "<", count),
+    "key_from": lambda time, _: BounceRow.key >= "",
+    "key_before": lambda time, _: BounceRow.key < "",
+    "key_after": lambda time, _: BounceRow.key > "",
+}
+
+
+def _beyond(time: Any, operator: str, count: int) -> Any:
+    """Return the condition that a row comes after a position in the order of time.
+
+    :param count: 2 values, or 3 for a product that needs a redundant bound.
+    """
+    exact = peewee.Expression(peewee.Tuple(*time), operator, peewee.Tuple(0, 0))
+    if count == len(time):
+        return exact
+    return peewee.Expression(time[0], f"{operator}=", 0) & exact
+
+
+def compile_statement(engine: Engine, statement: Statement, shape: Shape) -> str:
+    """Return the SQL text of *statement* on one list, with the filters of *shape*.
+
+    Its values are the list, those of the filters, and the limit and offset.
+    """
+    is_by_address = any(name == "emails" for name, _ in shape)
+    time = UNINDEXED_TIME if is_by_address else TIME
+    conditions = [BounceRow.bounce_list == 0]
+    conditions += [CONDITIONS[name](time, count) for name, count in shape]
+    query = statement.build(time).where(*conditions)
+    return engine.compile(query, "" if is_by_address else statement.index)

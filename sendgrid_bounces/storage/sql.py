@@ -1,0 +1,77 @@
+"""Build SQL with Peewee: statements that the query builder itself lacks."""
+
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any
+
+import peewee
+
+COUNT_ALL = peewee.fn.COUNT(peewee.SQL("*"))
+
+
+def table_name(table: type[peewee.Model]) -> str:
+    """Return the name of *table* in the database."""
+    return str(_meta(table).table_name)
+
+
+def primary_key(table: type[peewee.Model]) -> peewee.Field:
+    """Return the primary key of *table*."""
+    key: peewee.Field = _meta(table).primary_key
+    return key
+
+
+def fields_of(table: type[peewee.Model]) -> list[peewee.Field]:
+    """Return the fields of *table* in the order of its columns."""
+    return list(_meta(table).sorted_fields)
+
+
+def fields_by_column(table: type[peewee.Model]) -> dict[str, peewee.Field]:
+    """Return the fields of *table* by the names of their columns."""
+    return {field.column_name: field for field in fields_of(table)}
+
+
+def columns_like(table: type[peewee.Model], record: type[Any]) -> list[peewee.Field]:
+    """Return the fields of *table* that the dataclass *record* names, in its order."""
+    return [getattr(table, field.name) for field in fields(record)]
+
+
+def insert(table: type[peewee.Model], columns: Sequence[peewee.Field]) -> peewee.Query:
+    """Return a query that inserts a row with values for *columns*, in this order."""
+    return table.insert_many([[None] * len(columns)], columns)
+
+
+def upsert(
+    table: type[peewee.Model],
+    keys: Sequence[str],
+    keep: Sequence[str],
+    *,
+    with_target: bool,
+) -> peewee.Query:
+    """Return a query that inserts a row into *table* or updates the existing one.
+
+    Its values are those of all columns except ``id``.
+
+    :param keys: the fields of the unique index that identifies the existing row.
+    :param keep: the fields that an update does not change.
+    :param with_target: whether the product accepts a conflict target.
+    """
+    values = [field for field in fields_of(table) if field.name != "id"]
+    changed = [f for f in values if f.name not in keys and f.name not in keep]
+    conflict: dict[str, Any] = {"preserve": changed}
+    if with_target:
+        conflict["conflict_target"] = [field for field in values if field.name in keys]
+    return table.insert(dict.fromkeys(values)).on_conflict(**conflict)
+
+
+def create_statements(
+    table: type[peewee.Model], builder: peewee.Database
+) -> tuple[str, list[str]]:
+    """Return the statement that creates *table*, and those that create its indexes."""
+    schema: Any = peewee.SchemaManager(table, builder)  # its stubs lack these methods
+    create = schema._create_table()  # noqa: SLF001 - the public method executes it
+    indexes = schema._create_indexes()  # noqa: SLF001 - the public method executes them
+    return create.query()[0], [index.query()[0] for index in indexes]
+
+
+def _meta(table: type[peewee.Model]) -> Any:
+    return table._meta  # noqa: SLF001 - Peewee's documented place for metadata

@@ -1,0 +1,152 @@
+"""The account store: unique names, and lists that are removed with their last name."""
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from threading import Barrier
+
+import pytest
+from conftest import bounce, leftovers
+
+from sendgrid_bounces.core.bounces import BounceQuery
+from sendgrid_bounces.core.errors import (
+    NameTakenError,
+    ParametersError,
+    UnknownNameError,
+)
+from sendgrid_bounces.storage.database import Storage
+
+
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+def test_accounts_are_found_by_index(storage: Storage) -> None:
+    """Every request begins with this look-up."""
+    plan = storage.engine.fetch(f"EXPLAIN QUERY PLAN {storage.accounts._find}", ("a",))
+
+    assert "username=?" in plan[0][3]
+
+
+def test_removal_includes_customers_domains_and_bounces(storage: Storage) -> None:
+    """Other accounts keep theirs."""
+    other = storage.accounts.add("other")
+    reseller = storage.accounts.add("reseller")
+    customer = storage.accounts.add("customer", reseller)
+    own = storage.accounts.add_domain("own.example", reseller).bounce_list
+    shared = storage.accounts.add_domain("shared.example", other, shares_list=True)
+    for bounce_list in (
+        other.bounce_list,
+        reseller.bounce_list,
+        customer.bounce_list,
+        own,
+    ):
+        storage.bounces.put(bounce_list, [bounce()])
+
+    assert storage.accounts.get("reseller").is_reseller
+    assert storage.accounts.remove("reseller") == 2
+    assert [other] == storage.accounts.all()
+    assert shared.bounce_list == other.bounce_list
+    assert [(other.bounce_list,)] == storage.engine.fetch(
+        "SELECT bounce_list_id FROM bounce"
+    )
+    assert leftovers(storage) == (0, 0)
+
+
+@pytest.mark.parametrize("newest", [0, 1])
+def test_list_identifiers_are_not_reused(storage: Storage, newest) -> None:
+    """A concurrent request for a removed list cannot write to a new one."""
+    seen = set()
+    for _ in range(3):
+        account = storage.accounts.add("acme")
+        domain = storage.accounts.add_domain("acme.example", account)
+        lists = {account.bounce_list, domain.bounce_list}
+        storage.bounces.put(max(lists), [bounce()])
+        assert not seen & lists
+        seen |= lists
+        if newest:
+            storage.accounts.remove_domain("acme.example")
+        storage.accounts.remove("acme")
+        assert leftovers(storage) == (0, 0)
+        assert storage.contents.counts().bounces == 0
+
+
+def test_lists_with_another_name_are_kept(storage: Storage) -> None:
+    """Removing an account or a domain removes no list that something refers to."""
+    acme, other = storage.accounts.add("acme"), storage.accounts.add("other")
+    kept = storage.accounts.add_domain("kept.example", acme)
+    shared = storage.accounts.add_domain("shared.example", acme, shares_list=True)
+    gone = storage.accounts.add_domain("gone.example", acme)
+    for bounce_list in (acme.bounce_list, kept.bounce_list, gone.bounce_list):
+        storage.bounces.put(bounce_list, [bounce()])
+
+    storage.accounts.remove(other.username)
+    storage.accounts.remove_domain(gone.name)
+    storage.accounts.remove_domain(shared.name)
+
+    assert [
+        storage.bounces.count(bounce_list, BounceQuery())
+        for bounce_list in (acme.bounce_list, kept.bounce_list, gone.bounce_list)
+    ] == [1, 1, 0]
+
+
+def test_lists_stay_until_they_are_swept(storage: Storage) -> None:
+    """A reset removes names first and creates lists with new identifiers."""
+    acme = storage.accounts.add("acme")
+    domain = storage.accounts.add_domain("acme.example", acme)
+    storage.bounces.put(domain.bounce_list, [bounce()])
+    storage.accounts.remove_domain("acme.example", sweep=False)
+    storage.accounts.remove("acme", sweep=False)
+
+    assert storage.bounces.count(domain.bounce_list, BounceQuery()) == 1
+    storage.contents.sweep()
+    assert leftovers(storage) == (0, 0)
+
+
+def test_names_are_unique(storage: Storage) -> None:
+    """Adding a domain of the same account again returns the existing one."""
+    acme, other = storage.accounts.add("acme"), storage.accounts.add("other")
+    own = storage.accounts.add_domain("a.example", acme)
+
+    assert own == storage.accounts.add_domain("a.example", acme)
+    for error, message, action in (
+        (
+            NameTakenError,
+            "domain 'a.example' belongs to another account",
+            lambda: storage.accounts.add_domain("a.example", other),
+        ),
+        (
+            NameTakenError,
+            "domain 'a.example' already exists and uses its own list",
+            lambda: storage.accounts.add_domain("a.example", acme, shares_list=True),
+        ),
+        (
+            NameTakenError,
+            "account 'acme' already exists",
+            lambda: storage.accounts.add("acme"),
+        ),
+    ):
+        with pytest.raises(error) as raised:
+            action()
+        assert str(raised.value) == message
+
+
+def test_unknown_and_invalid_names_are_rejected(storage: Storage) -> None:
+    """The error contains the name or the rule for names."""
+    for action in (storage.accounts.remove, storage.accounts.remove_domain):
+        with pytest.raises(UnknownNameError, match="absent"):
+            action("absent")
+    with pytest.raises(ParametersError, match="printable"):
+        storage.accounts.add("a\nb")
+
+
+def test_concurrent_additions_of_a_name_create_one_account(storage: Storage) -> None:
+    """The other threads get NameTakenError."""
+    barrier = Barrier(4)
+
+    def add(name: str) -> int:
+        barrier.wait()
+        with suppress(NameTakenError):
+            storage.accounts.add(name)
+            return 1
+        return 0
+
+    with ThreadPoolExecutor(4) as pool:
+        for number in range(20):
+            assert sum(pool.map(add, [f"wanted{number}"] * 4)) == 1

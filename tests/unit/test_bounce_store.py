@@ -1,0 +1,388 @@
+"""The bounce store: find, count, page, delete and put, all along the indexes."""
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+
+import pytest
+from conftest import bounce
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sendgrid_bounces.core.bounces import (
+    Bounce,
+    BouncePage,
+    BounceQuery,
+    BounceType,
+    fold,
+)
+from sendgrid_bounces.core.errors import ParametersError
+from sendgrid_bounces.storage import bounce_statements as statements
+from sendgrid_bounces.storage import bounces as bounces_module
+from sendgrid_bounces.storage.bounces import as_bounce
+from sendgrid_bounces.storage.database import Storage, open_storage
+
+QUERIES = {
+    "all": BounceQuery(),
+    "range": BounceQuery(created_from=10, created_before=20),
+    "range of a type": BounceQuery(5, 20, BounceType.HARD),
+    "type": BounceQuery(type=BounceType.SOFT),
+    "address": BounceQuery(emails=("a@example.com",)),
+    "all filters": BounceQuery(5, 20, BounceType.HARD, ("a@example.com", "b@x")),
+}
+
+#: Settings for properties that share a database: each example empties its list.
+SHARED = settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    deadline=None,
+    max_examples=60,
+)
+
+
+def _found(storage: Storage, bounce_list: int, query=QUERIES["all"], *bounds) -> list:
+    batches = storage.bounces.find(bounce_list, query, *bounds)
+    return [as_bounce(row) for rows in batches for row in rows]
+
+
+def test_stored_bounces_are_unchanged(storage: Storage, bounce_list: int) -> None:
+    """Every field comes back to the byte, in the order of time."""
+    given = [
+        bounce("b@example.com", reason="\0 caf\u00e9 \U0001f600 ", created=2),
+        bounce("A@Example.com", status="4.2.2", code="452", created=1, reported=True),
+    ]
+    assert storage.bounces.put(bounce_list, given) == 2
+
+    assert given[::-1] == _found(storage, bounce_list)
+
+
+def test_put_replaces_the_bounce_of_an_address(
+    storage: Storage, bounce_list: int
+) -> None:
+    """Letter case does not distinguish addresses."""
+    storage.bounces.put(bounce_list, [bounce("a@example.com", created=1)])
+    newer = bounce("A@EXAMPLE.com", status="4.0.0", created=2)
+    storage.bounces.put(bounce_list, [newer])
+
+    assert [newer] == _found(storage, bounce_list)
+
+
+def test_put_without_redate_keeps_the_time(storage: Storage, bounce_list: int) -> None:
+    """A seed without times changes nothing when it is applied again."""
+    storage.bounces.put(bounce_list, [bounce(created=1)])
+    storage.bounces.put(
+        bounce_list, [bounce(created=2), bounce("b@x", created=2)], redate=False
+    )
+
+    assert [found.created for found in _found(storage, bounce_list)] == [1, 2]
+
+
+def test_put_with_an_invalid_bounce_stores_nothing(
+    storage: Storage, bounce_list: int
+) -> None:
+    """It fails even if the invalid bounce follows several chunks of valid ones."""
+    many = (bounce(f"{i}@example.com") for i in range(2_500))
+    bad = (bounce("") for _ in range(1))
+
+    with pytest.raises(ParametersError):
+        storage.bounces.put(bounce_list, (b for group in (many, bad) for b in group))
+    assert _found(storage, bounce_list) == []
+
+
+def test_put_consumes_its_input_before_the_transaction(storage, bounce_list) -> None:
+    """Other writers do not wait while a long file is read."""
+
+    def bounces():
+        for number in range(2_500):
+            yield bounce(f"{number}@x")
+        assert not storage.engine.connections.thread.in_transaction
+
+    assert storage.bounces.put(bounce_list, bounces()) == 2_500
+    assert storage.bounces.count(bounce_list, BounceQuery()) == 2_500
+
+
+@pytest.mark.parametrize("offset", [0, 1, 499, 500, 501, 1_200, 1_201])
+@pytest.mark.parametrize("limit", [None, 1, 500, 501, 10_000])
+def test_batches_form_one_list(
+    storage: Storage, bounce_list: int, limit: int | None, offset: int
+) -> None:
+    """No row is lost or repeated between batches, although many share an instant."""
+    given = [bounce(f"{i}@example.com", created=i // 100) for i in range(1_201)]
+    storage.bounces.put(bounce_list, given)
+    end = None if limit is None else offset + limit
+
+    batches = list(storage.bounces.find(bounce_list, BounceQuery(), limit, offset))
+
+    assert given[offset:end] == [as_bounce(row) for rows in batches for row in rows]
+    assert all(0 < len(rows) <= bounces_module.BATCH_SIZE for rows in batches)
+
+
+def test_newest_first_reverses_the_order(storage, bounce_list) -> None:
+    """It combines with limit and offset, across batches."""
+    given = [bounce(f"{i}@x", created=i // 7) for i in range(600)]
+    storage.bounces.put(bounce_list, given)
+    batches = storage.bounces.find(
+        bounce_list, BounceQuery(), 590, 5, newest_first=True
+    )
+
+    assert [as_bounce(row) for rows in batches for row in rows] == given[::-1][5:595]
+
+
+def test_reading_in_batches_holds_no_transaction(
+    storage, bounce_list, database_url
+) -> None:
+    """Other connections write between batches; later batches show the changes."""
+    storage.bounces.put(
+        bounce_list, [bounce(f"{i}@x", created=i) for i in range(1_000)]
+    )
+    batches = storage.bounces.find(bounce_list, BounceQuery())
+    seen = [next(batches)]
+
+    other = open_storage(database_url)
+    other.bounces.delete(bounce_list, BounceQuery(emails=("500@x", "0@x")))
+    other.bounces.put(bounce_list, [bounce("late@x", created=2_000)])
+    other.close()
+    seen.extend(batches)
+
+    emails = [row[0] for rows in seen for row in rows]
+    assert len(emails) == len(set(emails)) == 1_000
+    assert "500@x" not in emails
+    assert emails[-1] == "late@x"
+
+
+INSTANTS = st.integers(0, 30)
+BOUNCES = st.builds(
+    lambda name, status, created: bounce(f"{name}@x", status=status, created=created),
+    st.sampled_from("abcdefghA\u00c4\u00e4"),
+    st.sampled_from(["5.1.1", "550", "4.0.0", "2.0.0"]),
+    INSTANTS,
+)
+QUERY = st.builds(
+    BounceQuery,
+    created_from=st.none() | INSTANTS,
+    created_before=st.none() | INSTANTS,
+    type=st.sampled_from([None, *BounceType]),
+    emails=st.lists(st.sampled_from(["a@x", "B@x", "\u00e4@X", "z@x"])).map(tuple),
+)
+
+
+def _matches(query: BounceQuery, found: Bounce) -> bool:
+    """Evaluate *query* in Python instead of SQL."""
+    return (
+        (query.created_from is None or query.created_from <= found.created)
+        and (query.created_before is None or found.created < query.created_before)
+        and query.type in (None, found.type)
+        and (not query.emails or fold(found.email) in map(fold, query.emails))
+    )
+
+
+@SHARED
+@given(st.lists(BOUNCES), QUERY)
+def test_find_count_and_delete_select_the_same_bounces(
+    storage: Storage, bounce_list: int, given: list[Bounce], query: BounceQuery
+) -> None:
+    """They agree with the query evaluated in Python, and leave other lists alone."""
+    everything = BounceQuery()
+    storage.bounces.delete(bounce_list, everything)
+    storage.bounces.put(bounce_list, given)
+    stored = {fold(b.email): b for b in given}.values()
+    expected = {fold(b.email) for b in stored if _matches(query, b)}
+
+    found = _found(storage, bounce_list, query)
+    assert expected == {fold(b.email) for b in found}
+    assert sorted(found, key=lambda b: b.created) == found
+    assert len(found) == storage.bounces.count(bounce_list, query)
+    assert len(found) == storage.bounces.delete(bounce_list, query)
+    left = storage.bounces.count(bounce_list, everything)
+    assert len(stored) - len(found) == left
+    other = storage.accounts.get("other").bounce_list
+    assert storage.bounces.count(other, everything) == 1
+
+
+#: Each statement by its name, those that walk in the order of time first.
+WALKS = {
+    "OLDEST": statements.OLDEST,
+    "OLDEST_BRIEF": statements.OLDEST_BRIEF,
+    "NEWEST": statements.NEWEST,
+}
+OTHERS = {
+    "OLDEST_POSITION": statements.OLDEST_POSITION,
+    "NEWEST_POSITION": statements.NEWEST_POSITION,
+    "COUNT": statements.COUNT,
+    "DELETE": statements.DELETE,
+}
+PAGES = {"FIRST_KEYS": statements.FIRST_KEYS, "LAST_KEYS": statements.LAST_KEYS}
+
+
+def _plan(storage, statement, filters: dict, bounce_list: int = 1) -> list:
+    shape = bounces_module._shape(filters)
+    text = statements.compile_statement(storage.engine, statement, shape)
+    bounds = sum(
+        text.count(f"{word} {p}") for word in ("LIMIT", "OFFSET") for p in "?%"
+    )
+    values = [*bounces_module._values(bounce_list, filters), *[1] * bounds]
+    if storage.engine.name == "mysql":
+        return storage.engine.fetch(f"EXPLAIN {text}", values)
+    return [
+        row[3] for row in storage.engine.fetch(f"EXPLAIN QUERY PLAN {text}", values)
+    ]
+
+
+@pytest.mark.parametrize("name", [*WALKS, *OTHERS])
+@pytest.mark.parametrize("query", QUERIES.values(), ids=QUERIES)
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+def test_queries_are_index_searches(storage, name: str, query) -> None:
+    """No query reads rows that do not match; a count reads the index only."""
+    filters = bounces_module._filters(query)
+    if name in WALKS:
+        filters["earlier" if name == "NEWEST" else "later"] = (5, 1)
+    plan = _plan(storage, (WALKS | OTHERS)[name], filters)
+
+    index = "key" if query.emails else "created_id_type"
+    assert f"bounce_list_id_{index}" in plan[0]
+    assert plan[0].startswith("SEARCH")
+    if query.created_from is not None and not query.emails:
+        assert "AND created>? AND created<?" in plan[0]
+    assert ("TEMP B-TREE" in str(plan)) <= bool(query.emails)
+    if name in OTHERS and not query.emails:
+        assert "COVERING" in plan[0]
+
+
+@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize(
+    "bounds",
+    [(), ("key_from", "key_before"), ("key_after",), ("key_after", "key_before")],
+)
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+def test_pages_are_index_searches(storage, name: str, bounds: tuple) -> None:
+    """A page begins at its first key, and no rows are sorted."""
+    plan = _plan(storage, PAGES[name], dict.fromkeys(bounds, ("a",)))
+
+    assert len(plan) == 1
+    assert plan[0].startswith("SEARCH")
+    assert "bounce_list_id_key" in plan[0]
+    assert bool(bounds) == ("key>?" in plan[0])
+
+
+@pytest.mark.mysql
+@pytest.mark.parametrize("engine", ["mysql"], indirect=True)
+def test_mysql_uses_the_same_indexes(storage, bounce_list) -> None:
+    """It sorts no rows, and reads the index only for a count or a position."""
+    few = [bounce(f"{n}@x", created=n) for n in range(2_000)]
+    storage.bounces.put(bounce_list, few)
+    storage.engine.fetch("ANALYZE TABLE bounce")
+    walk = {"created_from": (5,), "created_before": (900,), "later": (5, 5, 1)}
+    month = {"created_from": (5,), "created_before": (9,)}
+    for name, filters, index in (
+        ("OLDEST", walk, "created_id_type"),
+        ("OLDEST_POSITION", {}, "created_id_type"),
+        ("NEWEST", {"earlier": (900, 900, 1)}, "created_id_type"),
+        ("COUNT", month, "created_id_type"),
+        ("OLDEST", {"emails": ("1@x",), "created_from": (1,)}, "key"),
+        ("COUNT", {"emails": ("1@x",)}, "key"),
+        ("DELETE", {"emails": ("1@x", "2@x")}, "key"),
+        ("FIRST_KEYS", {"key_after": ("1",)}, "key"),
+        ("LAST_KEYS", {"key_before": ("1",)}, "key"),
+    ):
+        statement = (WALKS | OTHERS | PAGES)[name]
+        ((*_, key, _length, _ref, _rows, extra),) = _plan(
+            storage, statement, filters, bounce_list
+        )
+        assert key == f"bouncerow_bounce_list_id_{index}", name
+        assert "filesort" not in extra, name
+        if name in ("COUNT", "OLDEST_POSITION"):
+            assert "Using index" in extra
+
+
+def test_query_shapes_are_compiled_once(storage, bounce_list, monkeypatch) -> None:
+    """The text is kept for other values and other lists."""
+    compiled = []
+    original = storage.engine.compile
+    monkeypatch.setattr(
+        storage.engine, "compile", lambda *a: compiled.append(a) or original(*a)
+    )
+    other = storage.accounts.get("other").bounce_list
+    for number in range(3):
+        for some_list in (bounce_list, other):
+            storage.bounces.count(some_list, BounceQuery(created_from=number))
+
+    assert len(compiled) == 1
+
+
+NAMES = st.text(st.sampled_from("aAb\u00e4\u00c4z\ud7ff\ue000\U0010ffff"), min_size=1)
+
+
+@SHARED
+@given(st.sets(NAMES), NAMES | st.just(""), NAMES, st.integers(1, 4), st.booleans())
+def test_pages_are_slices_of_the_sorted_list(
+    storage, bounce_list, names, prefix, pivot, limit, backwards
+) -> None:
+    """This holds in both directions, from any pivot and for any prefix."""
+    storage.bounces.delete(bounce_list, BounceQuery())
+    storage.bounces.put(bounce_list, [bounce(name) for name in sorted(names)])
+    keys = sorted({fold(name) for name in names}, key=str.encode)
+    keys = [key for key in keys if key.startswith(fold(prefix))]
+
+    def page(*arguments) -> list[str]:
+        rows = storage.bounces.page(bounce_list, BouncePage(*arguments), limit)
+        return [fold(row[0]) for row in rows]
+
+    if backwards:
+        assert page(None, True, prefix) == keys[-limit:]
+        before = [key for key in keys if key < fold(pivot)]
+        assert page(pivot, True, prefix) == before[-limit:]
+    else:
+        assert page(None, False, prefix) == keys[:limit]
+        after = [key for key in keys if key > fold(pivot)]
+        assert page(pivot, False, prefix) == after[:limit]
+
+
+@SHARED
+@given(st.data(), st.booleans())
+def test_paging_misses_and_repeats_nothing(
+    storage, bounce_list, data, backwards
+) -> None:
+    """Concurrent additions and deletions do not shift the pages."""
+    names = [f"{number:02}@x" for number in range(20)]
+    stable = data.draw(st.sets(st.sampled_from(names)), "stable")
+    changing = sorted(set(names) - stable)
+    storage.bounces.delete(bounce_list, BounceQuery())
+    storage.bounces.put(bounce_list, map(bounce, names))
+    seen: list[str] = []
+    pivot = None
+    while True:
+        page = BouncePage(pivot, backwards)
+        rows = storage.bounces.page(bounce_list, page, data.draw(st.integers(1, 5)))
+        if not rows:
+            break
+        seen += [row[0] for row in rows][:: -1 if backwards else 1]
+        pivot = seen[-1]
+        if changing:
+            present = data.draw(st.sets(st.sampled_from(changing)))
+            storage.bounces.put(bounce_list, map(bounce, sorted(present)))
+            absent = set(changing) - present
+            if absent:
+                storage.bounces.delete(bounce_list, BounceQuery(emails=tuple(absent)))
+
+    assert seen == sorted(set(seen), reverse=backwards)
+    assert stable <= set(seen)
+
+
+def test_database_is_readable_during_a_write(storage, database_url) -> None:
+    """A worker can restart in the middle of a long import."""
+    bounce_list = storage.accounts.add("acme").bounce_list
+    with storage.engine.transaction():
+        storage.bounces.put(bounce_list, [bounce()])
+        with closing(open_storage(database_url)) as other:
+            assert other.bounces.count(bounce_list, BounceQuery()) == 0
+
+
+def test_concurrent_puts_of_one_address_leave_one_row(storage, bounce_list) -> None:
+    """Threads use connections of their own."""
+    with ThreadPoolExecutor(4) as pool:
+        list(
+            pool.map(
+                lambda n: storage.bounces.put(bounce_list, [bounce(created=n)]),
+                range(40),
+            )
+        )
+
+    assert storage.bounces.count(bounce_list, BounceQuery()) == 1
