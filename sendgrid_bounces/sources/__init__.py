@@ -1,0 +1,4 @@
+"""Sources: bounce events read from bounce mails and from providers' webhooks.
+
+Each module is a pure function from bytes and header fields to a :class:`Batch`.
+"""

@@ -1,0 +1,224 @@
+"""A bounce mail in parts: header fields, human text, reports, the returned mail."""
+
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from email.errors import MessageError
+from email.header import decode_header, make_header
+from email.message import Message
+from email.parser import BytesParser
+from email.policy import compat32
+from email.utils import getaddresses
+from html import unescape
+
+#: Bounds against hostile mail: bytes and lines of a mail, characters of one text part,
+#: of one line and of one header field, parts, and nested parts.
+MAX_BYTES, MAX_LINES = 1024 * 1024, 20_000
+MAX_TEXT, MAX_LINE = 64 * 1024, 4_000
+MAX_PARTS, MAX_DEPTH = 100, 20
+
+#: The parser takes quadratic time in the depth, which this many headers bound.
+_MAX_MULTIPARTS = 200
+MAX_FIELD = 4_000
+
+#: Attached mails and reports are read as text: nothing in them is a part of this mail,
+#: and they cannot nest.
+_ATTACHED = re.compile(rb"^(content-type[ \t]*:\s{0,9})message/", re.I | re.M)
+_BOUNDARY = re.compile(
+    rb"^--([^\n]{1,200}?)[ \t]*\n(?=content-[a-z-]{1,40}[ \t]*:)", re.I | re.M
+)
+_MULTIPART = re.compile(rb"^content-type[ \t]*:\s{0,9}multipart/", re.I | re.M)
+_MBOX_LINE = re.compile(rb"\A(?:>?From [^\n]*\n)+")
+_MESSAGE_ID = re.compile(r"^message-id:\s*(\S+)", re.I | re.M)
+
+_REPORT_TYPES = {"text/x-delivery-status", "text/x-global-delivery-status"}
+_RETURNED_TYPES = {
+    "text/x-rfc822",
+    "text/x-global",
+    "text/x-partial",
+    "text/rfc822",
+    "text/rfc822-headers",
+    "text/x-rfc822-headers",
+    "text/x-global-headers",
+}
+_TAGS = re.compile(
+    r"<(?:style|script)\b.{0,20000}?</(?:style|script)>|<[^<>@]{0,2000}>", re.I | re.S
+)
+_BREAKS = re.compile(r"<(?:br|/p|/div|/tr|/li|/h[1-6])\b[^<>]{0,200}>", re.I)
+
+
+class UnreadableError(Exception):
+    """The mail cannot be parsed."""
+
+
+@dataclass
+class Mail:
+    """A mail, as far as a bounce reader needs it.
+
+    :param texts: the parts that a person reads.
+    :param reports: the delivery-status parts (RFC 3464).
+    :param returned: header fields of the returned mail; empty if it is missing.
+    :param attached: the first attached mail.
+    :param part_types: the content types of all parts.
+    """
+
+    headers: Message
+    texts: list[str] = field(default_factory=list)
+    reports: list[str] = field(default_factory=list)
+    returned: str = ""
+    attached: str = ""
+    part_types: set[str] = field(default_factory=set)
+
+    def header(self, name: str) -> str:
+        """Return the first header field *name*, decoded and on one line."""
+        return decode_words(str(self.headers.get(name, ""))[:MAX_FIELD])
+
+    def all(self, name: str) -> str:
+        """Return all header fields *name*, separated by commas."""
+        return ",".join(str(v)[:MAX_FIELD] for v in self.headers.get_all(name, []))
+
+    def addresses(self, *names: str) -> set[str]:
+        """Return the addresses in the header fields *names*, in small letters."""
+        values = [
+            str(v)[:MAX_FIELD] for n in names for v in self.headers.get_all(n, [])
+        ]
+        return split_addresses(values)
+
+    @property
+    def is_wrapped(self) -> bool:
+        """Whether a gateway attached the mail to a copy of the mail's own header."""
+        inner = _MESSAGE_ID.search(self.returned)
+        return inner is not None and inner[1] == self.header("Message-ID")
+
+    @property
+    def text(self) -> str:
+        """The human text."""
+        return "\n".join(self.texts)
+
+
+def parse(raw: bytes) -> Mail:
+    """Return the mail in *raw*; only its first :data:`MAX_BYTES` are read.
+
+    :raises UnreadableError: if it nests too deeply, or the parser gives up.
+    """
+    raw = normalize(raw)
+    try:
+        message = _parse_message(raw)
+        mail = Mail(message)
+        for number, part in enumerate(_parts(message)):
+            if number >= MAX_PARTS:
+                break
+            _sort_part(mail, part)
+    except RecursionError:
+        raise UnreadableError("the parts are nested too deeply") from None
+    except (MessageError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise UnreadableError(f"the MIME structure is broken: {error}") from None
+    if not any(mail.texts):
+        mail.texts = [strip_tags(text) for text in _texts_of(message, "text/html")]
+    return mail
+
+
+def normalize(raw: bytes) -> bytes:
+    """Return *raw* with LF line ends and without an mbox line, cut to a length."""
+    raw = raw[:MAX_BYTES].replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    raw = b"\n".join(raw.split(b"\n", MAX_LINES)[:MAX_LINES])
+    return _MBOX_LINE.sub(b"", raw.lstrip())
+
+
+def _flatten(raw: bytes) -> bytes:
+    """Return *raw* with its attached mails and reports declared as text."""
+    return _ATTACHED.sub(rb"\1text/x-", raw)
+
+
+def decode_words(text: str) -> str:
+    """Return *text* with encoded words (RFC 2047) decoded, on one line."""
+    if "=?" in text:
+        with suppress(MessageError, ValueError, LookupError):
+            text = str(make_header(decode_header(text)))
+    return " ".join(text.split())
+
+
+def split_addresses(values: list[str]) -> set[str]:
+    """Return the addresses in header field *values*, in small letters."""
+    try:
+        pairs = getaddresses(values)
+    except RecursionError:  # nested comments
+        return set()
+    return {address.lower() for _, address in pairs if "@" in address}
+
+
+def strip_tags(text: str) -> str:
+    """Return the text of an HTML document; addresses in angle brackets are kept."""
+    return unescape(_TAGS.sub(" ", _BREAKS.sub("\n", text)))
+
+
+def _parse_message(raw: bytes) -> Message:
+    flat = _flatten(raw)
+    if len(_MULTIPART.findall(flat)) > _MAX_MULTIPARTS:
+        raise RecursionError
+    message = BytesParser(policy=compat32).parsebytes(flat)
+    if message.get_content_maintype() != "multipart" or message.is_multipart():
+        return message
+    match = _BOUNDARY.search(flat, flat.find(b"\n\n") + 1)
+    if match is None:
+        return message
+    repaired = _with_boundary(flat, match[1])
+    return BytesParser(policy=compat32).parsebytes(repaired)
+
+
+def _with_boundary(raw: bytes, boundary: bytes) -> bytes:
+    """Return *raw* with another boundary: the declared one occurs nowhere."""
+    head, _, body = raw.partition(b"\n\n")
+    head = re.sub(rb"^content-type[ \t]*:", b"X-Content-Type:", head, flags=re.I | re.M)
+    kind = b'Content-Type: multipart/report; boundary="' + boundary + b'"\n'
+    return kind + head + b"\n\n" + body
+
+
+def _parts(message: Message, depth: int = 0) -> Iterator[Message]:
+    """Yield the leaves of *message*, down to :data:`MAX_DEPTH`."""
+    if not message.is_multipart():
+        yield message
+        return
+    if depth >= MAX_DEPTH:
+        raise RecursionError
+    if isinstance(message.preamble, str) and "recipient" in message.preamble.lower():
+        yield _text_part(message.preamble)
+    for part in message.get_payload():
+        if isinstance(part, Message):
+            yield from _parts(part, depth + 1)
+
+
+def _text_part(text: str) -> Message:
+    part = Message()
+    part.set_payload(text)
+    return part
+
+
+def _sort_part(mail: Mail, part: Message) -> None:
+    kind = part.get_content_type()
+    mail.part_types.add(kind)
+    if kind in _REPORT_TYPES:
+        mail.reports.append(_decode(part))
+    elif kind in _RETURNED_TYPES:
+        mail.attached = mail.attached or _decode(part).lstrip("\n")
+        mail.returned = mail.attached.partition("\n\n")[0]
+    elif kind == "text/plain" or part.get_content_maintype() == "multipart":
+        mail.texts.append(_decode(part))
+
+
+def _texts_of(message: Message, kind: str) -> list[str]:
+    return [_decode(p) for p in _parts(message) if p.get_content_type() == kind][:10]
+
+
+def _decode(part: Message) -> str:
+    """Return the text of *part*, cut in length and in the length of its lines."""
+    payload = part.get_payload(decode=True)
+    data = payload if isinstance(payload, bytes) else b""
+    charset = part.get_content_charset() or "utf-8"
+    try:
+        text = data[: 4 * MAX_TEXT].decode(charset, "replace")
+    except (LookupError, ValueError):  # an unknown charset, or one without "replace"
+        text = data[: 4 * MAX_TEXT].decode("latin-1")
+    lines = text[:MAX_TEXT].split("\n")
+    return "\n".join(line[:MAX_LINE] for line in lines)

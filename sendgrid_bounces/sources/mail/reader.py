@@ -1,0 +1,180 @@
+"""The reader of bounce mails: steps from the surest evidence to the weakest."""
+
+import re
+from collections import Counter
+from collections.abc import Callable
+
+from sendgrid_bounces.sources import ses
+from sendgrid_bounces.sources.events import Batch, BounceEvent, EventError
+from sendgrid_bounces.sources.mail import flufl, vetoes
+from sendgrid_bounces.sources.mail.addresses import find_addresses, is_role
+from sendgrid_bounces.sources.mail.context import Context, Options, Recipient
+from sendgrid_bounces.sources.mail.message import UnreadableError, normalize
+from sendgrid_bounces.sources.mail.reports import RecipientReport, read_reports
+from sendgrid_bounces.sources.mail.text import find_failed, read_passage
+from sendgrid_bounces.sources.mail.verp import find_verp
+from sendgrid_bounces.sources.status import choose_status, is_vague
+
+#: Events taken from one mail.
+MAX_RECIPIENTS = 100
+
+_MBOX_START = re.compile(
+    rb"(?:\A|\n\n)From [^\n]{1,200}\d{4}[^\n]{0,40}\n(?=[A-Za-z-]{1,76}:)"
+)
+
+
+def split_mails(raw: bytes) -> list[bytes]:
+    """Return the mails in *raw*: those of an mbox, or *raw* itself."""
+    if not raw.startswith(b"From "):
+        return [raw]
+    raw = raw.replace(b"\r\n", b"\n")
+    starts = [match.start() for match in _MBOX_START.finditer(raw)] or [0]
+    ends = [*starts[1:], len(raw)]
+    return [
+        raw[start:end].lstrip(b"\n") for start, end in zip(starts, ends, strict=True)
+    ]
+
+
+def read_mail(
+    raw: bytes,
+    now: int,
+    *,
+    recipient: Recipient = "original",
+    verp: re.Pattern[str] | None = None,
+) -> Batch:
+    """Return the failed and delayed recipients in the mail *raw*.
+
+    :param now: Unix time of receipt.
+    :param recipient: the address to take where forwarding changed it.
+    :param verp: form of the envelope addresses, as compiled by ``compile_verp``.
+    """
+    try:
+        return _read(raw, Options(now, recipient, verp))
+    except UnreadableError as error:
+        return Batch(skipped=(f"unreadable mail: {error}",))
+
+
+def _read(raw: bytes, options: Options, *, may_unwrap: bool = True) -> Batch:
+    context = Context(raw, options)
+    for step in (_veto, _from_reports, _from_notification):
+        if batch := step(context):
+            return batch
+    if may_unwrap and context.mail.is_wrapped:
+        return _read(context.mail.attached.encode(), options, may_unwrap=False)
+    return _from_candidates(context)
+
+
+def _veto(context: Context) -> Batch | None:
+    kind = vetoes.find_veto(context.mail)
+    return Batch(ignored={kind: 1}) if kind else None
+
+
+def _from_reports(context: Context) -> Batch | None:
+    """Read the delivery status notification, or one in the text of broken MIME."""
+    reports = _all_reports(context)
+    outcomes = Counter(report.outcome for report in reports)
+    emails = [r.email(context.options.recipient) for r in reports[:MAX_RECIPIENTS]]
+    events: dict[str, BounceEvent] = {}
+    for report, email in zip(reports, emails, strict=False):
+        if email and report.outcome != "delivered":
+            event = _report_event(context, report, email, emails)
+            events.setdefault(email.lower(), event)
+    if events:
+        return Batch(tuple(events.values()))
+    return Batch(ignored=outcomes) if set(outcomes) == {"delivered"} else None
+
+
+def _all_reports(context: Context) -> list[RecipientReport]:
+    if reports := read_reports(context.mail.reports):
+        return reports
+    if not vetoes.is_failure(context.mail):  # a person may quote a report
+        return []
+    return [r for r in read_reports([context.mail.text]) if r.original or r.final]
+
+
+def _report_event(
+    context: Context, report: RecipientReport, email: str, emails: list[str]
+) -> BounceEvent:
+    status, code, reason = report.status, report.code, report.reason
+    if is_vague(status) or not code or not reason:
+        passage = read_passage(email, context.text, emails)
+        if is_vague(status):
+            status = choose_status(status, passage.status, code or passage.code)
+        code, reason = code or passage.code, reason or passage.reason
+    is_delayed = report.outcome == "delayed"
+    return context.event(
+        email, status=status, code=code, reason=reason, is_delayed=is_delayed
+    )
+
+
+def _from_notification(context: Context) -> Batch | None:
+    return ses.find_notification(context.mail.text, context.options.now)
+
+
+def _from_candidates(context: Context) -> Batch:
+    """Read mails without a usable report."""
+    if not vetoes.is_failure(context.mail):
+        return Batch(ignored={"not a bounce": 1})
+    for find in _FINDERS:
+        emails, is_delayed = find(context)
+        emails = emails[:MAX_RECIPIENTS]
+        if events := _text_events(context, emails, is_delayed=is_delayed):
+            return Batch(tuple(events))
+    return Batch(skipped=("a bounce mail without a recipient",))
+
+
+def _text_events(
+    context: Context, emails: list[str], *, is_delayed: bool
+) -> list[BounceEvent]:
+    is_delayed = is_delayed or vetoes.is_delayed(context.text)
+    reports = read_reports(context.mail.reports)
+    status = next((r.status for r in reports if r.outcome == "failed"), "")
+    events = []
+    for email in emails:
+        passage = read_passage(email, context.text, emails)
+        try:
+            event = context.event(
+                email,
+                status=choose_status(status, passage.status, passage.code),
+                code=passage.code,
+                reason=passage.reason,
+                is_delayed=is_delayed,
+                is_temporary=passage.is_temporary,
+            )
+        except EventError:
+            continue
+        events.append(event)
+    return events
+
+
+def _in_header(context: Context) -> tuple[list[str], bool]:
+    return find_addresses(context.mail.all("X-Failed-Recipients")), False
+
+
+def _in_envelope(context: Context) -> tuple[list[str], bool]:
+    verp = context.options.verp
+    email = find_verp(context.mail, verp) if verp else ""
+    return [email] if email else [], False
+
+
+def _by_flufl(context: Context) -> tuple[list[str], bool]:
+    failed, delayed = flufl.find_with_flufl(normalize(context.raw))
+    for emails, is_delayed in ((failed, False), (delayed, True)):
+        if known := [e for e in emails if e.lower() not in context.strangers]:
+            return known, is_delayed
+    return [], False
+
+
+def _in_text(context: Context) -> tuple[list[str], bool]:
+    emails = find_failed(context.text, context.strangers, context.addressed)
+    return [email for email in emails if not is_role(email)], False
+
+
+#: Finders of failed recipients, surest first. Each returns addresses, and whether the
+#: mail systems still try to deliver to them.
+_FINDERS: tuple[Callable[[Context], tuple[list[str], bool]], ...] = (
+    _in_header,
+    _in_envelope,
+    _by_flufl,
+    _in_text,
+)

@@ -1,0 +1,137 @@
+"""Delivery status notifications (RFC 3464), read tolerantly."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sendgrid_bounces.sources.mail.addresses import read_recipient
+from sendgrid_bounces.sources.status import choose_status, find_code, find_status
+
+#: Fields of one recipient. Everything else in a report is about the whole mail.
+_FIELD = re.compile(
+    r"^[ \t>]{0,8}(Original-Recipient|Final-Recipient|X-Actual-Recipient|Action|Status"
+    r"|Diagnostic-Code|X-Supplementary-Info|X400-Supplementary-Info)[ \t]*:[ \t]*(.*)$",
+    re.IGNORECASE,
+)
+_RECIPIENTS = ("original-recipient", "x-actual-recipient", "final-recipient")
+_DIAGNOSTIC_TYPE = re.compile(
+    r"^\s*(?:smtp|x-[\w.-]+|x400|dns|unknown|local)\s*;\s*", re.I
+)
+
+_WORD = re.compile(r"\s*([a-z]+)")
+
+#: Outcomes by action; another action counts by the class of its status.
+_OUTCOMES = {
+    "delivered": "delivered",
+    "relayed": "delivered",
+    "expanded": "delivered",
+    "deliverable": "delivered",
+    "delayed": "delayed",
+    "delay": "delayed",
+    "deferred": "delayed",
+    "failed": "failed",
+    "failure": "failed",
+    "fail": "failed",
+    "error": "failed",
+    "expired": "failed",
+    "undeliverable": "failed",
+}
+
+
+@dataclass(frozen=True)
+class RecipientReport:
+    """The report on one recipient.
+
+    :param outcome: ``failed``, ``delayed`` or ``delivered``.
+    :param original: the address that the mail was sent to; empty if unknown.
+    :param final: the address that delivery failed for, after forwarding; may be empty.
+    """
+
+    outcome: str
+    original: str
+    final: str
+    status: str
+    code: str
+    reason: str
+
+    def email(self, prefer: str) -> str:
+        """Return the original or final address as *prefer* says, else the other one."""
+        first, second = self.original, self.final
+        return (second or first) if prefer == "final" else (first or second)
+
+
+def read_reports(texts: list[str]) -> list[RecipientReport]:
+    """Return the reports on all recipients in the delivery-status parts *texts*."""
+    return [_report(block) for text in texts for block in _blocks(text)]
+
+
+def _blocks(text: str) -> Iterator[dict[str, str]]:
+    """Yield the fields of each recipient, names in small letters.
+
+    A recipient ends at a blank line, or where one of its fields repeats. A block
+    without a recipient completes the one before.
+    """
+    blocks: list[dict[str, str]] = []
+    current: dict[str, str] = {}
+    for name, value in [*_fields(text), ("", "")]:
+        if name and name not in current:
+            current[name] = value
+            continue
+        if _continues(blocks, current):
+            blocks[-1] = {**current, **blocks[-1]}
+        elif current:
+            blocks.append(current)
+        current = {name: value} if name else {}
+    for block in blocks:
+        if any(name in block for name in _RECIPIENTS) or "action" in block:
+            yield block
+
+
+def _continues(blocks: list[dict[str, str]], block: dict[str, str]) -> bool:
+    """Whether *block* completes the last one of *blocks*."""
+    has_recipient = any(name in block for name in _RECIPIENTS)
+    return (
+        bool(blocks)
+        and not has_recipient
+        and not {"action", "status"} & blocks[-1].keys()
+    )
+
+
+def _fields(text: str) -> Iterator[tuple[str, str]]:
+    """Yield the unfolded recipient fields of *text*, empty for blank lines."""
+    name, value = "", ""
+    for line in text.split("\n"):
+        match = _FIELD.match(line)
+        if not match and name and line[:1] in " \t" and line.strip():
+            value += " " + line.strip()
+            continue
+        if name:
+            yield name, value
+        name, value = (match[1].lower(), match[2].strip()) if match else ("", "")
+        if not line.strip():
+            yield "", ""
+    if name:
+        yield name, value
+
+
+def _report(block: dict[str, str]) -> RecipientReport:
+    diagnostic = _DIAGNOSTIC_TYPE.sub("", block.get("diagnostic-code", ""))
+    details = diagnostic + " " + block.get("x400-supplementary-info", "")
+    field, code = find_status(block.get("status", "")), find_code(details)
+    actual = read_recipient(block.get("x-actual-recipient", ""))
+    return RecipientReport(
+        outcome=_outcome(block),
+        original=read_recipient(block.get("original-recipient", "")),
+        final=actual or read_recipient(block.get("final-recipient", "")),
+        status=choose_status(field, find_status(details), code),
+        code=code or find_code(block.get("status", "")),
+        reason=diagnostic,
+    )
+
+
+def _outcome(block: dict[str, str]) -> str:
+    """Return the outcome by the first word of the action, else by the status."""
+    word = _WORD.match(block.get("action", "").lower())
+    if word and word[1] in _OUTCOMES:
+        return _OUTCOMES[word[1]]
+    return "delivered" if block.get("status", "").startswith("2") else "failed"

@@ -1,0 +1,107 @@
+"""Recipients in the human text of bounces that carry no usable report."""
+
+import re
+from dataclasses import dataclass
+
+from sendgrid_bounces.sources.mail.addresses import ADDRESS
+from sendgrid_bounces.sources.mail.words import BYSTANDER, RETURNED
+from sendgrid_bounces.sources.status import find_code, find_status, guess_status
+
+_SEPARATORS = ">:;, \t\n\"')"
+_TO_LINE = re.compile(r"^[ \t>|]*(?:to|recipients?)\s*:", re.IGNORECASE)
+
+
+def _cue(before: str, after: str = "") -> re.Pattern[str]:
+    flags = re.IGNORECASE | re.VERBOSE | re.ASCII
+    return re.compile(before + ADDRESS.pattern + after, flags)
+
+
+#: Forms that name a failed recipient, strongest first; each with an example.
+_CUES = (
+    # <user@host>: reason     user@host...     * user@host     550 <user@host>
+    _cue(
+        r"""^ [ \t>]{0,16} (?: [*-]{1,3} [ \t]{1,3} )? (?: <<<[ \t] )?
+            (?: [45]\d\d[ -] )? ["'<(\[]{0,2} (?: smtp: | mailto: )? """,
+        r""" ["'>)\]]{0,2} [ \t]{0,9}
+            (?= $ | : | ; | , | \.\.\. | < | \( | \[ | \# | -- | on\ | \ \  | \t )""",
+    ),
+    # RCPT TO:<user@host>
+    _cue(r"RCPT [ \t]{1,3} TO [ \t]{0,3} : [ \t]{0,3} <?"),
+    # Unknown user: user@host     Addressed To: user@host     your message to user@host
+    _cue(
+        r"""\b
+            (?: recipients? | to | user | mailbox | account | address | for | failed )
+            (?: \ (?: name | address | is | was ) )? [ \t]{0,9} :? [ \t]{0,9}
+            ["'<(\[]{0,2} (?: smtp: )? """
+    ),
+    # user@host is unknown     <user@host> User unknown
+    _cue(
+        "",
+        r""" ["'>)\],:]{0,3} [ \t]
+           (?= [^\n]{0,80} (?: no | unknown | full | fail | valid | reject | quota))""",
+    ),
+    # user@host
+    _cue(""),
+)
+
+
+@dataclass(frozen=True)
+class Passage:
+    """The text about one recipient, with the codes in it.
+
+    :param is_temporary: whether the words, in the absence of codes, describe a failure
+        that may pass.
+    """
+
+    status: str
+    code: str
+    reason: str
+    is_temporary: bool
+
+
+def split_returned(text: str) -> tuple[str, str]:
+    """Return the text above the returned mail, and the returned mail."""
+    begin = len(text) - len(text.lstrip())
+    match = RETURNED.search(text, begin + 1)  # the first line is about the failure
+    return (text[: match.start()], text[match.start() :]) if match else (text, "")
+
+
+def find_failed(text: str, strangers: set[str], addressed: set[str]) -> list[str]:
+    """Return the failed recipients that *text*, without the returned mail, names.
+
+    :param strangers: addresses in small letters that cannot be one, such as the sender.
+    :param addressed: recipients of the returned mail, preferred if there is a choice.
+    """
+    lines = [line for line in text.split("\n") if "@" in line]
+    plain = [line for line in lines if not BYSTANDER.search(line)]
+    named = [line for line in plain if not _TO_LINE.match(line)]
+    for cue, scanned in [*((cue, named) for cue in _CUES), (_CUES[-1], plain)]:
+        found = [match["email"] for line in scanned for match in cue.finditer(line)]
+        found = [e for e in dict.fromkeys(found) if e.lower() not in strangers]
+        if found:
+            return [e for e in found if e.lower() in addressed] or found
+    return []
+
+
+def read_passage(email: str, text: str, emails: list[str]) -> Passage:
+    """Return the passage about *email*, up to the line with the next of *emails*."""
+    passage, reason = _passage(email, text, emails)
+    status, code = find_status(passage), find_code(passage)
+    if not status and not code:
+        status, code = find_status(text), find_code(text)
+    words = passage if len(emails) > 1 else text
+    return Passage(status, code, reason, guess_status(words) == "4.0.0")
+
+
+def _passage(email: str, text: str, emails: list[str]) -> tuple[str, str]:
+    folded = text.lower()
+    start = folded.find(email.lower())
+    if start < 0:
+        return text, text
+    after = start + len(email)
+    others = {other.lower() for other in emails} - {email.lower()}
+    positions = (folded.find(other, after) for other in others)
+    ends = [text.rfind("\n", 0, position) for position in positions if position > 0]
+    end = min((end for end in ends if end > after), default=len(text))
+    passage = text[text.rfind("\n", 0, start) + 1 : end]
+    return passage, text[after:end].lstrip(_SEPARATORS)

@@ -1,0 +1,50 @@
+"""Reading JSON payloads: any body yields elements or one error."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from sendgrid_bounces.sources.verification import PayloadError
+
+
+def load_json(body: bytes | str) -> Any:
+    """Return the JSON value of *body*.
+
+    :raises PayloadError: if *body* is not JSON, or nested too deeply.
+    """
+    try:
+        return json.loads(body)
+    except RecursionError:
+        raise PayloadError("the JSON is nested too deeply") from None
+    except ValueError as error:
+        raise PayloadError(f"the body is not valid JSON: {error}") from None
+
+
+def load_object(body: bytes | str) -> dict[str, Any]:
+    """Return the JSON object of *body*.
+
+    :raises PayloadError: if *body* is not a JSON object.
+    """
+    value = load_json(body)
+    if not isinstance(value, dict):
+        raise PayloadError("the body must be a JSON object")
+    return value
+
+
+def text(mapping: Mapping[str, Any], *names: str) -> str:
+    """Return the first non-empty text or number among the fields *names*, as text."""
+    for name in names:
+        value = mapping.get(name)
+        if isinstance(value, bool):
+            continue
+        if isinstance(value, int | float):
+            return str(value)
+        if isinstance(value, str) and value:
+            return value
+    return ""
+
+
+def section(mapping: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """Return the object in field *name*, or an empty one."""
+    value = mapping.get(name)
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,173 @@
+"""Amazon SES: notifications through Amazon SNS."""
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from sendgrid_bounces.sources.events import (
+    Batch,
+    BounceEvent,
+    EventError,
+    Permanence,
+    bounce_event,
+    read_time,
+)
+from sendgrid_bounces.sources.payloads import load_object, section, text
+from sendgrid_bounces.sources.status import find_code, find_status
+from sendgrid_bounces.sources.verification import (
+    PayloadError,
+    Secrets,
+    SignatureError,
+    verify_token,
+)
+
+#: Fields that SNS signs, in the order of the signed text.
+_SIGNED = (
+    "Message",
+    "MessageId",
+    "Subject",
+    "SubscribeURL",
+    "Timestamp",
+    "Token",
+    "TopicArn",
+    "Type",
+)
+_OPTIONAL = {"Subject", "SubscribeURL", "Token"}
+_CONFIRMATIONS = {"SubscriptionConfirmation", "UnsubscribeConfirmation"}
+
+#: Bounce types and subtypes. SES suppresses addresses after permanent bounces only;
+#: transient and undetermined ones include out-of-office replies.
+_SUPPRESSED = {"Suppressed", "OnAccountSuppressionList"}
+
+
+def verify(body: bytes, headers: Mapping[str, str], secrets: Secrets) -> None:
+    """Check the token, the topic and the signature, as far as *secrets* names them.
+
+    No certificate is fetched: the signature is checked with ``secrets.certificate``.
+
+    :raises SignatureError: if a check fails, or *secrets* is empty.
+    :raises PayloadError: if *body* is not an SNS message.
+    """
+    if secrets.token or not secrets.certificate:
+        verify_token(headers, secrets.token)
+    if not secrets.certificate and not secrets.topics:
+        return
+    envelope = load_object(body)
+    if secrets.topics and text(envelope, "TopicArn") not in secrets.topics:
+        raise SignatureError("the topic is not one of the source's topics")
+    if secrets.certificate:
+        _verify_signature(envelope, secrets.certificate)
+
+
+def parse(body: bytes, headers: Mapping[str, str], now: int) -> Batch:
+    """Return the events of an SNS message, or of a notification by raw delivery.
+
+    The Content-Type is ignored: SNS sends JSON as ``text/plain``.
+
+    :raises PayloadError: if *body* is not a JSON object.
+    """
+    envelope = load_object(body)
+    kind = text(envelope, "Type")
+    if kind in _CONFIRMATIONS:
+        return Batch(ignored={kind: 1}, confirm_url=text(envelope, "SubscribeURL"))
+    if kind == "Notification":
+        try:
+            notification = load_object(text(envelope, "Message"))
+        except PayloadError:  # such as "Successfully validated SNS topic for ..."
+            return Batch(ignored={"text": 1})
+        return read_notification(notification, now)
+    return read_notification(envelope, now)
+
+
+def find_notification(body: str, now: int) -> Batch | None:
+    """Return the result of the SES notification inside *body*; None if there is none.
+
+    SNS can deliver notifications as mails: JSON, followed by a footer.
+    """
+    body = body.lstrip()
+    if not body.startswith("{") or not re.search(r'"(?:notification|event)Type"', body):
+        return None
+    try:
+        value, _ = json.JSONDecoder(strict=False).raw_decode(body)
+    except (ValueError, RecursionError):
+        return None
+    return read_notification(value, now) if isinstance(value, dict) else None
+
+
+def read_notification(notification: Mapping[str, Any], now: int) -> Batch:
+    """Return the events of an SES notification."""
+    kind = text(notification, "notificationType", "eventType")
+    if kind != "Bounce":
+        return Batch(ignored={kind or "unknown": 1})
+    bounce = section(notification, "bounce")
+    recipients = bounce.get("bouncedRecipients")
+    events, skipped = [], []
+    for recipient in recipients if isinstance(recipients, list) else []:
+        try:
+            events.append(_event(bounce, recipient, now))
+        except EventError as error:
+            skipped.append(str(error))
+    if not events and not skipped:
+        skipped.append("bouncedRecipients: must be a list of recipients")
+    return Batch(tuple(events), skipped=tuple(skipped))
+
+
+def _event(bounce: Mapping[str, Any], recipient: Any, now: int) -> BounceEvent:
+    """Return the event of one of the bouncedRecipients."""
+    if not isinstance(recipient, dict):
+        raise EventError("bouncedRecipients: must contain objects")
+    kind, subtype = text(bounce, "bounceType"), text(bounce, "bounceSubType")
+    diagnostic = text(recipient, "diagnosticCode")
+    status = text(recipient, "status") or find_status(diagnostic)
+    is_permanent = kind == "Permanent" or (kind == "Transient" and status == "5.4.4")
+    email = text(recipient, "emailAddress")
+    feedback = text(bounce, "feedbackId")
+    return bounce_event(
+        email,
+        status=status,
+        code=find_code(diagnostic),
+        reason=diagnostic.removeprefix("smtp;").strip() or f"{kind}/{subtype}",
+        created=read_time(bounce.get("timestamp"), now),
+        key=f"ses {feedback or bounce.get('timestamp')} {email.lower()}",
+        permanence=Permanence.PERMANENT if is_permanent else Permanence.NOT_LISTED,
+        note="" if is_permanent else kind.lower() or "undetermined",
+        only_if_unknown=subtype in _SUPPRESSED,
+    )
+
+
+def _verify_signature(envelope: Mapping[str, Any], certificate: bytes) -> None:
+    # An optional dependency, and slow to import.
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric import (
+        padding,
+        rsa,
+    )
+    from cryptography.x509 import load_pem_x509_certificate
+
+    try:
+        key = load_pem_x509_certificate(certificate).public_key()
+        signature = base64.b64decode(text(envelope, "Signature"), validate=True)
+    except (ValueError, binascii.Error) as error:
+        raise SignatureError(
+            f"the signature or the certificate is invalid: {error}"
+        ) from None
+    if not isinstance(key, rsa.RSAPublicKey):
+        raise SignatureError("the certificate has no RSA key")
+    is_first = text(envelope, "SignatureVersion") == "1"
+    algorithm = hashes.SHA1() if is_first else hashes.SHA256()  # noqa: S303 - fixed by SNS
+    try:
+        key.verify(signature, signed_text(envelope), padding.PKCS1v15(), algorithm)
+    except InvalidSignature:
+        raise SignatureError("the signature does not match the message") from None
+
+
+def signed_text(envelope: Mapping[str, Any]) -> bytes:
+    """Return the text that SNS signs: names and values, one a line."""
+    names = [n for n in _SIGNED if n not in _OPTIONAL or text(envelope, n)]
+    if text(envelope, "Type") == "Notification":
+        names = [n for n in names if n not in {"SubscribeURL", "Token"}]
+    return "".join(f"{name}\n{text(envelope, name)}\n" for name in names).encode()

@@ -1,0 +1,406 @@
+"""Bounce mails: one for each mail system and quirk, options, and hostile mails."""
+
+import json
+import re
+import time
+from datetime import datetime, timezone
+from email.utils import format_datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sendgrid_bounces.sources.events import Permanence
+from sendgrid_bounces.sources.mail import (
+    MAX_RECIPIENTS,
+    compile_verp,
+    flufl,
+    read_mail,
+    split_mails,
+)
+from sendgrid_bounces.sources.mail.addresses import find_addresses, read_recipient
+from sendgrid_bounces.sources.status import choose_status, find_code, find_status
+
+FOLDER = Path(__file__).parent.parent / "mails"
+EXPECTED = json.loads((FOLDER / "EXPECTED.json").read_text("utf-8"))
+NOW = 1_717_408_801  # 2024-06-03 10:00:01 UTC
+
+HEAD = b"From: MAILER-DAEMON@mx.example.com\nTo: news@example.com\nSubject: failure notice\n"
+
+
+def read(name: str, **options):
+    return read_mail((FOLDER / name).read_bytes(), NOW, **options)
+
+
+@pytest.fixture(params=["with flufl.bounce", "without flufl.bounce"])
+def library(request, monkeypatch) -> None:
+    """Run a test with flufl.bounce and without it."""
+    if request.param == "without flufl.bounce":
+        monkeypatch.setattr(flufl, "is_installed", lambda: False)
+    elif not flufl.is_installed():
+        pytest.skip("flufl.bounce is not installed")
+
+
+def test_every_mail_is_expected():
+    assert {path.name for path in FOLDER.glob("*.eml")} == set(EXPECTED)
+
+
+@pytest.mark.usefixtures("library")
+@pytest.mark.parametrize("name", EXPECTED)
+def test_mail(name: str):
+    batch = read(name)
+    bounces = EXPECTED[name]["bounces"]
+    assert {e.email for e in batch.events} == {bounce["email"] for bounce in bounces}
+    assert not batch.skipped
+    for event, bounce in zip(batch.events, bounces, strict=True):
+        assert event.email == bounce["email"]
+        assert bounce.get("status", event.status) == event.status
+        assert bounce.get("code", event.code) == event.code
+        assert event.is_listed is not bounce.get("temporary", False)
+        assert event.guessed is not bool({"status", "code"} & bounce.keys())
+    if not bounces:
+        assert batch.ignored == {EXPECTED[name]["ignored"]: 1}
+
+
+@pytest.mark.parametrize("line_end", [b"\r\n", b"\r"])
+@pytest.mark.parametrize("name", EXPECTED)
+def test_line_ends_make_no_difference(name: str, line_end: bytes):
+    raw = (FOLDER / name).read_bytes()
+    other = read_mail(raw.replace(b"\n", line_end), NOW)
+    assert [e.email for e in other.events] == [e.email for e in read(name).events]
+
+
+def test_failures_of_class_4_are_temporary():
+    hard, soft = read("postfix.eml").events
+    assert (hard.permanence, soft.permanence) == (
+        Permanence.PERMANENT,
+        Permanence.TEMPORARY,
+    )
+
+
+def test_delays_are_not_listed():
+    (event,) = read("postfix-delayed.eml").events
+    assert (event.permanence, event.note) == (Permanence.NOT_LISTED, "delayed")
+
+
+@pytest.mark.parametrize(
+    ("text", "permanence"),
+    [
+        ("User unknown", Permanence.PERMANENT),
+        ("Mailbox is full", Permanence.TEMPORARY),
+        ("Account is over quota", Permanence.TEMPORARY),
+        ("Connection timed out", Permanence.TEMPORARY),
+        ("Host not found", Permanence.PERMANENT),
+    ],
+)
+def test_class_of_a_text_without_codes_is_guessed(text: str, permanence: Permanence):
+    (event,) = read_mail(HEAD + f"\n<a@example.org>:\n{text}\n".encode(), NOW).events
+    assert event.permanence is permanence
+    assert event.guessed
+
+
+def test_reason_is_the_diagnostic_without_its_type():
+    reasons = [event.reason for event in read("postfix.eml").events]
+    assert reasons[1] == "452 4.2.2 <bob@example.net>: Mailbox full"
+
+
+def test_reason_of_free_text_follows_the_address():
+    (event,) = read("gmail.eml").events
+    assert event.reason.startswith(
+        "Technical details of permanent failure: Google tried"
+    )
+
+
+def test_original_and_final_recipient():
+    assert read("sendmail-alias.eml").events[0].email == "gwen@example.net"
+    assert (
+        read("sendmail-alias.eml", recipient="final").events[0].email
+        == "gwen.old@internal.example.net"
+    )
+
+
+@pytest.mark.parametrize(
+    ("offset", "is_taken"),
+    [
+        (0, True),
+        (-7 * 86_400, True),
+        (7 * 86_400, True),
+        (-8 * 86_400, False),
+        (8 * 86_400, False),
+    ],
+)
+def test_date_near_the_receipt_is_taken(offset: int, is_taken: bool):
+    date = format_datetime(datetime.fromtimestamp(NOW + offset, timezone.utc))
+    (event,) = read_mail(
+        f"Date: {date}\n".encode() + HEAD + b"\n<a@example.org>: 550 no\n", NOW
+    ).events
+    assert event.created == (NOW + offset if is_taken else NOW)
+
+
+def test_key_is_of_message_and_recipient():
+    first, second = read("postfix.eml").events
+    assert first.key == "mail <20240603100001.4VtAb02@mx.example.com> ada@example.net"
+    assert first.key != second.key
+    assert read("postfix.eml").events[0].key == first.key
+
+
+def test_key_without_message_id_is_of_the_bytes():
+    keys = {
+        read_mail(HEAD + b"\n<a@example.org>: 550 no" + end, NOW).events[0].key
+        for end in (b"", b".", b".")
+    }
+    assert len(keys) == 2
+
+
+class TestVerp:
+    MAIL = (
+        b"Delivered-To: bounces+ada.x=sub.example.org@lists.example.com\n"
+        + HEAD
+        + b"\n550 5.1.1 no such user\n"
+    )
+
+    def test_address_in_the_envelope(self):
+        verp = compile_verp("bounces+{local}={domain}@lists.example.com")
+        (event,) = read_mail(self.MAIL, NOW, verp=verp).events
+        assert (event.email, event.status) == ("ada.x@sub.example.org", "5.1.1")
+
+    @pytest.mark.parametrize(
+        "pattern",
+        [
+            "bounces+{local}={domain}@example.com",
+            "b-{local}={domain}@lists.example.com",
+        ],
+    )
+    def test_other_address_is_not_taken(self, pattern: str):
+        assert not read_mail(self.MAIL, NOW, verp=compile_verp(pattern)).events
+
+    def test_automatic_reply_is_not_a_bounce(self):
+        mail = b"Auto-Submitted: auto-replied\n" + self.MAIL.replace(
+            b"MAILER-DAEMON", b"jack"
+        )
+        assert read_mail(
+            mail, NOW, verp=compile_verp("bounces+{local}={domain}@lists.example.com")
+        ).ignored == {"vacation": 1}
+
+    @pytest.mark.parametrize(
+        "pattern",
+        [
+            "",
+            "bounces@example.com",
+            "{local}@example.com",
+            "{local}={domain}",
+            "{local}{local}@{domain}",
+        ],
+    )
+    def test_pattern_without_its_parts_is_rejected(self, pattern: str):
+        with pytest.raises(ValueError, match="must be an address with"):
+            compile_verp(pattern)
+
+
+def test_mbox_is_split():
+    mails = [
+        b"From a@b.example Mon Jun  3 10:00:01 2024\n" + (FOLDER / name).read_bytes()
+        for name in ("exim.eml", "qmail.eml")
+    ]
+    found = [
+        read_mail(mail, NOW).events[0].email
+        for mail in split_mails(b"\n\n".join(mails))
+    ]
+    assert found == ["ike@example.org", "leo@example.org"]
+    assert split_mails(mails[0][42:]) == [mails[0][42:]]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I could not find the price list. Ask bob@example.org, he cannot help either.",
+        "> Final-Recipient: rfc822; bob@example.org\n> Action: failed\n> Status: 5.1.1\n",
+        'SES wrote {"notificationType":"Bounce"} about bob@example.org: error 550',
+    ],
+)
+def test_mail_of_a_person_is_not_a_bounce(text: str):
+    mail = f"From: Mia <mia@example.org>\nSubject: Re: problem\nReturn-Path: <mia@example.org>\n\n{text}"
+    assert read_mail(mail.encode(), NOW).ignored == {"not a bounce": 1}
+
+
+def test_sender_is_never_the_recipient():
+    text = b"\nMessage from news@example.com could not be delivered. Ask postmaster@mx.example.com.\n"
+    batch = read_mail(HEAD + text, NOW)
+    assert not batch.events
+    assert batch.skipped == ("a bounce mail without a recipient",)
+
+
+@pytest.mark.parametrize(
+    ("value", "email"),
+    [
+        ("rfc822; a@example.com", "a@example.com"),
+        ("RFC822;<a@example.com>", "a@example.com"),
+        ("rfc/822;a@example.com", "a@example.com"),
+        ("utf-8; \u00e4@example.com", "\u00e4@example.com"),
+        ("a@example.com (comment)", "a@example.com"),
+        ("rfc822; <@gw.example.com,@gw2.example.com:a@example.com>", "a@example.com"),
+        ("rfc822; =?utf-8?q?a=40example=2Ecom?=", "a@example.com"),
+        ("rfc822; a..b.@example.co.jp", "a..b.@example.co.jp"),
+        ("x400; /S=a/@example.com", ""),
+        ("rfc822; /var/mail/a", ""),
+        ("rfc822; |/bin/filter a@example.com", ""),
+        ("rfc822; dav...@example.com", ""),
+        ("rfc822; a", ""),
+        ("", ""),
+    ],
+)
+def test_recipient_field(value: str, email: str):
+    assert read_recipient(value) == email
+
+
+@pytest.mark.parametrize(
+    ("text", "status", "code"),
+    [
+        ("550 5.1.1 no", "5.1.1", "550"),
+        ("550-5.7.26 no", "5.7.26", "550"),
+        ("no such user (#5.1.1)", "5.1.1", ""),
+        ("ERROR_CODE :550, ERROR_CODE :5.1.1", "5.1.1", "550"),
+        ("5.0.0, then 5.2.2", "5.2.2", ""),
+        ("250 2.1.5 Ok", "", ""),
+        ("host [192.0.2.55] 10.5.5.5", "", ""),
+        ("version 5.5.1960.3 v4.4.4", "", ""),
+        ("port 25:550, 450 bytes, 4500, 5.5", "", ""),
+        ("call (480) 624-2500", "", ""),
+    ],
+)
+def test_codes_in_text(text: str, status: str, code: str):
+    assert (find_status(text), find_code(text) if "480" not in text else "") == (
+        status,
+        code,
+    )
+
+
+@pytest.mark.parametrize(
+    ("field", "diagnostic", "code", "chosen"),
+    [
+        ("5.1.1", "5.7.1", "550", "5.1.1"),
+        ("5.0.0", "5.1.1", "550", "5.1.1"),
+        ("4.4.7", "4.7.1", "450", "4.7.1"),
+        ("4.4.7", "", "", "4.4.7"),
+        ("5.0.0", "", "450", "4.0.0"),
+        ("", "5.1.1", "", "5.1.1"),
+        ("", "", "550", ""),
+    ],
+)
+def test_more_specific_status_is_chosen(
+    field: str, diagnostic: str, code: str, chosen: str
+):
+    assert choose_status(field, diagnostic, code) == chosen
+
+
+def nested(depth: int) -> bytes:
+    parts = (
+        b"Content-Type: multipart/mixed; boundary=b%d\n\n--b%d\n" % (n, n)
+        for n in range(depth)
+    )
+    return HEAD + b"".join(parts)
+
+
+HOSTILE = {
+    "one letter": HEAD + b"\n" + b"a" * 2_000_000,
+    "no header": b"a" * 2_000_000,
+    "at signs": HEAD + b"\n" + b"a@" * 1_000_000,
+    "line ends": HEAD + b"\n" + b"\n" * 2_000_000,
+    "blanks": HEAD + b"\n" + b" " * 2_000_000,
+    "words": HEAD + b"\n" + b"user not " * 200_000,
+    "codes": HEAD + b"\n" + b"5.5." * 500_000,
+    "tags": HEAD + b"Content-Type: text/html\n\n" + b"<style>" * 300_000,
+    "comments": b"To: " + b"(" * 500_000 + b"\n" + HEAD + b"\n@ failed",
+    "encoded words": b"Subject: " + b"=?utf-8?q?a?= " * 100_000 + b"\n" + HEAD,
+    "parts": HEAD
+    + b"Content-Type: multipart/mixed; boundary=b\n\n"
+    + b"--b\n\n" * 300_000,
+    "depth 1000": nested(1000),
+    "depth 20000": nested(20_000),
+    "JSON": HEAD + b'\n{"notificationType":' + b"[" * 500_000,
+    "base64": HEAD + b"Content-Transfer-Encoding: base64\n\n" + b"YWFh" * 500_000,
+}
+
+
+@pytest.mark.usefixtures("library")
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_mail_is_read_in_bounded_time(name: str):
+    start = time.process_time()
+    assert not read_mail(HOSTILE[name], NOW).events
+    assert time.process_time() - start < 1
+
+
+@pytest.mark.usefixtures("library")
+def test_recipients_are_bounded():
+    lines = b"".join(b"<u%d@example.com>: 550 no\n" % n for n in range(5000))
+    blocks = b"".join(
+        b"Final-Recipient: rfc822;u%d@example.com\nAction: failed\n\n" % n
+        for n in range(5000)
+    )
+    report = (
+        HEAD
+        + b"Content-Type: multipart/report; boundary=b\n\n--b\nContent-Type: message/delivery-status\n\n"
+        + blocks
+    )
+    assert len(read_mail(HEAD + b"\n" + lines, NOW).events) == MAX_RECIPIENTS
+    assert len(read_mail(report, NOW).events) == MAX_RECIPIENTS
+
+
+def test_deep_mail_is_unreadable():
+    assert read_mail(nested(30), NOW).skipped == (
+        "unreadable mail: the parts are nested too deeply",
+    )
+
+
+def test_returned_mail_beyond_the_limit_does_not_hide_the_report():
+    raw = (
+        (FOLDER / "postfix.eml")
+        .read_bytes()
+        .replace(b"Subject: May", b"Subject: May\n\n" + b"a" * 3_000_000)
+    )
+    assert [event.email for event in read_mail(raw, NOW).events] == [
+        "ada@example.net",
+        "bob@example.net",
+    ]
+
+
+SAMPLES = [(FOLDER / name).read_bytes() for name in EXPECTED]
+PIECES = st.lists(
+    st.sampled_from(
+        [
+            *(line + b"\n" for sample in SAMPLES[::5] for line in sample.split(b"\n")[:60:3]),
+            b"\n", b"--b\n", b"Content-Type: multipart/report; boundary=b\n", b"Content-Type: message/delivery-status\n",
+            b"Content-Type: text/plain; charset=nonsense\n", b"Final-Recipient: ", b"a@example.com", b"=?x?q?", b"\xff\x00",
+        ]
+    ),
+    max_size=30,
+).map(b"".join)  # fmt: skip
+
+
+@settings(deadline=None)
+@given(raw=st.binary(max_size=400) | PIECES)
+def test_any_bytes_are_read(raw: bytes):
+    batch = read_mail(raw, NOW)
+    assert len(batch.events) <= MAX_RECIPIENTS
+    assert batch.events or batch.ignored or batch.skipped
+
+
+@given(
+    sample=st.sampled_from(SAMPLES),
+    position=st.integers(0),
+    length=st.integers(0, 60),
+    junk=st.binary(max_size=9),
+)
+@settings(deadline=None)
+def test_damaged_mails_are_read(sample: bytes, position: int, length: int, junk: bytes):
+    position %= len(sample)
+    batch = read_mail(sample[:position] + junk + sample[position + length :], NOW)
+    assert all(
+        re.fullmatch(r"[245]\.\d{1,3}\.\d{1,3}", event.status) for event in batch.events
+    )
+
+
+@given(text=st.text(alphabet="a@.<>'\"=+-_ \u00e9", max_size=60))
+def test_found_addresses_have_their_form(text: str):
+    assert all(email.count("@") == 1 and "." in email for email in find_addresses(text))

@@ -1,0 +1,295 @@
+"""Verification of webhook requests: signatures, tokens, and one changed byte."""
+
+import base64
+import hashlib
+import hmac
+import json
+from datetime import datetime, timedelta, timezone
+from urllib.parse import urlencode
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.x509.oid import NameOID
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sendgrid_bounces.sources import mailgun, postmark, sendgrid, ses
+from sendgrid_bounces.sources.verification import Secrets, SignatureError, find_header
+
+# The published test vector of SendGrid's Python library (test/unit/test_eventwebhook.py).
+KEY = (
+    "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE83T4O/n84iotIvIW4mdBgQ/7dAfSmpqIM8kF9mN1flpV"
+    "KS3GRqe62gw+2fNNRaINXvVpiglSI8eNEc6wEA3F+g=="
+)
+OTHER_KEY = (
+    "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEqTxd43gyp8IOEto2LdIfjRQrIbsd4SXZkLW6jDutdhXS"
+    "JCWHw8REntlo7aNDthvj+y7GjUuFDb/R1NGe1OPzpA=="
+)
+HEADERS = {
+    "X-Twilio-Email-Event-Webhook-Signature": (
+        "MEUCIGHQVtGj+Y3LkG9fLcxf3qfI10QysgDWmMOVmxG0u6ZUAiEAyBiXDWzM+uOe5W0JuG+luQAbPIqHh89M15TluLtEZtM="
+    ),
+    "X-Twilio-Email-Event-Webhook-Timestamp": "1600112502",
+}
+BODY = (
+    b'[{"email":"hello@world.com","event":"dropped","reason":"Bounced Address",'
+    b'"sg_event_id":"ZHJvcC0xMDk5NDkxOS1MUnpYbF9OSFN0T0doUTRrb2ZTbV9BLTA",'
+    b'"sg_message_id":"LRzXl_NHStOGhQ4kofSm_A.filterdrecv-p3mdw1-756b745b58-kmzbl-18-5F5FC76C-9.0",'
+    b'"smtp-id":"<LRzXl_NHStOGhQ4kofSm_A@ismtpd0039p1iad1.sendgrid.net>","timestamp":1600112492}]\r\n'
+)
+SIGNATURE, TIMESTAMP = HEADERS
+
+
+class TestSendGrid:
+    def test_published_vector_verifies(self):
+        sendgrid.verify(BODY, HEADERS, Secrets(key=KEY))
+
+    def test_header_names_have_any_case(self):
+        sendgrid.verify(
+            BODY,
+            {name.lower(): value for name, value in HEADERS.items()},
+            Secrets(key=KEY),
+        )
+
+    @given(position=st.integers(0, len(BODY) - 1), change=st.integers(1, 255))
+    def test_one_changed_byte_fails(self, position: int, change: int):
+        body = bytearray(BODY)
+        body[position] ^= change
+        with pytest.raises(SignatureError, match="does not match"):
+            sendgrid.verify(bytes(body), HEADERS, Secrets(key=KEY))
+
+    @pytest.mark.parametrize(
+        "body",
+        [b"", BODY[:-2], BODY.rstrip() + b"\n", json.dumps(json.loads(BODY)).encode()],
+    )
+    def test_only_the_raw_body_verifies(self, body: bytes):
+        with pytest.raises(SignatureError, match="does not match"):
+            sendgrid.verify(body, HEADERS, Secrets(key=KEY))
+
+    @pytest.mark.parametrize(
+        ("changes", "message"),
+        [
+            ({TIMESTAMP: "1600112503"}, "does not match"),
+            ({TIMESTAMP: ""}, "is missing"),
+            ({SIGNATURE: ""}, "is missing"),
+            ({SIGNATURE: "!"}, "not valid base64"),
+            ({SIGNATURE: "\u00e9"}, "not valid base64"),
+            ({SIGNATURE: base64.b64encode(b"no DER").decode()}, "does not match"),
+        ],
+    )
+    def test_other_headers_fail(self, changes: dict[str, str], message: str):
+        with pytest.raises(SignatureError, match=message):
+            sendgrid.verify(BODY, HEADERS | changes, Secrets(key=KEY))
+
+    @pytest.mark.parametrize(
+        "key", [OTHER_KEY, "!", base64.b64encode(b"no key").decode()]
+    )
+    def test_other_keys_fail(self, key: str):
+        with pytest.raises(SignatureError):
+            sendgrid.verify(BODY, HEADERS, Secrets(key=key))
+
+    def test_rsa_key_fails(self):
+        key = rsa.generate_private_key(65537, 2048).public_key()
+        der = key.public_bytes(
+            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+        with pytest.raises(SignatureError, match="not an elliptic curve key"):
+            sendgrid.verify(BODY, HEADERS, Secrets(key=base64.b64encode(der).decode()))
+
+    def test_own_signature_verifies(self):
+        key = ec.generate_private_key(ec.SECP256R1())
+        der = key.public_key().public_bytes(
+            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+        signature = base64.b64encode(
+            key.sign(b"17" + b"\xff\x00", ec.ECDSA(hashes.SHA256()))
+        ).decode()
+        headers = {SIGNATURE: signature, TIMESTAMP: "17"}
+        sendgrid.verify(
+            b"\xff\x00", headers, Secrets(key=base64.b64encode(der).decode())
+        )
+
+    def test_key_and_token_must_both_match(self):
+        secrets = Secrets(key=KEY, token="s3cret")
+        sendgrid.verify(BODY, HEADERS | {"Authorization": "Bearer s3cret"}, secrets)
+        with pytest.raises(SignatureError):
+            sendgrid.verify(BODY, HEADERS, secrets)
+        with pytest.raises(SignatureError):
+            sendgrid.verify(BODY, {"Authorization": "Bearer s3cret"}, secrets)
+
+
+def basic(text: str) -> str:
+    return "Basic " + base64.b64encode(text.encode()).decode()
+
+
+class TestToken:
+    @pytest.mark.parametrize(
+        "authorization",
+        ["Bearer s3cret", "bearer  s3cret", basic("user:s3cret"), basic(":s3cret")],
+    )
+    def test_right_token_verifies(self, authorization: str):
+        postmark.verify(b"", {"authorization": authorization}, Secrets(token="s3cret"))
+
+    @pytest.mark.parametrize(
+        "authorization",
+        [
+            "",
+            "s3cret",
+            "Bearer",
+            "Bearer s3cre",
+            "Bearer s3cret2",
+            "Digest s3cret",
+            basic("s3cret"),
+            "Basic !",
+            "Bearer \udc80",
+        ],
+    )
+    def test_other_token_fails(self, authorization: str):
+        with pytest.raises(SignatureError):
+            postmark.verify(
+                b"", {"Authorization": authorization}, Secrets(token="s3cret")
+            )
+
+    @pytest.mark.parametrize("kind", [sendgrid, mailgun, ses, postmark])
+    def test_source_without_secrets_accepts_nothing(self, kind):
+        with pytest.raises(SignatureError, match="no secret"):
+            kind.verify(b"{}", {"Authorization": "Bearer "}, Secrets())
+
+    def test_secrets_have_no_representation(self):
+        assert "s3cret" not in repr(Secrets(token="s3cret", key="s3cret"))
+
+
+def signed(key: str, **changes: str) -> dict[str, str]:
+    fields = {"timestamp": "1329300000", "token": "t" * 50}
+    digest = hmac.new(
+        key.encode(), (fields["timestamp"] + fields["token"]).encode(), hashlib.sha256
+    )
+    return fields | {"signature": digest.hexdigest()} | changes
+
+
+class TestMailgun:
+    def test_json_verifies(self):
+        mailgun.verify(
+            json.dumps({"signature": signed("k"), "event-data": {}}).encode(),
+            {},
+            Secrets(key="k"),
+        )
+
+    def test_form_verifies(self):
+        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        mailgun.verify(urlencode(signed("k")).encode(), headers, Secrets(key="k"))
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"timestamp": "1329300001"},
+            {"token": "u" * 50},
+            {"signature": "0" * 64},
+            {"signature": ""},
+            {"token": ""},
+            {"signature": "\u00e9" * 64},
+        ],
+    )
+    def test_changed_field_fails(self, changes: dict[str, str]):
+        body = json.dumps({"signature": signed("k", **changes)}).encode()
+        with pytest.raises(SignatureError):
+            mailgun.verify(body, {}, Secrets(key="k"))
+
+    def test_other_key_fails(self):
+        with pytest.raises(SignatureError, match="does not match"):
+            mailgun.verify(
+                json.dumps({"signature": signed("k")}).encode(), {}, Secrets(key="l")
+            )
+
+
+@pytest.fixture(scope="module")
+def sns_key() -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(65537, 2048)
+
+
+@pytest.fixture(scope="module")
+def certificate(sns_key: rsa.RSAPrivateKey) -> bytes:
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "sns.example.com")])
+    now = datetime(2024, 1, 1, tzinfo=timezone.utc)
+    builder = x509.CertificateBuilder(
+        name, name, sns_key.public_key(), 1, now, now + timedelta(days=3650)
+    )
+    return builder.sign(sns_key, hashes.SHA256()).public_bytes(
+        serialization.Encoding.PEM
+    )
+
+
+TOPIC = "arn:aws:sns:us-east-1:123456789012:bounces"
+
+
+class TestSes:
+    def envelope(
+        self, key: rsa.RSAPrivateKey, version: str = "2", **changes: str
+    ) -> dict[str, str]:
+        """Return an envelope with a signature over the documented text of a notification."""
+        fields = {
+            "Type": "Notification",
+            "MessageId": "1",
+            "TopicArn": TOPIC,
+            "Subject": "Bounce",
+            "Message": "{}",
+            "Timestamp": "2012-02-15T10:00:00.000Z",
+            "SignatureVersion": version,
+        }
+        text = (
+            f"Message\n{{}}\nMessageId\n1\nSubject\nBounce\nTimestamp\n{fields['Timestamp']}\n"
+            f"TopicArn\n{TOPIC}\nType\nNotification\n"
+        )
+        algorithm = hashes.SHA1() if version == "1" else hashes.SHA256()  # noqa: S303 - version 1 of SNS
+        signature = key.sign(text.encode(), padding.PKCS1v15(), algorithm)
+        return fields | {"Signature": base64.b64encode(signature).decode()} | changes
+
+    @pytest.mark.parametrize("version", ["1", "2"])
+    def test_signature_verifies(self, sns_key, certificate, version: str):
+        body = json.dumps(self.envelope(sns_key, version)).encode()
+        ses.verify(body, {}, Secrets(certificate=certificate))
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"Message": "{ }"},
+            {"Type": "SubscriptionConfirmation"},
+            {"Signature": ""},
+            {"Signature": "!"},
+            {"SignatureVersion": "1"},
+        ],
+    )
+    def test_changed_field_fails(self, sns_key, certificate, changes: dict[str, str]):
+        body = json.dumps(self.envelope(sns_key, **changes)).encode()
+        with pytest.raises(SignatureError):
+            ses.verify(body, {}, Secrets(certificate=certificate))
+
+    def test_invalid_certificate_fails(self, sns_key):
+        body = json.dumps(self.envelope(sns_key)).encode()
+        with pytest.raises(SignatureError, match="certificate"):
+            ses.verify(body, {}, Secrets(certificate=b"no PEM"))
+
+    def test_token_and_topic(self):
+        headers = {"Authorization": basic("aws:s3cret")}
+        body = json.dumps({"TopicArn": TOPIC}).encode()
+        ses.verify(body, headers, Secrets(token="s3cret"))
+        ses.verify(body, headers, Secrets(token="s3cret", topics=(TOPIC,)))
+        with pytest.raises(SignatureError, match="topic"):
+            ses.verify(body, headers, Secrets(token="s3cret", topics=("arn:other",)))
+
+    def test_subscription_confirmation_is_signed_with_its_url(self):
+        fields = {
+            "Type": "SubscriptionConfirmation",
+            "SubscribeURL": "https://x",
+            "Token": "t",
+            "Message": "m",
+        }
+        assert b"SubscribeURL\nhttps://x\nTimestamp\n\nToken\nt\n" in ses.signed_text(
+            fields
+        )
+
+
+def test_missing_header_is_empty():
+    assert find_header({"A": "1"}, "b") == ""

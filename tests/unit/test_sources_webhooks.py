@@ -1,0 +1,264 @@
+"""Webhooks of mail providers: payloads byte for byte, and hostile ones."""
+
+import json
+from pathlib import Path
+
+import pytest
+from case_files import PROVENANCES, Case, read_cases
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sendgrid_bounces.sources import mailgun, postmark, sendgrid, ses
+from sendgrid_bounces.sources.events import Batch, BounceEvent
+from sendgrid_bounces.sources.verification import PayloadError
+
+KINDS = {"sendgrid": sendgrid, "mailgun": mailgun, "ses": ses, "postmark": postmark}
+FOLDER = Path(__file__).parent.parent / "webhooks"
+NOW = 1_329_307_200
+
+CASES = [
+    pytest.param(path.stem, case, id=f"{path.stem}: {case.title}")
+    for path in sorted(FOLDER.glob("*.http"))
+    for case in read_cases(path)
+]
+
+
+def render(batch: Batch) -> dict:
+    fields = [
+        [e.email, e.status, e.code, e.permanence.value, e.note] for e in batch.events
+    ]
+    return {
+        "events": fields,
+        "ignored": dict(batch.ignored),
+        "skipped": list(batch.skipped),
+    }
+
+
+def parse(kind: str, payload) -> tuple[BounceEvent, ...]:
+    return KINDS[kind].parse(json.dumps(payload).encode(), {}, NOW).events
+
+
+def test_every_kind_has_cases():
+    assert {path.stem for path in FOLDER.glob("*.http")} == set(KINDS)
+
+
+@pytest.mark.parametrize(("kind", "case"), CASES)
+def test_payload(kind: str, case: Case):
+    assert case.provenance.startswith(PROVENANCES)
+    for request, answer in case.exchanges:
+        batch = KINDS[kind].parse(request.body, request.headers, NOW)
+        assert render(batch) == json.loads(answer.body)
+
+
+def test_repeats_of_a_sendgrid_event_share_their_key():
+    event = {
+        "email": "a@example.com",
+        "event": "bounce",
+        "timestamp": 1329300000,
+        "reason": "550",
+    }
+    first, repeat, other = parse(
+        "sendgrid",
+        [
+            {**event, "sg_event_id": "one"},
+            {**event, "sg_event_id": "two"},
+            {**event, "timestamp": 1329300001},
+        ],
+    )
+    assert first.key == repeat.key != other.key
+
+
+def test_mailgun_key_is_the_token():
+    payload = {
+        "signature": {"token": "t1"},
+        "event-data": {"event": "failed", "recipient": "a@example.com"},
+    }
+    (event,) = parse("mailgun", payload)
+    assert event.key == "mailgun t1"
+
+
+def test_listed_addresses_of_providers_are_added_only_if_unknown():
+    (dropped,) = parse(
+        "sendgrid",
+        [{"email": "a@example.com", "event": "dropped", "reason": "Bounced Address"}],
+    )
+    (suppressed,) = parse(
+        "mailgun",
+        {
+            "event-data": {
+                "event": "failed",
+                "severity": "permanent",
+                "reason": "suppress-bounce",
+                "recipient": "a@example.com",
+                "delivery-status": {"code": 605},
+            }
+        },
+    )
+    assert dropped.only_if_unknown
+    assert suppressed.only_if_unknown
+
+
+@pytest.mark.parametrize(
+    ("timestamp", "created"),
+    [
+        (1329300000, 1329300000),
+        ("1329300000", 1329300000),
+        (1329300000.75, 1329300000),
+        (1329300000750, 1329300000),
+        ("2012-02-15T10:00:00Z", 1329300000),
+        ("2012-02-15T05:00:00.1234567-05:00", 1329300000),
+        (NOW + 86_400, NOW + 86_400),
+        (NOW + 86_401, NOW),
+        (-1, NOW),
+        (10**400, NOW),
+        ("nan", NOW),
+        ("inf", NOW),
+        ("yesterday", NOW),
+        (None, NOW),
+        (True, NOW),
+        ([], NOW),
+    ],
+)
+def test_time_of_an_event(timestamp, created):
+    (event,) = parse(
+        "sendgrid",
+        [{"email": "a@example.com", "event": "bounce", "timestamp": timestamp}],
+    )
+    assert event.created == created
+
+
+@pytest.mark.parametrize(
+    "email",
+    [
+        "",
+        "a",
+        "@",
+        "a@",
+        "@b",
+        "a@b@c",
+        "a b@example.com",
+        "a\n@example.com",
+        "a" * 320 + "@example.com",
+        5,
+        None,
+        [],
+    ],
+)
+def test_invalid_address_is_skipped(email):
+    batch = sendgrid.parse(
+        json.dumps([{"email": email, "event": "bounce"}]).encode(), {}, NOW
+    )
+    assert not batch.events
+    assert len(batch.skipped) == 1
+
+
+def test_reason_is_one_bounded_line():
+    (event,) = parse(
+        "sendgrid",
+        [
+            {
+                "email": "a@example.com",
+                "event": "bounce",
+                "reason": "550 a\r\n\x00b " + "c" * 5000,
+            }
+        ],
+    )
+    assert event.reason.startswith("550 a b c")
+    assert len(event.reason) == 1000
+
+
+def test_subscription_to_confirm_is_reported():
+    url = "https://sns.us-east-1.amazonaws.com/?Action=ConfirmSubscription"
+    batch = ses.parse(
+        json.dumps({"Type": "SubscriptionConfirmation", "SubscribeURL": url}).encode(),
+        {},
+        NOW,
+    )
+    assert batch.confirm_url == url
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"\xff\xfe",
+        b"17",
+        b'"a"',
+        b"[" * 100_000,
+        b"1" * 5000,
+        b'{"a":' * 50_000,
+    ],
+)
+def test_unreadable_body_is_one_error(kind: str, body: bytes):
+    with pytest.raises(PayloadError):
+        KINDS[kind].parse(body, {}, NOW)
+
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9)
+FIELDS = st.sampled_from(
+    [
+        "email",
+        "event",
+        "type",
+        "status",
+        "reason",
+        "timestamp",
+        "signature",
+        "event-data",
+        "recipient",
+        "delivery-status",
+        "code",
+        "message",
+        "severity",
+        "flags",
+        "Type",
+        "Message",
+        "bounce",
+        "bouncedRecipients",
+        "notificationType",
+        "bounceType",
+        "RecordType",
+        "Email",
+        "Details",
+    ]
+)
+VALUES = (
+    st.sampled_from(["bounce", "failed", "Bounce", "Permanent", "a@example.com"])
+    | SCALARS
+)
+SECTIONS = st.dictionaries(FIELDS, VALUES, max_size=5)
+OBJECTS = st.dictionaries(
+    FIELDS, VALUES | SECTIONS | st.lists(SECTIONS, max_size=2), max_size=6
+)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(payload=OBJECTS | st.lists(OBJECTS, max_size=3))
+def test_any_json_is_read_or_refused(kind: str, payload):
+    try:
+        batch = KINDS[kind].parse(json.dumps(payload).encode(), {}, NOW)
+    except PayloadError:
+        return
+    assert all("@" in event.email and event.status for event in batch.events)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(
+    body=st.binary(max_size=300),
+    content_type=st.sampled_from(
+        [
+            "",
+            "application/json",
+            "application/x-www-form-urlencoded",
+            "multipart/form-data; boundary=b",
+            "multipart/form-data",
+        ]
+    ),
+)
+def test_any_bytes_are_read_or_refused(kind: str, body: bytes, content_type: str):
+    try:
+        KINDS[kind].parse(body, {"Content-Type": content_type}, NOW)
+    except PayloadError:
+        return
