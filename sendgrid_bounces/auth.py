@@ -1,8 +1,7 @@
-"""Credentials: how API keys are kept, and how a caller proves to be an account."""
+"""Authentication: API keys are hashed, verified, and cached once they are verified."""
 
 import hashlib
 import hmac
-import re
 import secrets
 import threading
 from functools import cached_property
@@ -10,7 +9,7 @@ from typing import Any
 
 from werkzeug.security import check_password_hash, generate_password_hash
 
-from sendgrid_bounces.core.accounts import Account, Domain
+from sendgrid_bounces.core.accounts import DEFAULT_COSTS, Account, Domain, ScryptCosts
 from sendgrid_bounces.core.errors import (
     CredentialsError,
     NameTakenError,
@@ -19,54 +18,45 @@ from sendgrid_bounces.core.errors import (
 )
 from sendgrid_bounces.storage.database import Storage
 
-#: How many verified credentials are remembered before they are forgotten.
+#: Verified keys in the cache, which is cleared when it is full.
 CACHE_SIZE = 10_000
 
-#: What scrypt costs if nothing else is said: N, r, p.
-DEFAULT_COSTS = (2**15, 8, 1)
-
-#: What a tag costs, always: else it would not be found again.
-TAG_COSTS = (2**12, 8, 1)
-
-_METHOD = re.compile("scrypt(?::([0-9]+):([0-9]+):([0-9]+))?")
+#: The costs of a key tag. They never change: tags in the database would not match.
+TAG_COSTS: ScryptCosts = (2**12, 8, 1)
 
 
 class Authenticator:
-    """The keys of the accounts in one database.
+    """Verifies the API keys of the accounts in one database.
 
-    A key is stored as a salted slow hash only. Checking one costs tens of
-    milliseconds and megabytes, so they are checked one at a time, and what was
-    verified is remembered in the process, under a secret of its own, until the key
-    changes.
+    A key is stored as a salted scrypt hash. Verifying a key takes tens of milliseconds
+    and megabytes, so keys are verified one at a time, and verified keys are cached in
+    the process under a random secret, until the key of the account changes.
 
-    :param method: scrypt and its costs, in Werkzeug's notation.
-    :param accept_any: whether any name and key will do: unknown accounts are made.
-    :raises ParametersError: if there is no such method.
+    :param accept_any: whether every key is valid, and unknown accounts are created.
+    :raises ParametersError: if scrypt does not accept *costs*.
     """
 
     def __init__(
-        self, storage: Storage, method: str = "scrypt", *, accept_any: bool = False
+        self,
+        storage: Storage,
+        costs: ScryptCosts = DEFAULT_COSTS,
+        *,
+        accept_any: bool = False,
     ) -> None:
-        match = _METHOD.fullmatch(method)
-        if match is None:
-            raise ParametersError([("KEY_HASH", "must be scrypt, or scrypt:N:r:p")])
-        self._costs = tuple(
-            int(cost or default)
-            for cost, default in zip(match.groups(), DEFAULT_COSTS, strict=True)
-        )
+        self._costs = costs
         self._accounts = storage.accounts
         self._tag_salt = storage.key_salt.encode()
         self._accept_any = accept_any
         self._secret = secrets.token_bytes(32)
         self._verified: dict[str, bytes] = {}
         self._one_at_a_time = threading.RLock()
-        if self._costs != DEFAULT_COSTS:
+        if costs != DEFAULT_COSTS:
             self._try_costs()
 
     def hashed(self, key: str) -> dict[str, Any]:
-        """Return what an account stores of *key*, by the names of its settings.
+        """Return the columns of an account that store *key*.
 
-        :raises ParametersError: if it can be no key.
+        :raises ParametersError: if *key* is empty or contains NUL.
         """
         if not key or "\0" in key:
             raise ParametersError([("api_key", "must not be empty, or contain NUL")])
@@ -75,27 +65,27 @@ class Authenticator:
         return {"key_hash": key_hash, "key_tag": self._tag(key)}
 
     def matches(self, account: Account | None, key: str) -> bool:
-        """Return whether *key* is the account's.
+        """Return whether *key* is the key of *account*.
 
-        No account, or one without a key, takes as long as a wrong key.
+        Without an account, or a key of the account, this takes as long as a wrong key.
         """
         key_hash = account.key_hash if account else ""
         digest = self._digest(key)
         cached = self._verified.get(key_hash)
         if cached is not None and hmac.compare_digest(cached, digest):
             return True
-        # HMAC, inside the hash, takes NULs at a key's end for nothing.
         with self._one_at_a_time:
             matches = check_password_hash(key_hash or self._decoy, key)
+        # HMAC, inside scrypt, ignores NULs at the end of a key.
         if not matches or not key_hash or "\0" in key:
             return False
         self._cache(key_hash, digest)
         return True
 
     def authenticate(self, username: str, key: str) -> Account:
-        """Return the account that *username* and *key* belong to.
+        """Return the account of *username*.
 
-        :raises CredentialsError: if there is none.
+        :raises CredentialsError: if the account does not exist, or has another key.
         """
         if not username or not key:
             raise CredentialsError
@@ -107,10 +97,11 @@ class Authenticator:
         return account
 
     def authenticate_domain(self, name: str, key: str) -> Domain:
-        """Return the domain of this name, if *key* is that of the account it is of.
+        """Return the domain *name*, if *key* is the key of its account.
 
-        :raises CredentialsError: if *key* is no account's.
-        :raises UnknownNameError: if it is another account's than the domain's.
+        :raises CredentialsError: if no account has the key.
+        :raises UnknownNameError: if the domain does not exist, or belongs to an account
+            with another key.
         """
         if not key:
             raise CredentialsError
@@ -126,7 +117,7 @@ class Authenticator:
         raise UnknownNameError("domain", name)
 
     def _digest(self, key: str) -> bytes:
-        """Return what is remembered of *key*."""
+        """Return the digest of *key* in the cache."""
         return hashlib.blake2b(key.encode(), key=self._secret).digest()
 
     def _cache(self, key_hash: str, digest: bytes) -> None:
@@ -137,7 +128,7 @@ class Authenticator:
     def _create(self, username: str, key: str) -> Account:
         try:
             return self._accounts.add(username, **self.hashed(key))
-        except NameTakenError:  # another request was faster
+        except NameTakenError:  # a concurrent request has created the account
             return self._accounts.get(username)
         except ParametersError:
             raise CredentialsError from None
@@ -152,7 +143,7 @@ class Authenticator:
 
     @cached_property
     def _decoy(self) -> str:
-        """The hash of a key that nobody has, made when it is needed: it takes time."""
+        """A hash that matches no key; computed on first use, since hashing is slow."""
         return self._hash(secrets.token_hex())
 
     def _try_costs(self) -> None:
@@ -167,10 +158,10 @@ class Authenticator:
             return generate_password_hash(key, f"scrypt:{n}:{r}:{p}")
 
     def _tag(self, key: str) -> int:
-        """Return 16 bits of a slow hash that is salted alike for all accounts.
+        """Return 16 bits of a hash of *key* that has the same salt for all accounts.
 
-        So an account is found by its key alone, at the cost of one hash more, and the
-        tag tells nothing of use about the key.
+        The tag finds accounts by their key alone, at the cost of one more hash. It is
+        too short to disclose anything useful about the key.
         """
         n, r, p = TAG_COSTS
         digest = hashlib.scrypt(key.encode(), salt=self._tag_salt, n=n, r=r, p=p)

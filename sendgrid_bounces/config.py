@@ -7,14 +7,14 @@ environment variable ``SENDGRID_BOUNCES_<NAME>``, the settings file, the default
 import ipaddress
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from sendgrid_bounces.core.accounts import PROFILES
+from sendgrid_bounces.core.accounts import DEFAULT_COSTS, PROFILES, ScryptCosts
 from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.redaction import INVALID_NAME, is_printable_name
 
@@ -42,6 +42,7 @@ class Setting:
     :param is_path_list: whether the value is a list of paths, in text separated as in
         ``PATH``.
     :param pattern: regular expression of the whole text, described by *requirement*.
+    :param convert: converts a match of *pattern*.
     """
 
     name: str
@@ -50,8 +51,9 @@ class Setting:
     choices: tuple[str, ...] = ()
     bounds: tuple[int, int] | None = None
     is_path_list: bool = False
-    pattern: str = ""
+    pattern: str = "(?s:.*)"
     requirement: str = ""
+    convert: Callable[[re.Match[str]], Any] = re.Match.group
 
     @property
     def variable(self) -> str:
@@ -76,9 +78,16 @@ class Setting:
                 least, most = self.bounds
                 raise ValueError(f"must be an integer from {least} to {most} {shown}")
             return int(text)
-        if self.pattern and not re.fullmatch(self.pattern, text):
+        match = re.fullmatch(self.pattern, text)
+        if match is None:
             raise ValueError(self.requirement)  # the value can be a secret
-        return text
+        return self.convert(match)
+
+
+def _convert_costs(match: re.Match[str]) -> ScryptCosts:
+    if match[1] is None:
+        return DEFAULT_COSTS
+    return int(match[1]), int(match[2]), int(match[3])
 
 
 SETTINGS = (
@@ -103,7 +112,7 @@ SETTINGS = (
     Setting(
         "PROFILE",
         "documented",
-        "Profile of the accounts that have none of their own.",
+        "Vendor behaviour for accounts without a profile of their own.",
         PROFILES,
     ),
     Setting("HOST", "127.0.0.1", "Address to listen on."),
@@ -120,10 +129,10 @@ SETTINGS = (
     Setting(
         "TIMEOUT",
         "30",
-        "Seconds without progress after which a client is disconnected.",
+        "Disconnect a client after this many seconds without progress.",
         bounds=(1, 3_600),
     ),
-    Setting("SSL_CERT", "", "TLS certificate chain (PEM file); serves HTTPS."),
+    Setting("SSL_CERT", "", "TLS certificate chain (PEM file); enables HTTPS."),
     Setting("SSL_KEY", "", "Private key of the TLS certificate (PEM file)."),
     Setting(
         "ACCESS_LOG",
@@ -135,14 +144,15 @@ SETTINGS = (
         "scrypt",
         "Hash of API keys: scrypt, or scrypt:N:r:p to set its costs, such as "
         "scrypt:32768:8:1.",
-        pattern="scrypt(:[0-9]{1,9}:[0-9]{1,9}:[0-9]{1,9})?",
+        pattern="scrypt(?::([0-9]{1,9}):([0-9]{1,9}):([0-9]{1,9}))?",
         requirement="must be scrypt or scrypt:N:r:p",
+        convert=_convert_costs,
     ),
     Setting(
         "CONTROL",
         "auto",
-        "Control endpoints below /_emulator/; auto enables them if there is a token, "
-        "and for serve on a loopback address.",
+        "Control endpoints below /_emulator/. auto means on with a control token, or "
+        "if serve listens on a loopback address.",
         ("auto", "on", "off"),
     ),
     Setting(
@@ -183,7 +193,7 @@ class Config:
     ssl_cert: str
     ssl_key: str
     access_log: str
-    key_hash: str
+    key_hash: ScryptCosts
     control: bool
     control_token: str = field(repr=False)
     journal_size: int

@@ -33,6 +33,7 @@ SEEDS = os.pathsep.join(str(seed) for seed in sorted(CASES.glob("*/seed.yaml")))
 
 #: A hash that is quick to make: no test is about its slowness.
 QUICK_HASH = "scrypt:128:8:1"
+QUICK_COSTS = (128, 8, 1)
 
 NOW = WallClock().parse("2012-02-15 12:00:00")
 

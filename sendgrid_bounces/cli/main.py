@@ -96,7 +96,7 @@ def setting_option(name: str, *flags: str, **options: Any) -> Callable[[Any], An
     if setting.bounds:
         options["type"] = click.IntRange(*setting.bounds)
     if not setting.is_path_list:
-        options.update(default=setting.default, show_default=True)
+        options.update(default=setting.default, show_default=bool(setting.default))
     return click.option(
         *flags,
         **{

@@ -5,6 +5,10 @@ from dataclasses import dataclass
 #: The profiles: the vendor's behaviour as documented, or as recorded from the service.
 PROFILES = ("documented", "recorded")
 
+#: The costs of scrypt: N, r and p.
+ScryptCosts = tuple[int, int, int]
+DEFAULT_COSTS: ScryptCosts = (2**15, 8, 1)
+
 #: Longest name of an account or a domain, in characters.
 MAX_NAME = 255
 NAME_RULE = f"must be 1 to {MAX_NAME} printable characters"

@@ -1,11 +1,11 @@
-"""Credentials: keys are kept as slow hashes, and nothing tells who exists."""
+"""Authentication: hashed keys, the cache, and equal times for all failures."""
 
 import hmac
 
 import pytest
-from conftest import QUICK_HASH
+from conftest import QUICK_COSTS
 
-from sendgrid_bounces import auth as credentials_module
+from sendgrid_bounces import auth
 from sendgrid_bounces.auth import Authenticator
 from sendgrid_bounces.core.errors import CredentialsError, ParametersError
 from sendgrid_bounces.storage.database import Storage
@@ -13,39 +13,39 @@ from sendgrid_bounces.storage.database import Storage
 
 @pytest.fixture(name="checks")
 def _checks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The hashes that were compared the slow way."""
+    """The hashes that were verified with scrypt."""
     checked: list[str] = []
 
     def check(key_hash: str, key: str) -> bool:
         checked.append(key_hash)
         return original(key_hash, key)
 
-    original = credentials_module.check_password_hash
-    monkeypatch.setattr(credentials_module, "check_password_hash", check)
+    original = auth.check_password_hash
+    monkeypatch.setattr(auth, "check_password_hash", check)
     return checked
 
 
 @pytest.fixture(name="authenticator")
-def _credentials(storage: Storage) -> Authenticator:
-    """The credentials of a database where acme's key is s3cret and keyless has none."""
-    authenticator = Authenticator(storage, QUICK_HASH)
+def _authenticator(storage: Storage) -> Authenticator:
+    """An authenticator for the accounts acme, with key s3cret, and keyless."""
+    authenticator = Authenticator(storage, QUICK_COSTS)
     acme = storage.accounts.add("acme")
     storage.accounts.change(acme, **authenticator.hashed("s3cret"))
     storage.accounts.add("keyless")
     return authenticator
 
 
-def test_a_verified_key_is_remembered(storage, authenticator, checks) -> None:
-    """The second request is not slowed by the hash; no other process knows of it."""
-    others = Authenticator(storage, QUICK_HASH)
+def test_verified_key_is_cached(storage, authenticator, checks) -> None:
+    """Each authenticator has a cache of its own."""
+    others = Authenticator(storage, QUICK_COSTS)
     for _ in range(3):
         assert others.authenticate("acme", "s3cret").username == "acme"
 
     assert len(checks) == 1
 
 
-def test_a_key_that_was_set_here_is_known(authenticator, checks) -> None:
-    """Its hash was just made; another key is not it."""
+def test_hashed_key_is_cached(authenticator, checks) -> None:
+    """The first request with the key needs no verification."""
     assert authenticator.authenticate("acme", "s3cret").username == "acme"
     assert checks == []
     with pytest.raises(CredentialsError):
@@ -62,10 +62,10 @@ def test_a_key_that_was_set_here_is_known(authenticator, checks) -> None:
         ("keyless", "s3cret"),
     ],
 )
-def test_every_refusal_costs_one_slow_check(
+def test_every_failure_verifies_one_hash(
     authenticator, checks, username: str, key: str
 ) -> None:
-    """A wrong key, an unknown name and an account without key take the same time."""
+    """A wrong key, an unknown account and an account without a key take equal time."""
     authenticator.authenticate("acme", "s3cret")
     checks.clear()
 
@@ -79,14 +79,14 @@ def test_every_refusal_costs_one_slow_check(
     ("username", "key"),
     [("", "s3cret"), ("acme", ""), ("acme", "s3cret\0"), ("keyless", "")],
 )
-def test_what_can_be_no_credential_is_refused(authenticator, username, key) -> None:
-    """HMAC would take a key with NULs at its end for the one without."""
+def test_invalid_credentials_are_rejected(authenticator, username, key) -> None:
+    """HMAC ignores NULs at the end of a key."""
     with pytest.raises(CredentialsError):
         authenticator.authenticate(username, key)
 
 
-def test_a_changed_key_counts_at_once(authenticator, storage) -> None:
-    """What was remembered of the old one is worth nothing."""
+def test_changed_key_is_effective_immediately(authenticator, storage) -> None:
+    """The old key in the cache no longer matches."""
     acme = authenticator.authenticate("acme", "s3cret")
     storage.accounts.change(acme, **authenticator.hashed("new"))
 
@@ -95,9 +95,9 @@ def test_a_changed_key_counts_at_once(authenticator, storage) -> None:
     assert authenticator.authenticate("acme", "new")
 
 
-def test_what_is_remembered_is_bounded(authenticator, storage, monkeypatch) -> None:
-    """And forgetting costs a slow check, no more."""
-    monkeypatch.setattr(credentials_module, "CACHE_SIZE", 1)
+def test_full_cache_is_cleared(authenticator, storage, monkeypatch) -> None:
+    """A key that is no longer cached is verified again."""
+    monkeypatch.setattr(auth, "CACHE_SIZE", 1)
     for name in "abc":
         settings = authenticator.hashed(name)
         storage.accounts.change(storage.accounts.add(name), **settings)
@@ -107,14 +107,12 @@ def test_what_is_remembered_is_bounded(authenticator, storage, monkeypatch) -> N
         assert len(authenticator._verified) == 1
 
 
-def test_remembered_keys_are_compared_in_constant_time(
-    authenticator, monkeypatch
-) -> None:
-    """The comparison is hmac's."""
+def test_cached_keys_are_compared_in_constant_time(authenticator, monkeypatch) -> None:
+    """The comparison uses hmac.compare_digest()."""
     compared = []
     original = hmac.compare_digest
     monkeypatch.setattr(
-        credentials_module.hmac,
+        auth.hmac,
         "compare_digest",
         lambda a, b: compared.append((a, b)) or original(a, b),
     )
@@ -125,8 +123,8 @@ def test_remembered_keys_are_compared_in_constant_time(
     assert len(compared) == 1
 
 
-def test_keys_are_stored_salted_and_slow(storage, tmp_path) -> None:
-    """The same key is stored differently twice, and nowhere in clear."""
+def test_keys_are_stored_as_salted_hashes(storage, tmp_path) -> None:
+    """Two hashes of a key differ, and no file contains the key."""
     authenticator = Authenticator(storage)
     hashed = [authenticator.hashed("s3cret-in-clear") for _ in range(2)]
     for name, settings in zip(("a", "b"), hashed, strict=True):
@@ -139,26 +137,26 @@ def test_keys_are_stored_salted_and_slow(storage, tmp_path) -> None:
         assert b"s3cret-in-clear" not in path.read_bytes()
 
 
-def test_any_makes_an_account_on_first_use(storage) -> None:
-    """Its key is kept for a server that is strict."""
-    anybody = Authenticator(storage, QUICK_HASH, accept_any=True)
-    new = anybody.authenticate("new", "key")
+def test_any_creates_an_account_on_first_use(storage) -> None:
+    """The key is stored, and valid for a server that checks keys."""
+    lenient = Authenticator(storage, QUICK_COSTS, accept_any=True)
+    new = lenient.authenticate("new", "key")
 
-    assert new == anybody.authenticate("new", "another")
-    assert new == Authenticator(storage, QUICK_HASH).authenticate("new", "key")
+    assert new == lenient.authenticate("new", "another")
+    assert new == Authenticator(storage, QUICK_COSTS).authenticate("new", "key")
     for name, key in (("", "key"), ("new2", ""), ("a" * 256, "key"), ("a\n", "key")):
         with pytest.raises(CredentialsError):
-            anybody.authenticate(name, key)
+            lenient.authenticate(name, key)
     assert [new] == storage.accounts.all()
 
 
-def test_an_account_made_meanwhile_is_used(storage, monkeypatch) -> None:
-    """Two first requests at once make one account."""
-    anybody = Authenticator(storage, QUICK_HASH, accept_any=True)
+def test_concurrently_created_account_is_used(storage, monkeypatch) -> None:
+    """Two concurrent first requests create one account."""
+    lenient = Authenticator(storage, QUICK_COSTS, accept_any=True)
     made = storage.accounts.add("new")
     found = iter([None])
     monkeypatch.setattr(
-        anybody,
+        lenient,
         "_accounts",
         type(
             "Late",
@@ -171,18 +169,18 @@ def test_an_account_made_meanwhile_is_used(storage, monkeypatch) -> None:
         )(),
     )
 
-    assert made == anybody.authenticate("new", "key")
+    assert made == lenient.authenticate("new", "key")
 
 
-@pytest.mark.parametrize("method", ["rot13", "", "scrypt:8", "scrypt:3:8:1"])
-def test_an_unknown_hash_is_refused(storage, method: str) -> None:
-    """When the server starts, not when somebody calls."""
+@pytest.mark.parametrize("costs", [(3, 8, 1), (2**30, 8, 1), (16, 2**30, 2**30)])
+def test_unusable_costs_are_rejected(storage, costs: tuple[int, int, int]) -> None:
+    """The error is raised when the server starts, before the first request."""
     with pytest.raises(ParametersError, match="KEY_HASH"):
-        Authenticator(storage, method)
+        Authenticator(storage, costs)
 
 
 @pytest.mark.parametrize("key", ["", "a\0"])
-def test_what_can_be_no_key_is_not_hashed(authenticator, key: str) -> None:
-    """It could never be used."""
+def test_invalid_key_is_not_hashed(authenticator, key: str) -> None:
+    """A request could never contain such a key."""
     with pytest.raises(ParametersError, match="api_key"):
         authenticator.hashed(key)

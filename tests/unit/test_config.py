@@ -38,10 +38,10 @@ def test_config_has_one_field_per_setting() -> None:
     names = [field.name for field in fields(Config)]
     assert names == [setting.name.lower() for setting in SETTINGS]
 
-    hints = {"seed": tuple, "control": bool}
+    types = {"seed": tuple, "key_hash": tuple}
     config = load_config()
     for field in fields(Config):
-        expected = hints.get(field.name, field.type)
+        expected = types.get(field.name, field.type)
         assert type(getattr(config, field.name)) is expected, field.name
 
 
@@ -208,6 +208,15 @@ def test_seed_paths_are_absolute(tmp_path: Path, monkeypatch) -> None:
     config = load_config(environment=named(SEED=paths))
     assert config.seed == (str(tmp_path / "a.yaml"), "/b.yaml")
     assert load_config({"SEED": ["a:b"]}).seed == (str(tmp_path / "a:b"),)
+
+
+def test_key_hash_is_converted_to_costs() -> None:
+    """Without costs, scrypt has its defaults."""
+    assert load_config().key_hash == (2**15, 8, 1)
+    assert load_config({"KEY_HASH": "scrypt:128:8:1"}).key_hash == (128, 8, 1)
+    for text in ("rot13", "scrypt:8", "scrypt:1:2:x", "scrypt:", "scrypt\n"):
+        with pytest.raises(ParametersError, match="must be scrypt or scrypt:N:r:p"):
+            load_config({"KEY_HASH": text})
 
 
 TOKEN = "t0ken"

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from conftest import NOW, QUICK_HASH, bounce
+from conftest import NOW, QUICK_COSTS, bounce
 
 from sendgrid_bounces.auth import Authenticator
 from sendgrid_bounces.core.bounces import BounceQuery
@@ -33,7 +33,7 @@ accounts:
 
 @pytest.fixture(name="authenticator")
 def _credentials(storage) -> Authenticator:
-    return Authenticator(storage, QUICK_HASH)
+    return Authenticator(storage, QUICK_COSTS)
 
 
 def _dump(storage) -> list[list]:
