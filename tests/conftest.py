@@ -11,12 +11,13 @@ from flask import Flask
 from flask.testing import FlaskClient
 from selection import LeftOut
 
-from sendgrid_bounces.app import create_app
+from sendgrid_bounces.app import DIALECTS, create_app
 from sendgrid_bounces.config import PREFIX
 from sendgrid_bounces.core.bounces import Bounce
 from sendgrid_bounces.core.clock import Clock, WallClock
 from sendgrid_bounces.emulator import EXTENSION
 from sendgrid_bounces.storage.database import Storage, open_storage
+from sendgrid_bounces.web.dialect import Dialect
 
 # What the developer has set must not decide what the tests do.
 for name in list(os.environ):
@@ -153,8 +154,7 @@ def _app(
     else:
         url = request.getfixturevalue("url")
         folder = request.getfixturevalue("tmp_path")
-        seeded = request.getfixturevalue("seeded")
-        shutil.copy(seeded, folder / "bounces.sqlite3")
+        copy_seeded(request.getfixturevalue("seeded"), folder)
     app = make_app(url, clock)
     yield app
     app.extensions[EXTENSION].storage.close()
@@ -170,14 +170,25 @@ def _controlled_client(
     url: str, clock: FixedClock, tmp_path: Path, seeded: Path
 ) -> Iterator[FlaskClient]:
     """A client of an application with the cases' seeds, and control."""
-    shutil.copy(seeded, tmp_path / "bounces.sqlite3")
+    copy_seeded(seeded, tmp_path)
     app = make_app(url, clock, CONTROL="on")
     yield app.test_client()
     app.extensions[EXTENSION].storage.close()
 
 
-def make_app(url: str, clock: Clock, **config: str) -> Flask:
-    """Return an application whose mistakes fail the test that makes them."""
-    app = create_app({"DATABASE_URL": url, "KEY_HASH": QUICK_HASH, **config}, clock)
+def copy_seeded(seeded: Path, folder: Path) -> None:
+    """Copy the seeded database to the file of the fixture ``url``."""
+    shutil.copy(seeded, folder / "bounces.sqlite3")
+
+
+def make_app(
+    url: str,
+    clock: Clock,
+    dialects: tuple[Dialect, ...] = DIALECTS,
+    **config: str,
+) -> Flask:
+    """Return an application whose unexpected exceptions fail the test."""
+    settings = {"DATABASE_URL": url, "KEY_HASH": QUICK_HASH, **config}
+    app = create_app(settings, clock, dialects=dialects)
     app.testing = True
     return app

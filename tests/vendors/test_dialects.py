@@ -4,26 +4,31 @@ import importlib
 import pkgutil
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from conftest import FixedClock, copy_seeded, make_app
 from flask import Flask
 from flask.testing import FlaskClient
+from toy_dialect import TOY
 from werkzeug.routing import Rule
 
+from sendgrid_bounces import app as application
 from sendgrid_bounces import dialects
-from sendgrid_bounces.app import DIALECTS
 from sendgrid_bounces.core import errors
 from sendgrid_bounces.emulator import EXTENSION
 from sendgrid_bounces.web.dialect import Dialect, find_owner
 
+DIALECTS = (*application.DIALECTS, TOY)
 IDS = [dialect.name for dialect in DIALECTS]
 
-#: Values for the parameters of any dialect's paths.
+#: Values for the parameters in the paths of all dialects.
 VALUES = {
     "task": "get",
     "suffix": "json",
     "domain": "mg.example.com",
     "_address": "a@example.com",
+    "email": "a@example.com",
 }
 
 
@@ -44,6 +49,15 @@ ERRORS = [
     errors.StorageError("disk full"),
     NewError(),
 ]
+
+
+@pytest.fixture(name="app")
+def _app(url: str, clock: FixedClock, tmp_path: Path, seeded: Path) -> Iterator[Flask]:
+    """An application with all dialects and the toy dialect."""
+    copy_seeded(seeded, tmp_path)
+    app = make_app(url, clock, DIALECTS)
+    yield app
+    app.extensions[EXTENSION].storage.close()
 
 
 def _modules(name: str) -> list[str]:
@@ -71,7 +85,9 @@ def test_every_declared_dialect_is_registered() -> None:
         if hasattr(module := importlib.import_module(name), "DIALECT")
     ]
 
-    assert {dialect.name for dialect in declared} == set(IDS)
+    assert {dialect.name for dialect in declared} == {
+        dialect.name for dialect in application.DIALECTS
+    }
 
 
 @pytest.mark.parametrize("dialect", DIALECTS, ids=IDS)

@@ -1,0 +1,65 @@
+"""A new dialect needs one module, one case file and one entry in the application."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+from case_files import Case, read_cases, replay
+from conftest import FixedClock, copy_seeded, make_app
+from flask.testing import FlaskClient
+from toy_dialect import TOY
+
+from sendgrid_bounces.app import DIALECTS
+from sendgrid_bounces.emulator import EXTENSION
+from sendgrid_bounces.testing import interception
+from sendgrid_bounces.testing.app import TestApp
+
+ALL_DIALECTS = (*DIALECTS, TOY)
+
+CASES = list(read_cases(Path(__file__).with_name("toy_dialect.http")))
+
+ACME = ("acme", "s3cret")
+
+
+@pytest.fixture(name="client")
+def _client(
+    url: str, clock: FixedClock, tmp_path: Path, seeded: Path
+) -> Iterator[FlaskClient]:
+    """A client of an application with the toy dialect and control endpoints."""
+    copy_seeded(seeded, tmp_path)
+    app = make_app(url, clock, ALL_DIALECTS, CONTROL="on")
+    yield app.test_client()
+    app.extensions[EXTENSION].storage.close()
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.title)
+def test_its_cases_replay(client: FlaskClient, case: Case) -> None:
+    """Routing errors included."""
+    replay(client, case)
+
+
+def test_its_requests_are_logged_without_keys(client: FlaskClient) -> None:
+    """Its key pattern is redacted wherever a key occurs."""
+    client.delete("/toy/bounces/a@example.com?note=toy_12345678", auth=ACME)
+    client.get("/toy/other/toy_12345678")
+    logged = client.get("/_emulator/requests").json
+    removal, error = logged["requests"]
+
+    assert (removal["operation"], removal["rows"]) == ("drop", 1)
+    assert removal["account"] == "acme"
+    assert removal["parameters"] == {"note": "***"}
+    assert error["path"] == "/toy/other/***"
+
+
+def test_its_host_is_intercepted() -> None:
+    """In the process of a test suite."""
+    seed = {"accounts": [{"username": "acme", "api_key": "s3cret"}]}
+    app = TestApp(seed=seed, dialects=ALL_DIALECTS)
+    try:
+        with interception.intercept(app, app.hosts):
+            response = requests.get("https://api.toy.example/toy/bounces", auth=ACME)
+    finally:
+        app.close()
+
+    assert (response.status_code, response.text) == (200, "")

@@ -1,0 +1,103 @@
+"""A toy dialect, complete and small: lists in plain text under ``/toy/``."""
+
+import re
+
+from flask import Blueprint
+
+from sendgrid_bounces.core.accounts import Account
+from sendgrid_bounces.core.bounces import BounceQuery
+from sendgrid_bounces.core.errors import (
+    BounceError,
+    CredentialsError,
+    ParametersError,
+)
+from sendgrid_bounces.core.requests import RequestInfo
+from sendgrid_bounces.emulator import current_emulator
+from sendgrid_bounces.web import responses
+from sendgrid_bounces.web.dialect import Dialect
+from sendgrid_bounces.web.requests import refuse_head, request
+from sendgrid_bounces.web.responses import ErrorTable, Response
+
+NAME = "toy.v1"
+
+bp = Blueprint("toy_v1", __name__, url_prefix="/toy")
+bp.before_request(refuse_head)
+
+ERRORS_BY_TYPE: ErrorTable = {
+    CredentialsError: (401, lambda _: "wrong key"),
+    ParametersError: (400, lambda error: f"wrong {error.problems[0][0]}"),
+    BounceError: (500, lambda _: "broken"),
+}
+
+
+def respond(text: str, status: int = 200, rows_changed: int | None = None) -> Response:
+    """Return a response in plain text."""
+    headers = {"Content-Type": "text/plain; charset=utf-8"}
+    return responses.respond([text.encode()], status, headers, rows_changed)
+
+
+@bp.errorhandler(BounceError)
+def respond_error(error: BounceError) -> Response:
+    """Return the response to *error*."""
+    status, text = responses.look_up(error, ERRORS_BY_TYPE)
+    return respond(text, status)
+
+
+def render_error(status: int, path: str, account: str | None = None) -> Response:
+    """Return a routing error or an injected fault."""
+    del path, account
+    return respond(f"error {status}", status)
+
+
+def authenticate() -> Account:
+    """Return the account of the Basic credentials."""
+    basic = request.authorization
+    if basic is None or basic.type != "basic":
+        raise CredentialsError
+    authenticator = current_emulator().authenticator
+    return authenticator.authenticate(basic.username or "", basic.password or "")
+
+
+@bp.get("/bounces", endpoint="list")
+def list_bounces() -> Response:
+    """Return the addresses of the list."""
+    account = authenticate()
+    store = current_emulator().storage.bounces
+    batches = store.find_brief(account.bounce_list, BounceQuery())
+    return respond("\n".join(email for rows in batches for email, *_ in rows))
+
+
+@bp.delete("/bounces/<address:email>", endpoint="drop")
+def drop(email: str) -> Response:
+    """Remove one address."""
+    if not re.fullmatch("[^@]+@[^@]+", email):
+        raise ParametersError([("address", "must contain an @")])
+    account = authenticate()
+    store = current_emulator().storage.bounces
+    dropped = store.delete(account.bounce_list, BounceQuery(emails=(email,)))
+    return respond(f"dropped {dropped}", rows_changed=dropped)
+
+
+def read_request_info() -> RequestInfo:
+    """Describe the current request."""
+    basic, values = request.authorization, request.view_args or {}
+    return RequestInfo(
+        NAME,
+        request.method,
+        request.path,
+        operation=(request.endpoint or "").partition(".")[2] or None,
+        account=basic.username if basic is not None else None,
+        emails=(values["email"],) if "email" in values else (),
+    )
+
+
+TOY = Dialect(
+    name=NAME,
+    blueprint=bp,
+    owns=lambda path: path.startswith("/toy/"),
+    operations=("list", "drop"),
+    render_error=render_error,
+    read_request_info=read_request_info,
+    hosts=("api.toy.example",),
+    key_pattern=r"\btoy_[0-9]{8}",
+)
