@@ -19,10 +19,15 @@ from sendgrid_bounces.emulator import EXTENSION
 from sendgrid_bounces.storage.database import Storage, open_storage
 from sendgrid_bounces.web.dialect import Dialect
 
-# What the developer has set must not decide what the tests do.
+#: A hash that is quick to compute: no test is about its strength.
+QUICK_HASH = "scrypt:128:8:1"
+QUICK_COSTS = (128, 8, 1)
+
+# The developer's settings must not change the tests.
 for name in list(os.environ):
     if name.startswith(PREFIX) and not name.startswith(f"{PREFIX}TEST_"):
         del os.environ[name]
+os.environ[f"{PREFIX}KEY_HASH"] = QUICK_HASH
 
 #: Each test that uses the fixture `engine` runs on both database products.
 ENGINES = ["sqlite", pytest.param("mysql", marks=pytest.mark.mysql)]
@@ -31,10 +36,6 @@ CASES = Path(__file__).parent / "cases"
 
 #: The cases' seed files, as the setting has them.
 SEEDS = os.pathsep.join(str(seed) for seed in sorted(CASES.glob("*/seed.yaml")))
-
-#: A hash that is quick to make: no test is about its slowness.
-QUICK_HASH = "scrypt:128:8:1"
-QUICK_COSTS = (128, 8, 1)
 
 NOW = WallClock().parse("2012-02-15 12:00:00")
 

@@ -340,6 +340,7 @@ def test_commands_use_settings_without_an_option(
     tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The key hash, and the seed files of a reset."""
+    monkeypatch.delenv("SENDGRID_BOUNCES_KEY_HASH")
     (tmp_path / "seed.yaml").write_text("accounts: [{username: b}, {username: c}]")
     url = f"sqlite:///{tmp_path / 'bounces.sqlite3'}"
     values = {"database_url": url, "key_hash": "scrypt:256:8:1"}

@@ -55,6 +55,7 @@ def test_stopped_server_leaves_no_resources(tmp_path: Path, monkeypatch) -> None
     """Threads, files and sockets are gone, even if clients hold connections open."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     before = set(threading.enumerate())
+    gc.collect()  # files that earlier tests left open
     descriptors = len(list(Path("/proc/self/fd").iterdir()))
     with EmulatorServer(seed=SEED) as server:
         url = f"{server.url}/api/bounces.count.json?api_user=acme&api_key=s3cret"

@@ -126,6 +126,7 @@ def _rows(size: int) -> bytes:
     return b"".join(lines)
 
 
+@pytest.mark.slow
 def test_a_file_of_25_mb_is_stored_and_a_byte_more_is_not(app, client) -> None:
     """Memory is not what bounds it: the file is on disk while it is read."""
     storage = app.extensions[EXTENSION].storage
