@@ -25,7 +25,7 @@ from hello import app as hello
 from run import prepare
 
 from sendgrid_bounces.app import create_app
-from sendgrid_bounces.core.clock import wall_clock
+from sendgrid_bounces.core.timezones import time_zone
 from sendgrid_bounces.dialects.sendgrid import params, web
 from sendgrid_bounces.dialects.sendgrid.documents import BounceListing
 from sendgrid_bounces.dialects.sendgrid.profiles import PROFILES
@@ -109,7 +109,7 @@ def parts() -> Iterable[tuple[str, float]]:
     arguments = web.read_arguments()
     credentials = web.read_credentials(arguments)
     account = emulator.authenticator.authenticate(*credentials)
-    zone, clock = wall_clock(account.timezone), emulator.clock
+    zone, clock = time_zone(account.timezone), emulator.clock
     wanted = params.read_get(arguments, zone, clock)
     store, profile = emulator.storage.bounces, PROFILES[emulator.config.profile]
     batches = list(store.find_brief(account.bounce_list, wanted.query))

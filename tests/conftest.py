@@ -14,7 +14,8 @@ from selection import LeftOut
 from sendgrid_bounces.app import DIALECTS, create_app
 from sendgrid_bounces.config import PREFIX
 from sendgrid_bounces.core.bounces import Bounce
-from sendgrid_bounces.core.clock import Clock, WallClock
+from sendgrid_bounces.core.clock import Clock
+from sendgrid_bounces.core.timezones import TimeZone
 from sendgrid_bounces.emulator import EXTENSION
 from sendgrid_bounces.storage.database import Storage, open_storage
 from sendgrid_bounces.web.dialect import Dialect
@@ -37,7 +38,7 @@ CASES = Path(__file__).parent / "cases"
 #: The cases' seed files, as the setting has them.
 SEEDS = os.pathsep.join(str(seed) for seed in sorted(CASES.glob("*/seed.yaml")))
 
-NOW = WallClock().parse("2012-02-15 12:00:00")
+NOW = TimeZone().parse("2012-02-15 12:00:00")
 
 
 class FixedClock(Clock):

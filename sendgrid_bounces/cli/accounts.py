@@ -15,7 +15,7 @@ from sendgrid_bounces.cli.main import (
 )
 from sendgrid_bounces.core.accounts import PROFILES, Account
 from sendgrid_bounces.core.bounces import BounceQuery
-from sendgrid_bounces.core.clock import WallClock
+from sendgrid_bounces.core.timezones import TimeZone
 from sendgrid_bounces.storage.database import Storage
 
 NAME = click.argument("name")
@@ -50,7 +50,7 @@ def add_account(
     timezone: str,
 ) -> None:
     """Add the account NAME. Its API key is prompted for, or read from stdin."""
-    WallClock(timezone)
+    TimeZone(timezone)
     with open_database(create=True) as storage:
         key = _read_key()
         reseller = storage.accounts.get(customer_of) if customer_of else None

@@ -21,8 +21,8 @@ from sendgrid_bounces.cli.main import (
     printable,
 )
 from sendgrid_bounces.core.bounces import Bounce, BounceQuery
-from sendgrid_bounces.core.clock import WallClock, wall_clock
 from sendgrid_bounces.core.errors import ParametersError, UnknownAddressError
+from sendgrid_bounces.core.timezones import TimeZone, time_zone
 from sendgrid_bounces.schemas.bounces import read_record, write_record
 from sendgrid_bounces.storage.bounces import as_bounce
 
@@ -55,7 +55,7 @@ def list_bounces(owner: str, email: tuple[str, ...], limit: int | None) -> None:
     """List the bounces of OWNER, oldest first, in its time zone."""
     with open_database() as storage:
         named = storage.accounts.named_list(owner)
-        clock = wall_clock(named.timezone)
+        clock = time_zone(named.timezone)
         batches = storage.bounces.find_brief(named.id, BounceQuery(emails=email), limit)
         for rows in batches:
             for address, status, reason, created, _id in rows:
@@ -91,7 +91,7 @@ def add_bounce(
     }
     with open_database() as storage:
         named = storage.accounts.named_list(owner)
-        bounce = read_record(record, wall_clock(named.timezone), current_time(storage))
+        bounce = read_record(record, time_zone(named.timezone), current_time(storage))
         storage.bounces.put(named.id, [bounce])
     click.echo(f"added {email}")
 
@@ -121,7 +121,7 @@ def import_bounces(owner: str, file: str, file_format: str | None) -> None:
         named = storage.accounts.named_list(owner)
         with progress_bar(text) as update:
             records = READERS[file_format](text)
-            zone = wall_clock(named.timezone)
+            zone = time_zone(named.timezone)
             found = _read_bounces(records, zone, current_time(storage), update)
             try:
                 stored = storage.bounces.put(named.id, found)
@@ -166,7 +166,7 @@ def clear_bounces(owner: str, yes: bool) -> None:  # noqa: FBT001 - click passes
 
 def _read_bounces(
     records: Iterable[tuple[str, Record]],
-    zone: WallClock,
+    zone: TimeZone,
     now: int,
     update: Callable[[], None],
 ) -> Iterator[Bounce]:

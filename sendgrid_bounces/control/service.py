@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sendgrid_bounces.core.clock import Clock, ClockState, checked_instant
+from sendgrid_bounces.core.clock import Clock, ClockState, check_instant
 from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.core.faults import StoredFault
 from sendgrid_bounces.core.requests import LoggedRequest, RequestFilter
@@ -101,7 +101,7 @@ class Control:
         :raises ParametersError: if that is not of the years 1 to 9999.
         """
         if instant is not None:
-            checked_instant(instant, "instant")
+            check_instant(instant, "instant")
 
         def act(state: ClockState) -> ClockState:
             shown = state.now(self._system.now())

@@ -1,1 +1,1 @@
-"""The bounce list itself, in plain Python: no HTTP, no SQL, no vendor."""
+"""Bounces, accounts, faults and time in plain Python: no HTTP, no SQL, no vendor."""

@@ -1,15 +1,15 @@
-"""Accounts: who may ask, and whose bounce list is meant."""
+"""Accounts, domains and the bounce lists that they name."""
 
 from dataclasses import dataclass
 
-#: The profiles: the vendor's behaviour as documented, or as recorded from the service.
+#: How an account sees the vendor: as documented, or as recorded from the service.
 PROFILES = ("documented", "recorded")
 
 #: The costs of scrypt: N, r and p.
 ScryptCosts = tuple[int, int, int]
 DEFAULT_COSTS: ScryptCosts = (2**15, 8, 1)
 
-#: Longest name of an account or a domain, in characters.
+#: The maximum length of an account or domain name in characters.
 MAX_NAME = 255
 NAME_RULE = f"must be 1 to {MAX_NAME} printable characters"
 DOMAIN_RULE = f"{NAME_RULE}, without a slash"
@@ -17,14 +17,14 @@ DOMAIN_RULE = f"{NAME_RULE}, without a slash"
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A customer of a mail service, or of one of its resellers.
+    """A customer of a mail service, or of a reseller.
 
-    :param key_hash: the API key as a salted slow hash; empty if it has none.
-    :param key_tag: a small part of another hash of it, by which the account is found.
-    :param profile: which of the vendor's behaviours it sees; None for the server's.
+    :param key_hash: the salted slow hash of the API key; empty without a key.
+    :param key_tag: a few bits of another hash of the key, to find the account by key.
+    :param profile: one of :data:`PROFILES`; None for the server's default.
     :param timezone: IANA name of the zone in which its days begin.
     :param bounce_list: the identifier of its list.
-    :param reseller: the identifier of the account whose customer this is.
+    :param reseller: the identifier of the account's reseller.
     """
 
     id: int
@@ -42,8 +42,8 @@ class Account:
 class Domain:
     """A sending domain.
 
-    :param account: whose it is.
-    :param bounce_list: the identifier of its list, which can be the account's.
+    :param account: the account to which it belongs.
+    :param bounce_list: the identifier of its list, which may be that of the account.
     """
 
     name: str
@@ -53,9 +53,9 @@ class Domain:
 
 @dataclass(frozen=True, slots=True)
 class BounceList:
-    """A bounce list, as one of its names finds it.
+    """A bounce list, found by the name of an account or a domain.
 
-    :param timezone: the zone of the account that the name is of.
+    :param timezone: the zone of the account.
     """
 
     id: int
@@ -63,10 +63,10 @@ class BounceList:
 
 
 def is_domain_name(text: str) -> bool:
-    """Return whether *text* can be the name of a domain: a part of a path."""
+    """Return whether *text* is a valid domain, which is one segment of a path."""
     return is_name(text) and "/" not in text
 
 
 def is_name(text: str) -> bool:
-    """Return whether *text* can be the name of an account or a domain."""
+    """Return whether *text* is a valid name of an account."""
     return 0 < len(text) <= MAX_NAME and text.isprintable()

@@ -1,4 +1,4 @@
-"""A bounce, how it is classified, and the question that picks bounces from a list."""
+"""Bounces, their classification, and queries on a bounce list."""
 
 import re
 import sys
@@ -8,13 +8,13 @@ from enum import IntEnum
 
 from sendgrid_bounces.core.errors import ParametersError
 
-#: Longest texts that are stored, in characters. RFC 5321 allows an address
-#: 64 + 1 + 255; no reply of a mail server comes near the reason's bound.
+#: Maximum lengths in characters. RFC 5321 allows an address 64 + 1 + 255; the replies
+#: of mail servers are far shorter than the bound of the reason.
 MAX_LENGTHS = {"email": 320, "status": 32, "code": 32, "reason": 65_535}
 _LONGEST = tuple(MAX_LENGTHS.values())
 
-#: Years 1 to 9999, what the vendors' date forms can express, less two days at
-#: either end, so that every instant has a time of day in every time zone.
+#: The first and last instant: the years 1 to 9999, which the vendors' date formats can
+#: express, less two days at either end for the time zones.
 EARLIEST, LATEST = -62_135_424_000, 253_402_127_999
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -34,19 +34,19 @@ _TYPES = {"4": BounceType.SOFT, "5": BounceType.HARD}
 
 @dataclass(frozen=True, slots=True)
 class Bounce:
-    """A recipient to whom delivery failed; fit to be stored, or it cannot be made.
+    """A recipient to whom delivery failed, checked and complete.
 
-    What one vendor lacks is derived: the status is the code, and the code what
-    the reason or the status says.
+    A missing status is the code; a missing code is derived from the reason or the
+    status.
 
-    :param email: the address, in the letter case it was given in.
-    :param status: enhanced status code (RFC 3463), as ``5.1.1``; some servers give
-        only a reply code, as ``550``.
-    :param code: SMTP reply code (RFC 5321), as ``550``.
-    :param reason: what the other side said (RFC 3464, diagnostic code), to the byte.
+    :param email: the address with its letter case.
+    :param status: enhanced status code (RFC 3463) such as ``5.1.1``; some servers
+        report only a reply code such as ``550``.
+    :param code: reply code (RFC 5321) such as ``550``.
+    :param reason: diagnostic code (RFC 3464), unchanged.
     :param created: the instant of the failure.
-    :param reported: whether a mail server reported it; False if somebody entered it.
-    :raises ParametersError: naming each text that is too long or no Unicode text.
+    :param reported: whether a mail server reported it, instead of a person.
+    :raises ParametersError: with a problem for each invalid field.
     """
 
     email: str
@@ -57,9 +57,9 @@ class Bounce:
     reported: bool = False
 
     def __post_init__(self) -> None:
-        """Check what was given, and derive what was not."""
-        if faults := self._faults():
-            raise ParametersError(faults)
+        """Check the fields and derive the missing ones."""
+        if problems := self._problems():
+            raise ParametersError(problems)
         if not self.status:
             object.__setattr__(self, "status", self.code)
         if not self.code:
@@ -67,28 +67,28 @@ class Bounce:
 
     @property
     def type(self) -> BounceType:
-        """Hard, soft, or neither."""
+        """The type derived from the status."""
         return classify(self.status)
 
-    def _faults(self) -> list[tuple[str, str]]:
-        faults = []
+    def _problems(self) -> list[tuple[str, str]]:
+        problems = []
         if not self.email:
-            faults.append(("email", "must not be empty"))
+            problems.append(("email", "must not be empty"))
         elif "\0" in self.email:
-            faults.append(("email", "must not contain a NUL character"))
+            problems.append(("email", "must not contain a NUL character"))
         texts = (self.email, self.status, self.code, self.reason)
         for text, longest in zip(texts, _LONGEST):  # noqa: B905 - strict takes longer
             if len(text) > longest or not text.isascii():
-                faults += _text_faults(texts)
+                problems += _text_problems(texts)
                 break
         if not EARLIEST <= self.created <= LATEST:
-            faults.append(("created", "must be of the years 1 to 9999"))
-        return faults
+            problems.append(("created", "must be in the years 1 to 9999"))
+        return problems
 
     def _derived_code(self) -> str:
-        """Return the reply code that begins the reason, else the status's general one.
+        """Return the reply code that begins the reason or the status.
 
-        A status that is a reply code itself (``550``) is the code.
+        Without one, return the generic code for the class of the status.
         """
         for text in (self.reason, self.status):
             if match := _REPLY_CODE.match(text):
@@ -98,11 +98,11 @@ class Bounce:
 
 @dataclass(frozen=True, slots=True)
 class BounceQuery:
-    """Which bounces of a list are meant: those that match everything given.
+    """Conditions on the bounces of a list, all of which must hold.
 
-    :param created_from: first instant.
-    :param created_before: first instant no longer meant: ranges are half-open.
-    :param emails: any of these addresses, letter case ignored.
+    :param created_from: the first instant.
+    :param created_before: the first instant after the range.
+    :param emails: the accepted addresses, in any letter case; none for all.
     """
 
     created_from: int | None = None
@@ -112,7 +112,7 @@ class BounceQuery:
 
     @property
     def is_everything(self) -> bool:
-        """Whether the query leaves nothing out."""
+        """Whether the query has no conditions."""
         return self == BounceQuery()
 
 
@@ -120,9 +120,9 @@ class BounceQuery:
 class BouncePage:
     """A page of a list in the order of its keys.
 
-    :param pivot: the address that the page begins after, or, *backwards*, ends before;
-        None for the first page, or the last one. It need not be on the list.
-    :param prefix: how the addresses begin, letter case ignored.
+    :param pivot: the address after which the page begins, or before which it ends if
+        *backwards*. It need not be on the list. None for the first or the last page.
+    :param prefix: the beginning of the addresses, in any letter case.
     """
 
     pivot: str | None = None
@@ -131,32 +131,32 @@ class BouncePage:
 
 
 def classify(status: str) -> BounceType:
-    """Return the type that the first digit of *status* says."""
+    """Return the type for the first digit of *status*."""
     return _TYPES.get(status[:1], BounceType.OTHER)
 
 
 def fold(email: str) -> str:
-    """Return the key under which *email* is found: its letter case taken away.
+    """Return the key of *email*, which ignores letter case.
 
-    Letter by letter, so that the key of a beginning is the beginning of the key,
-    and ``ß`` stays apart from ``ss``: they are different mailboxes.
+    Each character is folded by itself, so that the key of a prefix is a prefix of the
+    key, and ``ß`` differs from ``ss`` as it does in mailboxes.
     """
     return email.lower() if email.isascii() else "".join(map(str.lower, email))
 
 
 def successor(prefix: str) -> str:
-    """Return the first text after all that begin with *prefix*; empty if none is."""
+    """Return the first text after all those with *prefix*; empty if none follows."""
     for end in range(len(prefix) - 1, -1, -1):
         code = ord(prefix[end]) + 1
-        if code in range(0xD800, 0xE000):  # surrogates are no characters
+        if code in range(0xD800, 0xE000):  # surrogates are not characters
             code = 0xE000
         if code <= sys.maxunicode:
             return prefix[:end] + chr(code)
     return ""
 
 
-def _text_faults(texts: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-    """Yield the faults of *texts*, which are those that :data:`MAX_LENGTHS` names."""
+def _text_problems(texts: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    """Yield the problems of *texts*, in the order of :data:`MAX_LENGTHS`."""
     for (name, longest), text in zip(MAX_LENGTHS.items(), texts, strict=True):
         if len(text) > longest:
             yield name, f"must not be longer than {longest} characters"

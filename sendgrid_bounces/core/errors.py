@@ -1,25 +1,28 @@
-"""What can go wrong, as facts; each dialect finds its own words and status codes."""
+"""Errors without a wording: each dialect renders them by its own error table."""
 
 from collections.abc import Sequence
 
-#: Problems reported of many in one line.
+#: The number of problems in the message of an error.
 MAX_PROBLEMS = 10
 
 
 class BounceError(Exception):
-    """Something the caller asked for cannot be done."""
+    """Base class of all expected errors."""
 
 
 class CredentialsError(BounceError):
-    """The user name is unknown, or the key is not its key."""
+    """The user name is unknown, or the API key is missing or wrong."""
 
 
 class NotAuthorizedError(BounceError):
-    """The caller is known, and may not do what it asks for."""
+    """The account may not perform the operation."""
 
 
 class RequestError(BounceError):
-    """The request as a whole cannot be read; *reason* says why."""
+    """The request cannot be parsed.
+
+    :param reason: a phrase for the client.
+    """
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -27,11 +30,11 @@ class RequestError(BounceError):
 
 
 class ContentTypeError(RequestError):
-    """The body is of a kind that carries no parameters."""
+    """The media type of the body is not supported."""
 
 
 class ParametersError(BounceError):
-    """One or more arguments do not parse.
+    """Invalid input.
 
     :param problems: pairs of (path of the argument, message); an empty path means the
         whole input.
@@ -42,32 +45,35 @@ class ParametersError(BounceError):
         super().__init__("; ".join(self.messages(MAX_PROBLEMS)))
 
     def messages(self, most: int) -> list[str]:
-        """Return what is wrong, in sentences; after *most* of them, how many more."""
-        told = [f"{name}: {text}" if name else text for name, text in self.problems]
-        more = len(told) - most
-        return [*told[:most], f"and {more} more"] if more > 0 else told
+        """Return the first *most* problems as text, and the number of further ones."""
+        messages = [f"{name}: {text}" if name else text for name, text in self.problems]
+        more = len(messages) - most
+        return [*messages[:most], f"and {more} more"] if more > 0 else messages
 
     def within(self, place: str, glue: str = ".") -> "ParametersError":
-        """Return the same problems as they are seen from outside *place*."""
+        """Return the same problems with *place* and *glue* before each path."""
         return ParametersError(
             [(f"{place}{glue}{n}" if n else place, text) for n, text in self.problems]
         )
 
 
 class NoFilterError(BounceError):
-    """A delete names nothing to delete where that must not mean everything."""
+    """A deletion has no filter, and the dialect requires one."""
 
 
 class ConflictError(BounceError):
-    """What is asked for does not fit what is there."""
+    """The operation conflicts with the current state."""
 
 
 class NameTakenError(ConflictError):
-    """An account of this name exists already."""
+    """The account or domain already exists."""
 
 
 class UnknownNameError(BounceError):
-    """No account or domain has this name; *kind* says which is meant."""
+    """A named object does not exist.
+
+    :param kind: its kind, for the message.
+    """
 
     def __init__(self, kind: str, name: str) -> None:
         super().__init__(f"there is no {kind} {name!r}")
@@ -97,4 +103,4 @@ class StorageError(BounceError):
 
 
 class AbsentError(StorageError):
-    """There is no database yet, or it has no tables."""
+    """The database does not exist or has no tables."""

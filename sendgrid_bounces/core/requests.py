@@ -1,4 +1,4 @@
-"""Requests: the claims a fault rule can match, and the entries of the request log."""
+"""Requests: the claims that a fault rule matches, and entries of the request log."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,9 +9,9 @@ class RequestInfo:
     """The claims of a request before authentication.
 
     :param operation: a name among the dialect's operations; None if unknown.
-    :param account: the account name the client presents.
+    :param account: the account name that the client presents.
     :param domain: the domain in the path, in lower case.
-    :param emails: the addresses the request names.
+    :param emails: the addresses that the request names.
     """
 
     dialect: str
@@ -25,15 +25,18 @@ class RequestInfo:
 
 @dataclass(frozen=True, slots=True)
 class LoggedRequest:
-    """A request that was answered, fit to be read by anybody.
+    """An entry of the request log: an answered request, with its secrets redacted.
 
-    :param time: the instant of it.
-    :param operation: what was asked for; None if that is not known, as the others.
-    :param account: who called, or claimed to, or has the domain that is named.
-    :param parameters: each name with its value, or with all of them if it came often.
+    :param time: the instant of the request.
+    :param operation: a name among the dialect's operations; None if unknown.
+    :param account: the account name that the client presented, or the account of the
+        domain; None if unknown.
+    :param domain: the domain in the path; None without one.
+    :param parameters: the values by name; a list if a name was repeated.
     :param status: None if the connection was dropped.
-    :param rows: how many bounces it added, replaced or removed; None if it only read.
-    :param fault: the identifier of the rule that fired.
+    :param rows: the number of bounces that the request added, replaced or removed;
+        None if it only read.
+    :param fault: the identifier of the fault rule that triggered.
     """
 
     time: int
@@ -51,10 +54,10 @@ class LoggedRequest:
 
 @dataclass(frozen=True, slots=True)
 class RequestFilter:
-    """Which entries are meant; what is None does not matter.
+    """Conditions on entries of the request log. None does not limit them.
 
     :param since: the first instant.
-    :param dialect: a dialect, or a vendor.
+    :param dialect: a dialect or a vendor.
     """
 
     account: str | None = None

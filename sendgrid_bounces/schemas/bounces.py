@@ -5,8 +5,9 @@ from typing import Any
 from marshmallow import fields
 
 from sendgrid_bounces.core.bounces import Bounce
-from sendgrid_bounces.core.clock import WallClock, render_instant
+from sendgrid_bounces.core.clock import render_instant
 from sendgrid_bounces.core.errors import ParametersError
+from sendgrid_bounces.core.timezones import TimeZone
 from sendgrid_bounces.schemas.base import StrictSchema, Text, load
 
 #: The fields of a record, in the order of exports.
@@ -27,7 +28,7 @@ class RecordSchema(StrictSchema):
 RECORD = RecordSchema()
 
 
-def read_record(raw: Any, zone: WallClock, now: int) -> Bounce:
+def read_record(raw: Any, zone: TimeZone, now: int) -> Bounce:
     """Return the bounce that the mapping *raw* describes.
 
     ``created`` is a time in *zone*, unless it says its offset; without it, *now*.

@@ -15,9 +15,9 @@ from sendgrid_bounces.core.accounts import (
     is_name,
 )
 from sendgrid_bounces.core.bounces import Bounce, fold
-from sendgrid_bounces.core.clock import WallClock
 from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.core.faults import FaultRule
+from sendgrid_bounces.core.timezones import TimeZone
 from sendgrid_bounces.schemas.base import StrictSchema, Text, load
 from sendgrid_bounces.schemas.bounces import read_record
 from sendgrid_bounces.schemas.faults import read_fault_rules
@@ -171,22 +171,20 @@ class _Reader:
             self.problems += error.within(place, "").problems
             return []
 
-    def _domain(
-        self, raw: Mapping[str, Any], zone: WallClock, place: str
-    ) -> DomainSeed:
+    def _domain(self, raw: Mapping[str, Any], zone: TimeZone, place: str) -> DomainSeed:
         name = raw["name"].lower()
         self._once("domain", name, f"{place}.name")
         bounces = self._bounces(raw["bounces"], zone, f"{place}.bounces")
         return DomainSeed(name, raw["list"] == "account", bounces)
 
-    def _zone(self, name: str, place: str) -> WallClock:
+    def _zone(self, name: str, place: str) -> TimeZone:
         try:
-            return WallClock(name)
+            return TimeZone(name)
         except ParametersError as error:
             self.problems.append((place, error.problems[0][1]))
-            return WallClock()
+            return TimeZone()
 
-    def _bounces(self, raws: list[Any], zone: WallClock, place: str) -> ListSeed:
+    def _bounces(self, raws: list[Any], zone: TimeZone, place: str) -> ListSeed:
         seed = ListSeed([], [])
         first_places: dict[str, str] = {}
         for i, raw in enumerate(raws):

@@ -8,13 +8,14 @@ from typing import Any
 
 from sendgrid_bounces.core.accounts import PROFILES
 from sendgrid_bounces.core.bounces import Bounce, BounceQuery
-from sendgrid_bounces.core.clock import parse_duration, wall_clock
+from sendgrid_bounces.core.clock import parse_duration
 from sendgrid_bounces.core.errors import (
     NameTakenError,
     ParametersError,
     UnknownNameError,
 )
 from sendgrid_bounces.core.requests import LoggedRequest
+from sendgrid_bounces.core.timezones import time_zone
 from sendgrid_bounces.schemas.bounces import read_record
 from sendgrid_bounces.storage.bounces import as_bounce
 from sendgrid_bounces.testing.app import Seed, TestApp
@@ -114,7 +115,7 @@ class TestAccount:
             if created is None
             else _read_time(created, "created")
         )
-        bounce = read_record({"email": email, **record}, wall_clock("UTC"), now)
+        bounce = read_record({"email": email, **record}, time_zone("UTC"), now)
         self._emulator.storage.bounces.put(self._bounce_list(), [bounce])
         return bounce
 
@@ -266,6 +267,6 @@ def _read_time(time: Time, name: str) -> int:
     if isinstance(time, int | float):
         return _whole_seconds(time, name)
     try:
-        return wall_clock("UTC").parse(time)
+        return time_zone("UTC").parse(time)
     except ValueError as error:
         raise ParametersError([(name, str(error))]) from None

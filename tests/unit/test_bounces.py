@@ -1,4 +1,4 @@
-"""A bounce: its type, its key, and what is derived when a vendor lacks a fact."""
+"""Bounces: their types, their keys, and derived fields."""
 
 import pytest
 from conftest import bounce
@@ -21,8 +21,8 @@ from sendgrid_bounces.core.errors import ParametersError
         ("", BounceType.OTHER),
     ],
 )
-def test_the_first_digit_is_the_type(status: str, expected: BounceType) -> None:
-    """RFC 3463: class 5 is permanent, class 4 is transient."""
+def test_first_digit_determines_the_type(status: str, expected: BounceType) -> None:
+    """In RFC 3463 class 5 is permanent and class 4 is transient."""
     assert expected is classify(status)
 
 
@@ -40,17 +40,17 @@ def test_the_first_digit_is_the_type(status: str, expected: BounceType) -> None:
         ("5.1.1", "451", "552", ("5.1.1", "451")),
     ],
 )
-def test_what_is_absent_is_derived(
+def test_missing_fields_are_derived(
     status: str, code: str, reason: str, expected: tuple[str, str]
 ) -> None:
-    """Status from code; code from the reason, or else from the class."""
+    """The status is the code; the code comes from the reason, the status or its class."""
     checked = bounce(status=status, code=code, reason=reason)
 
     assert expected == (checked.status, checked.code)
 
 
 @pytest.mark.parametrize(
-    ("facts", "name"),
+    ("fields", "name"),
     [
         ({"email": ""}, "email"),
         ({"email": "a\0@example.com"}, "email"),
@@ -64,28 +64,28 @@ def test_what_is_absent_is_derived(
         ({"created": -(10**15)}, "created"),
     ],
 )
-def test_what_cannot_be_stored_is_refused(facts: dict, name: str) -> None:
-    """The fault names the field."""
+def test_invalid_fields_are_rejected(fields: dict, name: str) -> None:
+    """The problem names the field."""
     with pytest.raises(ParametersError) as raised:
-        bounce(**facts)
+        bounce(**fields)
 
-    assert [name] == [fault[0] for fault in raised.value.problems]
+    assert [name] == [path for path, _ in raised.value.problems]
 
 
 @given(st.text(), st.text())
-def test_the_key_of_a_beginning_begins_the_key(start: str, rest: str) -> None:
-    """So a prefix can be looked for among keys."""
+def test_key_of_a_prefix_is_a_prefix_of_the_key(start: str, rest: str) -> None:
+    """Prefix queries search keys."""
     assert fold(start + rest).startswith(fold(start))
 
 
 @given(st.text())
-def test_letter_case_does_not_change_the_key(text: str) -> None:
-    """A key is its own key."""
+def test_keys_are_their_own_keys(text: str) -> None:
+    """Folding is idempotent."""
     assert fold(text) == fold(fold(text))
 
 
-def test_letters_that_differ_keep_their_keys_apart() -> None:
-    """Different mailboxes do not meet in one key."""
+def test_different_letters_have_different_keys() -> None:
+    """Different mailboxes never share a key."""
     keys = [fold(f"{name}@x.de") for name in ("STRASSE", "Stra\u00dfe", "strasse ")]
 
     assert keys == ["strasse@x.de", "stra\u00dfe@x.de", "strasse @x.de"]

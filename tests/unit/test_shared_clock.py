@@ -1,4 +1,4 @@
-"""The clock over HTTP: what it is set to, and what it drives."""
+"""The clock of the control endpoints: setting it, and its effect on the dialects."""
 
 import base64
 import json
@@ -11,8 +11,7 @@ from conftest import NOW, FixedClock, make_app
 from flask.testing import FlaskClient
 
 from sendgrid_bounces.core.bounces import EARLIEST, LATEST
-from sendgrid_bounces.core.clock import ClockState, parse_duration, render_instant
-from sendgrid_bounces.core.errors import ParametersError
+from sendgrid_bounces.core.clock import ClockState, render_instant
 from sendgrid_bounces.emulator import EXTENSION
 from sendgrid_bounces.storage.database import open_storage
 
@@ -26,7 +25,9 @@ SEED = {
         }
     ]
 }
-DURATION_RULE = "must be an ISO 8601 duration of weeks to seconds, as PT1H or P1DT12H"
+DURATION_RULE = (
+    "must be an ISO 8601 duration in weeks to seconds, such as PT1H or P1DT12H"
+)
 BASIC = {"Authorization": "Basic " + base64.b64encode(b"api:s3cret").decode()}
 CREDENTIALS = "api_user=acme&api_key=s3cret"
 
@@ -44,50 +45,50 @@ def put(client: FlaskClient, action: str, **order: object):
     return client.put(CLOCK, json={"action": action, **order})
 
 
-def told(answer) -> tuple[str, bool]:
+def shown(answer) -> tuple[str, bool]:
     assert answer.status_code == 200, answer.text
     assert set(answer.json) == {"now", "frozen"}
     return answer.json["now"], answer.json["frozen"]
 
 
-def test_at_first_it_is_the_system_s(client, clock: FixedClock) -> None:
-    """It runs with it."""
-    assert told(client.get(CLOCK)) == ("2012-02-15T12:00:00Z", False)
+def test_clock_shows_system_time_at_first(client, clock: FixedClock) -> None:
+    """It runs with the system's clock."""
+    assert shown(client.get(CLOCK)) == ("2012-02-15T12:00:00Z", False)
     clock.instant += 5
-    assert told(client.get(CLOCK)) == ("2012-02-15T12:00:05Z", False)
+    assert shown(client.get(CLOCK)) == ("2012-02-15T12:00:05Z", False)
 
 
-def test_frozen_it_stands(client, clock: FixedClock) -> None:
-    """At an instant, or at what it shows."""
+def test_frozen_clock_does_not_run(client, clock: FixedClock) -> None:
+    """It is frozen at an instant, or at the present."""
     frozen = ("2011-01-01T00:00:00Z", True)
-    assert told(put(client, "freeze", instant=frozen[0])) == frozen
+    assert shown(put(client, "freeze", instant=frozen[0])) == frozen
     clock.instant += 5
-    assert told(client.get(CLOCK)) == frozen
-    assert told(put(client, "freeze")) == frozen
+    assert shown(client.get(CLOCK)) == frozen
+    assert shown(put(client, "freeze")) == frozen
     put(client, "reset")
-    assert told(put(client, "freeze")) == ("2012-02-15T12:00:05Z", True)
+    assert shown(put(client, "freeze")) == ("2012-02-15T12:00:05Z", True)
 
 
-def test_it_goes_forward_frozen_and_running(client, clock: FixedClock) -> None:
-    """And runs on from there, if it ran."""
+def test_clock_advances_frozen_or_running(client, clock: FixedClock) -> None:
+    """A running clock continues from the new time."""
     put(client, "freeze")
-    assert told(put(client, "advance", duration="P1D")) == (
+    assert shown(put(client, "advance", duration="P1D")) == (
         "2012-02-16T12:00:00Z",
         True,
     )
-    assert told(put(client, "reset")) == ("2012-02-15T12:00:00Z", False)
+    assert shown(put(client, "reset")) == ("2012-02-15T12:00:00Z", False)
     put(client, "advance", duration="PT1H")
-    assert told(put(client, "advance", duration="PT1H")) == (
+    assert shown(put(client, "advance", duration="PT1H")) == (
         "2012-02-15T14:00:00Z",
         False,
     )
     clock.instant += 5
-    assert told(client.get(CLOCK)) == ("2012-02-15T14:00:05Z", False)
-    assert told(put(client, "freeze")) == ("2012-02-15T14:00:05Z", True)
+    assert shown(client.get(CLOCK)) == ("2012-02-15T14:00:05Z", False)
+    assert shown(put(client, "freeze")) == ("2012-02-15T14:00:05Z", True)
 
 
-def test_it_dates_new_bounces_in_all_dialects(client) -> None:
-    """created, and created_at."""
+def test_clock_dates_new_bounces_in_all_dialects(client) -> None:
+    """SendGrid shows ``created``, Mailgun ``created_at``."""
     put(client, "freeze", instant="2011-09-16T22:02:19Z")
     for version in ("v2", "v3"):
         client.post(
@@ -104,8 +105,8 @@ def test_it_dates_new_bounces_in_all_dialects(client) -> None:
     assert answer.json["created_at"] == "Fri, 16 Sep 2011 22:02:19 UTC"
 
 
-def test_it_says_which_day_is_today(client) -> None:
-    """For SendGrid's days."""
+def test_clock_determines_the_current_day(client) -> None:
+    """SendGrid's ``days`` counts back from it."""
     put(client, "freeze", instant="2011-09-16T23:59:59Z")
     client.post(
         "/v3/mg.example.com/bounces", data={"address": "a@example.com"}, headers=BASIC
@@ -138,7 +139,7 @@ def test_it_says_which_day_is_today(client) -> None:
         *(
             (
                 {"action": "freeze", "instant": instant},
-                ["instant: must be a time, as 2012-02-15T12:00:00Z"],
+                ["instant: must be a time such as 2012-02-15T12:00:00Z"],
             )
             for instant in (
                 "",
@@ -175,17 +176,17 @@ def test_it_says_which_day_is_today(client) -> None:
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("start", ["freeze", "reset"])
-def test_what_is_refused_changes_nothing(client, start: str, order, errors) -> None:
-    """Each fault is named by its place."""
-    before = told(put(client, start))
+def test_invalid_actions_are_rejected(client, start: str, order, errors) -> None:
+    """The error names the field; the clock is unchanged."""
+    before = shown(put(client, start))
     answer = client.put(CLOCK, data=json.dumps(order))
 
     assert (answer.status_code, answer.json["errors"]) == (400, errors)
-    assert told(client.get(CLOCK)) == before
+    assert shown(client.get(CLOCK)) == before
 
 
-def test_parameters_are_refused(client) -> None:
-    """There are none."""
+def test_parameters_are_rejected(client) -> None:
+    """The endpoint has none."""
     for answer in (client.get(f"{CLOCK}?x=1"), client.put(f"{CLOCK}?x=1", json={})):
         assert (answer.status_code, answer.json["errors"]) == (
             400,
@@ -193,43 +194,19 @@ def test_parameters_are_refused(client) -> None:
         )
 
 
-def test_the_calendar_ends(client, clock: FixedClock) -> None:
-    """The clock can be put to its last second, and stays there."""
+def test_clock_stops_at_the_last_instant(client, clock: FixedClock) -> None:
+    """It can be advanced up to that instant but not beyond."""
     seconds = LATEST - NOW
     end = (render_instant(LATEST), False)
-    assert told(put(client, "advance", duration=f"PT{seconds}S")) == end
+    assert shown(put(client, "advance", duration=f"PT{seconds}S")) == end
     clock.instant += 5
-    assert told(client.get(CLOCK)) == end
+    assert shown(client.get(CLOCK)) == end
     assert put(client, "advance", duration="PT1S").status_code == 400
     assert ClockState(EARLIEST).advanced(1, NOW) == ClockState(EARLIEST + 1)
 
 
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [
-        ("PT0S", 0),
-        ("PT1S", 1),
-        ("PT90M", 5_400),
-        ("PT1H", 3_600),
-        ("P1D", 86_400),
-        ("P1W", 604_800),
-        ("P1W2DT3H4M5S", 788_645),
-        ("P1DT12H", 129_600),
-    ],
-)
-def test_durations(text: str, seconds: int) -> None:
-    """In seconds."""
-    assert parse_duration(text) == seconds
-
-
-def test_a_duration_with_a_line_s_end_is_none() -> None:
-    """The whole text is looked at."""
-    with pytest.raises(ParametersError):
-        parse_duration("PT1H\n")
-
-
-def test_advances_add_up(storage, database_url: str) -> None:
-    """Whoever makes them, at the same time."""
+def test_concurrent_advances_add_up(storage, database_url: str) -> None:
+    """Each of several processes reads and writes the state in one transaction."""
 
     def advance() -> None:
         with closing(open_storage(database_url)) as other:

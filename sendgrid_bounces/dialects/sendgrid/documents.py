@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sendgrid_bounces.core.clock import WallClock
+from sendgrid_bounces.core.timezones import TimeZone
 from sendgrid_bounces.storage.bounces import BriefTuple
 
 
@@ -26,7 +26,7 @@ class BounceListing(Document):
     """
 
     batches: Iterator[list[BriefTuple]]
-    zone: WallClock | None
+    zone: TimeZone | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,9 @@ from typing import Any
 from marshmallow import EXCLUDE, Schema, ValidationError, fields
 
 from sendgrid_bounces.core.bounces import BounceQuery, BounceType
-from sendgrid_bounces.core.clock import Clock, WallClock
+from sendgrid_bounces.core.clock import Clock
 from sendgrid_bounces.core.errors import NoFilterError, ParametersError
+from sendgrid_bounces.core.timezones import TimeZone
 from sendgrid_bounces.schemas.base import load
 
 ONCE = "must be given once, by its plain name"
@@ -153,7 +154,7 @@ class GetParams:
     offset: int
 
 
-def read_get(arguments: Arguments, zone: WallClock, clock: Clock) -> GetParams:
+def read_get(arguments: Arguments, zone: TimeZone, clock: Clock) -> GetParams:
     """Return the parameters of bounces.get.
 
     :raises ParametersError: naming each parameter that does not parse.
@@ -167,7 +168,7 @@ def read_get(arguments: Arguments, zone: WallClock, clock: Clock) -> GetParams:
     )
 
 
-def read_count(arguments: Arguments, zone: WallClock, clock: Clock) -> BounceQuery:
+def read_count(arguments: Arguments, zone: TimeZone, clock: Clock) -> BounceQuery:
     """Return the query of bounces.count.
 
     :raises ParametersError: naming each parameter that does not parse.
@@ -176,7 +177,7 @@ def read_count(arguments: Arguments, zone: WallClock, clock: Clock) -> BounceQue
 
 
 def read_delete(
-    arguments: Arguments, zone: WallClock, clock: Clock, *, bare_means_all: bool
+    arguments: Arguments, zone: TimeZone, clock: Clock, *, bare_means_all: bool
 ) -> BounceQuery:
     """Return the query of bounces.delete.
 
@@ -211,7 +212,7 @@ def _load(schema: Schema, arguments: Arguments) -> dict[str, Any]:
     return load(schema, arguments.values)
 
 
-def _query(values: Mapping[str, Any], zone: WallClock, clock: Clock) -> BounceQuery:
+def _query(values: Mapping[str, Any], zone: TimeZone, clock: Clock) -> BounceQuery:
     """Return the query; explicit dates take precedence over ``days``.
 
     ``end_date`` is inclusive on the wire; the query ends before the next day.

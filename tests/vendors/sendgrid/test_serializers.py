@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
 
-from sendgrid_bounces.core.clock import WallClock
+from sendgrid_bounces.core.timezones import TimeZone
 from sendgrid_bounces.dialects.sendgrid import documents
 from sendgrid_bounces.dialects.sendgrid.documents import BounceListing, Document
 from sendgrid_bounces.dialects.sendgrid.profiles import PROFILES, RESELLER_PROFILE
@@ -40,7 +40,7 @@ ROWS = st.lists(st.tuples(TEXT, TEXT, TEXT, st.integers(0, 2**31)))
 def _listing(rows: list, *, dated: bool, size: int = 3) -> BounceListing:
     full = [(*row, number) for number, row in enumerate(rows)]
     batches = (full[i : i + size] for i in range(0, len(full), size))
-    return BounceListing(batches, WallClock() if dated else None)
+    return BounceListing(batches, TimeZone() if dated else None)
 
 
 def _bytes(suffix: str, document: documents.Document) -> bytes:
@@ -72,7 +72,7 @@ def test_json_rows_equal_json_dumps(rows: list, dated: bool) -> None:
     expected = [
         {
             "status": status,
-            **({"created": WallClock().render(created)} if dated else {}),
+            **({"created": TimeZone().render(created)} if dated else {}),
             "reason": reason,
             "email": email,
         }
@@ -94,7 +94,7 @@ def test_xml_rows_equal_lxml(rows: list, dated: bool) -> None:
         for name, text in (("email", email), ("status", status), ("reason", reason)):
             etree.SubElement(element, name).text = clean(text)
         if dated:
-            etree.SubElement(element, "created").text = WallClock().render(created)
+            etree.SubElement(element, "created").text = TimeZone().render(created)
     expected = etree.tostring(root, method="xml", encoding="us-ascii")
     expected = expected.partition(b"\n")[2] if expected[:2] == b"<?" else expected
 

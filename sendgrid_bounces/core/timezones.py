@@ -1,0 +1,177 @@
+"""Time zones: convert instants to local days and times of day, and back.
+
+An *instant* is a whole number of seconds since 1970-01-01 00:00:00 UTC.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from datetime import date, datetime, timedelta, timezone
+from functools import lru_cache
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from sendgrid_bounces.core.errors import ParametersError
+
+QUARTER = 15 * 60
+HOUR = 60 * 60
+DAY = 24 * HOUR
+
+#: The number of days, or of quarters of an hour, that a zone caches.
+MAX_CACHED_PERIODS = 10_000
+
+_STAMP = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[ T]([0-9]{2}:[0-9]{2}:[0-9]{2})"
+    r"(?:\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})?"
+)
+_ZONE_NAME = re.compile(r"[A-Za-z0-9_+/-]{1,64}")
+_MINUTES = [f"{minute:02}:{second:02}" for minute in range(60) for second in range(60)]
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+
+class TimeZone:
+    """A time zone of the IANA database.
+
+    :raises ParametersError: if the zone is unknown.
+    """
+
+    def __init__(self, name: str = "UTC") -> None:
+        if not _ZONE_NAME.fullmatch(name):
+            raise ParametersError([("timezone", f"unknown time zone {name!r}")])
+        try:
+            self._zone = ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ParametersError(
+                [("timezone", f"unknown time zone {name!r}")]
+            ) from None
+        self.name = name
+        self._offsets = _Memo(self._offset_of_day)
+        self._dates = _Memo(_date)
+        self._quarters = _Memo(self._quarter)
+
+    def render(self, instant: int) -> str:
+        """Return *instant* as ``YYYY-MM-DD HH:MM:SS``."""
+        return self.render_all([instant])[0]
+
+    def render_all(
+        self, instants: Sequence[int], before: str = "", after: str = ""
+    ) -> list[str]:
+        """Return each of *instants* as ``YYYY-MM-DD HH:MM:SS``.
+
+        This is fast for long lists in the order of time, because neighbours share
+        cached hours.
+
+        :param before: text to put before each of them.
+        :param after: text to put after each of them.
+        """
+        quarters = self._quarters
+        try:
+            return [
+                f"{before}{hour}{_MINUTES[instant - start]}{after}"
+                for instant in instants
+                for hour, start in (quarters[instant // QUARTER],)
+            ]
+        except _UnevenError:
+            return [f"{before}{self._render(instant)}{after}" for instant in instants]
+
+    def parse(self, text: str) -> int:
+        """Return the instant of ``YYYY-MM-DD HH:MM:SS`` in this zone.
+
+        ``T`` may replace the blank. A final ``Z`` or an offset such as ``+01:00``
+        overrides the zone. Fractions of a second are dropped.
+
+        :raises ValueError: if *text* has another form or is not a real time.
+        """
+        match = _STAMP.fullmatch(text)
+        if match is None:
+            raise ValueError("not a time of the form YYYY-MM-DD HH:MM:SS")
+        offset = (match[3] or "").replace("Z", "+00:00")
+        moment = datetime.fromisoformat(f"{match[1]} {match[2]}{offset}")
+        return _instant(moment if offset else moment.replace(tzinfo=self._zone))
+
+    def today(self, now: int) -> date:
+        """Return the local day of the instant *now*."""
+        return (_EPOCH + timedelta(seconds=now)).astimezone(self._zone).date()
+
+    def day_start(self, day: date) -> int:
+        """Return the first instant of *day*."""
+        return _instant(datetime(day.year, day.month, day.day, tzinfo=self._zone))
+
+    def day_end(self, day: date) -> int | None:
+        """Return the first instant of the next day; None for the last day of all."""
+        if day == date.max:
+            return None
+        return self.day_start(day + timedelta(days=1))
+
+    def _render(self, instant: int) -> str:
+        day, second = divmod(instant + self._offset(instant), DAY)
+        hour, second = divmod(second, HOUR)
+        return f"{_date(day)} {hour:02}:{_MINUTES[second]}"
+
+    def _quarter(self, quarter: int) -> tuple[str, int]:
+        """Return the local hour as text and the instant at which it begins.
+
+        :raises _UnevenError: if the quarter is not within one local hour.
+        """
+        first = quarter * QUARTER
+        offset = self._offsets[first // DAY]
+        if offset is None:
+            offset = self._constant_offset(first, QUARTER)
+        if offset is None:
+            raise _UnevenError
+        day, second = divmod(first + offset, DAY)
+        hour, past = divmod(second, HOUR)
+        if past > HOUR - QUARTER:
+            raise _UnevenError
+        return f"{self._dates[day]} {hour:02}:", first - past
+
+    def _offset_of_day(self, day: int) -> int | None:
+        """Return the offset from UTC on *day*; None if it changes."""
+        return self._constant_offset(day * DAY, DAY)
+
+    def _constant_offset(self, start: int, length: int) -> int | None:
+        """Return the offset during *length* seconds; None if it changes.
+
+        Comparing both ends suffices: no zone changed its offset twice in three days.
+        """
+        first, last = self._offset(start), self._offset(start + length - 1)
+        return first if first == last else None
+
+    def _offset(self, instant: int) -> int:
+        offset = (
+            (_EPOCH + timedelta(seconds=instant)).astimezone(self._zone).utcoffset()
+        )
+        assert offset is not None  # noqa: S101 - an aware datetime has one
+        return round(offset.total_seconds())
+
+
+class _UnevenError(Exception):
+    """A quarter of an hour is not within one local hour, which occurs until 1972."""
+
+
+class _Memo(dict[int, Any]):
+    """A memo dict, cleared when it exceeds :data:`MAX_CACHED_PERIODS`."""
+
+    def __init__(self, create: Callable[[int], Any]) -> None:
+        super().__init__()
+        self._create = create
+
+    def __missing__(self, key: int) -> Any:
+        if len(self) >= MAX_CACHED_PERIODS:
+            self.clear()
+        value = self[key] = self._create(key)
+        return value
+
+
+def _date(day: int) -> str:
+    """Return the date *day* days after 1970-01-01."""
+    return f"{(_EPOCH + timedelta(days=day)).date()}"
+
+
+def _instant(moment: datetime) -> int:
+    return round((moment - _EPOCH).total_seconds())
+
+
+@lru_cache(maxsize=64)
+def time_zone(name: str) -> TimeZone:
+    """Return the zone *name* with its caches."""
+    return TimeZone(name)

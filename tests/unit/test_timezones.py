@@ -1,0 +1,135 @@
+"""Time zones: each instant has one local time, and days follow without gaps."""
+
+import re
+from datetime import date, datetime, timedelta, timezone
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sendgrid_bounces.core.bounces import EARLIEST, LATEST
+from sendgrid_bounces.core.errors import ParametersError
+from sendgrid_bounces.core.timezones import TimeZone
+from tools.openapi.fields import TIME
+
+EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+ZONES = st.sampled_from(
+    [
+        "UTC",
+        "Asia/Tokyo",
+        "America/Sao_Paulo",
+        "Asia/Kathmandu",
+        "Africa/Monrovia",
+        "Australia/Lord_Howe",
+        "Europe/Dublin",
+        "Pacific/Apia",
+        "Europe/Amsterdam",
+    ]
+)
+
+
+@given(st.integers(EARLIEST, LATEST), ZONES)
+def test_instants_are_rendered_like_datetimes(instant: int, zone: str) -> None:
+    """The caches of offsets and hours do not change the result."""
+    local = (EPOCH + timedelta(seconds=instant)).astimezone(ZoneInfo(zone))
+    expected = local.replace(tzinfo=None).isoformat(" ", "seconds")
+
+    assert expected == TimeZone(zone).render(instant)
+
+
+@given(st.lists(st.integers(-2_000_000_000, 2_000_000_000)), ZONES)
+def test_filled_caches_render_like_empty_ones(instants: list[int], zone: str) -> None:
+    """Neighbours in a list share cached hours."""
+    time_zone = TimeZone(zone)
+
+    for instant in [near + d for near in instants for d in (0, 899, 900, 3600)]:
+        assert TimeZone(zone).render(instant) == time_zone.render(instant)
+
+
+def test_offset_may_change_at_any_second() -> None:
+    """In Monrovia it did so at 00:44:30 UTC on 1972-01-07."""
+    monrovia = TimeZone("Africa/Monrovia")
+    change = TimeZone().parse("1972-01-07 00:44:30")
+
+    assert [monrovia.render(change + second) for second in (-1, 0, -1)] == [
+        "1972-01-06 23:59:59",
+        "1972-01-07 00:44:30",
+        "1972-01-06 23:59:59",
+    ]
+
+
+@given(st.integers(EARLIEST, LATEST))
+def test_rendered_instants_are_parsed_back(instant: int) -> None:
+    """Exports and imports preserve every instant."""
+    text = TimeZone().render(instant)
+
+    assert instant == TimeZone().parse(text)
+    assert instant == TimeZone("Asia/Tokyo").parse(text.replace(" ", "T") + "Z")
+
+
+@given(st.dates(date(1, 1, 2), date(9999, 12, 30)), ZONES)
+def test_each_day_ends_where_the_next_begins(day: date, zone: str) -> None:
+    """Every instant belongs to exactly one day."""
+    time_zone = TimeZone(zone)
+
+    assert time_zone.day_end(day) == time_zone.day_start(day + timedelta(days=1))
+    assert time_zone.day_start(day) <= time_zone.day_end(day)
+
+
+@given(st.integers(0, 4_000_000_000), ZONES)
+def test_today_contains_now(now: int, zone: str) -> None:
+    """It begins no later than now and ends after it."""
+    time_zone = TimeZone(zone)
+    today = time_zone.today(now)
+
+    assert time_zone.day_start(today) <= now < time_zone.day_end(today)
+
+
+def test_last_day_has_no_end() -> None:
+    """No instant follows it."""
+    assert TimeZone().day_end(date.max) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "utc"),
+    [
+        ("2012-02-15T12:00:00", "2012-02-15 03:00:00"),
+        ("2012-02-15T12:00:00Z", "2012-02-15 12:00:00"),
+        ("2012-02-15T12:00:00.999Z", "2012-02-15 12:00:00"),
+        ("2012-02-15T12:00:00.000001+00:00", "2012-02-15 12:00:00"),
+        ("2012-02-15 12:00:00+05:30", "2012-02-15 06:30:00"),
+        ("2012-02-15T12:00:00-10:00", "2012-02-15 22:00:00"),
+        ("0001-01-01T00:00:00-01:00", "0001-01-01 01:00:00"),
+    ],
+)
+def test_offset_in_a_time_overrides_the_zone(text: str, utc: str) -> None:
+    """Python's ``isoformat`` and JavaScript's ``toISOString`` write such times."""
+    instant = TimeZone("Asia/Tokyo").parse(text)
+
+    assert TimeZone().render(instant) == utc
+    assert re.match(TIME, text), "not allowed by the OpenAPI description"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("2012-02-30 00:00:00", "2012-02-01", "2012-02-01 24:00:00", "yesterday", ""),
+        *("2012-02-15T12:00:00+24:00", "2012-02-15T12:00:00+01", "2012-02-15T12:00Z"),
+        *("2012-02-15T12:00:00 Z", "20120215T120000Z", "2012-02-15T12:00:00.Z"),
+        "2012-W07-3",
+    ],
+)
+def test_invalid_times_are_rejected(text: str) -> None:
+    """A time must exist and have seconds."""
+    with pytest.raises(ValueError, match="."):
+        TimeZone().parse(text)
+
+
+@pytest.mark.parametrize(
+    "zone", ["Mars/Phobos", "", "../../etc/passwd", "a" * 99, "UTC\0"]
+)
+def test_unknown_zones_are_rejected(zone: str) -> None:
+    """Only names in the IANA database are valid."""
+    with pytest.raises(ParametersError, match="time zone"):
+        TimeZone(zone)
