@@ -32,12 +32,13 @@ highlight_language = "none"
 
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
+autodoc_preserve_defaults = True
 autodoc_member_order = "bysource"
 python_use_unqualified_type_names = True
 add_module_names = False
 
 html_theme = "furo"
-html_title = f"sendgrid_bounces {version}"
+html_title = project
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_copy_source = False

@@ -71,7 +71,7 @@ def _operation(method: str, path: str, operation: Json) -> str:
     rows = [_parameter(_resolve(found)) for found in operation.get("parameters", ())]
     if rows:
         head = ("Parameter", "In", "Type", "Description")
-        parts.append(list_table([head, *rows], widths=(20, 10, 25, 45)))
+        parts.append(list_table(head, rows, widths=(20, 10, 25, 45)))
     if "requestBody" in operation:
         parts.append(f"Request body: {_contents(operation['requestBody'])}.\n\n")
     statuses = {
@@ -122,7 +122,7 @@ def _schema(name: str) -> str:
         for field, found in schema.get("properties", {}).items()
     ]
     head = ("Field", "Type", "Description")
-    table = list_table([head, *rows], widths=(20, 30, 50))
+    table = list_table(head, rows, widths=(20, 30, 50))
     return f".. _schema-{name}:\n\n{heading(name, '~')}{table}"
 
 

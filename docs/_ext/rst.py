@@ -3,12 +3,21 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 
-def list_table(rows: Iterable[Sequence[str]], widths: Sequence[int] = ()) -> str:
-    """Return a list table; the first row is its head."""
-    options = ["   :header-rows: 1", "   :class: small"]
+def list_table(
+    head: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    widths: Sequence[int] = (),
+    style: str = "",
+) -> str:
+    """Return a list table without the columns that are empty in all *rows*."""
+    used = [i for i in range(len(head)) if any(row[i] for row in rows)]
+    options = ["   :header-rows: 1"]
+    if style:
+        options.append(f"   :class: {style}")
     if widths:
-        options.append(f"   :widths: {' '.join(map(str, widths))}")
-    lines = [".. list-table::", *options, "", *_cells(rows)]
+        options.append(f"   :widths: {' '.join(str(widths[i]) for i in used)}")
+    cells = ([row[i] for i in used] for row in (head, *rows))
+    lines = [".. list-table::", *options, "", *_cells(cells)]
     return "\n".join(lines) + "\n\n"
 
 

@@ -18,23 +18,23 @@ class SettingsTable(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """Return the table."""
-        head = ("Variable", "Option of ``serve``", "Default", "Purpose and values")
-        rows = [head, *map(_row, SETTINGS)]
-        return self.parse_text_to_nodes(list_table(rows, widths=(34, 14, 18, 34)))
+        head = ("Variable and option", "Default", "Purpose and values")
+        table = list_table(head, [*map(_row, SETTINGS)], style="nowrap")
+        return self.parse_text_to_nodes(table)
 
 
 def _row(setting: Setting) -> tuple[str, ...]:
     default = f"``{setting.default}``" if setting.default else ""
-    option = next(_options(setting.variable), "")
+    names = [setting.variable, *_options(setting.variable)]
     purpose = " ".join(filter(None, (setting.help, _values(setting))))
-    return f"``{setting.variable}``", option, default, purpose
+    return "\n       ".join(f"| ``{name}``" for name in names), default, purpose
 
 
 def _options(variable: str) -> Iterator[str]:
     serve = main.get_command(click.Context(main), "serve")
     for option in serve.params if serve else ():
         if option.envvar == variable:
-            yield f"``{option.opts[-1]}``"
+            yield option.opts[-1]
 
 
 def _values(setting: Setting) -> str:

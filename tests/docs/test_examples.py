@@ -229,40 +229,52 @@ def test_console_examples_work_in_a_shell(page: Path, tmp_path: Path) -> None:
         _play(page, tmp_path, played)
 
 
+@contextmanager
+def _names_of_the_guide(url: str) -> Iterator[Callable[[str], str]]:
+    """Yield a function that replaces the guide's names with those of this test.
+
+    :param url: a database that does not exist yet, which the guide creates.
+    """
+    where, name = urlsplit(url), url.rpartition("/")[2]
+    user = f"docs_{name[-12:]}"
+    with closing(mysql.connect(mysql.URL)) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT SUBSTRING_INDEX(USER(), '@', -1)")
+        (host,) = cursor.fetchone()  # anonymous users of this host precede '%'
+        names = {
+            "127.0.0.1:3306/bounces": f"{where.hostname}:{where.port or 3306}/{name}",
+            "bounces:secret": f"{user}:secret",
+            "'bounces'@'%'": f"'{user}'@'{host}'",
+            "bounces.*": f"{name}.*",
+            "atabase bounces": f"atabase {name}",
+            "ATABASE bounces": f"ATABASE {name}",
+        }
+
+        def replace_names(text: str) -> str:
+            for old, new in names.items():
+                text = text.replace(old, new)
+            return text
+
+        try:
+            yield replace_names
+        finally:
+            cursor.execute(f"DROP USER IF EXISTS '{user}'@'{host}'")
+
+
 @pytest.mark.mysql
 @pytest.mark.server
 def test_the_mariadb_guide_works(tmp_path: Path) -> None:
-    """With another database name, user and server than the guide has."""
-    (statements,) = _of(MARIADB, "sql")
-    with mysql.database() as url:
-        name = url.rpartition("/")[2]
-        user = f"{name[-12:]}_docs"
-
-        def adapt(text: str) -> str:
-            where = urlsplit(url)
-            address = f"{where.hostname}:{where.port or 3306}"
-            text = text.replace("bounces:secret", f"{user}:secret")
-            return text.replace("127.0.0.1:3306/bounces", f"{address}/{name}")
-
+    with mysql.database() as url, _names_of_the_guide(url) as replace_names:
         with closing(mysql.connect(url)) as connection, connection.cursor() as cursor:
-            cursor.execute(f"DROP DATABASE {name}")
-            try:
-                text = statements.text.replace("bounces.*", f"{name}.*")
-                text = text.replace("DATABASE bounces", f"DATABASE {name}")
-                for statement in text.replace("'bounces'@", f"'{user}'@").split(";")[
-                    :-1
-                ]:
-                    cursor.execute(statement)
-                with _real_session(tmp_path, adapt) as played:
-                    for block in _of(MARIADB):
-                        if block.language == "yaml":
-                            (tmp_path / block.name).write_text(adapt(block.text))
-                        for command, expected in block.dialogue():
-                            assert played.play(command) == expected.replace(
-                                "database bounces", f"database {name}"
-                            )
-            finally:
-                cursor.execute(f"DROP USER IF EXISTS '{user}'@'%'")
+            cursor.execute(f"DROP DATABASE {url.rpartition('/')[2]}")
+            (statements,) = _of(MARIADB, "sql")
+            for statement in replace_names(statements.text).split(";")[:-1]:
+                cursor.execute(statement)
+        with _real_session(tmp_path, replace_names) as played:
+            for block in _of(MARIADB):
+                if block.language == "yaml":
+                    (tmp_path / block.name).write_text(replace_names(block.text))
+                for command, expected in block.dialogue():
+                    assert played.play(command) == replace_names(expected)
 
 
 @pytest.mark.parametrize("suite", SUITES)
