@@ -1,5 +1,5 @@
-"""The dialects: one folder for each vendor, one blueprint module for each dialect.
+"""The dialects: one folder per vendor, one blueprint module per API version.
 
-A dialect turns its vendor's requests into operations on bounce lists, and what comes
-of them into its vendor's bytes. No dialect knows another vendor's, and none writes SQL.
+A dialect parses the vendor's requests, runs operations on bounce lists, and serializes
+the results. Dialects do not import each other, and contain no SQL.
 """

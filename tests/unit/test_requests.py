@@ -1,4 +1,4 @@
-"""Requests as they come: bodies of several kinds, none of which is half understood."""
+"""Strict requests: bodies of several media types, parsed completely or rejected."""
 
 import re
 
@@ -18,8 +18,8 @@ def _count(client: FlaskClient) -> str:
     return client.get(COUNT, query_string=ACME).json["count"]
 
 
-def test_a_multipart_form(client: FlaskClient) -> None:
-    """PHP's curl posts arrays so."""
+def test_multipart_form_is_parsed(client: FlaskClient) -> None:
+    """The curl extension of PHP sends arrays in this form."""
     answer = client.post(
         DELETE,
         data={**ACME, "email": "c.case@example.com"},
@@ -47,8 +47,8 @@ def test_a_multipart_form(client: FlaskClient) -> None:
         + b"--xx--\r\n",
     ],
 )
-def test_a_broken_multipart_form_deletes_nothing(client, body: bytes) -> None:
-    """Least of all everything."""
+def test_malformed_multipart_form_deletes_nothing(client, body: bytes) -> None:
+    """It must not be mistaken for a request without parameters."""
     for content_type in ("multipart/form-data; boundary=xx", "multipart/form-data"):
         answer = client.post(
             DELETE, query_string=ACME, data=body or b"x", content_type=content_type
@@ -58,8 +58,8 @@ def test_a_broken_multipart_form_deletes_nothing(client, body: bytes) -> None:
     assert _count(client) == "4"
 
 
-def test_a_body_that_ends_early_deletes_nothing(client) -> None:
-    """A connection that broke must not widen what was asked."""
+def test_incomplete_body_deletes_nothing(client) -> None:
+    """A lost filter would delete more."""
     answer = client.post(
         DELETE,
         query_string=ACME,
@@ -73,8 +73,8 @@ def test_a_body_that_ends_early_deletes_nothing(client) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["json", "xml"])
-def test_a_body_over_the_bound_is_413(client, suffix: str) -> None:
-    """In the vendor's envelope; the bound itself is allowed."""
+def test_body_over_the_limit_is_rejected(client, suffix: str) -> None:
+    """In the vendor's format; a body of exactly the limit is accepted."""
     path = f"/api/bounces.count.{suffix}"
     room = MAX_BODY - len("api_user=acme&api_key=s3cret&x=")
     for size, expected in ((room, 200), (room + 1, 413)):
@@ -85,8 +85,8 @@ def test_a_body_over_the_bound_is_413(client, suffix: str) -> None:
     assert f"larger than {MAX_BODY} bytes" in answer.text
 
 
-def test_parameters_are_bounded(client) -> None:
-    """Thousands are a mistake or an attack."""
+def test_number_of_parameters_is_limited(client) -> None:
+    """Parsing stops at `MAX_PARAMETERS`."""
     answer = client.post(
         DELETE,
         query_string=ACME,
@@ -98,8 +98,8 @@ def test_parameters_are_bounded(client) -> None:
     assert _count(client) == "4"
 
 
-def test_addresses_are_bounded(client) -> None:
-    """As many as the bound are looked up in one call."""
+def test_number_of_addresses_is_limited(client) -> None:
+    """A call with exactly `MAX_EMAILS` addresses is accepted."""
     emails = [f"{number}@example.com" for number in range(MAX_EMAILS)]
     for given, expected in ((emails, 200), ([*emails, "a@example.com"], 400)):
         answer = client.post(COUNT, data={**ACME, "email[]": given})
@@ -108,8 +108,8 @@ def test_addresses_are_bounded(client) -> None:
     assert _count(client) == "4"
 
 
-def test_a_long_list_is_streamed(app, client) -> None:
-    """It has no Content-Length, and every row."""
+def test_long_list_is_streamed(app, client) -> None:
+    """The response has all rows and no Content-Length."""
     from conftest import bounce
 
     from sendgrid_bounces.emulator import EXTENSION
@@ -128,8 +128,8 @@ def test_a_long_list_is_streamed(app, client) -> None:
 
 
 @pytest.mark.parametrize("path", ["/", "/favicon.ico", "/api", "/v9/x", "/%ff", "//x"])
-def test_a_path_of_nobody_is_worded_in_json(client, path: str) -> None:
-    """There is no HTML here."""
+def test_path_without_owner_is_not_found(client, path: str) -> None:
+    """The error is JSON, not HTML."""
     answer = client.get(path)
 
     assert answer.status_code == 404
@@ -143,10 +143,8 @@ def test_a_path_of_nobody_is_worded_in_json(client, path: str) -> None:
         *("/v3/x/bounces", "/_emulator/health"),
     ],
 )
-def test_a_database_that_fails_is_503(
-    path: str, app, client, monkeypatch, caplog
-) -> None:
-    """In the vendor's words, without the database's, which are in the log."""
+def test_database_failure_is_503(path: str, app, client, monkeypatch, caplog) -> None:
+    """The cause is in the log, not in the response."""
     from sendgrid_bounces.core.errors import StorageError
     from sendgrid_bounces.emulator import EXTENSION
 
@@ -163,8 +161,8 @@ def test_a_database_that_fails_is_503(
     assert "s3cret" not in caplog.text
 
 
-def test_a_mistake_of_ours_is_500_in_the_vendors_words(app, monkeypatch) -> None:
-    """No traceback goes out."""
+def test_unexpected_exception_is_500_in_the_vendors_format(app, monkeypatch) -> None:
+    """The response contains no traceback."""
     from sendgrid_bounces.dialects.sendgrid import direct
 
     app.testing = False
@@ -175,8 +173,8 @@ def test_a_mistake_of_ours_is_500_in_the_vendors_words(app, monkeypatch) -> None
     assert "<message>error: internal error</message>" in answer.text
 
 
-def test_two_applications_share_nothing(app, client, tmp_path, clock) -> None:
-    """State is on the application, not in a module."""
+def test_two_applications_share_no_state(app, client, tmp_path, clock) -> None:
+    """State is in the application, not in a module."""
     from conftest import make_app
 
     from sendgrid_bounces.emulator import EXTENSION
@@ -189,8 +187,8 @@ def test_two_applications_share_nothing(app, client, tmp_path, clock) -> None:
     assert _count(client) == "4"
 
 
-def test_the_servers_profile_is_for_accounts_without_one(seeded, clock) -> None:
-    """An account's own profile wins; unknown callers see the server's."""
+def test_account_profile_overrides_the_servers(seeded, clock) -> None:
+    """Unknown callers get the profile of the server."""
     from conftest import make_app
 
     from sendgrid_bounces.emulator import EXTENSION

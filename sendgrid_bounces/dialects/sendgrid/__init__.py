@@ -1,1 +1,1 @@
-"""SendGrid's Web API v2: the direct calls and the resellers' dispatcher."""
+"""SendGrid Web API v2: the direct calls and the resellers' dispatcher."""

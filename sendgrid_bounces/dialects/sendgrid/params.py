@@ -181,9 +181,8 @@ def read_delete(
 ) -> BounceQuery:
     """Return the query of bounces.delete.
 
-    A filter takes precedence over ``delete_all=1``, so the smaller deletion happens. A
-    call whose parameters are all unknown is not a call without parameters, because one
-    of them may be a misspelled filter.
+    A filter takes precedence over ``delete_all=1``, so the smaller deletion happens.
+    Unknown parameters alone are an error: one may be a misspelled filter.
 
     :param bare_means_all: whether a call without parameters deletes the list.
     :raises ParametersError: naming each parameter that does not parse.

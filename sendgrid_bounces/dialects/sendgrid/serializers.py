@@ -136,7 +136,7 @@ RESELLER_LISTING = ListingForm(
 #: The characters that XML 1.0 cannot represent (production 2, Char, negated).
 _FORBIDDEN = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
-#: The ASCII ones among them, and the references of the others.
+#: The ASCII characters among these, and the references of the other two.
 _CONTROLS = bytes({*range(32)} - {*b"\t\n\r"})
 _REFERENCES = (b"&#65534;", b"&#65535;")
 

@@ -1,4 +1,4 @@
-"""Mailgun: the official SDK runs here, files are bounded, and nothing is half done."""
+"""Mailgun: the official SDK, size limits, and atomic batches and imports."""
 
 import base64
 import http.client
@@ -47,8 +47,8 @@ def _live(url: str, tmp_path: Path):
         yield live
 
 
-def test_the_official_sdk_runs_unmodified(live: Live, tmp_path: Path) -> None:
-    """Add, list, walk all pages, get, delete, import and clear."""
+def test_official_sdk_runs_unmodified(live: Live, tmp_path: Path) -> None:
+    """Add, list, page, get, delete, import and clear."""
     with closing(Client(auth=("api", KEY), api_url=live.url)) as client:
         added = client.bounces.create(
             data={"address": "bob+tag@example.com", "code": 451, "error": "full"},
@@ -127,8 +127,8 @@ def _rows(size: int) -> bytes:
 
 
 @pytest.mark.slow
-def test_a_file_of_25_mb_is_stored_and_a_byte_more_is_not(app, client) -> None:
-    """Memory is not what bounds it: the file is on disk while it is read."""
+def test_file_of_25_mb_is_accepted_and_a_larger_one_is_rejected(app, client) -> None:
+    """The file is on disk while it is read."""
     storage = app.extensions[EXTENSION].storage
     bounce_list = storage.accounts.find_domain("empty.example.com").bounce_list
     content = _rows(MAX_FILE)
@@ -142,8 +142,8 @@ def test_a_file_of_25_mb_is_stored_and_a_byte_more_is_not(app, client) -> None:
     assert storage.bounces.count(bounce_list, BounceQuery()) == content.count(b"\n")
 
 
-def test_an_upload_that_says_it_is_too_large_is_not_read(live: Live) -> None:
-    """It is refused before its body is sent."""
+def test_too_large_content_length_is_rejected_early(live: Live) -> None:
+    """The response comes before the body is sent."""
     connection = http.client.HTTPConnection(
         live.url.removeprefix("http://"), timeout=20
     )
@@ -162,8 +162,8 @@ def test_an_upload_that_says_it_is_too_large_is_not_read(live: Live) -> None:
     connection.close()
 
 
-def test_an_import_that_fails_in_its_last_row_stores_nothing(app, client) -> None:
-    """And says which row, however many came before."""
+def test_import_with_an_invalid_last_row_stores_nothing(app, client) -> None:
+    """The error names the row."""
     storage = app.extensions[EXTENSION].storage
     rows = b"".join(b"u%d@example.com\n" % n for n in range(5_000))
 
@@ -188,15 +188,15 @@ def test_an_import_that_fails_in_its_last_row_stores_nothing(app, client) -> Non
         (b"address,error\na@example.com," + b"x" * 70_000, "row 2: Invalid format for"),
     ],
 )
-def test_a_file_that_does_not_parse_is_400(client, content, message) -> None:
-    """With a place and a reason."""
+def test_malformed_file_is_rejected(client, content, message) -> None:
+    """The error has a position and a reason."""
     status, answer = _upload(client, content)
 
     assert status == 400
     assert answer["message"].startswith(message)
 
 
-def test_a_batch_of_a_thousand_is_stored_and_one_more_is_not(app, client) -> None:
+def test_batch_of_1000_is_accepted_and_a_larger_one_is_rejected(app, client) -> None:
     """Wire: Mailgun API reference, "Batch size should be less than 1000"."""
     storage = app.extensions[EXTENSION].storage
     bounce_list = storage.accounts.find_domain("empty.example.com").bounce_list
@@ -215,8 +215,8 @@ def test_a_batch_of_a_thousand_is_stored_and_one_more_is_not(app, client) -> Non
         assert (answer.status_code, answer.json["message"], stored) == expected
 
 
-def test_a_body_over_the_bound_is_413_in_json(client) -> None:
-    """Forms and batches, in either version."""
+def test_body_over_the_limit_is_413_in_json(client) -> None:
+    """Forms and batches, in both versions."""
     for path, content_type in (
         ("/v3/empty.example.com/bounces", "application/json"),
         ("/v3/empty.example.com/bounces", "application/x-www-form-urlencoded"),
@@ -231,8 +231,8 @@ def test_a_body_over_the_bound_is_413_in_json(client) -> None:
         )
 
 
-def test_any_key_makes_a_domain_on_first_use(url, clock) -> None:
-    """And an account of its name, which SendGrid's calls see."""
+def test_domain_is_created_on_first_use(url, clock) -> None:
+    """With an account of the same name, which SendGrid's calls can use."""
     app = make_app(url, clock, AUTH="any")
     client = app.test_client()
     answers = [
@@ -250,8 +250,8 @@ def test_any_key_makes_a_domain_on_first_use(url, clock) -> None:
     assert seen == {"count": "1"}
 
 
-def test_the_letter_case_of_a_new_domain_makes_no_second_list(url, clock) -> None:
-    """Domains have none, and the account made for one is called as the domain."""
+def test_letter_case_of_a_new_domain_is_ignored(url, clock) -> None:
+    """The account that is created for a domain has its name in lower case."""
     app = make_app(url, clock, AUTH="any")
     client = app.test_client()
     names = ("Mixed.Example.com", "mixed.example.com", "MIXED.example.com")
@@ -268,8 +268,8 @@ def test_the_letter_case_of_a_new_domain_makes_no_second_list(url, clock) -> Non
 
 
 @pytest.mark.parametrize("name", ["a%25b", "%C3%A9.com", "%22x%22"])
-def test_paging_urls_are_urls(url, clock, name: str) -> None:
-    """As the request's own was, and of a host that it names."""
+def test_paging_urls_are_encoded(url, clock, name: str) -> None:
+    """They have the path and the host of the request."""
     app = make_app(url, clock, AUTH="any")
     client = app.test_client()
     paging = client.get(f"/v3/{name}/bounces", headers=_basic("k")).json["paging"]
@@ -282,8 +282,8 @@ def test_paging_urls_are_urls(url, clock, name: str) -> None:
     assert hostless.status_code == 400
 
 
-def test_a_batch_with_long_errors_fits(client) -> None:
-    """A thousand records of some kilobytes each."""
+def test_batch_with_long_errors_is_accepted(client) -> None:
+    """1000 records of four kilobytes each."""
     batch = [
         {"address": f"u{n}@example.com", "error": "x" * 4_000} for n in range(1_000)
     ]
@@ -294,8 +294,8 @@ def test_a_batch_with_long_errors_fits(client) -> None:
     assert answer.status_code == 200
 
 
-def test_a_key_is_looked_up_by_a_few_slow_hashes(client, app, monkeypatch) -> None:
-    """A wrong key is not tried on every account."""
+def test_wrong_key_costs_few_hashes(client, app, monkeypatch) -> None:
+    """It is not compared with the key of every account."""
     from sendgrid_bounces import auth
 
     checked: list[str] = []
@@ -320,8 +320,8 @@ ROWS = st.lists(
 
 
 @given(st.integers(0, 10**9), ROWS, st.integers(1, 3))
-def test_v2_streams_what_python_would_write(total, rows, size) -> None:
-    """In pieces, and equal to the whole."""
+def test_v2_stream_equals_json_dumps(total, rows, size) -> None:
+    """For any number of batches."""
     batches = (rows[i : i + size] for i in range(0, len(rows), size))
     whole = {"total_count": total, "items": [v2_item(row) for row in rows]}
 
@@ -352,16 +352,16 @@ def test_forms_and_records_are_parsed_alike(record: dict[str, str]) -> None:
 
 
 @given(st.integers(EARLIEST, LATEST))
-def test_a_date_is_read_as_it_was_written(instant: int) -> None:
-    """As far back as there can have been e-mail."""
+def test_rendered_date_is_parsed_to_the_same_instant(instant: int) -> None:
+    """Since 1900."""
     text = render_date(instant)
     if instant >= -2_208_988_800:  # 1900
         assert parse_date(text) == parse_date(text.replace("GMT", "UTC")) == instant
 
 
 @given(st.text())
-def test_any_text_is_a_date_or_an_error(text: str) -> None:
-    """And nothing else."""
+def test_any_text_is_a_date_or_a_value_error(text: str) -> None:
+    """Other exceptions would become an internal error."""
     try:
         parsed = parse_date(text)
     except ValueError:
@@ -369,8 +369,8 @@ def test_any_text_is_a_date_or_an_error(text: str) -> None:
     assert parsed is None or EARLIEST <= parsed <= LATEST
 
 
-def test_a_long_list_of_v2_is_streamed(app, client) -> None:
-    """As many as are asked for."""
+def test_long_list_of_v2_is_streamed(app, client) -> None:
+    """With limit and skip."""
     storage = app.extensions[EXTENSION].storage
     bounce_list = storage.accounts.find_domain("empty.example.com").bounce_list
     from conftest import bounce
@@ -388,8 +388,8 @@ def test_a_long_list_of_v2_is_streamed(app, client) -> None:
     ]
 
 
-def test_no_vendor_is_named_below_the_dialects() -> None:
-    """Adding a vendor changes nothing in the core and the storage."""
+def test_core_and_storage_name_no_vendor() -> None:
+    """A new vendor changes neither of them."""
     package = Path(dialects.__file__).parent.parent
     for layer in ("core", "storage"):
         for path in (package / layer).glob("*.py"):
@@ -399,8 +399,10 @@ def test_no_vendor_is_named_below_the_dialects() -> None:
             assert "sendgrid" not in text, path
 
 
-def test_what_the_import_stored_is_there_for_others(live: Live, url: str) -> None:
-    """When it is answered it is done."""
+def test_imported_bounces_are_visible_to_other_connections(
+    live: Live, url: str
+) -> None:
+    """As soon as the response is sent."""
     body = (
         b'--xx\r\nContent-Disposition: form-data; name="file"; filename="b.csv"\r\n\r\n'
         b"address\nlate@example.com\r\n--xx--\r\n"

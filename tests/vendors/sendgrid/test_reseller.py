@@ -1,4 +1,4 @@
-"""Resellers: each reaches its own customers, and nobody learns of anybody else's."""
+"""Resellers: access is limited to their own customers, and errors reveal no others."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from live import ROOT, TIMEOUT, serving
 
 from sendgrid_bounces.emulator import EXTENSION
 
-#: A tree: resellers, their customers, and accounts that are neither.
+#: Resellers with their customers, and (None) accounts that are neither.
 TREE = {"one": ["a", "b"], "two": ["c"], "three": [], None: ["plain"]}
 NAMES = ["one", "two", "three", "a", "b", "c", "plain", "nobody"]
 UNKNOWN = b'{"error":{"code":400,"message":"User does not exist"}}'
@@ -26,7 +26,7 @@ def _account(name: str, **more) -> dict:
 
 @pytest.fixture(name="client")
 def _client(url, clock, tmp_path):
-    """A server with the tree."""
+    """A client of an application with `TREE`."""
     accounts = [
         _account(reseller, customers=[_account(name) for name in customers])
         for reseller, customers in TREE.items()
@@ -48,7 +48,7 @@ def _manage(client, caller: str, user: str, **parameters) -> bytes:
 
 
 def _lists(client) -> dict[str, str]:
-    """Return everybody's list, as each sees its own."""
+    """Return the list of each account, with its own credentials."""
     return {
         name: client.get(
             "/api/bounces.get.json",
@@ -60,8 +60,8 @@ def _lists(client) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(("caller", "user"), list(product(NAMES[:-1], NAMES)))
-def test_nothing_crosses(client, caller: str, user: str) -> None:
-    """All pairs: a reseller and its own customer meet, and no others."""
+def test_reseller_reaches_only_its_customers(client, caller: str, user: str) -> None:
+    """All pairs of caller and user."""
     before = _lists(client)
     listed = _manage(client, caller, user, task="get")
     deleted = _manage(client, caller, user, task="delete", email="shared@example.com")
@@ -80,8 +80,8 @@ def test_nothing_crosses(client, caller: str, user: str) -> None:
         assert before == after
 
 
-def test_whoever_is_meant_it_takes_the_same_time(client, monkeypatch) -> None:
-    """The same queries are made, whether or not somebody has the name."""
+def test_queries_do_not_depend_on_the_user(client, monkeypatch) -> None:
+    """Otherwise the response time would reveal the accounts of other resellers."""
     engine = client.application.extensions[EXTENSION].storage.engine
     queries: list[str] = []
     fetch = engine.fetch
@@ -97,11 +97,11 @@ def test_whoever_is_meant_it_takes_the_same_time(client, monkeypatch) -> None:
         made.append(list(queries))
 
     assert made.count(made[0]) == 4
-    assert len(made[0]) == 2  # the caller, and the name
+    assert len(made[0]) == 2  # the caller and the user
 
 
-def test_the_example_cleans_up(tmp_path) -> None:
-    """Old soft bounces go, and nothing else does."""
+def test_cleanup_example(tmp_path) -> None:
+    """It deletes exactly the old soft bounces."""
     seed = tmp_path / "seed.yaml"
     seed.write_text(
         """
