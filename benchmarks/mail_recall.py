@@ -2,12 +2,14 @@
 
 CORPUS is a folder of mails with an ``EXPECTED.json``::
 
-    {"postfix-01.eml": {"bounces": [{"email": "user@example.com", "status": "5.1.1",
-                                     "code": "550", "temporary": false}]}}
+    {"1.eml": {"bounces": [{"email": "a@example.com", "status": "5.1.1"}]},
+     "2.eml": {"bounces": [{"email": "a@example.com", "temporary": true}]},
+     "3.eml": {"bounces": []}}
 
-``status``, ``code`` and ``temporary`` are optional: a value that is missing or empty is
-not measured. The class (permanent or temporary) is that of ``temporary``, else of
-``status``, else of ``code``. A mail whose ``bounces`` are empty must list nothing.
+A ``code`` is measured too; missing and empty values are not. The class (permanent or temporary) is that of
+the status, else of the code. ``temporary`` is true for a recipient that the mail system
+still tries to reach, and false for a recipient that it has given up, in either class.
+A mail with empty ``bounces`` must list nothing.
 """
 
 import argparse
@@ -24,14 +26,12 @@ import click
 from sendgrid_bounces.sources.events import BounceEvent
 from sendgrid_bounces.sources.mail import flufl, read_mail, split_mails
 
-#: Least shares that pass, and the largest share of wrong extra addresses.
-GOALS = {
-    "mails with a report, all recipients": 0.99,
-    "all mails, all recipients": 0.95,
-    "permanent or temporary": 0.93,
-    "status": 0.93,
-}
-MOST_EXTRA = 0.01
+ALL, REPORTS = "recipients of all mails", "recipients of mails with a report"
+CLASS, STATUS, CODE = "permanent or temporary", "status", "code"
+
+#: The least share of hits, and the largest share of wrong extra addresses.
+GOALS = {ALL: 0.95, REPORTS: 0.99, CLASS: 0.93, STATUS: 0.93}
+MAX_EXTRA = 0.01
 
 
 @dataclass
@@ -42,101 +42,95 @@ class Score:
     cases: Counter[str] = field(default_factory=Counter)
     misses: list[str] = field(default_factory=list)
     extra: int = 0
-    false_listed: int = 0
+    listed: int = 0
 
-    def add(self, measure: str, *, is_hit: bool, miss: str = "") -> None:
-        """Count one case of *measure*."""
+    def add(self, measure: str, miss: str, *, is_hit: bool) -> None:
+        """Count a case of *measure*."""
         self.cases[measure] += 1
         self.hits[measure] += is_hit
         if not is_hit:
             self.misses.append(f"{measure}: {miss}")
 
-    def share(self, measure: str) -> float:
-        """Return the share of hits; 1 without cases."""
-        return self.hits[measure] / self.cases[measure] if self.cases[measure] else 1.0
+    @property
+    def is_good(self) -> bool:
+        """Whether all goals are met."""
+        shares = (self.hits[m] >= goal * self.cases[m] for m, goal in GOALS.items())
+        return (
+            all(shares)
+            and self.extra <= MAX_EXTRA * self.cases[ALL]
+            and not self.listed
+        )
 
 
-def read_all(raw: bytes, now: int) -> dict[str, BounceEvent]:
-    """Return the events of the mails in *raw* by address.
+def read_recipients(raw: bytes) -> list[tuple[BounceEvent, set[str]]]:
+    """Return the events in *raw* with all addresses of their recipients.
 
     Where forwarding changed an address, both the original and the final one count.
     """
-    events: dict[str, BounceEvent] = {}
+    now, found = int(time.time()), []
     for mail in split_mails(raw):
-        for recipient in ("final", "original"):
-            batch = read_mail(mail, now, recipient=recipient)
-            events |= {event.email.lower(): event for event in batch.events}
-    return events
-
-
-def originals(raw: bytes, now: int) -> set[str]:
-    """Return the addresses that the reader takes by default."""
-    batches = [read_mail(mail, now) for mail in split_mails(raw)]
-    return {event.email.lower() for batch in batches for event in batch.events}
+        originals = read_mail(mail, now).events
+        finals = read_mail(mail, now, recipient="final").events
+        others = finals if len(finals) == len(originals) else originals
+        for event, other in zip(originals, others, strict=True):
+            found.append((event, {event.email.lower(), other.email.lower()}))
+    return found
 
 
 def measure_mail(
-    name: str, raw: bytes, expected: list[dict[str, Any]], score: Score
+    name: str, raw: bytes, bounces: list[dict[str, Any]], score: Score
 ) -> None:
-    """Compare the events of one mail to the *expected* bounces."""
-    now = int(time.time())
-    events = read_all(raw, now)
-    listed = [email for email, event in events.items() if event.is_listed]
-    if not expected:
-        score.false_listed += bool(listed)
-        if listed:
-            score.misses.append(f"listed without a bounce: {name} {listed}")
+    """Compare the events of the mail *name* to the expected *bounces*."""
+    found = read_recipients(raw)
+    if not bounces:
+        listed = [event.email for event, _ in found if event.is_listed]
+        score.listed += bool(listed)
+        score.misses += [f"listed: {name} {email}" for email in listed]
         return
-    wanted = {bounce["email"].lower() for bounce in expected}
-    is_complete = wanted <= events.keys()
-    missing = f"{name} {sorted(wanted - events.keys())}"
-    score.add("all mails, all recipients", is_hit=is_complete, miss=missing)
+    wanted = {bounce["email"].lower() for bounce in bounces}
+    missing = wanted - {email for _, emails in found for email in emails}
+    miss = f"{name} {sorted(missing)}"
+    score.add(ALL, miss, is_hit=not missing)
     if b"final-recipient" in raw.lower():
-        score.add(
-            "mails with a report, all recipients", is_hit=is_complete, miss=missing
-        )
-    for bounce in expected:
-        if event := events.get(bounce["email"].lower()):
+        score.add(REPORTS, miss, is_hit=not missing)
+    for bounce in bounces:
+        email = bounce["email"].lower()
+        event = next((event for event, emails in found if email in emails), None)
+        if event:
             measure_event(name, event, bounce, score)
-    both = read_both(raw, now)
-    extra = sorted(e for e in originals(raw, now) if not both[e] & wanted)
+    extra = [event.email for event, emails in found if not emails & wanted]
     score.extra += len(extra)
-    if extra:
-        score.misses.append(f"extra: {name} {extra}")
-
-
-def read_both(raw: bytes, now: int) -> dict[str, set[str]]:
-    """Return for each address of the reader all addresses of the same recipient."""
-    both: dict[str, set[str]] = {}
-    for mail in split_mails(raw):
-        batches = [
-            read_mail(mail, now, recipient=r).events for r in ("original", "final")
-        ]
-        for original, final in zip(*batches, strict=False):
-            both.setdefault(original.email.lower(), set()).update(
-                {original.email.lower(), final.email.lower()}
-            )
-        for event in (event for batch in batches for event in batch):
-            both.setdefault(event.email.lower(), {event.email.lower()})
-    return both
+    score.misses += [f"extra: {name} {email}" for email in extra]
 
 
 def measure_event(
     name: str, event: BounceEvent, bounce: dict[str, Any], score: Score
 ) -> None:
-    """Compare class, status and code of one recipient."""
-    status, code = bounce.get("status") or "", bounce.get("code") or ""
-    seen = f"{name} {event.email} {event.status} {event.code}, not {status} {code}"
-    temporary = bounce.get("temporary")
-    if temporary is None and (status or code):
-        temporary = (status or code).startswith("4")
-    if temporary is not None:
-        is_temporary = event.status.startswith("4") or not event.is_listed
-        score.add("permanent or temporary", is_hit=is_temporary == temporary, miss=seen)
+    """Compare class, status and code of a recipient."""
+    status, code = bounce.get("status"), bounce.get("code")
+    miss = f"{name} {event.email}: {event.status} {event.code}, not {status} {code}"
+    if known := status or code:
+        score.add(CLASS, miss, is_hit=event.status[0] == known[0])
+    elif "temporary" in bounce:
+        score.add(CLASS, miss, is_hit=event.is_listed is not bounce["temporary"])
     if status:
-        score.add("status", is_hit=event.status == status, miss=seen)
+        score.add(STATUS, miss, is_hit=event.status == status)
     if code:
-        score.add("code", is_hit=event.code == code, miss=seen)
+        score.add(CODE, miss, is_hit=event.code == code)
+
+
+def report(score: Score, mails: int, seconds: float) -> None:
+    """Print the measures of *score*."""
+    for measure in (ALL, REPORTS, CLASS, STATUS, CODE):
+        hits, cases = score.hits[measure], score.cases[measure]
+        goal = f"goal {GOALS[measure]:.0%}" if measure in GOALS else ""
+        share = hits / cases if cases else 1
+        click.echo(f"{measure:34} {share:6.1%}  {hits:4} of {cases:4}  {goal}")
+    extra = score.extra / max(score.cases[ALL], 1)
+    click.echo(f"{'wrong extra addresses':34} {extra:6.1%}  {score.extra:4}")
+    click.echo(f"{'mails listed without a bounce':42} {score.listed:4}")
+    library = "with" if flufl.is_installed() else "without"
+    click.echo(f"{mails} mails in {seconds:.1f} s, {library} flufl.bounce")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -149,30 +143,10 @@ def main(arguments: list[str] | None = None) -> int:
     score, start = Score(), time.perf_counter()
     for name, mail in expected.items():
         measure_mail(name, (options.corpus / name).read_bytes(), mail["bounces"], score)
-    seconds = time.perf_counter() - start
-    return report(score, len(expected), seconds, misses=options.misses)
-
-
-def report(score: Score, mails: int, seconds: float, *, misses: bool) -> int:
-    """Print *score*; return 1 if a goal is missed, else 0."""
-    is_good = True
-    for measure in sorted(score.cases):
-        share, goal = score.share(measure), GOALS.get(measure, 0.0)
-        is_good &= share >= goal
-        counts = f"{score.hits[measure]} of {score.cases[measure]}"
-        wanted = f"goal {goal:.0%}" if goal else ""
-        click.echo(f"{measure:38} {share:6.1%}  {counts:12} {wanted}")
-    recipients = max(score.cases["all mails, all recipients"], 1)
-    is_good &= score.extra / recipients <= MOST_EXTRA and not score.false_listed
-    click.echo(
-        f"{'wrong extra addresses':38} {score.extra / recipients:6.1%}  {score.extra}"
-    )
-    click.echo(f"{'listed without a bounce':38} {score.false_listed:6}")
-    library = "with" if flufl.is_installed() else "without"
-    click.echo(f"{mails} mails in {seconds:.1f} s, {library} flufl.bounce")
-    if misses:
+    report(score, len(expected), time.perf_counter() - start)
+    if options.misses:
         click.echo("\n".join(score.misses))
-    return 0 if is_good else 1
+    return 0 if score.is_good else 1
 
 
 if __name__ == "__main__":

@@ -16,7 +16,9 @@ MAX_AHEAD = 86_400
 #: Timestamps above this bound are milliseconds.
 _MILLISECONDS_FROM = 100_000_000_000
 
-_ADDRESS = re.compile(r"[^\s@\x00-\x1f\x7f<>]+@[^\s@\x00-\x1f\x7f<>]+")
+_ADDRESS = re.compile(
+    r"[^\s@\x00-\x1f\x7f<>;,:()\[\]]+@[^\s@\x00-\x1f\x7f<>;,:()\[\]]+"
+)
 _STATUS = re.compile(r"[245]\.[0-9]{1,3}\.[0-9]{1,3}")
 _CODE = re.compile(r"[45][0-5][0-9]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]+")
@@ -37,7 +39,7 @@ class EventError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class BounceEvent:
-    """A failed or delayed delivery to one recipient.
+    """A failed or delayed delivery to a recipient.
 
     :param status: enhanced status code (RFC 3463); never empty.
     :param code: SMTP reply code; empty if none was reported.
@@ -68,10 +70,10 @@ class BounceEvent:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The result of one mail or one request.
+    """The result of a mail or a request.
 
     :param ignored: number of elements without a bounce, by kind: ``{"delivered": 2}``.
-    :param skipped: one message for each element that cannot be read.
+    :param skipped: a message for each element that cannot be read.
     :param confirm_url: the URL that confirms a subscription, if one is requested.
     """
 
@@ -146,13 +148,13 @@ def clean_email(value: Any) -> str:
 
 
 def clean_status(value: Any) -> str:
-    """Return the enhanced status code *value*, or an empty text if it is not one."""
+    """Return the enhanced status code *value*, or an empty text if malformed."""
     text = str(value).strip() if isinstance(value, str | int) else ""
     return text if _STATUS.fullmatch(text) else ""
 
 
 def clean_code(value: Any) -> str:
-    """Return the SMTP reply code *value*, or an empty text if it is not one.
+    """Return the SMTP reply code *value*, or an empty text if malformed.
 
     Providers add codes of their own (498, 605): they are not SMTP replies.
     """

@@ -1,4 +1,4 @@
-"""Reading JSON payloads: any body yields elements or one error."""
+"""Reading JSON payloads."""
 
 import json
 from collections.abc import Mapping
@@ -45,6 +45,6 @@ def text(mapping: Mapping[str, Any], *names: str) -> str:
 
 
 def section(mapping: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """Return the object in field *name*, or an empty one."""
+    """Return the object in field *name*, or an empty object."""
     value = mapping.get(name)
     return value if isinstance(value, dict) else {}

@@ -13,7 +13,7 @@ from sendgrid_bounces.sources.payloads import load_object, text
 from sendgrid_bounces.sources.status import find_code, find_status
 from sendgrid_bounces.sources.verification import Secrets, verify_token
 
-#: Bounce types that make an address invalid; others are blocks, replies or retries.
+#: Bounce types that make an address invalid. Other types are blocks or retries.
 _PERMANENT = {"HardBounce", "BadEmailAddress"}
 
 

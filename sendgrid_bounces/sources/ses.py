@@ -57,7 +57,7 @@ def verify(body: bytes, headers: Mapping[str, str], secrets: Secrets) -> None:
         return
     envelope = load_object(body)
     if secrets.topics and text(envelope, "TopicArn") not in secrets.topics:
-        raise SignatureError("the topic is not one of the source's topics")
+        raise SignatureError("the topic is not accepted")
     if secrets.certificate:
         _verify_signature(envelope, secrets.certificate)
 
@@ -116,7 +116,7 @@ def read_notification(notification: Mapping[str, Any], now: int) -> Batch:
 
 
 def _event(bounce: Mapping[str, Any], recipient: Any, now: int) -> BounceEvent:
-    """Return the event of one of the bouncedRecipients."""
+    """Return the event of an element of bouncedRecipients."""
     if not isinstance(recipient, dict):
         raise EventError("bouncedRecipients: must contain objects")
     kind, subtype = text(bounce, "bounceType"), text(bounce, "bounceSubType")

@@ -49,22 +49,30 @@ def find_code(text: str) -> str:
 
 
 def is_vague(status: str) -> bool:
-    """Whether *status* says no more than its class."""
+    """Whether *status* is missing, or only its class is known."""
     return not status or status.endswith(".0.0")
 
 
 def choose_status(field: str, diagnostic: str, code: str) -> str:
-    """Return the more specific one of the Status field and the diagnostic's status.
+    """Return the more specific of the Status field and the diagnostic's status.
 
     :param code: reply code; decides the class if neither status is specific.
     """
-    for status in (field, diagnostic):
-        if status and not _VAGUE.fullmatch(status):
-            return status
-    status = diagnostic or field
+    if _detail(field) > 1 and diagnostic[:1] != field[:1]:
+        return field
+    status = max(field, diagnostic, key=_detail)
     if status.endswith(".0.0") and code and code[0] != status[0]:
         return f"{code[0]}.0.0"
     return status
+
+
+def _detail(status: str) -> int:
+    """Rank a status: RFC 3463 reserves the detail 0 for "other or undefined"."""
+    if not status:
+        return 0
+    if _VAGUE.fullmatch(status):
+        return 1
+    return 2 if status.endswith(".0") else 3
 
 
 def guess_status(text: str) -> str:

@@ -17,7 +17,7 @@ class PayloadError(ValueError):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Secrets:
-    """The secrets that one source checks requests with; each that is set must match.
+    """The secrets that a source checks requests with. All that are set must match.
 
     :param key: SendGrid: public key, base64 of DER; Mailgun: webhook signing key.
     :param token: bearer token, or the password of basic authentication.

@@ -8,6 +8,7 @@ from email.utils import format_datetime
 from pathlib import Path
 
 import pytest
+from benchmarks import mail_recall
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -71,6 +72,15 @@ def test_line_ends_make_no_difference(name: str, line_end: bytes):
     assert [e.email for e in other.events] == [e.email for e in read(name).events]
 
 
+def test_recall_is_measured(tmp_path, capsys):
+    assert mail_recall.main([str(FOLDER)]) == 0
+    assert "recipients of all mails            100.0%" in capsys.readouterr().out
+    (tmp_path / "a.eml").write_bytes((FOLDER / "exim.eml").read_bytes())
+    (tmp_path / "EXPECTED.json").write_text(json.dumps({"a.eml": {"bounces": []}}))
+    assert mail_recall.main([str(tmp_path), "--misses"]) == 1
+    assert "listed: a.eml ike@example.org" in capsys.readouterr().out
+
+
 def test_failures_of_class_4_are_temporary():
     hard, soft = read("postfix.eml").events
     assert (hard.permanence, soft.permanence) == (
@@ -98,6 +108,13 @@ def test_class_of_a_text_without_codes_is_guessed(text: str, permanence: Permane
     (event,) = read_mail(HEAD + f"\n<a@example.org>:\n{text}\n".encode(), NOW).events
     assert event.permanence is permanence
     assert event.guessed
+
+
+def test_transcript_of_another_attempt_does_not_change_the_class():
+    raw = (FOLDER / "courier.eml").read_bytes().replace(b"550 5.1.1 <", b"554 <")
+    raw = raw.replace(b"<<< 554", b"451 4.4.1 reply: read error\n<<< 554")
+    (event,) = read_mail(raw, NOW).events
+    assert (event.status, event.code) == ("5.0.0", "554")
 
 
 def test_reason_is_the_diagnostic_without_its_type():
@@ -281,6 +298,8 @@ def test_codes_in_text(text: str, status: str, code: str):
     [
         ("5.1.1", "5.7.1", "550", "5.1.1"),
         ("5.0.0", "5.1.1", "550", "5.1.1"),
+        ("5.1.0", "5.1.1", "550", "5.1.1"),
+        ("5.1.0", "4.2.2", "550", "5.1.0"),
         ("4.4.7", "4.7.1", "450", "4.7.1"),
         ("4.4.7", "", "", "4.4.7"),
         ("5.0.0", "", "450", "4.0.0"),

@@ -14,14 +14,14 @@ ADDRESS = re.compile(
     (?P<email>
       \w [\w.!\#$%&'*+/=?^`{|}~-]{0,127}
       (?<!\.\.\.) @
-      \w[\w-]{0,62} (?:\.[\w-]{1,63}){0,9} \.[A-Za-z][\w-]{0,61}[A-Za-z0-9]
+      \w[\w-]{0,62} (?:\.[\w-]{1,63}){0,9} \.[A-Za-z](?:[\w-]{0,61}[A-Za-z0-9])?
     )
     (?![@\w])
     """,
     re.VERBOSE | re.ASCII,
 )
 _TYPE = re.compile(
-    r"^\s*(?:rfc/?822|utf-8|smtp|x-[\w-]+|local|unknown|internet)\s*;\s*", re.I
+    r"^(?:\s*(?:rfc/?822|utf-8|smtp|x-[\w-]+|local|unknown|internet)\s*;)+\s*", re.I
 )
 _OTHER_TYPE = re.compile(r"^\s*(?:x\.?400|fax|x500)\s*;", re.I)
 _COMMENT = re.compile(r"\([^()]{0,300}\)\s*$")

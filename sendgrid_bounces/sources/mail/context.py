@@ -51,7 +51,7 @@ class Options:
 
 
 class Context:
-    """One mail and its parts in the forms that several steps need.
+    """A mail and its parts in the forms that several steps need.
 
     :param text: the human text without the returned mail.
     """
@@ -83,7 +83,7 @@ class Context:
         is_delayed: bool,
         is_temporary: bool = False,
     ) -> BounceEvent:
-        """Return the event of one recipient.
+        """Return the event of a recipient.
 
         :param is_temporary: class of a failure without status and code.
         :raises EventError: if *email* is not an address.

@@ -54,6 +54,6 @@ def _without_returned(message: Message) -> Message:
 
 
 def _texts(addresses: Iterable[bytes]) -> list[str]:
-    """Return those of *addresses* that have the form of one."""
+    """Return the well-formed *addresses* as sorted text."""
     texts = sorted(address.decode("utf-8", "replace") for address in addresses)
     return [text for text in texts if find_addresses(text) == [text]]

@@ -32,7 +32,11 @@ _MULTIPART = re.compile(rb"^content-type[ \t]*:\s{0,9}multipart/", re.I | re.M)
 _MBOX_LINE = re.compile(rb"\A(?:>?From [^\n]*\n)+")
 _MESSAGE_ID = re.compile(r"^message-id:\s*(\S+)", re.I | re.M)
 
-_REPORT_TYPES = {"text/x-delivery-status", "text/x-global-delivery-status"}
+_REPORT_TYPES = {
+    "text/x-delivery-status",
+    "text/x-global-delivery-status",
+    "text/x-xdelivery-status",
+}
 _RETURNED_TYPES = {
     "text/x-rfc822",
     "text/x-global",
@@ -168,7 +172,7 @@ def _parse_message(raw: bytes) -> Message:
 
 
 def _with_boundary(raw: bytes, boundary: bytes) -> bytes:
-    """Return *raw* with another boundary: the declared one occurs nowhere."""
+    """Return *raw* with a boundary that occurs in the body."""
     head, _, body = raw.partition(b"\n\n")
     head = re.sub(rb"^content-type[ \t]*:", b"X-Content-Type:", head, flags=re.I | re.M)
     kind = b'Content-Type: multipart/report; boundary="' + boundary + b'"\n'
@@ -218,7 +222,7 @@ def _decode(part: Message) -> str:
     charset = part.get_content_charset() or "utf-8"
     try:
         text = data[: 4 * MAX_TEXT].decode(charset, "replace")
-    except (LookupError, ValueError):  # an unknown charset, or one without "replace"
+    except (LookupError, ValueError):  # unknown, or without "replace"
         text = data[: 4 * MAX_TEXT].decode("latin-1")
     lines = text[:MAX_TEXT].split("\n")
     return "\n".join(line[:MAX_LINE] for line in lines)

@@ -70,7 +70,7 @@ def _veto(context: Context) -> Batch | None:
 
 
 def _from_reports(context: Context) -> Batch | None:
-    """Read the delivery status notification, or one in the text of broken MIME."""
+    """Read the delivery status notification, also inside the text of broken MIME."""
     reports = _all_reports(context)
     outcomes = Counter(report.outcome for report in reports)
     emails = [r.email(context.options.recipient) for r in reports[:MAX_RECIPIENTS]]
@@ -98,8 +98,8 @@ def _report_event(
     status, code, reason = report.status, report.code, report.reason
     if is_vague(status) or not code or not reason:
         passage = read_passage(email, context.text, emails)
-        if is_vague(status):
-            status = choose_status(status, passage.status, code or passage.code)
+        if is_vague(status) and passage.status[:1] == (code or status or "5")[:1]:
+            status = choose_status(status, passage.status, code)
         code, reason = code or passage.code, reason or passage.reason
     is_delayed = report.outcome == "delayed"
     return context.event(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sendgrid_bounces.sources.mail.addresses import read_recipient
 from sendgrid_bounces.sources.status import choose_status, find_code, find_status
 
-#: Fields of one recipient. Everything else in a report is about the whole mail.
+#: Fields of a recipient. All other fields of a report are about the whole mail.
 _FIELD = re.compile(
     r"^[ \t>]{0,8}(Original-Recipient|Final-Recipient|X-Actual-Recipient|Action|Status"
     r"|Diagnostic-Code|X-Supplementary-Info|X400-Supplementary-Info)[ \t]*:[ \t]*(.*)$",
@@ -40,7 +40,7 @@ _OUTCOMES = {
 
 @dataclass(frozen=True)
 class RecipientReport:
-    """The report on one recipient.
+    """The report on a recipient.
 
     :param outcome: ``failed``, ``delayed`` or ``delivered``.
     :param original: the address that the mail was sent to; empty if unknown.
@@ -55,7 +55,7 @@ class RecipientReport:
     reason: str
 
     def email(self, prefer: str) -> str:
-        """Return the original or final address as *prefer* says, else the other one."""
+        """Return the original or final address as *prefer* demands, else the other."""
         first, second = self.original, self.final
         return (second or first) if prefer == "final" else (first or second)
 
@@ -68,8 +68,8 @@ def read_reports(texts: list[str]) -> list[RecipientReport]:
 def _blocks(text: str) -> Iterator[dict[str, str]]:
     """Yield the fields of each recipient, names in small letters.
 
-    A recipient ends at a blank line, or where one of its fields repeats. A block
-    without a recipient completes the one before.
+    A recipient ends at a blank line, or where a field repeats. A block without a
+    recipient completes the block before.
     """
     blocks: list[dict[str, str]] = []
     current: dict[str, str] = {}
@@ -88,7 +88,7 @@ def _blocks(text: str) -> Iterator[dict[str, str]]:
 
 
 def _continues(blocks: list[dict[str, str]], block: dict[str, str]) -> bool:
-    """Whether *block* completes the last one of *blocks*."""
+    """Whether *block* completes the last of *blocks*."""
     has_recipient = any(name in block for name in _RECIPIENTS)
     return (
         bool(blocks)

@@ -47,7 +47,7 @@ _CUES = (
 
 @dataclass(frozen=True)
 class Passage:
-    """The text about one recipient, with the codes in it.
+    """The text about one recipient, and its codes.
 
     :param is_temporary: whether the words, in the absence of codes, describe a failure
         that may pass.
@@ -69,7 +69,7 @@ def split_returned(text: str) -> tuple[str, str]:
 def find_failed(text: str, strangers: set[str], addressed: set[str]) -> list[str]:
     """Return the failed recipients that *text*, without the returned mail, names.
 
-    :param strangers: addresses in small letters that cannot be one, such as the sender.
+    :param strangers: addresses to leave out, in small letters, such as the sender's.
     :param addressed: recipients of the returned mail, preferred if there is a choice.
     """
     lines = [line for line in text.split("\n") if "@" in line]

@@ -1,4 +1,4 @@
-"""Mails that are not bounces: complaints, receipts, vacation replies and others."""
+"""Mails that are not bounces: complaints, receipts, vacation replies, deliveries."""
 
 from sendgrid_bounces.sources.mail.message import Mail
 from sendgrid_bounces.sources.mail.words import (
@@ -24,7 +24,7 @@ _VACATION_HEADERS = (
 
 
 def find_veto(mail: Mail) -> str:
-    """Return the kind of a mail that is not a bounce; an empty text for the others."""
+    """Return the kind of a mail that is not a bounce, or an empty text."""
     report = str(mail.headers.get_param("report-type") or "").lower()
     if report == "feedback-report" or "text/x-feedback-report" in mail.part_types:
         return "complaint"

@@ -7,7 +7,7 @@ import re
 
 
 def any_of(*patterns: str, flags: re.RegexFlag = re.IGNORECASE) -> re.Pattern[str]:
-    """Compile a pattern that matches where one of *patterns* does."""
+    """Compile the alternatives *patterns*."""
     return re.compile("|".join(patterns).replace(" ", r"\s{1,9}"), flags)
 
 
