@@ -6,10 +6,10 @@ CORPUS is a folder of mails with an ``EXPECTED.json``::
      "2.eml": {"bounces": [{"email": "a@example.com", "temporary": true}]},
      "3.eml": {"bounces": []}}
 
-A ``code`` is measured too; missing and empty values are not. The class (permanent or temporary) is that of
-the status, else of the code. ``temporary`` is true for a recipient that the mail system
-still tries to reach, and false for a recipient that it has given up, in either class.
-A mail with empty ``bounces`` must list nothing.
+A ``code`` is measured too; missing and empty values are not. The class (permanent or
+temporary) is that of the status, else of the code. ``temporary`` is true for a recipient
+that the mail system still tries to reach, and false for a recipient that it has given
+up, in either class. A mail with empty ``bounces`` must list nothing.
 """
 
 import argparse

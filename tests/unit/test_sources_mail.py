@@ -8,10 +8,10 @@ from email.utils import format_datetime
 from pathlib import Path
 
 import pytest
-from benchmarks import mail_recall
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks import mail_recall
 from sendgrid_bounces.sources.events import Permanence
 from sendgrid_bounces.sources.mail import (
     MAX_RECIPIENTS,
