@@ -1,19 +1,17 @@
 """The in-process mock: Requests and HTTPX against the vendors' hosts."""
 
 import asyncio
-import io
-import ssl
 import threading
 import unittest
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
-from functools import partial
+from contextlib import closing
 
 import httpx
 import pytest
 import requests
 import responses
 import urllib3
+from clients import CLIENTS, CONTEXT, HTTPX, api_key, get_async
 from flask import Blueprint
 from mailgun.client import Client
 from requests.adapters import HTTPAdapter
@@ -27,16 +25,6 @@ from sendgrid_bounces.storage.bounces import BounceStore
 from sendgrid_bounces.testing import EmulatorServer, interception, mock_bounces
 from sendgrid_bounces.testing.app import TestApp
 from sendgrid_bounces.web.dialect import Dialect
-
-try:  # used by Mailgun's SDK, and not available for every Python
-    import httpx2
-except ImportError:
-    httpx2 = None
-
-#: The installed packages with the API of HTTPX, by name.
-HTTPX = {
-    name: package for name, package in (("httpx", httpx), ("httpx2", httpx2)) if package
-}
 
 #: The intercepted methods, before interception: (class, name, method).
 ORIGINALS = [
@@ -59,41 +47,9 @@ def _methods_are_restored():
     assert all(getattr(owner, name) is method for owner, name, method in ORIGINALS)
 
 
-#: HTTPX loads the trusted certificates for each client; that takes 20 ms.
-CONTEXT = ssl.create_default_context()
-
-
-async def _get_async(package, url: str, **options):
-    async with package.AsyncClient(verify=CONTEXT) as client:
-        return await client.get(url, **options)
-
-
-def _get_in_session(url: str, **options):
-    with requests.Session() as session:
-        return session.get(url, **options)
-
-
-#: A function that sends a GET request, for each client.
-CLIENTS = {
-    "requests": requests.get,
-    "requests.Session": _get_in_session,
-    **{name: partial(package.get, verify=CONTEXT) for name, package in HTTPX.items()},
-    **{
-        f"{name} async": lambda url, package=package, **options: asyncio.run(
-            _get_async(package, url, **options)
-        )
-        for name, package in HTTPX.items()
-    },
-}
-
-
 @pytest.fixture(name="get", params=CLIENTS)
 def _get(request):
     return CLIENTS[request.param]
-
-
-def _key(account) -> dict[str, str]:
-    return {"api_user": account.username, "api_key": account.api_key}
 
 
 @pytest.mark.parametrize(
@@ -105,7 +61,7 @@ def test_sendgrid_hosts_are_intercepted(get, host: str) -> None:
         account.add("a@example.com", status="5.1.1")
         for scheme in ("https", "http"):
             url = f"{scheme}://{host}/api/bounces.get.json"
-            answer = get(url, params=_key(account))
+            answer = get(url, params=api_key(account))
             assert answer.json() == [
                 {"status": "5.1.1", "reason": "", "email": "a@example.com"}
             ]
@@ -226,8 +182,8 @@ def test_existing_clients_are_intercepted() -> None:
     ):
         with mock_bounces() as account:
             url = f"{account.url}/api/bounces.count.json"
-            assert client.get(url, params=_key(account)).json() == {"count": "0"}
-            assert session.get(url, params=_key(account)).json() == {"count": "0"}
+            assert client.get(url, params=api_key(account)).json() == {"count": "0"}
+            assert session.get(url, params=api_key(account)).json() == {"count": "0"}
             inside = httpx.Client(base_url=account.url, verify=CONTEXT)
             assert inside.get("/api/nothing").status_code == 404
         inside.close()
@@ -264,7 +220,7 @@ def test_decorator_needs_no_parentheses(tmp_path, sendgrid_bounces) -> None:
     """Without parentheses there are no options."""
     assert tmp_path.is_dir()
     url = "https://sendgrid.com/api/bounces.count.json"
-    assert requests.get(url, _key(sendgrid_bounces)).json() == {"count": "0"}
+    assert requests.get(url, api_key(sendgrid_bounces)).json() == {"count": "0"}
 
 
 @mock_bounces(profile="recorded", username="acme", api_key="s3cret")
@@ -284,7 +240,7 @@ def test_asynchronous_function_can_be_decorated() -> None:
     @mock_bounces()
     async def count(url: str, sendgrid_bounces) -> str:
         await asyncio.sleep(0)
-        answer = await _get_async(httpx, url, params=_key(sendgrid_bounces))
+        answer = await get_async(httpx, url, params=api_key(sendgrid_bounces))
         return answer.text
 
     assert asyncio.iscoroutinefunction(count)
@@ -304,7 +260,7 @@ class TestAsyncUnittest(unittest.IsolatedAsyncioTestCase):
     @mock_bounces()
     async def test_asynchronous_method_can_be_decorated(self, sendgrid_bounces) -> None:
         """IsolatedAsyncioTestCase runs it in an event loop."""
-        answer = await _get_async(httpx, f"{sendgrid_bounces.url}/api/nothing")
+        answer = await get_async(httpx, f"{sendgrid_bounces.url}/api/nothing")
         assert answer.status_code == 404
 
 
@@ -329,10 +285,10 @@ def test_mocks_can_be_nested() -> None:
         with mocking as inner:
             inner.add("a@example.com")
             url = "https://sendgrid.com/api/bounces.count.json"
-            assert requests.get(url, params=_key(inner)).json() == {"count": "1"}
-            assert requests.get(url, params=_key(outer)).json() == {"count": "0"}
-        assert requests.get(url, params=_key(outer)).json() == {"count": "0"}
-        assert requests.get(url, params=_key(inner)).status_code == 403
+            assert requests.get(url, params=api_key(inner)).json() == {"count": "1"}
+            assert requests.get(url, params=api_key(outer)).json() == {"count": "0"}
+        assert requests.get(url, params=api_key(outer)).json() == {"count": "0"}
+        assert requests.get(url, params=api_key(inner)).status_code == 403
 
 
 def test_threads_can_mock_concurrently() -> None:
@@ -346,7 +302,7 @@ def test_threads_can_mock_concurrently() -> None:
             for n in range(number + 1):
                 account.add(f"{n}@example.com")
                 url = "https://sendgrid.com/api/bounces.count.json"
-                count = httpx.get(url, params=_key(account), verify=CONTEXT).json()[
+                count = httpx.get(url, params=api_key(account), verify=CONTEXT).json()[
                     "count"
                 ]
                 counts.append((n, int(count)))
@@ -388,7 +344,7 @@ def test_every_form_of_timeout_is_accepted() -> None:
     with mock_bounces() as account:
         for timeout in (urllib3.Timeout(30), urllib3.Timeout(connect=1), (1, None), 9):
             url = f"{account.url}/api/bounces.count.json"
-            answer = requests.get(url, _key(account), timeout=timeout)
+            answer = requests.get(url, api_key(account), timeout=timeout)
             assert answer.json() == {"count": "0"}
 
 
@@ -406,7 +362,7 @@ def test_exception_in_the_emulator_is_raised(monkeypatch) -> None:
     monkeypatch.setattr(BounceStore, "count", lambda *_: 1 // 0)
     with pytest.raises(ZeroDivisionError), mock_bounces() as account:  # noqa: PT012
         url = f"{account.url}/api/bounces.count.json"
-        assert requests.get(url, params=_key(account)).status_code == 500
+        assert requests.get(url, params=api_key(account)).status_code == 500
 
 
 def test_interception_ends_after_an_exception() -> None:
@@ -429,53 +385,6 @@ def test_missing_library_is_an_error(monkeypatch, installed, message) -> None:
         pass
 
 
-#: The exceptions of each client.
-DROPPED = {
-    "requests": requests.ConnectionError,
-    **{name: package.RemoteProtocolError for name, package in HTTPX.items()},
-}
-TRUNCATED = {**DROPPED, "requests": requests.exceptions.ChunkedEncodingError}
-TIMED_OUT = {
-    "requests": requests.ReadTimeout,
-    **{name: package.ReadTimeout for name, package in HTTPX.items()},
-}
-
-
-@pytest.mark.parametrize("real", [True, False], ids=["real", "in process"])
-@pytest.mark.parametrize("name", CLIENTS)
-def test_faults_raise_the_exceptions_of_a_network(name: str, real: bool) -> None:
-    """A client raises the same exceptions as with a real server."""
-    get = CLIENTS[name]
-    package = name.split(".")[0].split(" ")[0]
-    with ExitStack() as stack:
-        if real:
-            account = stack.enter_context(EmulatorServer()).double()
-            stack.enter_context(account)
-        else:
-            account = stack.enter_context(mock_bounces())
-        for n in range(2):
-            account.add(f"{n}@example.com", reason="r" * 1_000)
-        url = f"{account.url}/api/bounces.get.json"
-        account.fail_next(503, 2, retry_after=7)
-        for _ in range(2):
-            answer = get(url, params=_key(account), timeout=10)
-            assert (answer.status_code, answer.headers["Retry-After"]) == (503, "7")
-        for errors, effect, timeout in (
-            (DROPPED, {"drop_connection": True}, 10),
-            (DROPPED, {"drop_connection": "after"}, 10),
-            (TRUNCATED, {"truncate": True}, 10),
-            (TRUNCATED, {"truncate": 0}, 10),
-            (TIMED_OUT, {"latency_ms": 400}, 0.2),
-        ):
-            account.fail_next(**effect)
-            with pytest.raises(errors[package]):
-                get(url, params=_key(account), timeout=timeout)
-            assert len(get(url, params=_key(account), timeout=10).json()) == 2
-        account.fail_next(malformed=True)
-        with pytest.raises(ValueError, match="line|Unterminated|char"):
-            get(url, params=_key(account)).json()
-
-
 def test_retries_of_requests_are_limited() -> None:
     """A session with retries returns the last response when they are used up."""
     session = requests.Session()
@@ -485,123 +394,3 @@ def test_retries_of_requests_are_limited() -> None:
         assert (
             session.get("https://sendgrid.com/api/bounces.get.json").status_code == 403
         )
-
-
-#: A request of each kind that a WSGI environment represents differently.
-REQUESTS = {
-    "query": {
-        "params": [("email[]", "a@x.com"), ("email[]", "b+c@x.com"), ("ä", "ü €")]
-    },
-    "form": {"data": [("email", "ä@x.com"), ("email", "b c@x.com")]},
-    "multipart": {"files": {"file": ("bounces.csv", b"address\r\na@\xff\x00")}},
-    "basic": {"auth": ("us:er", "pä:ss")},
-    "json": {"json": [{"address": "ü@x.com"}]},
-    "bytes": {"data": b"\x00\xff\r\n"},
-    "stream": {"data": io.BytesIO(b"x" * 100_000)},
-    "headers": {"headers": {"X-Own": "a, b", "Accept": "*/*", "User-Agent": "t"}},
-    "nothing": {},
-}
-
-#: Variables that may differ from those of a real server.
-IGNORED = {
-    *("SERVER_NAME", "SERVER_PORT", "SERVER_SOFTWARE", "HTTP_HOST", "REMOTE_PORT"),
-    *("REMOTE_ADDR", "HTTP_CONNECTION"),
-}
-
-
-class _Recorder:
-    """A WSGI application that records its requests."""
-
-    def __init__(self, app) -> None:
-        self.app = app
-        self.requests: list[dict] = []
-
-    def __call__(self, environ, start_response):
-        length = environ.get("CONTENT_LENGTH")
-        body = environ["wsgi.input"].read(*([int(length)] if length else []))
-        if not length and "HTTP_TRANSFER_ENCODING" not in environ:
-            body = b""
-        variables = {
-            k: v for k, v in environ.items() if k.isupper() and k not in IGNORED
-        }
-        self.requests.append({**variables, "body": body})
-        start_response(
-            "200 OK",
-            [
-                ("Content-Type", "text/plain"),
-                ("Set-Cookie", "a=b"),
-                ("Set-Cookie", "c=d"),
-                ("Content-Length", "2"),
-            ],
-        )
-        return [b"ok"]
-
-
-@contextmanager
-def _recorded(monkeypatch, real: bool):
-    """Yield (base URL, list of recorded requests) of a server or of the mock."""
-    recorder = _Recorder(None)
-    monkeypatch.setattr(
-        "sendgrid_bounces.testing.app.TestApp.__call__", recorder.__call__
-    )
-    if real:
-        with EmulatorServer() as server:
-            yield server.url, recorder.requests
-    else:
-        with mock_bounces():
-            yield "http://sendgrid.com", recorder.requests
-
-
-def _send(kind: str, client, url: str):
-    options = dict(REQUESTS[kind])
-    if kind == "stream":
-        options = {"data": iter([b"x" * 10_000] * 10)}
-    if client is requests:
-        return client.post(url, **options)
-    if kind in ("stream", "bytes"):
-        options = {"content": options["data"]}
-    elif kind == "form":
-        options = {"data": {"email": [value for _, value in options["data"]]}}
-    elif kind == "multipart":
-        boundary = {"Content-Type": "multipart/form-data; boundary=xx"}
-        options = {**options, "headers": boundary}
-    return client.post(url, verify=CONTEXT, **options)
-
-
-@pytest.mark.parametrize("kind", REQUESTS)
-@pytest.mark.parametrize(
-    "client", [requests, *HTTPX.values()], ids=["requests", *HTTPX]
-)
-def test_mock_and_server_receive_the_same_request(
-    monkeypatch, kind: str, client
-) -> None:
-    """The path, query, headers and body are equal, and so is the response."""
-    path = "/v3/d/bounces/%61%2Fb+c%C3%A4;x=1//~'!"
-    received, returned = [], []
-    monkeypatch.setattr(
-        "requests.models.encode_multipart_formdata",
-        lambda fields: _multipart(fields),
-        raising=False,
-    )
-    for real in (True, False):
-        with _recorded(monkeypatch, real) as (base, recorded):
-            answer = _send(kind, client, base + path)
-            received += recorded
-            returned.append(
-                (
-                    answer.status_code,
-                    answer.content,
-                    answer.headers["Set-Cookie"],
-                    dict(answer.cookies),
-                )
-            )
-
-    assert received[0] == received[1]
-    assert received[0]["RAW_URI"].startswith("/v3/d/bounces/")
-    assert returned[0] == returned[1]
-
-
-def _multipart(fields):
-    from urllib3.filepost import encode_multipart_formdata
-
-    return encode_multipart_formdata(fields, boundary="xx")

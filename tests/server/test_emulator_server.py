@@ -1,4 +1,4 @@
-"""The server in the process of a test suite, test accounts and the pytest plugin."""
+"""The server in the process of a test suite, and its test accounts."""
 
 import gc
 import http.client
@@ -26,6 +26,8 @@ from sendgrid_bounces.core.errors import (
 from sendgrid_bounces.storage.accounts import AccountStore
 from sendgrid_bounces.storage.bounces import BounceStore
 from sendgrid_bounces.testing import EmulatorServer, TestAccount
+
+pytestmark = pytest.mark.server
 
 SEED = "accounts: [{username: acme, api_key: s3cret, bounces: [{email: a@x}]}]"
 
