@@ -1,5 +1,6 @@
 """The reference names every route, parameter, error, command, setting and field."""
 
+import base64
 import configparser
 import dataclasses
 import json
@@ -17,7 +18,7 @@ from player import programs
 
 from sendgrid_bounces.cli import main
 from sendgrid_bounces.config import FILE, SETTINGS
-from sendgrid_bounces.control.requests import LIST
+from sendgrid_bounces.control.requests import LIST as FILTERS
 from sendgrid_bounces.core.requests import LoggedRequest
 from sendgrid_bounces.dialects.sendgrid.params import DELETE, GET
 from sendgrid_bounces.emulator import EXTENSION
@@ -36,7 +37,10 @@ SITE = "".join(page.read_text(encoding="utf-8") for page in DOCS.rglob("*.rst"))
 
 @pytest.fixture(name="server", scope="module")
 def _server() -> Iterator[EmulatorServer]:
-    seed = {"accounts": [{"username": "acme", "api_key": "s3cret"}]}
+    acme = {"username": "acme", "api_key": "s3cret"}
+    acme["customers"] = [{"username": "shop", "api_key": "shop"}]
+    acme["domains"] = [{"name": "mg.example.com"}]
+    seed = {"accounts": [acme]}
     with EmulatorServer(seed=json.dumps(seed)) as server:
         yield server
 
@@ -117,41 +121,90 @@ def test_an_invalid_parameter_has_its_message(
     )
 
 
-#: A request for each error of the tables: method, path, body, media type.
+def _reseller(**parameters: str) -> str:
+    known = {"api_user": "acme", "api_key": "s3cret", "user": "shop"}
+    query = urlencode({**known, "method": "bounces", "task": "get", **parameters})
+    return f"/apiv2/reseller.manage.json?{query}"
+
+
 FORM = "application/x-www-form-urlencoded"
+JSON = "application/json"
+LIST = "/v3/mg.example.com/bounces"
+NO_CSV = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.csv"\r\n\r\n'
+UPLOAD = "multipart/form-data; boundary=x"
+
+#: The requests for the rows of a table of errors, in order: method, path, body, media
+#: type. None stands for a row that other tests cover.
 BAD_REQUESTS = {
-    ("sendgrid", 400): ("GET", _direct("get") + "&email=%ff", b"", FORM),
-    ("sendgrid", 403): ("GET", _direct("get", api_key="wrong"), b"", FORM),
-    ("sendgrid", 404): ("GET", "/api/bounces.add.json", b"", FORM),
-    ("sendgrid", 405): ("PUT", _direct("get"), b"", FORM),
-    ("sendgrid", 413): ("POST", _direct("get"), b"a=" + b"b" * 1_048_576, FORM),
-    ("sendgrid", 415): ("POST", _direct("get"), b"{}", "application/json"),
+    ("reference/sendgrid.rst", "sendgrid-errors"): [
+        ("GET", _direct("get") + "&email=%ff", b"", FORM),
+        ("GET", _direct("get", api_key="wrong"), b"", FORM),
+        ("GET", "/api/bounces.add.json", b"", FORM),
+        ("PUT", _direct("get"), b"", FORM),
+        ("POST", _direct("get"), b"a=" + b"b" * 1_048_576, FORM),
+        None,
+        ("POST", _direct("get"), b"{}", JSON),
+        None,
+    ],
+    ("reference/resellers.rst", "reseller-errors"): [
+        ("GET", _reseller(api_key="wrong"), b"", FORM),
+        ("GET", _reseller(api_user="shop", api_key="shop"), b"", FORM),
+        ("GET", _reseller(user="nobody"), b"", FORM),
+        ("GET", _reseller(method="add"), b"", FORM),
+        ("GET", _reseller(task="add"), b"", FORM),
+        ("GET", _reseller() + "&email=%ff", b"", FORM),
+        ("POST", _reseller(), b"{}", JSON),
+    ],
+    ("reference/mailgun.rst", "mailgun-errors"): [
+        ("POST", LIST, b"code=550", FORM),
+        ("GET", f"{LIST}?limit=many", b"", FORM),
+        ("POST", LIST, b"[", JSON),
+        ("POST", LIST, json.dumps([{}] * 1_001).encode(), JSON),
+        ("POST", f"{LIST}/import", b"--x--\r\n", UPLOAD),
+        ("POST", f"{LIST}/import", NO_CSV + b"code\r\n--x--\r\n", UPLOAD),
+        ("POST", LIST, b'[{"address": "a@example.com"}, {}]', JSON),
+        ("GET", LIST.replace("/v3", "/v2") + "?anonymous", b"", FORM),
+        ("GET", LIST.replace("mg.", "other."), b"", FORM),
+        ("GET", f"{LIST}/absent@example.com", b"", FORM),
+        ("GET", "/v3/mg.example.com/complaints", b"", FORM),
+        ("PUT", LIST, b"", FORM),
+        ("POST", LIST, b"a" * (8 * 1024 * 1024 + 1), FORM),
+        None,
+    ],
 }
 
-#: Errors that need more than a request; other tests cover them.
-ELSEWHERE = {("sendgrid", 414), ("sendgrid", 503)}
+
+def _literals(cells: list[str]) -> list[str]:
+    return [text for cell in cells for text in re.findall("``(.+?)``", cell)]
 
 
-def _is_shown(message: str, body: str) -> bool:
-    """Return whether *body* has the literal of a table's cell, if the cell has one."""
-    literal = re.search("``(.+?)``", message)
-    return literal is None or literal[1] in body
+@pytest.mark.parametrize(
+    ("place", "row", "request_"),
+    [
+        pytest.param(place, row, request, id=f"{place[1]}: {row[1]}")
+        for place, requests in BAD_REQUESTS.items()
+        for row, request in zip(table(*place), requests, strict=True)
+        if request is not None
+    ],
+)
+def test_an_error_has_its_status_and_message(
+    server: EmulatorServer, place: tuple, row: list[str], request_: tuple
+) -> None:
+    method, path, body, media_type = request_
+    headers = {"Content-Type": media_type}
+    if path.startswith("/v3"):
+        credentials = base64.b64encode(b"api:s3cret").decode()
+        headers["Authorization"] = f"Basic {credentials}"
+    status, text = _call(server, path, method, body, **headers)
 
-
-def test_every_error_of_sendgrid_has_its_message(server: EmulatorServer) -> None:
-    listed = set()
-    for status, _condition, message in table(
-        "reference/sendgrid.rst", "sendgrid-errors"
-    ):
-        key = ("sendgrid", int(status))
-        listed.add(key)
-        if key not in ELSEWHERE:
-            method, path, body, media_type = BAD_REQUESTS[key]
-            got = _call(server, path, method, body, **{"Content-Type": media_type})
-            assert got[0] == int(status)
-            assert _is_shown(message, got[1]), got
-
-    assert listed == {*BAD_REQUESTS, *ELSEWHERE}
+    if place[1] == "reseller-errors":
+        assert (status, json.loads(text)["error"]["code"]) == (200, int(row[0]))
+        messages = row[1:2]
+    else:
+        assert status == int(row[0])
+        messages = row[2:]
+    for literal in _literals(messages)[:1]:
+        assert literal.replace("NAME", "limit") in text
 
 
 @pytest.mark.parametrize("field", ["count", "error"])
@@ -219,7 +272,9 @@ def test_every_field_and_filter_of_the_request_log_is_listed() -> None:
     fields = {field.name for field in dataclasses.fields(LoggedRequest)}
 
     assert set(codes("reference/fault-rules.rst", "request-fields")) == fields
-    assert set(codes("reference/fault-rules.rst", "request-filters")) == {*LIST.fields}
+    assert set(codes("reference/fault-rules.rst", "request-filters")) == {
+        *FILTERS.fields
+    }
 
 
 @pytest.mark.parametrize(
