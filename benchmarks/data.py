@@ -58,7 +58,7 @@ def bounces(count: int, seed: int) -> Iterator[Bounce]:
 def fill(url: str, rows: int) -> None:
     """Make the database at *url*: *rows* bounces in one account, and the small ones."""
     with closing(open_storage(url)) as storage:
-        hashed = Authenticator(storage).hashed(KEY)
+        hashed = Authenticator(storage).hash_key(KEY)
         large = storage.accounts.add(NAME, **hashed)
         storage.accounts.add_domain(DOMAIN, large, shares_list=True)
         storage.bounces.put(large.bounce_list, bounces(rows, 0))

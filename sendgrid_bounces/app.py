@@ -123,7 +123,7 @@ def load_seed_files(emulator: Emulator) -> None:
 
         for path in emulator.config.seed:
             seed = seeds.read_seed_file(path, emulator.clock.now())
-            seeding.apply(emulator.storage, emulator.authenticator, seed)
+            seeding.apply_seed(emulator.storage, emulator.authenticator, seed)
 
 
 def render_error(app: Flask, status: int, path: str) -> Response:

@@ -1,4 +1,4 @@
-"""Authentication: API keys are hashed, verified, and cached once they are verified."""
+"""Authentication: hash API keys, verify them, and cache the verified ones."""
 
 import hashlib
 import hmac
@@ -9,7 +9,13 @@ from typing import Any
 
 from werkzeug.security import check_password_hash, generate_password_hash
 
-from sendgrid_bounces.core.accounts import DEFAULT_COSTS, Account, Domain, ScryptCosts
+from sendgrid_bounces.core.accounts import (
+    DEFAULT_COSTS,
+    KEY_RULE,
+    Account,
+    Domain,
+    ScryptCosts,
+)
 from sendgrid_bounces.core.errors import (
     CredentialsError,
     NameTakenError,
@@ -49,22 +55,22 @@ class Authenticator:
         self._accept_any = accept_any
         self._secret = secrets.token_bytes(32)
         self._verified: dict[str, bytes] = {}
-        self._one_at_a_time = threading.RLock()
+        self._hashing = threading.RLock()
         if costs != DEFAULT_COSTS:
-            self._try_costs()
+            self._check_costs()
 
-    def hashed(self, key: str) -> dict[str, Any]:
+    def hash_key(self, key: str) -> dict[str, Any]:
         """Return the columns of an account that store *key*.
 
         :raises ParametersError: if *key* is empty or contains NUL.
         """
         if not key or "\0" in key:
-            raise ParametersError([("api_key", "must not be empty, or contain NUL")])
+            raise ParametersError([("api_key", KEY_RULE)])
         key_hash = self._hash(key)
         self._cache(key_hash, self._digest(key))
         return {"key_hash": key_hash, "key_tag": self._tag(key)}
 
-    def matches(self, account: Account | None, key: str) -> bool:
+    def verify(self, account: Account | None, key: str) -> bool:
         """Return whether *key* is the key of *account*.
 
         Without an account, or a key of the account, this takes as long as a wrong key.
@@ -74,7 +80,7 @@ class Authenticator:
         cached = self._verified.get(key_hash)
         if cached is not None and hmac.compare_digest(cached, digest):
             return True
-        with self._one_at_a_time:
+        with self._hashing:
             matches = check_password_hash(key_hash or self._decoy, key)
         # HMAC, inside scrypt, ignores NULs at the end of a key.
         if not matches or not key_hash or "\0" in key:
@@ -92,7 +98,7 @@ class Authenticator:
         account = self._accounts.find(username)
         if self._accept_any:
             return account or self._create(username, key)
-        if not self.matches(account, key) or account is None:
+        if not self.verify(account, key) or account is None:
             raise CredentialsError
         return account
 
@@ -108,16 +114,16 @@ class Authenticator:
         domain = self._accounts.find_domain(name)
         if self._accept_any:
             return domain or self._create_domain(name, key)
-        if self.matches(domain.account if domain else None, key) and domain:
+        if self.verify(domain.account if domain else None, key) and domain:
             return domain
-        with self._one_at_a_time:
+        with self._hashing:
             tag = self._tag(key)
-        if not any(self.matches(found, key) for found in self._accounts.with_tag(tag)):
+        if not any(self.verify(found, key) for found in self._accounts.with_tag(tag)):
             raise CredentialsError
         raise UnknownNameError("domain", name)
 
     def _digest(self, key: str) -> bytes:
-        """Return the digest of *key* in the cache."""
+        """Return the fast keyed hash of *key* that the cache holds."""
         return hashlib.blake2b(key.encode(), key=self._secret).digest()
 
     def _cache(self, key_hash: str, digest: bytes) -> None:
@@ -126,14 +132,16 @@ class Authenticator:
         self._verified[key_hash] = digest
 
     def _create(self, username: str, key: str) -> Account:
+        """Create an account on its first use."""
         try:
-            return self._accounts.add(username, **self.hashed(key))
+            return self._accounts.add(username, **self.hash_key(key))
         except NameTakenError:  # a concurrent request has created the account
             return self._accounts.get(username)
         except ParametersError:
             raise CredentialsError from None
 
     def _create_domain(self, name: str, key: str) -> Domain:
+        """Create a domain, and an account of the same name, on its first use."""
         name = name.lower()
         account = self._accounts.find(name) or self._create(name, key)
         try:
@@ -146,7 +154,7 @@ class Authenticator:
         """A hash that matches no key; computed on first use, since hashing is slow."""
         return self._hash(secrets.token_hex())
 
-    def _try_costs(self) -> None:
+    def _check_costs(self) -> None:
         try:
             self._hash("")
         except (ValueError, OverflowError) as error:
@@ -154,7 +162,7 @@ class Authenticator:
 
     def _hash(self, key: str) -> str:
         n, r, p = self._costs
-        with self._one_at_a_time:
+        with self._hashing:
             return generate_password_hash(key, f"scrypt:{n}:{r}:{p}")
 
     def _tag(self, key: str) -> int:

@@ -1,7 +1,7 @@
-"""Storing what seed files describe.
+"""Apply seeds to the database.
 
-Keys are hashed slowly: :func:`seal` does it before anything is stored, so that nobody
-waits for it, and leaves the hash of a key as it is that the account has already.
+Hashing keys is slow, so it comes first, outside the transaction. A key that an account
+already has is not hashed again.
 """
 
 from collections.abc import Iterator
@@ -14,19 +14,19 @@ from sendgrid_bounces.schemas.seeds import AccountSeed, DomainSeed, ListSeed, Se
 from sendgrid_bounces.storage.database import Storage
 
 
-def apply(storage: Storage, authenticator: Authenticator, seed: Seed) -> None:
-    """Store *seed*, all or nothing. Planting it again changes nothing.
+def apply_seed(storage: Storage, authenticator: Authenticator, seed: Seed) -> None:
+    """Store *seed* in one transaction. Applying it again changes nothing.
 
-    :raises NameTakenError: if a name belongs to somebody else already.
+    :raises NameTakenError: if a name belongs to another account.
     """
     hashed = hash_keys(storage, authenticator, seed)
-    storage.engine.transact(lambda: apply_hashed(storage, hashed))
+    storage.engine.transact(lambda: apply_hashed_seed(storage, hashed))
 
 
 def hash_keys(storage: Storage, authenticator: Authenticator, seed: Seed) -> Seed:
-    """Return *seed* with the hashes of its keys among the accounts' settings."""
+    """Return *seed* with the hashes of its keys among the settings of its accounts."""
     accounts = [
-        hash_account_keys(storage, authenticator, found) for found in seed.accounts
+        hash_account_keys(storage, authenticator, account) for account in seed.accounts
     ]
     return replace(seed, accounts=accounts)
 
@@ -34,40 +34,43 @@ def hash_keys(storage: Storage, authenticator: Authenticator, seed: Seed) -> See
 def hash_account_keys(
     storage: Storage, authenticator: Authenticator, seed: AccountSeed
 ) -> AccountSeed:
-    """Return *seed* with the hashes of its and its customers' keys."""
+    """Return *seed* with the hashes of its key and the keys of its customers."""
     settings = dict(seed.settings)
     if seed.api_key:
         account = storage.accounts.find(seed.username)
-        if (
-            account
-            and account.key_hash
-            and authenticator.matches(account, seed.api_key)
-        ):
+        if account and account.key_hash and authenticator.verify(account, seed.api_key):
             settings |= {"key_hash": account.key_hash, "key_tag": account.key_tag}
         else:
-            settings |= authenticator.hashed(seed.api_key)
+            settings |= authenticator.hash_key(seed.api_key)
     customers = [
-        hash_account_keys(storage, authenticator, found) for found in seed.customers
+        hash_account_keys(storage, authenticator, customer)
+        for customer in seed.customers
     ]
     return replace(seed, settings=settings, customers=customers)
 
 
-def apply_hashed(storage: Storage, seed: Seed) -> None:
-    """Store *seed*, whose keys are hashed, as a part of the act that this is in."""
+def apply_hashed_seed(storage: Storage, seed: Seed) -> None:
+    """Store *seed*, whose keys are hashed, as a part of the current transaction."""
     for account in seed.accounts:
         apply_account(storage, account, None)
-    storage.faults.add_seeded(seed.faults)
+    if seed.faults:
+        storage.faults.add_seeded(seed.faults)
 
 
 def apply_account(
     storage: Storage, seed: AccountSeed, reseller: Account | None
 ) -> None:
-    """Store an account, whose keys are hashed, with its customers and domains."""
+    """Store an account, whose keys are hashed, with its customers and domains.
+
+    :raises NameTakenError: if a name belongs to another account.
+    """
     account = storage.accounts.find(seed.username)
     if account is None:
         account = storage.accounts.add(seed.username, reseller)
     elif account.reseller != (reseller and reseller.id):
-        raise NameTakenError(f"account {seed.username!r} is there with another owner")
+        raise NameTakenError(
+            f"account {seed.username!r} already exists with another reseller"
+        )
     if seed.settings:
         storage.accounts.change(account, **seed.settings)
     _apply_bounces(storage, account.bounce_list, seed.bounces)
@@ -78,22 +81,27 @@ def apply_account(
 
 
 def apply_domain(storage: Storage, seed: DomainSeed, account: Account) -> None:
-    """Store a domain of *account*."""
+    """Store a domain of *account*.
+
+    :raises NameTakenError: if it belongs to another account or has another list.
+    """
     domain = storage.accounts.add_domain(
         seed.name, account, shares_list=seed.shares_list
     )
     _apply_bounces(storage, domain.bounce_list, seed.bounces)
 
 
-def walk(
+def walk_accounts(
     accounts: list[AccountSeed], reseller: str | None = None
 ) -> Iterator[tuple[AccountSeed, str | None]]:
-    """Yield each of *accounts* and their customers, with its reseller's name."""
+    """Yield each of *accounts* and their customers with the name of its reseller."""
     for account in accounts:
         yield account, reseller
-        yield from walk(account.customers, account.username)
+        yield from walk_accounts(account.customers, account.username)
 
 
 def _apply_bounces(storage: Storage, bounce_list: int, seed: ListSeed) -> None:
-    storage.bounces.put(bounce_list, seed.dated)
-    storage.bounces.put(bounce_list, seed.undated, redate=False)
+    if seed.dated:
+        storage.bounces.put(bounce_list, seed.dated)
+    if seed.undated:
+        storage.bounces.put(bounce_list, seed.undated, redate=False)

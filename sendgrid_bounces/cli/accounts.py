@@ -179,4 +179,4 @@ def _read_key() -> str:
 
 
 def _hash_key(storage: Storage, key: str) -> dict[str, Any]:
-    return Authenticator(storage, command_config().key_hash).hashed(key)
+    return Authenticator(storage, command_config().key_hash).hash_key(key)

@@ -22,7 +22,7 @@ def reset_all(emulator: Emulator, now: int, *, empty: bool) -> None:
     def act() -> None:
         storage.contents.clear(RESET_TABLES)
         for seed in hashed:
-            seeding.apply_hashed(storage, seed)
+            seeding.apply_hashed_seed(storage, seed)
         storage.contents.sweep()
 
     storage.engine.transact(act)
@@ -35,7 +35,7 @@ def reset_account(emulator: Emulator, name: str, *, empty: bool) -> None:
     """
     storage, authenticator = emulator.storage, emulator.authenticator
     found = [] if empty else _read_seeds(emulator, emulator.clock.now())
-    known = [each for seed in found for each in seeding.walk(seed.accounts)]
+    known = [each for seed in found for each in seeding.walk_accounts(seed.accounts)]
     accounts = [
         (seeding.hash_account_keys(storage, authenticator, seed), reseller)
         for seed, reseller in known
@@ -65,7 +65,7 @@ def reset_account(emulator: Emulator, name: str, *, empty: bool) -> None:
 def load_text(emulator: Emulator, text: str) -> None:
     """Plant the text of a seed file."""
     seed = seeds.read_seed(text, emulator.clock.now())
-    seeding.apply(emulator.storage, emulator.authenticator, seed)
+    seeding.apply_seed(emulator.storage, emulator.authenticator, seed)
 
 
 def _read_seeds(emulator: Emulator, now: int) -> list[Seed]:

@@ -13,6 +13,7 @@ DEFAULT_COSTS: ScryptCosts = (2**15, 8, 1)
 MAX_NAME = 255
 NAME_RULE = f"must be 1 to {MAX_NAME} printable characters"
 DOMAIN_RULE = f"{NAME_RULE}, without a slash"
+KEY_RULE = "must not be empty or contain NUL"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from marshmallow import ValidationError, fields, validate
 
 from sendgrid_bounces.core.accounts import (
     DOMAIN_RULE,
+    KEY_RULE,
     NAME_RULE,
     PROFILES,
     is_domain_name,
@@ -46,9 +47,7 @@ class AccountSchema(StrictSchema):
     """An account, or a customer, which has the same keys."""
 
     username = Text(required=True, validate=_check_name)
-    api_key = Text(
-        validate=validate.Regexp("[^\0]+\\Z", error="must not be empty, or contain NUL")
-    )
+    api_key = Text(validate=validate.Regexp("[^\0]+\\Z", error=KEY_RULE))
     profile = Text(validate=validate.OneOf(PROFILES))
     timezone = Text()
     bounces = fields.List(fields.Raw(), load_default=list)

@@ -24,7 +24,6 @@ from sendgrid_bounces.storage.bounce_statements import (
     NEWEST_FIRST,
     OLDEST_FIRST,
     OLDEST_FIRST_BRIEF,
-    Shape,
     Statement,
     Walk,
     compile_statement,
@@ -118,9 +117,7 @@ class BounceStore:
 
     def delete(self, bounce_list: int, query: BounceQuery) -> int:
         """Delete the bounces that match *query* in one transaction; return how many."""
-        filters = _filters(query)
-        text = self._compile(DELETE, _shape(filters))
-        values = _values(bounce_list, filters)
+        text, values = self._prepare(DELETE, bounce_list, _filters(query))
         return self._engine.transact(lambda: self._engine.execute(text, values))
 
     def put(
@@ -180,8 +177,18 @@ class BounceStore:
 
         :param bounds: its limit and offset, if it has them.
         """
-        text = self._compile(statement, _shape(filters))
-        return self._engine.fetch(text, [*_values(bounce_list, filters), *bounds])
+        text, values = self._prepare(statement, bounce_list, filters)
+        return self._engine.fetch(text, [*values, *bounds])
+
+    def _prepare(
+        self, statement: Statement, bounce_list: int, filters: Filters
+    ) -> tuple[str, list[Any]]:
+        """Return the SQL text of *statement* and its values."""
+        shape, values = [], [bounce_list]
+        for name, some in filters.items():
+            shape.append((name, len(some)))
+            values += some
+        return self._compile(statement, tuple(shape)), values
 
     def _position(self, created: int, id_: int) -> tuple[int, ...]:
         """Return the values of the filter that starts after a row."""
@@ -202,17 +209,6 @@ def _filters(query: BounceQuery) -> Filters:
     if query.emails:
         filters["emails"] = [fold(email) for email in query.emails]
     return filters
-
-
-def _shape(filters: Filters) -> Shape:
-    return tuple([(name, len(values)) for name, values in filters.items()])
-
-
-def _values(bounce_list: int, filters: Filters) -> list[Any]:
-    values = [bounce_list]
-    for some in filters.values():
-        values += some
-    return values
 
 
 def _row(bounce_list: int, bounce: Bounce) -> tuple[Any, ...]:

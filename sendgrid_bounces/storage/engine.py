@@ -78,8 +78,10 @@ class Engine:
 
     def fetch(self, text: str, values: Sequence[object] = ()) -> list[Row]:
         """Run a query and return all rows."""
+        connections = self.connections
         try:
-            cursor = self.connections.current().cursor()
+            connection = connections.thread.connection or connections.current()
+            cursor = connection.cursor()
             cursor.execute(text, values)
             return list(cursor.fetchall())
         except self._driver_errors as error:
@@ -123,6 +125,8 @@ class Engine:
 
         :param consistent: whether all reads must see the same snapshot of the data.
         """
+        if self.connections.thread.in_transaction:
+            return action()
         with self.transaction(consistent=consistent):
             return action()
 

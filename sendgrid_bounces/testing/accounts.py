@@ -68,7 +68,10 @@ class TestAccount:
         #: The ``api_key`` of SendGrid requests and the password of Mailgun requests.
         self.api_key, hashed = test_app.hashed_key
         if api_key is not None:
-            self.api_key, hashed = api_key, self._emulator.authenticator.hashed(api_key)
+            self.api_key, hashed = (
+                api_key,
+                self._emulator.authenticator.hash_key(api_key),
+            )
         #: The Mailgun domain.
         self.domain = (domain or f"{generated}.example.com").lower()
         self._names: list[str] = []

@@ -19,7 +19,7 @@ from sendgrid_bounces.control.effects import ConnectionDropped
 from sendgrid_bounces.control.service import Control
 from sendgrid_bounces.emulator import EXTENSION, Emulator
 from sendgrid_bounces.schemas import seeds
-from sendgrid_bounces.seeding import apply
+from sendgrid_bounces.seeding import apply_seed
 from sendgrid_bounces.web.dialect import Dialect
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class TestApp:
         All of them share the key, since hashing is the slowest step of their creation.
         """
         key = "key-of-the-tests"
-        return key, self.emulator.authenticator.hashed(key)
+        return key, self.emulator.authenticator.hash_key(key)
 
     def load_seed(self, seed: Seed) -> list[str]:
         """Load *seed* in one transaction, and return the names of its accounts.
@@ -102,7 +102,7 @@ class TestApp:
             parsed = seeds.read_seed_file(str(seed), now)
         else:
             parsed = seeds.read_seed(_text(seed), now)
-        apply(self.emulator.storage, self.emulator.authenticator, parsed)
+        apply_seed(self.emulator.storage, self.emulator.authenticator, parsed)
         return [account.username for account in parsed.accounts]
 
     def acquire(self) -> None:

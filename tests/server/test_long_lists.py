@@ -30,7 +30,7 @@ def _long_url(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A database with a list of 22 MB: more than all buffers on the way."""
     url = f"sqlite:///{tmp_path_factory.mktemp('long') / 'b.sqlite3'}?synchronous=off"
     with closing(open_storage(url)) as storage:
-        hashed = Authenticator(storage, QUICK_COSTS).hashed("s3cret")
+        hashed = Authenticator(storage, QUICK_COSTS).hash_key("s3cret")
         acme = storage.accounts.add("acme", **hashed)
         rows = (bounce(f"{n}@x", created=n, reason="x" * 1_000) for n in range(ROWS))
         storage.bounces.put(acme.bounce_list, rows)

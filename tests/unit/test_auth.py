@@ -30,16 +30,16 @@ def _authenticator(storage: Storage) -> Authenticator:
     """An authenticator for the accounts acme, with key s3cret, and keyless."""
     authenticator = Authenticator(storage, QUICK_COSTS)
     acme = storage.accounts.add("acme")
-    storage.accounts.change(acme, **authenticator.hashed("s3cret"))
+    storage.accounts.change(acme, **authenticator.hash_key("s3cret"))
     storage.accounts.add("keyless")
     return authenticator
 
 
 def test_verified_key_is_cached(storage, authenticator, checks) -> None:
     """Each authenticator has a cache of its own."""
-    others = Authenticator(storage, QUICK_COSTS)
+    other = Authenticator(storage, QUICK_COSTS)
     for _ in range(3):
-        assert others.authenticate("acme", "s3cret").username == "acme"
+        assert other.authenticate("acme", "s3cret").username == "acme"
 
     assert len(checks) == 1
 
@@ -88,7 +88,7 @@ def test_invalid_credentials_are_rejected(authenticator, username, key) -> None:
 def test_changed_key_is_effective_immediately(authenticator, storage) -> None:
     """The old key in the cache no longer matches."""
     acme = authenticator.authenticate("acme", "s3cret")
-    storage.accounts.change(acme, **authenticator.hashed("new"))
+    storage.accounts.change(acme, **authenticator.hash_key("new"))
 
     with pytest.raises(CredentialsError):
         authenticator.authenticate("acme", "s3cret")
@@ -99,7 +99,7 @@ def test_full_cache_is_cleared(authenticator, storage, monkeypatch) -> None:
     """A key that is no longer cached is verified again."""
     monkeypatch.setattr(auth, "CACHE_SIZE", 1)
     for name in "abc":
-        settings = authenticator.hashed(name)
+        settings = authenticator.hash_key(name)
         storage.accounts.change(storage.accounts.add(name), **settings)
 
     for name in "abcabc":
@@ -126,7 +126,7 @@ def test_cached_keys_are_compared_in_constant_time(authenticator, monkeypatch) -
 def test_keys_are_stored_as_salted_hashes(storage, tmp_path) -> None:
     """Two hashes of a key differ, and no file contains the key."""
     authenticator = Authenticator(storage)
-    hashed = [authenticator.hashed("s3cret-in-clear") for _ in range(2)]
+    hashed = [authenticator.hash_key("s3cret-in-clear") for _ in range(2)]
     for name, settings in zip(("a", "b"), hashed, strict=True):
         storage.accounts.change(storage.accounts.add(name), **settings)
     hashes = [settings["key_hash"] for settings in hashed]
@@ -153,7 +153,7 @@ def test_any_creates_an_account_on_first_use(storage) -> None:
 def test_concurrently_created_account_is_used(storage, monkeypatch) -> None:
     """Two concurrent first requests create one account."""
     lenient = Authenticator(storage, QUICK_COSTS, accept_any=True)
-    made = storage.accounts.add("new")
+    created = storage.accounts.add("new")
     found = iter([None])
     monkeypatch.setattr(
         lenient,
@@ -169,7 +169,7 @@ def test_concurrently_created_account_is_used(storage, monkeypatch) -> None:
         )(),
     )
 
-    assert made == lenient.authenticate("new", "key")
+    assert created == lenient.authenticate("new", "key")
 
 
 @pytest.mark.parametrize("costs", [(3, 8, 1), (2**30, 8, 1), (16, 2**30, 2**30)])
@@ -183,4 +183,4 @@ def test_unusable_costs_are_rejected(storage, costs: tuple[int, int, int]) -> No
 def test_invalid_key_is_not_hashed(authenticator, key: str) -> None:
     """A request could never contain such a key."""
     with pytest.raises(ParametersError, match="api_key"):
-        authenticator.hashed(key)
+        authenticator.hash_key(key)

@@ -213,12 +213,11 @@ PAGES = {"FIRST_KEYS": statements.FIRST_KEYS, "LAST_KEYS": statements.LAST_KEYS}
 
 
 def _plan(storage, statement, filters: dict, bounce_list: int = 1) -> list:
-    shape = bounces_module._shape(filters)
-    text = statements.compile_statement(storage.engine, statement, shape)
+    text, values = storage.bounces._prepare(statement, bounce_list, filters)
     bounds = sum(
         text.count(f"{word} {p}") for word in ("LIMIT", "OFFSET") for p in "?%"
     )
-    values = [*bounces_module._values(bounce_list, filters), *[1] * bounds]
+    values += [1] * bounds
     if storage.engine.name == "mysql":
         return storage.engine.fetch(f"EXPLAIN {text}", values)
     return [

@@ -22,7 +22,7 @@ from sendgrid_bounces.schemas.faults import (
     read_fault_rules,
 )
 from sendgrid_bounces.schemas.seeds import read_seed
-from sendgrid_bounces.seeding import apply
+from sendgrid_bounces.seeding import apply_seed
 from sendgrid_bounces.storage.database import Storage, open_storage
 from sendgrid_bounces.storage.faults import MAX_FAULT_RULES
 
@@ -332,7 +332,7 @@ def test_seeds_hold_rules_that_are_planted_once(storage: Storage) -> None:
     """A rule that stands there twice is two; what was counted stays."""
     seed = read_seed(SEED, NOW)
     for _ in range(2):
-        apply(storage, None, seed)
+        apply_seed(storage, None, seed)
         storage.faults.trigger(storage.faults.all(), NOW)
 
     faults = storage.faults.all()

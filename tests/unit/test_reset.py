@@ -354,7 +354,7 @@ def test_files_at_odds_change_nothing(client, storage, seed_file: Path) -> None:
     answer = post(client, "reset")
 
     assert answer.status_code == 409
-    assert "'plain' is there with another owner" in answer.json["error"]
+    assert "'plain' already exists with another reseller" in answer.json["error"]
     assert state(storage) == before
 
 

@@ -9,7 +9,7 @@ from sendgrid_bounces.auth import Authenticator
 from sendgrid_bounces.core.bounces import BounceQuery
 from sendgrid_bounces.core.errors import BounceError, ParametersError
 from sendgrid_bounces.schemas.seeds import read_seed, read_seed_file
-from sendgrid_bounces.seeding import apply
+from sendgrid_bounces.seeding import apply_seed
 from sendgrid_bounces.storage.bounces import as_bounce
 
 SEED = """
@@ -43,7 +43,7 @@ def _dump(storage) -> list[list]:
 
 def test_a_seed_is_stored(storage, authenticator) -> None:
     """Accounts, customers, domains, lists and bounces, as the file says."""
-    apply(storage, authenticator, read_seed(SEED, NOW))
+    apply_seed(storage, authenticator, read_seed(SEED, NOW))
 
     acme = storage.accounts.get("acme")
     customer = storage.accounts.get("customer@example.com")
@@ -84,9 +84,9 @@ def test_a_seed_is_stored(storage, authenticator) -> None:
 
 def test_seeding_twice_changes_nothing(storage, authenticator) -> None:
     """Not even the time of what has none in the file, nor the salt of a key."""
-    apply(storage, authenticator, read_seed(SEED, NOW))
+    apply_seed(storage, authenticator, read_seed(SEED, NOW))
     before = _dump(storage)
-    apply(storage, authenticator, read_seed(SEED, NOW + 1_000))
+    apply_seed(storage, authenticator, read_seed(SEED, NOW + 1_000))
 
     assert before == _dump(storage)
 
@@ -94,7 +94,7 @@ def test_seeding_twice_changes_nothing(storage, authenticator) -> None:
 def test_json_is_a_seed_too(storage, authenticator) -> None:
     """With any character that JSON can name."""
     seed = {"accounts": [{"username": "a", "bounces": [{"email": "\U0001f600@x"}]}]}
-    apply(storage, authenticator, read_seed(json.dumps(seed), NOW))
+    apply_seed(storage, authenticator, read_seed(json.dumps(seed), NOW))
 
     assert storage.engine.fetch("SELECT email FROM bounce") == [("\U0001f600@x",)]
 
@@ -210,11 +210,11 @@ def test_all_faults_are_told_at_once() -> None:
 
 def test_a_seed_that_meets_another_owner_stores_nothing(storage, authenticator) -> None:
     """Names that are taken are only known when it is stored."""
-    apply(storage, authenticator, read_seed("accounts: [{username: plain}]", NOW))
+    apply_seed(storage, authenticator, read_seed("accounts: [{username: plain}]", NOW))
     before = _dump(storage)
 
     with pytest.raises(BounceError, match="plain"):
-        apply(
+        apply_seed(
             storage,
             authenticator,
             read_seed("accounts: [{username: a, customers: [{username: plain}]}]", NOW),
@@ -225,10 +225,10 @@ def test_a_seed_that_meets_another_owner_stores_nothing(storage, authenticator) 
 def test_a_domain_keeps_its_list(storage, authenticator) -> None:
     """A seed that wants another one is refused, not overlooked."""
     text = "accounts: [{username: a, domains: [{name: x, list: %s}]}]"
-    apply(storage, authenticator, read_seed(text % "own", NOW))
+    apply_seed(storage, authenticator, read_seed(text % "own", NOW))
 
     with pytest.raises(BounceError, match="uses its own list"):
-        apply(storage, authenticator, read_seed(text % "account", NOW))
+        apply_seed(storage, authenticator, read_seed(text % "account", NOW))
 
 
 def test_a_fault_names_the_file(tmp_path) -> None:
