@@ -7,9 +7,9 @@ CORPUS is a folder of mails with an ``EXPECTED.json``::
      "3.eml": {"bounces": []}}
 
 A ``code`` is measured too; missing and empty values are not. The class (permanent or
-temporary) is that of the status, else of the code. ``temporary`` is true for a recipient
-that the mail system still tries to reach, and false for a recipient that it has given
-up, in either class. A mail with empty ``bounces`` must list nothing.
+temporary) is that of the status, else of the code. ``temporary`` is true while the mail
+system still tries to reach the recipient, and false after it has given up, in either
+class. A mail with empty ``bounces`` must list nothing.
 """
 
 import argparse

@@ -1,5 +1,6 @@
 """Bounce events: the common result of all sources."""
 
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,7 +8,7 @@ from datetime import datetime, timezone
 from enum import Enum
 from typing import Any
 
-#: Longest address and reason, in characters.
+#: Longest address, reason and key, in characters. A longer key is hashed.
 MAX_EMAIL, MAX_REASON, MAX_KEY = 320, 1_000, 300
 
 #: Seconds that a sender's clock may be ahead; a later event is dated to its receipt.
@@ -123,11 +124,16 @@ def bounce_event(
         reason=clean_reason(reason),
         created=created,
         permanence=permanence,
-        key=key[:MAX_KEY],
+        key=_bounded_key(key),
         note=note,
         only_if_unknown=only_if_unknown,
         guessed=guessed,
     )
+
+
+def _bounded_key(key: str) -> str:
+    key = _CONTROL.sub(" ", key)
+    return key if len(key) <= MAX_KEY else hashlib.sha256(key.encode()).hexdigest()
 
 
 def clean_email(value: Any) -> str:

@@ -1,0 +1,40 @@
+"""The kinds of sources that post requests, by name."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from sendgrid_bounces.sources import mailgun, postmark, sendgrid, ses
+from sendgrid_bounces.sources.events import Batch
+from sendgrid_bounces.sources.mail import read_mail
+from sendgrid_bounces.sources.verification import Secrets, verify_token
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of source.
+
+    :param verify: checks a request; raises ``SignatureError`` or ``PayloadError``.
+    :param parse: returns the events of a verified request; raises ``PayloadError``.
+        Both take the raw body and the header fields; *parse* also takes the Unix time
+        of receipt.
+    """
+
+    verify: Callable[[bytes, Mapping[str, str], Secrets], None]
+    parse: Callable[[bytes, Mapping[str, str], int], Batch]
+
+
+def _verify_mail(body: bytes, headers: Mapping[str, str], secrets: Secrets) -> None:
+    verify_token(headers, secrets.token)
+
+
+def _parse_mail(body: bytes, headers: Mapping[str, str], now: int) -> Batch:
+    return read_mail(body, now)
+
+
+KINDS = {
+    "mail": Kind(_verify_mail, _parse_mail),
+    "mailgun": Kind(mailgun.verify, mailgun.parse),
+    "postmark": Kind(postmark.verify, postmark.parse),
+    "sendgrid": Kind(sendgrid.verify, sendgrid.parse),
+    "ses": Kind(ses.verify, ses.parse),
+}
