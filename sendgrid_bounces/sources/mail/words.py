@@ -47,7 +47,6 @@ FAILURE_SUBJECT = any_of(
     r"mailbox (?:full|unavail)",
     r"postmaster notify",
     r"could not (?:be )?sen[dt]",
-    r"\bfailure\b",
 )
 
 #: Texts of such reports.
