@@ -26,7 +26,7 @@ from run import prepare
 
 from sendgrid_bounces.app import create_app
 from sendgrid_bounces.core.timezones import time_zone
-from sendgrid_bounces.dialects.sendgrid import params, web
+from sendgrid_bounces.dialects.sendgrid import params
 from sendgrid_bounces.dialects.sendgrid.documents import BounceListing
 from sendgrid_bounces.dialects.sendgrid.profiles import PROFILES
 from sendgrid_bounces.emulator import current_emulator
@@ -106,20 +106,21 @@ def main(rows: int, folder: str | None) -> None:
 def parts() -> Iterable[tuple[str, float]]:
     """Yield each part of the current request, with its time."""
     emulator = current_emulator()
-    arguments = web.read_arguments()
-    credentials = web.read_credentials(arguments)
+    arguments = params.read_arguments()
+    credentials = params.read_credentials(arguments)
     account = emulator.authenticator.authenticate(*credentials)
     zone, clock = time_zone(account.timezone), emulator.clock
     wanted = params.read_get(arguments, zone, clock)
-    store, profile = emulator.storage.bounces, PROFILES[emulator.config.profile]
+    store = emulator.storage.bounces
+    serializer = PROFILES[emulator.config.profile].serializers["json"]
     batches = list(store.find_brief(account.bounce_list, wanted.query))
 
     def respond() -> object:
-        return web.respond(BounceListing(iter(batches), zone), "json", profile)
+        return respond(serializer, BounceListing(iter(batches), zone))
 
     def read() -> object:
         request._parameters = request._body = None  # noqa: SLF001 - parsed only once
-        return web.read_arguments()
+        return params.read_arguments()
 
     yield "reading the parameters", microseconds(read)
     yield (

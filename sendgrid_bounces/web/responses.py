@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from itertools import chain, islice
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import flask
 from flask import current_app, request
@@ -22,6 +22,9 @@ class Response(flask.Response):
     rows_changed: int | None = None
 
 
+Doc = TypeVar("Doc", bound="Document", contravariant=True)
+
+
 class ErrorRenderer(Protocol):
     """A function that renders routing errors and injected faults."""
 
@@ -34,21 +37,35 @@ class ErrorRenderer(Protocol):
         """
 
 
-def respond(
-    pieces: Iterable[bytes],
-    status: int,
-    headers: Mapping[str, str],
-    rows_changed: int | None = None,
-) -> Response:
+class Document(Protocol):
+    """The result of an operation."""
+
+    @property
+    def rows_changed(self) -> int | None:
+        """Bounces added, replaced or removed; None for a read."""
+
+
+class Serializer(Protocol[Doc]):
+    """A format of documents."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The response headers."""
+
+    def pieces(self, document: Doc, /) -> Iterable[bytes]:
+        """Return the bytes of *document*, in pieces."""
+
+
+def respond(serializer: Serializer[Doc], document: Doc, status: int = 200) -> Response:
     """Return a response: with a ``Content-Length`` if it is short, else a stream.
 
     The first pieces are produced here, so that an early error can still be rendered.
     """
-    pieces = iter(pieces)
+    pieces = iter(serializer.pieces(document))
     first = list(islice(pieces, 3))
     body = b"".join(first) if len(first) < 3 else chain(first, pieces)  # noqa: PLR2004
-    response = Response(body, status, headers)
-    response.rows_changed = rows_changed
+    response = Response(body, status, serializer.headers)
+    response.rows_changed = document.rows_changed
     return response
 
 

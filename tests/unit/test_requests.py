@@ -5,8 +5,7 @@ import re
 import pytest
 from flask.testing import FlaskClient
 
-from sendgrid_bounces.dialects.sendgrid.params import MAX_EMAILS
-from sendgrid_bounces.dialects.sendgrid.web import MAX_BODY
+from sendgrid_bounces.dialects.sendgrid.params import MAX_BODY, MAX_EMAILS
 from sendgrid_bounces.web.requests import MAX_PARAMETERS
 
 ACME = {"api_user": "acme", "api_key": "s3cret"}

@@ -1,6 +1,7 @@
 """A toy dialect, complete and small: lists in plain text under ``/toy/``."""
 
 import re
+from dataclasses import dataclass
 
 from flask import Blueprint
 
@@ -13,40 +14,54 @@ from sendgrid_bounces.core.errors import (
 )
 from sendgrid_bounces.core.requests import RequestInfo
 from sendgrid_bounces.emulator import current_emulator
-from sendgrid_bounces.web import responses
 from sendgrid_bounces.web.dialect import Dialect
 from sendgrid_bounces.web.requests import refuse_head, request
-from sendgrid_bounces.web.responses import ErrorTable, Response
+from sendgrid_bounces.web.responses import ErrorTable, Response, look_up, respond
 
 NAME = "toy.v1"
 
 bp = Blueprint("toy_v1", __name__, url_prefix="/toy")
 bp.before_request(refuse_head)
 
-ERRORS_BY_TYPE: ErrorTable = {
-    CredentialsError: (401, lambda _: "wrong key"),
-    ParametersError: (400, lambda error: f"wrong {error.problems[0][0]}"),
-    BounceError: (500, lambda _: "broken"),
-}
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """The only document."""
+
+    text: str
+    rows_changed: int | None = None
 
 
-def respond(text: str, status: int = 200, rows_changed: int | None = None) -> Response:
-    """Return a response in plain text."""
+class TextSerializer:
+    """The only serializer."""
+
     headers = {"Content-Type": "text/plain; charset=utf-8"}
-    return responses.respond([text.encode()], status, headers, rows_changed)
+
+    def pieces(self, document: Text) -> list[bytes]:
+        """Return the bytes of *document*."""
+        return [document.text.encode()]
+
+
+TEXT = TextSerializer()
+
+ERRORS_BY_TYPE: ErrorTable = {
+    CredentialsError: (401, lambda _: Text("wrong key")),
+    ParametersError: (400, lambda error: Text(f"wrong {error.problems[0][0]}")),
+    BounceError: (500, lambda _: Text("broken")),
+}
 
 
 @bp.errorhandler(BounceError)
 def respond_error(error: BounceError) -> Response:
     """Return the response to *error*."""
-    status, text = responses.look_up(error, ERRORS_BY_TYPE)
-    return respond(text, status)
+    status, document = look_up(error, ERRORS_BY_TYPE)
+    return respond(TEXT, document, status)
 
 
 def render_error(status: int, path: str, account: str | None = None) -> Response:
     """Return a routing error or an injected fault."""
     del path, account
-    return respond(f"error {status}", status)
+    return respond(TEXT, Text(f"error {status}"), status)
 
 
 def authenticate() -> Account:
@@ -64,7 +79,8 @@ def list_bounces() -> Response:
     account = authenticate()
     store = current_emulator().storage.bounces
     batches = store.find_brief(account.bounce_list, BounceQuery())
-    return respond("\n".join(email for rows in batches for email, *_ in rows))
+    lines = [email for rows in batches for email, *_ in rows]
+    return respond(TEXT, Text("\n".join(lines)))
 
 
 @bp.delete("/bounces/<address:email>", endpoint="drop")
@@ -75,7 +91,7 @@ def drop(email: str) -> Response:
     account = authenticate()
     store = current_emulator().storage.bounces
     dropped = store.delete(account.bounce_list, BounceQuery(emails=(email,)))
-    return respond(f"dropped {dropped}", rows_changed=dropped)
+    return respond(TEXT, Text(f"dropped {dropped}", dropped))
 
 
 def read_request_info() -> RequestInfo:

@@ -141,7 +141,7 @@ ANSWERS = [
 REFUSED = {
     400: "A parameter does not parse; the request is not UTF-8, cut off or malformed.",
     403: "api_user and api_key are no account's.",
-    413: f"The body has more than {web.MAX_BODY} bytes.",
+    413: f"The body has more than {params.MAX_BODY} bytes.",
     415: "The body is no form.",
     503: "The database does not answer.",
 }

@@ -43,30 +43,17 @@ CHALLENGE_HEADERS: Mapping[str, str] = {
     "WWW-Authenticate": 'Basic realm="MG API"',
 }
 
-#: The headers of documents that are not JSON.
-HEADERS: Mapping[type[Document], Mapping[str, str]] = {
-    ErrorText: TEXT_HEADERS,
-    Challenge: CHALLENGE_HEADERS,
-}
-
 
 @dataclass(frozen=True, slots=True)
 class Serializer:
-    """The serializer of an API version.
+    """A table of document classes, each with the function that returns its bytes."""
 
-    :param forms: document class -> function that yields its bytes.
-    """
-
-    content_type: str
+    headers: Mapping[str, str]
     forms: Mapping[type[Document], Callable[[Any], Pieces]]
 
     def pieces(self, document: Document) -> Pieces:
         """Return the bytes of *document*, in pieces."""
         return self.forms[type(document)](document)
-
-    def headers(self, document: Document) -> Mapping[str, str]:
-        """Return the headers of *document*."""
-        return HEADERS.get(type(document)) or {"Content-Type": self.content_type}
 
 
 def v2_json(value: object) -> Pieces:
@@ -156,7 +143,7 @@ def _text(document: ErrorText) -> Pieces:
 
 
 V2 = Serializer(
-    "application/json",
+    {"Content-Type": "application/json"},
     {
         Slice: v2_slice,
         Found: lambda document: v2_json({"bounce": v2_item(document.row)}),
@@ -167,13 +154,11 @@ V2 = Serializer(
             {"message": REMOVED, "address": document.address}
         ),
         ErrorMessage: lambda document: v2_json({"message": document.message}),
-        ErrorText: _text,
-        Challenge: _text,
     },
 )
 
 V3 = Serializer(
-    "application/json; charset=utf-8",
+    {"Content-Type": "application/json; charset=utf-8"},
     {
         Page: lambda document: v3_json(v3_page(document)),
         Found: lambda document: v3_json(v3_item(document.row)),
@@ -189,7 +174,11 @@ V3 = Serializer(
         ),
         Cleared: lambda _: v3_json({"message": CLEARED}),
         ErrorMessage: lambda document: v3_json({"message": document.message}),
-        ErrorText: _text,
-        Challenge: _text,
     },
 )
+
+#: The serializers of documents that are text in both versions.
+TEXT: Mapping[type[Document], Serializer] = {
+    ErrorText: Serializer(TEXT_HEADERS, {ErrorText: _text}),
+    Challenge: Serializer(CHALLENGE_HEADERS, {Challenge: _text}),
+}

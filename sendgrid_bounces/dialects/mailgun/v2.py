@@ -5,7 +5,7 @@ from functools import partial
 from sendgrid_bounces.dialects.mailgun import operations, params, web
 from sendgrid_bounces.dialects.mailgun.serializers import V2
 from sendgrid_bounces.web.dialect import Dialect
-from sendgrid_bounces.web.responses import Response
+from sendgrid_bounces.web.responses import Response, respond
 
 NAME = "mailgun.v2"
 
@@ -17,7 +17,7 @@ def list_bounces(domain: str) -> Response:
     """Return a part of the list, newest first, and the length of the list."""
     call = web.open_call(domain)
     wanted = params.read_slice(web.read_query())
-    return web.respond(V2, operations.list_slice(call, wanted))
+    return respond(V2, operations.list_slice(call, wanted))
 
 
 @bp.post("/<domain>/bounces", endpoint="add")
@@ -26,21 +26,21 @@ def add(domain: str) -> Response:
     call = web.open_call(domain)
     arguments = web.read_arguments()
     bounce = params.read_form(params.RECORD_V2, arguments, call.clock.now())
-    return web.respond(V2, operations.add(call, bounce))
+    return respond(V2, operations.add(call, bounce))
 
 
 @bp.get("/<domain>/bounces/<address:_address>", endpoint="find")
 def find(domain: str, _address: str) -> Response:
     """Return one bounce, nested in an object."""
     call = web.open_call(domain)
-    return web.respond(V2, operations.find(call, web.path_address()))
+    return respond(V2, operations.find(call, web.path_address()))
 
 
 @bp.delete("/<domain>/bounces/<address:_address>", endpoint="remove")
 def remove(domain: str, _address: str) -> Response:
     """Remove one bounce."""
     call = web.open_call(domain)
-    return web.respond(V2, operations.remove(call, web.path_address()))
+    return respond(V2, operations.remove(call, web.path_address()))
 
 
 DIALECT = Dialect(

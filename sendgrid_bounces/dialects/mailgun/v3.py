@@ -6,7 +6,7 @@ from sendgrid_bounces.dialects.mailgun import operations, params, web
 from sendgrid_bounces.dialects.mailgun.serializers import V3
 from sendgrid_bounces.web.dialect import Dialect
 from sendgrid_bounces.web.requests import request
-from sendgrid_bounces.web.responses import Response
+from sendgrid_bounces.web.responses import Response, respond
 
 NAME = "mailgun.v3"
 
@@ -18,7 +18,7 @@ def list_bounces(domain: str) -> Response:
     """Return a page of the list, by address."""
     call = web.open_call(domain)
     wanted = params.read_page(web.read_query())
-    return web.respond(V3, operations.list_page(call, wanted, web.list_url()))
+    return respond(V3, operations.list_page(call, wanted, web.list_url()))
 
 
 @bp.post("/<domain>/bounces", endpoint="add")
@@ -31,9 +31,9 @@ def add(domain: str) -> Response:
     now = call.clock.now()
     if request.mimetype == "application/json":
         batch = params.read_batch(web.read_body(), now)
-        return web.respond(V3, operations.add_batch(call, batch))
+        return respond(V3, operations.add_batch(call, batch))
     bounce = params.read_form(params.RECORD_V3, web.read_arguments(), now)
-    return web.respond(V3, operations.add(call, bounce))
+    return respond(V3, operations.add(call, bounce))
 
 
 @bp.delete("/<domain>/bounces", endpoint="clear")
@@ -42,21 +42,21 @@ def clear(domain: str) -> Response:
 
     Wire: some clients send a body, which is ignored.
     """
-    return web.respond(V3, operations.clear(web.open_call(domain)))
+    return respond(V3, operations.clear(web.open_call(domain)))
 
 
 @bp.get("/<domain>/bounces/<address:_address>", endpoint="find")
 def find(domain: str, _address: str) -> Response:
     """Return one bounce."""
     call = web.open_call(domain)
-    return web.respond(V3, operations.find(call, web.path_address()))
+    return respond(V3, operations.find(call, web.path_address()))
 
 
 @bp.delete("/<domain>/bounces/<address:_address>", endpoint="remove")
 def remove(domain: str, _address: str) -> Response:
     """Remove one bounce."""
     call = web.open_call(domain)
-    return web.respond(V3, operations.remove(call, web.path_address()))
+    return respond(V3, operations.remove(call, web.path_address()))
 
 
 @bp.post("/<domain>/bounces/import", endpoint="import")
@@ -64,7 +64,7 @@ def import_file(domain: str) -> Response:
     """Add the bounces of a CSV file before the response is sent."""
     call = web.open_call(domain)
     bounces = params.read_csv(web.open_upload(), call.clock.now())
-    return web.respond(V3, operations.import_file(call, bounces), 202)
+    return respond(V3, operations.import_file(call, bounces), 202)
 
 
 DIALECT = Dialect(

@@ -28,11 +28,10 @@ from sendgrid_bounces.dialects.mailgun.documents import (
     ErrorText,
 )
 from sendgrid_bounces.dialects.mailgun.operations import Call
-from sendgrid_bounces.dialects.mailgun.serializers import Serializer
+from sendgrid_bounces.dialects.mailgun.serializers import TEXT, Serializer
 from sendgrid_bounces.emulator import current_emulator
-from sendgrid_bounces.web import responses
 from sendgrid_bounces.web.requests import Parameters, refuse_head, request
-from sendgrid_bounces.web.responses import ErrorTable, Response
+from sendgrid_bounces.web.responses import ErrorTable, Response, look_up, respond
 
 #: Bytes that a form or a batch may have: a thousand records with long errors.
 MAX_BODY = 8 * 1024 * 1024
@@ -205,16 +204,10 @@ def open_upload() -> IO[bytes]:
     return upload
 
 
-def respond(serializer: Serializer, document: Document, status: int = 200) -> Response:
-    """Return *document* in the format of an API version."""
-    pieces, headers = serializer.pieces(document), serializer.headers(document)
-    return responses.respond(pieces, status, headers, document.rows_changed)
-
-
 def respond_error(serializer: Serializer, error: BounceError) -> Response:
     """Return the response to *error*."""
-    status, document = responses.look_up(error, ERRORS_BY_TYPE)
-    return respond(serializer, document, status)
+    status, document = look_up(error, ERRORS_BY_TYPE)
+    return _respond(serializer, document, status)
 
 
 def render_error(
@@ -223,7 +216,11 @@ def render_error(
     """Return a routing error or an injected fault, alike for all paths and accounts."""
     del path, account
     general = ERRORS_BY_STATUS[GENERAL_STATUSES[status // 100]]
-    return respond(serializer, ERRORS_BY_STATUS.get(status, general), status)
+    return _respond(serializer, ERRORS_BY_STATUS.get(status, general), status)
+
+
+def _respond(serializer: Serializer, document: Document, status: int) -> Response:
+    return respond(TEXT.get(type(document), serializer), document, status)
 
 
 def read_request_info(dialect: str) -> RequestInfo:

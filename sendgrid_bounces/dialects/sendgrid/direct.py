@@ -15,15 +15,14 @@ from sendgrid_bounces.core.errors import (
     RequestError,
     StorageError,
 )
-from sendgrid_bounces.dialects.sendgrid import web
+from sendgrid_bounces.dialects.sendgrid import params, web
 from sendgrid_bounces.dialects.sendgrid.documents import ErrorList
 from sendgrid_bounces.dialects.sendgrid.operations import OPERATIONS, Call
-from sendgrid_bounces.dialects.sendgrid.params import Arguments
 from sendgrid_bounces.dialects.sendgrid.profiles import PROFILES
 from sendgrid_bounces.emulator import current_emulator
 from sendgrid_bounces.web.dialect import Dialect
 from sendgrid_bounces.web.requests import request
-from sendgrid_bounces.web.responses import ErrorTable, Response
+from sendgrid_bounces.web.responses import ErrorTable, Response, look_up, respond
 
 NAME = "sendgrid.direct"
 
@@ -69,7 +68,7 @@ ERRORS_BY_STATUS = {
     405: "only GET and POST are allowed",
     408: "the request took too long",
     409: "the request conflicts with another one",
-    413: f"the body is larger than {web.MAX_BODY} bytes",
+    413: f"the body is larger than {params.MAX_BODY} bytes",
     414: "the URL is too long",
     422: "the request cannot be processed",
     429: "too many requests",
@@ -90,8 +89,8 @@ def bounces(task: str, suffix: str) -> Response:
     emulator = current_emulator()
     profile = PROFILES[emulator.config.profile]
     try:
-        arguments = web.read_arguments()
-        credentials = web.read_credentials(arguments)
+        arguments = params.read_arguments()
+        credentials = params.read_credentials(arguments)
         account = emulator.authenticator.authenticate(*credentials)
         profile = PROFILES[account.profile or emulator.config.profile]
         call = Call(
@@ -101,9 +100,10 @@ def bounces(task: str, suffix: str) -> Response:
             emulator.clock,
             profile.bare_delete_means_all,
         )
-        return web.respond(OPERATIONS[task](call), suffix, profile)
+        return respond(profile.serializers[suffix], OPERATIONS[task](call))
     except BounceError as error:
-        return web.respond_error(error, ERRORS_BY_TYPE, suffix, profile)
+        status, document = look_up(error, ERRORS_BY_TYPE)
+        return respond(profile.serializers[suffix], document, status)
 
 
 def render_error(status: int, path: str, account: str | None = None) -> Response:
@@ -112,10 +112,11 @@ def render_error(status: int, path: str, account: str | None = None) -> Response
     known = emulator.storage.accounts.find(account) if account else None
     profile = PROFILES[(known and known.profile) or emulator.config.profile]
     document = ErrorList((web.find_by_status(ERRORS_BY_STATUS, status),))
-    return web.respond(document, web.error_suffix(status, path), profile, status)
+    serializer = profile.serializers[web.error_suffix(status, path)]
+    return respond(serializer, document, status)
 
 
-def _read_operation(_arguments: Arguments) -> str | None:
+def _read_operation(_arguments: params.Arguments) -> str | None:
     return (request.view_args or {}).get("task")
 
 

@@ -1,4 +1,4 @@
-"""The parameters of the calls, parsed once into typed values."""
+"""The parameters and credentials of the calls, parsed once into typed values."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -12,7 +12,10 @@ from sendgrid_bounces.core.bounces import BounceQuery, BounceType
 from sendgrid_bounces.core.clock import Clock
 from sendgrid_bounces.core.errors import NoFilterError, ParametersError
 from sendgrid_bounces.core.timezones import TimeZone
-from sendgrid_bounces.schemas.base import load
+from sendgrid_bounces.web.requests import request
+
+#: Bytes that the body of a request may have.
+MAX_BODY = 1024 * 1024
 
 ONCE = "must be given once, by its plain name"
 
@@ -25,6 +28,7 @@ MAX_EMAILS = 1_000
 #: The largest integer that a database holds.
 MAX_INTEGER = 2**63 - 1
 
+_EMAIL = re.compile(r"email(\[[0-9]*\])?")
 _INTEGER = re.compile("[+-]?[0-9]{1,19}")
 _DAY = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
@@ -141,6 +145,43 @@ class Arguments:
         return str(self.values.get(name, ""))
 
 
+def read_arguments() -> Arguments:
+    """Return the parameters of the query string and the body, without empty ones.
+
+    :raises RequestError: if a part does not parse.
+
+    Wire: ``email`` may be repeated, also as ``email[]`` and ``email[0]``.
+    """
+    values: dict[str, str | list[str]] = {}
+    emails: list[str] = []
+    ambiguous = set()
+    for name, value in request.read_parameters(MAX_BODY):
+        if not value:
+            continue
+        if _EMAIL.fullmatch(name):
+            emails.append(value)
+        elif values.setdefault(name, value) != value:
+            ambiguous.add(name)
+    if emails:
+        values["email"] = emails
+    return Arguments(values, ambiguous)
+
+
+def read_credentials(arguments: Arguments) -> tuple[str, str]:
+    """Return the user name and API key of the caller.
+
+    :raises ParametersError: if one of them is ambiguous.
+
+    Wire: old clients send Basic credentials in addition to the parameters, or instead.
+    """
+    username, key = arguments.get("api_user"), arguments.get("api_key")
+    if not username and not key:
+        basic = request.authorization
+        if basic is not None and basic.type == "basic":
+            return basic.username or "", basic.password or ""
+    return username, key
+
+
 @dataclass(frozen=True, slots=True)
 class GetParams:
     """The parameters of bounces.get.
@@ -208,7 +249,14 @@ def _load(schema: Schema, arguments: Arguments) -> dict[str, Any]:
             problems.append((plain, ONCE))
     if problems:
         raise ParametersError(problems)
-    return load(schema, arguments.values)
+    try:
+        values: dict[str, Any] = schema.load(arguments.values)
+    except ValidationError as error:
+        messages = error.messages_dict.items()
+        raise ParametersError(
+            [(name, text) for name, texts in messages for text in texts]
+        ) from None
+    return values
 
 
 def _query(values: Mapping[str, Any], zone: TimeZone, clock: Clock) -> BounceQuery:

@@ -20,7 +20,7 @@ from sendgrid_bounces.core.errors import (
     StorageError,
     UnknownNameError,
 )
-from sendgrid_bounces.dialects.sendgrid import operations, web
+from sendgrid_bounces.dialects.sendgrid import operations, params, web
 from sendgrid_bounces.dialects.sendgrid.documents import Document, ErrorCode, ErrorList
 from sendgrid_bounces.dialects.sendgrid.operations import Call, Operation
 from sendgrid_bounces.dialects.sendgrid.params import Arguments
@@ -28,7 +28,7 @@ from sendgrid_bounces.dialects.sendgrid.profiles import RESELLER_PROFILE
 from sendgrid_bounces.emulator import current_emulator
 from sendgrid_bounces.web.dialect import Dialect
 from sendgrid_bounces.web.requests import request
-from sendgrid_bounces.web.responses import ErrorTable, Response
+from sendgrid_bounces.web.responses import ErrorTable, Response, look_up, respond
 
 NAME = "sendgrid.reseller"
 
@@ -104,7 +104,7 @@ ERRORS_BY_STATUS = {
     405: ErrorCode(405, "Only GET and POST are allowed"),
     408: ErrorCode(408, "The request took too long"),
     409: ErrorCode(409, "The request conflicts with another one"),
-    413: ErrorCode(413, f"The body is larger than {web.MAX_BODY} bytes"),
+    413: ErrorCode(413, f"The body is larger than {params.MAX_BODY} bytes"),
     414: ErrorCode(414, "The URL is too long"),
     422: ErrorCode(422, "The request cannot be processed"),
     429: ErrorCode(429, "Too many requests"),
@@ -130,10 +130,10 @@ def customer_bounces(suffix: str) -> Response:
 
 
 def _respond(suffix: str) -> Response:
-    emulator = current_emulator()
+    emulator, serializer = current_emulator(), RESELLER_PROFILE.serializers[suffix]
     try:
-        arguments = web.read_arguments()
-        credentials = web.read_credentials(arguments)
+        arguments = params.read_arguments()
+        credentials = params.read_credentials(arguments)
         caller = emulator.authenticator.authenticate(*credentials)
         if not caller.is_reseller:
             raise NotAuthorizedError
@@ -145,9 +145,10 @@ def _respond(suffix: str) -> Response:
             emulator.clock,
             RESELLER_PROFILE.bare_delete_means_all,
         )
-        return web.respond(operation(call), suffix, RESELLER_PROFILE)
+        return respond(serializer, operation(call))
     except BounceError as error:
-        return web.respond_error(error, ERRORS_BY_TYPE, suffix, RESELLER_PROFILE)
+        status, document = look_up(error, ERRORS_BY_TYPE)
+        return respond(serializer, document, status)
 
 
 def _operation(arguments: Arguments) -> Operation:
@@ -184,8 +185,8 @@ def render_error(status: int, path: str, account: str | None = None) -> Response
     document = web.find_by_status(ERRORS_BY_STATUS, status)
     if status not in ERRORS_BY_STATUS:
         document = replace(document, code=status)
-    suffix = web.error_suffix(status, path)
-    return web.respond(document, suffix, RESELLER_PROFILE, status)
+    serializer = RESELLER_PROFILE.serializers[web.error_suffix(status, path)]
+    return respond(serializer, document, status)
 
 
 def _read_operation(arguments: Arguments) -> str | None:
