@@ -21,6 +21,7 @@ from click.testing import CliRunner
 from conftest import QUICK_HASH
 from live import ROOT, TIMEOUT
 
+from sendgrid_bounces import __version__
 from sendgrid_bounces.cli import main
 from sendgrid_bounces.testing import EmulatorServer
 
@@ -53,7 +54,7 @@ class Session:
             if target:
                 (self.folder / target).write_text(output)
                 output = ""
-        return output.strip()
+        return show_release(output).strip()
 
     def close(self) -> None:
         """Stop the server."""
@@ -135,6 +136,11 @@ def session(folder: Path) -> Iterator[Session]:
     finally:
         opened.close()
         os.chdir(before)
+
+
+def show_release(output: str) -> str:
+    """Return *output* with the version that the examples show."""
+    return output.replace(__version__, "1.0.0")
 
 
 def programs(block: Block) -> set[str]:

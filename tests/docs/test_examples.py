@@ -18,7 +18,7 @@ import yaml
 from blocks import BLOCKS, DOCS, PAGES, README, Block, page_name
 from conftest import QUICK_HASH
 from live import ROOT, TIMEOUT, Live, free_port, serving, start
-from player import PROGRAMS, URL, Session, programs, session
+from player import PROGRAMS, URL, Session, programs, session, show_release
 
 from sendgrid_bounces.config import load_config
 from sendgrid_bounces.emulator import EXTENSION
@@ -138,7 +138,7 @@ class RealSession:
             return self._gunicorn(command.split()[1:])
         port = self.url.rpartition(":")[2]
         command = command.replace(URL, self.url).replace(" 8000", f" {port}")
-        return _shell(command, self._folder).replace(self.url, URL)
+        return show_release(_shell(command, self._folder)).replace(self.url, URL)
 
     def close(self) -> None:
         """Stop the server."""
@@ -457,7 +457,9 @@ def test_clients_with_a_hard_coded_host_work(tmp_path: Path) -> None:
     )
     assert "Listening on https://127.0.0.1:443" in ended.stdout, ended.stderr
     printed = [
-        line for line in ended.stdout.split("\n") if line and "Listening" not in line
+        line
+        for line in show_release(ended.stdout).split("\n")
+        if line and "Listening" not in line
     ]
     assert printed == [line for line in expected.split("\n") if line], ended.stderr
     assert printed.count('{"count": "6"}') >= 3
