@@ -74,10 +74,9 @@ def routed_app(dialects: tuple[Dialect, ...] = DIALECTS, *, has_control: bool) -
         app.register_blueprint(dialect.blueprint)
     app.register_blueprint(health.bp)
     if has_control:
-        from sendgrid_bounces.control.endpoints import CONTROLS  # often not needed
+        from sendgrid_bounces.control import views  # often not needed
 
-        for blueprint in CONTROLS:
-            app.register_blueprint(blueprint)
+        app.register_blueprint(views.bp)
     return app
 
 
@@ -122,7 +121,8 @@ def load_seed_files(emulator: Emulator) -> None:
         from sendgrid_bounces.schemas import seeds
 
         for path in emulator.config.seed:
-            seed = seeds.read_seed_file(path, emulator.clock.now())
+            now, operations = emulator.clock.now(), emulator.operations
+            seed = seeds.read_seed_file(path, now, operations)
             seeding.apply_seed(emulator.storage, emulator.authenticator, seed)
 
 

@@ -38,6 +38,9 @@ CASES = Path(__file__).parent / "cases"
 #: The cases' seed files, as the setting has them.
 SEEDS = os.pathsep.join(str(seed) for seed in sorted(CASES.glob("*/seed.yaml")))
 
+#: The operations of each dialect.
+OPERATIONS = {dialect.name: dialect.operations for dialect in DIALECTS}
+
 NOW = TimeZone().parse("2012-02-15 12:00:00")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from sendgrid_bounces.app import open_emulator
+from sendgrid_bounces.app import DIALECTS, open_emulator
 from sendgrid_bounces.cli.files import open_input
 from sendgrid_bounces.cli.main import (
     command_config,
@@ -17,13 +17,7 @@ from sendgrid_bounces.cli.main import (
     printable,
     seed_option,
 )
-from sendgrid_bounces.control.service import (
-    DEFAULT_LIMIT,
-    MAX_LIMIT,
-    STATUSES,
-    ClockReading,
-    Control,
-)
+from sendgrid_bounces.control.service import ClockReading, Control
 from sendgrid_bounces.core.clock import (
     Clock,
     parse_duration,
@@ -32,9 +26,19 @@ from sendgrid_bounces.core.clock import (
 )
 from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.core.requests import LoggedRequest
-from sendgrid_bounces.schemas.faults import OPERATIONS, VENDORS, operations
 from sendgrid_bounces.schemas.loader import parse
+from sendgrid_bounces.schemas.requests import (
+    DEFAULT_LIMIT,
+    MAX_LIMIT,
+    MAX_STATUS,
+    MIN_STATUS,
+    dialect_names,
+    operation_names,
+)
 from sendgrid_bounces.storage.contents import Counts
+
+#: The operations that options can name, by dialect.
+OPERATIONS = {dialect.name: dialect.operations for dialect in DIALECTS}
 
 NAME = click.argument("name")
 YES = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
@@ -271,17 +275,17 @@ def requests() -> None:
 @click.option("--domain", help="Only requests for this domain.")
 @click.option(
     "--operation",
-    type=click.Choice(operations(None)),
+    type=click.Choice(operation_names(OPERATIONS)),
     help="Only requests for this operation.",
 )
 @click.option(
     "--dialect",
-    type=click.Choice([*VENDORS, *OPERATIONS]),
+    type=click.Choice(dialect_names(OPERATIONS)),
     help="Only requests in this dialect, or to this vendor.",
 )
 @click.option(
     "--status",
-    type=click.IntRange(*STATUSES),
+    type=click.IntRange(MIN_STATUS, MAX_STATUS),
     help="Only requests with this response status.",
 )
 @click.option(

@@ -1,6 +1,8 @@
-"""The emulator's own endpoints, under a prefix where no vendor has a path.
+"""Control endpoints below ``/_emulator/``: reset, clock, faults, the request log.
 
-:mod:`.web` is what they share: who may call, strict requests, answers in JSON.
-:mod:`.health` is always there; the others, which can read and wipe everything, only if
-the setting ``CONTROL`` says so. Their views are thin: what they do is in :mod:`.state`.
+:mod:`.views` has all routes, :mod:`.service` the operations behind them.
+:mod:`.health` exists in every application, the others only if ``CONTROL`` is on.
 """
+
+#: The path above all control endpoints. No vendor has a path there.
+PREFIX = "/_emulator"

@@ -1,11 +1,13 @@
-"""What all control endpoints share: who may call, strict requests, answers in JSON."""
+"""HTTP of the control endpoints: access checks, strict requests, JSON responses."""
 
 import hmac
 import ipaddress
 import json
+from collections import Counter
 from collections.abc import Callable
+from functools import wraps
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from flask import Blueprint, Response, jsonify
@@ -13,6 +15,8 @@ from marshmallow import Schema
 from werkzeug.exceptions import Forbidden, HTTPException, MethodNotAllowed, Unauthorized
 
 from sendgrid_bounces.config import PREFIX as VARIABLES
+from sendgrid_bounces.control import PREFIX
+from sendgrid_bounces.control.service import current_control
 from sendgrid_bounces.core.errors import (
     BounceError,
     ConflictError,
@@ -22,49 +26,80 @@ from sendgrid_bounces.core.errors import (
     UnknownNameError,
 )
 from sendgrid_bounces.emulator import current_emulator
-from sendgrid_bounces.schemas.base import load
-from sendgrid_bounces.schemas.loader import as_mapping
+from sendgrid_bounces.schemas.base import ParametersSchema, as_mapping, load
+from sendgrid_bounces.web import requests
 from sendgrid_bounces.web.requests import request
 from sendgrid_bounces.web.responses import ErrorTable, look_up
 
-PREFIX = "/_emulator"
-
-#: Bytes that a body may have.
+#: Maximum size of a request body in bytes.
 MAX_BODY = 8 * 1024 * 1024
 
-#: Faults told of one request.
-MAX_FAULTS = 100
+#: Maximum number of problems in one error response.
+MAX_PROBLEMS = 100
 
-#: The parameters of calls that have none.
-NONE = Schema()
+NO_PARAMETERS = ParametersSchema()
 
-#: What a request has in its environment that comes from this very process: no header
-#: can set it.
+#: Key of the WSGI environment that marks a request from this process. Header fields
+#: have keys of another form, so a client cannot set it.
 IN_PROCESS = "sendgrid_bounces.in_process"
 
-#: Ends of names that public DNS does not give to anybody.
-PRIVATE = ("localhost", "internal", "local", "test")
+#: Top-level domains that public DNS does not delegate.
+PRIVATE_DOMAINS = ("localhost", "internal", "local", "test")
+
+View = TypeVar("View", bound=Callable[..., Any])
 
 
-def blueprint(name: str) -> Blueprint:
-    """Return a blueprint for control endpoints: guarded, and answering JSON."""
-    bp = Blueprint(f"control_{name}", __name__, url_prefix=PREFIX)
-    bp.before_request(_guard)
-    bp.register_error_handler(BounceError, _render_bounce_error)
-    bp.register_error_handler(HTTPException, render_http_error)
-    return bp
+def route(
+    bp: Blueprint,
+    rule: str,
+    method: str,
+    *,
+    query: Schema = NO_PARAMETERS,
+    body: Callable[[], Any] | None = None,
+    status: HTTPStatus = HTTPStatus.OK,
+) -> Callable[[View], View]:
+    """Return a decorator that registers a view behind the access check.
+
+    The view is called with the control, then by name with the parameters of path and
+    query and, if there is a reader, *body*. It returns a response, or data for JSON.
+
+    :param query: the schema of the query parameters.
+    :param body: reads the request body; without a reader, a body is rejected.
+    """
+
+    def register(view: View) -> View:
+        @requests.route(bp, rule, method)
+        @wraps(view)
+        def handle(**arguments: Any) -> Response:
+            control = current_control()
+            check_access(control.token)
+            arguments.update(read_parameters(query))
+            if body is not None:
+                arguments["body"] = body()
+            elif method != "GET":
+                reject_body()
+            result = view(control, **arguments)
+            if isinstance(result, Response):
+                return result
+            response = jsonify(result)
+            response.status_code = status
+            return response
+
+        return view
+
+    return register
 
 
 def owns(path: str) -> bool:
-    """Return whether *path* lies where the control endpoints are."""
+    """Return whether *path* belongs to the control endpoints."""
     return path == PREFIX or path.startswith(f"{PREFIX}/")
 
 
 def read_text() -> str:
-    """Return the body as text.
+    """Return the request body as text.
 
-    :raises RequestError: if it is not whole, or not UTF-8.
-    :raises RequestEntityTooLarge: if it is too long.
+    :raises RequestError: if it is incomplete or not UTF-8.
+    :raises RequestEntityTooLarge: if it exceeds :data:`MAX_BODY`.
     """
     try:
         return request.read_body(MAX_BODY).decode()
@@ -73,81 +108,95 @@ def read_text() -> str:
 
 
 def read_json() -> Any:
-    """Return what the body says in JSON.
+    """Return the request body, parsed as JSON.
 
-    :raises RequestError: if it is none.
+    :raises RequestError: if it is empty or not JSON.
+    :raises ParametersError: if an object repeats a key.
     """
     text = read_text()
     if not text.strip():
-        raise RequestError("the body is empty, and must be JSON")
+        raise RequestError("the body is empty (expected JSON)")
     try:
         return json.loads(text, object_pairs_hook=as_mapping)
     except (ValueError, RecursionError) as error:
         raise RequestError(f"the body is not JSON: {error}") from None
 
 
-def read_parameters(schema: Schema = NONE) -> dict[str, Any]:
-    """Return what *schema* makes of the query string.
+def read_parameters(schema: Schema) -> dict[str, Any]:
+    """Return the query parameters, validated by *schema*.
 
-    :raises ParametersError: with every fault.
+    :raises ParametersError: with every problem.
     """
     pairs = request.read_query()
-    names = [name for name, _ in pairs]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise ParametersError([(name, "must be there once only") for name in twice])
-    return load(schema, dict(pairs))
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        numbers = Counter(name for name, _ in pairs)
+        repeated = sorted(name for name, number in numbers.items() if number > 1)
+        raise ParametersError([(name, "given more than once") for name in repeated])
+    return load(schema, values)
 
 
-def expect_no_body() -> None:
-    """Do nothing.
+def reject_body() -> None:
+    """Reject a request that has a body.
 
-    :raises RequestError: if there is a body: it was meant for another call.
+    :raises RequestError: if the body is not empty.
     """
     if request.read_body(MAX_BODY):
-        raise RequestError("this call takes no body")
+        raise RequestError("this endpoint takes no body")
+
+
+def check_access(token: str) -> None:
+    """Reject a request without the *token*, or from a page in somebody's browser.
+
+    Listening on loopback does not keep out web pages on the same machine. Browsers send
+    their Origin, or, after DNS rebinding, the public name that resolved to loopback.
+
+    :param token: the required token; empty if none is required.
+    :raises Forbidden: if Origin or Host is foreign.
+    :raises Unauthorized: if the token is missing or wrong.
+    """
+    if request.environ.get(IN_PROCESS):
+        return
+    host = request.headers.get("Host", "localhost")  # Werkzeug's is empty if malformed
+    origin = request.headers.get("Origin")
+    if origin is not None and origin.partition("://")[2] != host:
+        raise Forbidden("Origin: requests from pages of another site are not allowed")
+    if not token:
+        if not _is_private(host):
+            raise Forbidden(
+                "Host: requests by a public host name require a token (set "
+                f"{VARIABLES}CONTROL_TOKEN)"
+            )
+        return
+    sent = request.authorization
+    known = sent.token or "" if sent is not None and sent.type == "bearer" else ""
+    if not hmac.compare_digest(known.encode(), token.encode()):
+        raise Unauthorized(
+            "Authorization: missing or wrong token (expected Authorization: Bearer "
+            "TOKEN)"
+        )
+
+
+def render_bounce_error(error: BounceError) -> tuple[Response, int]:
+    """Render an error that a view raised."""
+    status, body = look_up(error, ERROR_TABLE)
+    return jsonify(body), status
 
 
 def render_http_error(error: HTTPException) -> Response:
-    """Answer what the router, a guard or the request itself refuses."""
+    """Render an error of routing, of the access check or of reading the request."""
     status = HTTPStatus(error.code or 500)
-    words = HTTP_ERRORS.get(status, _description)(error)
-    response = jsonify(error=words)
+    response = jsonify(error=HTTP_ERRORS.get(status, _description)(error))
     response.status_code = status
     if isinstance(error, MethodNotAllowed):
-        response.headers["Allow"] = _allowed(error)
+        response.headers["Allow"] = ", ".join(_allowed(error))
     if status == HTTPStatus.UNAUTHORIZED:
         response.headers["WWW-Authenticate"] = "Bearer"
     return response
 
 
-def _guard() -> None:
-    """Refuse whoever must not call.
-
-    That a server listens on loopback is no protection from the web pages in its user's
-    browser: those send an origin, or have given a name of their own to this address.
-    """
-    if request.environ.get(IN_PROCESS):
-        return
-    token = current_emulator().config.control_token
-    host = request.headers.get("Host", "localhost")  # Werkzeug's is empty if malformed
-    origin = request.headers.get("Origin")
-    if origin is not None and origin.partition("://")[2] != host:
-        raise Forbidden("the control endpoints cannot be called by another web site")
-    if not token and not _is_private(host):
-        raise Forbidden(
-            "called by a public name, the control endpoints need a token: set "
-            f"{VARIABLES}CONTROL_TOKEN"
-        )
-    sent = request.authorization
-    known = sent.token or "" if sent is not None and sent.type == "bearer" else ""
-    if token and not hmac.compare_digest(known.encode(), token.encode()):
-        raise Unauthorized(
-            "the control endpoints need the header Authorization: Bearer TOKEN"
-        )
-
-
 def _is_private(host: str) -> bool:
-    """Return whether no stranger can have given *host*, a header, its address."""
+    """Return whether public DNS cannot resolve *host*, a Host header."""
     try:
         name = urlsplit(f"//{host}").hostname or "."
     except ValueError:
@@ -156,62 +205,56 @@ def _is_private(host: str) -> bool:
         ipaddress.ip_address(name)
     except ValueError:
         *_, last = name.rstrip(".").split(".")
-        return "." not in name or last in PRIVATE
+        return "." not in name or last in PRIVATE_DOMAINS
     return True
 
 
-def _render_bounce_error(error: BounceError) -> tuple[Response, int]:
-    """Answer what a view raises."""
-    status, words = look_up(error, ERROR_TABLE)
-    return jsonify(words), status
-
-
-def _faults(error: ParametersError) -> dict[str, Any]:
+def _problems(error: ParametersError) -> dict[str, Any]:
     first, *more = error.messages(1)
     return {
         "error": f"{first} ({more[0]})" if more else first,
-        "errors": error.messages(MAX_FAULTS),
+        "errors": error.messages(MAX_PROBLEMS),
     }
 
 
-def _sentence(error: BounceError) -> dict[str, Any]:
+def _message(error: BounceError) -> dict[str, Any]:
     return {"error": str(error)}
 
 
 ERROR_TABLE: ErrorTable = {
-    ParametersError: (400, _faults),
-    RequestError: (400, _sentence),
-    UnknownNameError: (404, _sentence),
-    ConflictError: (409, _sentence),
-    StorageError: (503, _sentence),
-    BounceError: (400, _sentence),
+    ParametersError: (400, _problems),
+    RequestError: (400, _message),
+    UnknownNameError: (404, _message),
+    ConflictError: (409, _message),
+    StorageError: (503, _message),
+    BounceError: (400, _message),
 }
 
 
 def _not_found(_: HTTPException) -> str:
     if current_emulator().config.control:
-        return "there is no such control endpoint"
-    return f"the control endpoints are off; {VARIABLES}CONTROL=on turns them on"
+        return "no such control endpoint"
+    return f"control endpoints are off (set {VARIABLES}CONTROL=on)"
 
 
 def _not_allowed(error: HTTPException) -> str:
-    return f"{request.method} does nothing here; use {_allowed(error)}"
+    return f"method {request.method} not allowed (use {' or '.join(_allowed(error))})"
 
 
 def _too_large(_: HTTPException) -> str:
-    return f"the body is larger than {MAX_BODY} bytes"
+    return f"the body exceeds {MAX_BODY} bytes"
 
 
 def _description(error: HTTPException) -> str:
     return error.description or f"{error.code} {error.name}"
 
 
-def _allowed(error: HTTPException) -> str:
-    methods = {*(getattr(error, "valid_methods", None) or ())} - {"HEAD", "OPTIONS"}
-    return ", ".join(sorted(methods))
+def _allowed(error: HTTPException) -> list[str]:
+    methods = getattr(error, "valid_methods", None) or ()
+    return sorted({*methods} - {"HEAD", "OPTIONS"})
 
 
-#: What is said of a status, if not what the error says itself.
+#: The messages of HTTP errors; other errors have their own description.
 HTTP_ERRORS: dict[HTTPStatus, Callable[[HTTPException], str]] = {
     HTTPStatus.NOT_FOUND: _not_found,
     HTTPStatus.METHOD_NOT_ALLOWED: _not_allowed,

@@ -1,4 +1,4 @@
-"""What a fault rule that fires does to an answer, and to the connection."""
+"""The effects of fault rules on responses and connections."""
 
 import socket
 import time
@@ -11,42 +11,46 @@ from flask import Response, request
 
 from sendgrid_bounces.core.faults import FaultRule, Match
 
-#: Where a WSGI server tells an application of its connection.
+#: Keys of the WSGI environment that hold the socket of a connection.
 SOCKETS = ("gunicorn.socket", "werkzeug.socket")
 
-#: What is sent of half a list that is streamed, whose length nobody knows, in bytes.
+#: Bytes that ``truncate: true`` sends of a stream, whose length is unknown.
 STREAM_KEPT = 16_384
 
 
-class ConnectionDropped(ConnectionError):  # noqa: N818 - it was asked for
-    """The connection was dropped, where there is none: within one process."""
+class ConnectionDropped(ConnectionError):  # noqa: N818 - an effect, not an error
+    """A fault rule dropped the connection of an in-process request."""
 
 
 class Dropped(Response):
-    """No answer: the connection ends where it should begin."""
+    """A response that drops the connection instead of being sent."""
 
     def __call__(self, environ: Any, start_response: Any) -> Any:
-        """Hang up. What the server writes after that goes nowhere."""
-        hang_up(environ)
+        """Drop the connection; the server's writes to it are lost."""
+        drop_connection(environ)
         return super().__call__(environ, start_response)
 
 
-def hang_up(environ: Any) -> None:
-    """End the connection that a request came on.
+def drop_connection(environ: Any) -> None:
+    """Shut down the connection of a request.
 
-    :raises ConnectionDropped: if there is none.
+    :raises ConnectionDropped: if there is no connection, in process.
     """
     connection = next((environ[name] for name in SOCKETS if name in environ), None)
     if connection is None:
-        raise ConnectionDropped("a fault rule drops this connection")
-    with suppress(OSError):  # the client was faster
+        raise ConnectionDropped("a fault rule dropped the connection")
+    with suppress(OSError):  # the client has closed it
         connection.shutdown(socket.SHUT_RDWR)
 
 
-def answer_instead(match: Match, render: Callable[[int], Response]) -> Response | None:
-    """Return what is answered instead of doing what is asked for, if anything is.
+def replace_response(
+    match: Match, render: Callable[[int], Response]
+) -> Response | None:
+    """Return the response to send instead of handling the request, if there is one.
 
-    :param word: makes the vendor's answer of a status.
+    Sleeps first if the rule has a latency.
+
+    :param render: renders a status in the vendor's format.
     """
     rule = match.rule
     if rule.latency_ms is not None:
@@ -69,8 +73,8 @@ def answer_instead(match: Match, render: Callable[[int], Response]) -> Response 
     return response
 
 
-def spoil(rule: FaultRule, response: Response) -> Response:
-    """Return what becomes of *response* on its way to the client."""
+def alter_response(rule: FaultRule, response: Response) -> Response:
+    """Apply the effects of *rule* on the response to a handled request."""
     if rule.drop_connection == "after":
         return Dropped()
     if rule.truncate is not None:
@@ -81,7 +85,7 @@ def spoil(rule: FaultRule, response: Response) -> Response:
 
 
 def _truncate(response: Response, kept: int | bool) -> None:  # noqa: FBT001 - True is half
-    """Let the body end early, while the head tells of all of it if it can."""
+    """Truncate the body but keep the original Content-Length."""
     if response.is_sequence:
         body = response.get_data()
         wanted = len(body) // 2 if kept is True else kept
@@ -98,11 +102,11 @@ def _cut(pieces: Iterable[bytes], kept: int, environ: Any) -> Iterator[bytes]:
         kept -= len(piece)
         if kept <= 0:
             break
-    hang_up(environ)
+    drop_connection(environ)
 
 
 def _break(response: Response) -> None:
-    """Cut the body where neither JSON nor XML may end: before the last bracket."""
+    """Cut the body before its last bracket, where neither JSON nor XML can end."""
     if response.is_sequence:
         body = response.get_data()
         response.set_data(body[: len(body) // 2])
@@ -111,6 +115,7 @@ def _break(response: Response) -> None:
 
 
 def _without_end(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield all pieces except the second half of the last one."""
     last = b""
     for piece in pieces:
         if last:

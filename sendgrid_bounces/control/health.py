@@ -1,27 +1,26 @@
-"""Health: whether the emulator and its database answer."""
+"""The health endpoint, which exists even if the control endpoints are off."""
 
 from flask import Blueprint, Response, jsonify
 
 from sendgrid_bounces import __version__
-from sendgrid_bounces.control.api import PREFIX
+from sendgrid_bounces.control import PREFIX
 from sendgrid_bounces.core.errors import StorageError
 from sendgrid_bounces.emulator import current_emulator
 from sendgrid_bounces.web.responses import log_failure
 
-bp = Blueprint("control_health", __name__, url_prefix=PREFIX)
-
-#: Where :mod:`sendgrid_bounces.cli.health` asks.
 PATH = f"{PREFIX}/health"
 
+bp = Blueprint("control_health", __name__)
 
-@bp.get("/health")
+
+@bp.get(PATH)
 def health() -> tuple[Response, int]:
-    """Answer 200 if a table can be read, and else 503."""
+    """Report whether the database answers: 200 or 503."""
     storage = current_emulator().storage
-    facts = {"version": __version__, "database": storage.engine.name}
+    details = {"version": __version__, "database": storage.engine.name}
     try:
         storage.check()
     except StorageError as error:
         log_failure(error)
-        return jsonify(status="the database does not answer", **facts), 503
-    return jsonify(status="ok", **facts), 200
+        return jsonify(status="the database does not answer", **details), 503
+    return jsonify(status="ok", **details), 200

@@ -1,4 +1,4 @@
-"""What happens around every request of a dialect: fault rules, and the journal."""
+"""Fault rules and the request log, around every request of a dialect."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -6,7 +6,8 @@ from functools import partial
 
 from flask import Flask, Response, current_app, g
 
-from sendgrid_bounces.control.effects import Dropped, answer_instead, spoil
+from sendgrid_bounces.control import PREFIX
+from sendgrid_bounces.control.effects import Dropped, alter_response, replace_response
 from sendgrid_bounces.core.errors import StorageError
 from sendgrid_bounces.core.faults import Match, StoredFault
 from sendgrid_bounces.core.requests import LoggedRequest, RequestInfo
@@ -18,23 +19,26 @@ from sendgrid_bounces.web.responses import log_failure
 
 
 def register(app: Flask, dialects: Sequence[Dialect]) -> None:
-    """Let fault rules meet the requests of *app*, and its journal keep them."""
+    """Apply fault rules to the requests of *dialects*, and log these requests."""
 
     def before() -> Response | None:
-        dialect = find_owner(dialects, request.path)
+        path = request.path
+        if path.startswith(f"{PREFIX}/"):
+            return None
+        dialect = find_owner(dialects, path)
         if dialect is None:
             return None
         info = dialect.read_request_info()
 
         def render(status: int) -> Response:
-            return dialect.render_error(status, request.path, info.account)
+            return dialect.render_error(status, path, info.account)
 
         try:
             g.match = _match(info)
-            response = g.match and answer_instead(g.match, render)
-        except StorageError as error:  # which the journal would wait for, too
+            response = g.match and replace_response(g.match, render)
+        except StorageError as error:  # the request log would fail, too
             log_failure(error)
-            return dialect.render_error(503, request.path)
+            return dialect.render_error(503, path)
         g.info = info
         return response
 
@@ -43,68 +47,66 @@ def register(app: Flask, dialects: Sequence[Dialect]) -> None:
     app.after_request(partial(_after, redactor))
 
 
+def _after(redactor: Redactor, response: Response) -> Response:
+    """Apply the triggered rule to the response, and log the request."""
+    info: RequestInfo | None = g.get("info")
+    if info is None:
+        return response
+    rows_changed = getattr(response, "rows_changed", None)
+    match: Match | None = g.match
+    if match is not None:
+        response = alter_response(match.rule, response)
+    emulator = current_emulator()
+    if emulator.config.journal_size:
+        try:
+            entry = _entry(redactor, info, match, response, rows_changed)
+            emulator.storage.requests.add(entry, emulator.config.journal_size)
+        except StorageError as error:  # the request itself has succeeded
+            current_app.logger.warning("request not logged: %s", error)
+    return response
+
+
 def _match(info: RequestInfo) -> Match | None:
-    """Return the rule that fires at *info*, after it has been counted."""
+    """Count the request for the rules that match, and return the one that triggers."""
     emulator = current_emulator()
     store = emulator.storage.faults
-    faults = [*_that_match(store.all(), info)]
+    faults = [*_matching(store.all(), info)]
     return store.trigger(faults, emulator.clock.now()) if faults else None
 
 
-def _that_match(
+def _matching(
     faults: Iterable[StoredFault], info: RequestInfo
 ) -> Iterator[StoredFault]:
-    is_owned = False
+    has_owner = False
     for fault in faults:
         if fault.rule.is_spent(fault.matched):
             continue
-        if fault.rule.account is not None and not is_owned:
-            info, is_owned = _owned(info), True
+        if fault.rule.account is not None and not has_owner:
+            info, has_owner = _with_owner(info), True
         if fault.rule.matches(info):
             yield fault
 
 
-def _owned(info: RequestInfo) -> RequestInfo:
-    """Return *info* with the account of its domain, unless it names an account."""
+def _with_owner(info: RequestInfo) -> RequestInfo:
+    """Return *info* with the account that owns the domain, if it has no account."""
     if info.account is not None or info.domain is None:
         return info
     found = current_emulator().storage.accounts.find_domain(info.domain)
     return replace(info, account=found.account.username if found else None)
 
 
-def _after(redactor: Redactor, response: Response) -> Response:
-    """Do to the answer what a rule says, and put the request into the journal."""
-    info: RequestInfo | None = g.get("info")
-    if info is None:
-        return response
-    rows_changed = getattr(response, "rows_changed", None)
-    match: Match | None = g.get("match")
-    if match is not None:
-        response = spoil(match.rule, response)
-    emulator = current_emulator()
-    if emulator.config.journal_size:
-        try:
-            now = emulator.clock.now()
-            entry = _entry(redactor, info, response, rows_changed, now)
-            emulator.storage.requests.add(entry, emulator.config.journal_size)
-        except StorageError as error:  # the call is answered nevertheless
-            current_app.logger.warning("a request is not in the journal: %s", error)
-    return response
-
-
 def _entry(
     redactor: Redactor,
     info: RequestInfo,
+    match: Match | None,
     response: Response,
     rows_changed: int | None,
-    now: int,
 ) -> LoggedRequest:
-    match = g.get("match")
-    info = _owned(info)
+    info = _with_owner(info)
     pairs = request.peek_parameters()
     redactor = redactor.with_secrets(_secrets(pairs))
     return LoggedRequest(
-        time=now,
+        time=current_emulator().clock.now(),
         dialect=info.dialect,
         operation=info.operation,
         account=info.account and redactor.redact(info.account),
@@ -114,12 +116,12 @@ def _entry(
         parameters=redactor.redact_parameters(pairs),
         status=None if isinstance(response, Dropped) else response.status_code,
         rows=rows_changed,
-        fault=match and match.id,
+        fault=None if match is None else match.id,
     )
 
 
 def _secrets(pairs: Iterable[tuple[str, str]]) -> Iterator[str]:
-    """Yield the credentials of the current request."""
+    """Yield the credentials in the Authorization header and the parameters."""
     sent = request.authorization
     if sent is not None:
         yield sent.token or ""

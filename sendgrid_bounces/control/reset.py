@@ -1,4 +1,4 @@
-"""Back to the seed: everything, or one account. PyYAML comes with it."""
+"""Reset everything, or one account, to the seed files. Importing it loads PyYAML."""
 
 from sendgrid_bounces import seeding
 from sendgrid_bounces.core.accounts import Account
@@ -11,30 +11,30 @@ from sendgrid_bounces.storage.database import Storage
 
 
 def reset_all(emulator: Emulator, now: int, *, empty: bool) -> None:
-    """Wipe everything but snapshots, and plant the seed files unless *empty*.
+    """Erase everything except snapshots, and load the seed files unless *empty*.
 
-    :param now: the instant of the bounces that name none.
+    :param now: the instant of bounces without a time.
     """
     storage, authenticator = emulator.storage, emulator.authenticator
-    found = [] if empty else _read_seeds(emulator, now)
+    found = [] if empty else _read_seed_files(emulator, now)
     hashed = [seeding.hash_keys(storage, authenticator, seed) for seed in found]
 
-    def act() -> None:
+    def replace() -> None:
         storage.contents.clear(RESET_TABLES)
         for seed in hashed:
             seeding.apply_hashed_seed(storage, seed)
         storage.contents.sweep()
 
-    storage.engine.transact(act)
+    storage.engine.transact(replace)
 
 
 def reset_account(emulator: Emulator, name: str, *, empty: bool) -> None:
-    """Remove the account or else the domain *name*, and plant it unless *empty*.
+    """Remove the account *name*, or else this domain, and load it unless *empty*.
 
-    The rules that are about it, and what the journal has of it, go with it.
+    Its fault rules and logged requests are removed, too.
     """
     storage, authenticator = emulator.storage, emulator.authenticator
-    found = [] if empty else _read_seeds(emulator, emulator.clock.now())
+    found = [] if empty else _read_seed_files(emulator, emulator.clock.now())
     known = [each for seed in found for each in seeding.walk_accounts(seed.accounts)]
     accounts = [
         (seeding.hash_account_keys(storage, authenticator, seed), reseller)
@@ -48,7 +48,7 @@ def reset_account(emulator: Emulator, name: str, *, empty: bool) -> None:
         if domain.name == name.lower()
     ]
 
-    def act() -> None:
+    def replace() -> None:
         if accounts or storage.accounts.find(name):
             _replace_account(storage, name, accounts)
         else:
@@ -59,24 +59,27 @@ def reset_account(emulator: Emulator, name: str, *, empty: bool) -> None:
         for seed in found:
             storage.faults.add_seeded(rule for rule in seed.faults if rule.is_for(name))
 
-    storage.engine.transact(act)
+    storage.engine.transact(replace)
 
 
 def load_text(emulator: Emulator, text: str) -> None:
-    """Plant the text of a seed file."""
-    seed = seeds.read_seed(text, emulator.clock.now())
+    """Load the text of a seed file."""
+    seed = seeds.read_seed(text, emulator.clock.now(), emulator.operations)
     seeding.apply_seed(emulator.storage, emulator.authenticator, seed)
 
 
-def _read_seeds(emulator: Emulator, now: int) -> list[Seed]:
-    """Return what the seed files hold at this moment."""
-    return [seeds.read_seed_file(path, now) for path in emulator.config.seed]
+def _read_seed_files(emulator: Emulator, now: int) -> list[Seed]:
+    """Return the seeds in the files, as they are now."""
+    return [
+        seeds.read_seed_file(path, now, emulator.operations)
+        for path in emulator.config.seed
+    ]
 
 
 def _replace_account(
     storage: Storage, name: str, found: list[tuple[AccountSeed, str | None]]
 ) -> None:
-    """Replace an account by what is *found* in seed files, with its reseller."""
+    """Replace an account by its seeds, each with the name of the reseller."""
     if storage.accounts.find(name):
         storage.accounts.remove(name, sweep=False)
     for seed, reseller in found:
@@ -87,7 +90,7 @@ def _replace_account(
 def _replace_domain(
     storage: Storage, name: str, found: list[tuple[DomainSeed, str]]
 ) -> None:
-    """Replace a domain by what is *found* in seed files, with its account."""
+    """Replace a domain by its seeds, each with the name of the account."""
     domain = storage.accounts.find_domain(name)
     if domain is None and not found:
         raise UnknownNameError("account or domain", name)
@@ -95,8 +98,8 @@ def _replace_domain(
         owner = domain.account
         if domain.bounce_list == owner.bounce_list:
             raise ConflictError(
-                f"the list of {name!r} is that of its account: "
-                f"reset {owner.username!r} instead"
+                f"domain {name!r} shares the bounce list of its account (reset "
+                f"{owner.username!r} instead)"
             )
         storage.accounts.remove_domain(name, sweep=False)
     for seed, username in found:
@@ -104,8 +107,8 @@ def _replace_domain(
 
 
 def _owner(storage: Storage, name: str) -> Account:
-    """Return the account *name*, to which what is planted belongs."""
+    """Return the account that a customer or a domain in a seed belongs to."""
     account = storage.accounts.find(name)
     if account is None:
-        raise ConflictError(f"it belongs to {name!r}, which is gone: reset that")
+        raise ConflictError(f"its account {name!r} does not exist (reset it first)")
     return account

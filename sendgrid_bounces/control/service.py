@@ -1,4 +1,4 @@
-"""What the control endpoints, the command line and test suites do to an emulator."""
+"""Operations on an emulator for the control endpoints, the command line and tests."""
 
 import json
 import re
@@ -12,107 +12,106 @@ from sendgrid_bounces.core.faults import StoredFault
 from sendgrid_bounces.core.requests import LoggedRequest, RequestFilter
 from sendgrid_bounces.emulator import Emulator, current_emulator
 from sendgrid_bounces.schemas.faults import read_fault_rules
+from sendgrid_bounces.schemas.requests import DEFAULT_LIMIT, check_names
 from sendgrid_bounces.storage.clock import SharedClock
 from sendgrid_bounces.storage.contents import Counts
 from sendgrid_bounces.storage.snapshots import Snapshot
 
 _SNAPSHOT_NAME = re.compile(r"(?!\.+\Z)[A-Za-z0-9._-]{1,64}")
-
-#: How many requests are shown if nobody says how many, and how many at most.
-DEFAULT_LIMIT, MAX_LIMIT = 100, 10_000
-
-#: The least and the greatest status.
-STATUSES = (100, 599)
+_SNAPSHOT_RULE = "must be 1 to 64 of the characters A-Z a-z 0-9 . _ -, not only dots"
 
 
 @dataclass(frozen=True, slots=True)
 class ClockReading:
-    """What the clock shows: an instant, and whether it stands."""
+    """The current time of the clock."""
 
     now: int
     frozen: bool
 
 
 class Control:
-    """Control of one emulator. All its processes see what is done here.
+    """Control of one emulator.
 
-    Each method is one act: if it raises, nothing has changed.
+    Changes are visible to all processes on its database. A method that raises has
+    changed nothing.
     """
 
     def __init__(self, emulator: Emulator) -> None:
         self._emulator = emulator
         self._storage = emulator.storage
 
+    @property
+    def token(self) -> str:
+        """The token that control endpoints require; empty if none."""
+        return self._emulator.config.control_token
+
     def counts(self) -> Counts:
-        """Return how much there is."""
+        """Return the numbers of accounts, domains and bounces."""
         return self._storage.contents.counts()
 
     def reset(self, *, empty: bool = False) -> Counts:
-        """Bring everything back to the seed files, read anew; snapshots stay.
+        """Erase everything except snapshots, and reload the seed files from disk.
 
-        :param empty: whether to leave nothing instead.
-        :returns: how much there is now.
-        :raises ParametersError: if a seed file has a fault.
-        :raises NameTakenError: if two of them are at odds.
+        :param empty: whether to leave the database empty instead.
+        :raises ParametersError: if a seed file is invalid.
+        :raises NameTakenError: if two seed files disagree on the owner of a name.
         """
-        from sendgrid_bounces.control import reset  # PyYAML is for those who seed
+        from sendgrid_bounces.control import reset  # loads PyYAML
 
         reset.reset_all(self._emulator, self._system.now(), empty=empty)
         return self.counts()
 
     def reset_account(self, name: str, *, empty: bool = False) -> Counts:
-        """Bring one account back to the seed files, with its customers and domains.
+        """Reset one account with its customers and domains, or else one domain.
 
-        If no account has this name, the domain of this name. What the seed files do
-        not have is removed.
+        An account that is not in the seed files is removed.
 
-        :param empty: whether to remove it in any case.
-        :returns: how much there is now.
-        :raises UnknownNameError: if neither the database nor a seed file has it.
-        :raises ConflictError: if its reseller or account is not there; or if it is a
-            domain that has its account's list.
-        :raises ParametersError: if a seed file has a fault.
+        :param empty: whether to remove the account in any case.
+        :raises UnknownNameError: if neither the database nor a seed file has the name.
+        :raises ConflictError: if the reseller or account it belongs to does not exist,
+            or if the domain shares the list of its account.
+        :raises ParametersError: if a seed file is invalid.
         """
-        from sendgrid_bounces.control import reset
+        from sendgrid_bounces.control import reset  # loads PyYAML
 
         reset.reset_account(self._emulator, name, empty=empty)
         return self.counts()
 
     def seed(self, source: str | Mapping[str, Any]) -> Counts:
-        """Add what *source* says, the text of a seed file or what one would hold.
+        """Load a seed.
 
-        :returns: how much there is now.
-        :raises ParametersError: with every fault, each named by its place.
-        :raises NameTakenError: if a name belongs to somebody else already.
+        :param source: the text of a seed file, or its data.
+        :raises ParametersError: with every problem and its path.
+        :raises NameTakenError: if a name exists under another owner.
         """
-        from sendgrid_bounces.control import reset
+        from sendgrid_bounces.control import reset  # loads PyYAML
 
         text = source if isinstance(source, str) else json.dumps(source)
         reset.load_text(self._emulator, text)
         return self.counts()
 
     def clock(self) -> ClockReading:
-        """Return what the clock shows."""
+        """Return the time of the clock."""
         return self._reading(self._storage.clock.read())
 
     def freeze(self, instant: int | None = None) -> ClockReading:
-        """Let the clock stand at *instant*, or at what it shows.
+        """Freeze the clock at *instant*, or at its current time.
 
-        :raises ParametersError: if that is not of the years 1 to 9999.
+        :raises ParametersError: if *instant* is outside the years 1 to 9999.
         """
         if instant is not None:
             check_instant(instant, "instant")
 
-        def act(state: ClockState) -> ClockState:
+        def freeze(state: ClockState) -> ClockState:
             shown = state.now(self._system.now())
             return ClockState(shown if instant is None else instant)
 
-        return self._reading(self._storage.clock.change(act))
+        return self._reading(self._storage.clock.change(freeze))
 
     def advance(self, seconds: int) -> ClockReading:
-        """Put the clock forward, whether it stands or runs.
+        """Advance the clock, frozen or not.
 
-        :raises ParametersError: if it would leave the years 1 to 9999.
+        :raises ParametersError: if the clock would leave the years 1 to 9999.
         """
         return self._reading(
             self._storage.clock.change(
@@ -121,99 +120,111 @@ class Control:
         )
 
     def reset_clock(self) -> ClockReading:
-        """Let the clock show the system's time."""
+        """Return the clock to the system time."""
         return self._reading(self._storage.clock.change(lambda _: ClockState()))
 
     def snapshots(self) -> list[Snapshot]:
-        """Return what is known of the snapshots, by name."""
+        """Return the snapshots, sorted by name."""
         return self._storage.snapshots.all()
 
     def take_snapshot(self, name: str) -> Snapshot:
-        """Keep accounts, domains, bounces and the clock under *name*.
+        """Save accounts, domains, bounces and the clock, replacing a snapshot *name*.
 
-        A snapshot of this name is replaced. Its time is the system's.
+        The snapshot has the system time.
 
-        :raises ParametersError: if it cannot be a name.
-        :raises ConflictError: if there are too many.
+        :raises ParametersError: if *name* is invalid.
+        :raises ConflictError: if there are too many snapshots.
         """
         if not _SNAPSHOT_NAME.fullmatch(name):
-            rule = "must be 1 to 64 of the characters A-Z a-z 0-9 . _ -, not dots only"
-            raise ParametersError([("name", rule)])
+            raise ParametersError([("name", _SNAPSHOT_RULE)])
         return self._storage.snapshots.take(name, self._system.now())
 
     def restore_snapshot(self, name: str) -> Counts:
-        """Bring accounts, domains, bounces and the clock back to the snapshot *name*.
+        """Restore accounts, domains, bounces and the clock from a snapshot.
 
-        :returns: how much there is now.
-        :raises UnknownNameError: if there is none.
+        :raises UnknownNameError: if the snapshot does not exist.
         """
         self._storage.snapshots.restore(name)
         return self.counts()
 
     def remove_snapshot(self, name: str) -> None:
-        """Remove the snapshot *name*.
+        """Remove a snapshot.
 
-        :raises UnknownNameError: if there is none.
+        :raises UnknownNameError: if the snapshot does not exist.
         """
         self._storage.snapshots.remove(name)
 
     def faults(self) -> list[StoredFault]:
-        """Return the fault rules, in the order in which they are asked."""
+        """Return the fault rules in the order in which they are tried."""
         return self._storage.faults.all()
 
     def fault(self, id_: int) -> StoredFault:
-        """Return one fault rule.
+        """Return a fault rule.
 
-        :raises UnknownNameError: if there is none of this identifier.
+        :raises UnknownNameError: if the rule does not exist.
         """
         return self._storage.faults.get(id_)
 
     def add_fault(self, rule: Mapping[str, Any]) -> int:
-        """Add a fault rule, as it is written in JSON; return its identifier.
+        """Add a fault rule, and return its identifier.
 
-        :raises ParametersError: naming each field that is wrong.
+        :param rule: the fields of the rule, as in JSON.
+        :raises ParametersError: with every problem.
         """
         (id_,) = self.add_faults(rule)
         return id_
 
     def add_faults(self, rules: Any) -> list[int]:
-        """Add a list of rules, all or none, or the one that *rules* is itself.
+        """Add a fault rule or a list of rules, and return the identifiers.
 
-        :raises ParametersError: naming each field that is wrong.
+        :raises ParametersError: with every problem; then no rule is added.
         """
-        return self._storage.faults.add(read_fault_rules(rules))
+        parsed = read_fault_rules(rules, self._emulator.operations)
+        return self._storage.faults.add(parsed)
 
     def remove_fault(self, id_: int) -> None:
         """Remove a fault rule.
 
-        :raises UnknownNameError: if there is none of this identifier.
+        :raises UnknownNameError: if the rule does not exist.
         """
         self._storage.faults.remove(id_)
 
     def clear_faults(self) -> int:
-        """Remove all fault rules; return how many there were."""
+        """Remove all fault rules, and return their number."""
         return self._storage.faults.clear()
 
     def requests(
         self, limit: int = DEFAULT_LIMIT, **filters: Any
     ) -> list[LoggedRequest]:
-        """Return the last *limit* requests of the journal that match, oldest first.
+        """Return the last *limit* logged requests that match, oldest first.
 
-        :param filters: those of :class:`EntryFilter`.
+        :param filters: the fields of :class:`RequestFilter`.
+        :raises ParametersError: if a dialect or an operation is unknown.
         """
-        return self._storage.requests.find(RequestFilter(**filters), limit)
+        return self._storage.requests.find(self._filter(filters), limit)
 
     def count_requests(self, **filters: Any) -> int:
-        """Return how many requests in the journal match."""
-        return self._storage.requests.count(RequestFilter(**filters))
+        """Return the number of logged requests that match.
+
+        :param filters: the fields of :class:`RequestFilter`.
+        :raises ParametersError: if a dialect or an operation is unknown.
+        """
+        return self._storage.requests.count(self._filter(filters))
 
     def clear_requests(self) -> int:
-        """Empty the journal; return how many requests it held."""
+        """Clear the request log, and return the number of requests in it."""
         return self._storage.requests.clear()
+
+    def _filter(self, filters: Mapping[str, Any]) -> RequestFilter:
+        wanted = RequestFilter(**filters)
+        operations = self._emulator.operations
+        if problems := [*check_names(operations, wanted.dialect, wanted.operation)]:
+            raise ParametersError(problems)
+        return wanted
 
     @property
     def _system(self) -> Clock:
-        """What tells the time if nothing is set."""
+        """The clock that the shared clock is an offset to."""
         clock = self._emulator.clock
         return clock.system if isinstance(clock, SharedClock) else clock
 
@@ -222,5 +233,5 @@ class Control:
 
 
 def current_control() -> Control:
-    """Return the control of the application that answers this request."""
+    """Return the control of the application that handles the current request."""
     return Control(current_emulator())

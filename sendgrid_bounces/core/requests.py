@@ -1,7 +1,7 @@
 """Requests: the claims that a fault rule matches, and entries of the request log."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +46,18 @@ class LoggedRequest:
     domain: str | None
     method: str
     path: str
-    parameters: Mapping[str, str | list[str]]
-    status: int | None
-    rows: int | None
-    fault: int | None
+    parameters: Mapping[str, str | list[str]] = field(
+        metadata={"description": "Credentials are redacted."}
+    )
+    status: int | None = field(
+        metadata={"description": "null if the connection was dropped."}
+    )
+    rows: int | None = field(
+        metadata={
+            "description": "Bounces added, replaced or removed; null if it only read."
+        }
+    )
+    fault: int | None = field(metadata={"description": "The triggered fault rule."})
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,1 +1,1 @@
-"""Marshmallow schemas of everything people write down: seeds, bounces, fault rules."""
+"""Marshmallow schemas of records in files and requests: seeds, bounces, fault rules."""

@@ -1,47 +1,70 @@
-"""A bounce as people write it down: in seed files, exports and imports."""
+"""The schema of a bounce in seed files, exports and imports."""
 
 from typing import Any
 
-from marshmallow import fields
+from marshmallow import ValidationError, fields
 
 from sendgrid_bounces.core.bounces import Bounce
 from sendgrid_bounces.core.clock import render_instant
 from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.core.timezones import TimeZone
-from sendgrid_bounces.schemas.base import StrictSchema, Text, load
+from sendgrid_bounces.schemas.base import MESSAGES, Boolean, StrictSchema, Text, load
 
-#: The fields of a record, in the order of exports.
-FIELDS = ("email", "status", "code", "reason", "created", "reported")
+#: The code of a bounce that has neither code nor status.
+DEFAULT_CODE = "550"
+
+
+class Code(fields.Field[str | int]):
+    """A reply code: text, or an integer."""
+
+    default_error_messages = MESSAGES
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> str | int:
+        if isinstance(value, bool) or not isinstance(value, str | int):
+            raise ValidationError("must be text or an integer")
+        return value
 
 
 class RecordSchema(StrictSchema):
-    """A record; what its texts must be is checked where a bounce is made of them."""
+    """The fields of a bounce, in the order of exports.
+
+    :class:`Bounce` checks the texts.
+    """
 
     email = Text(required=True)
     status = Text()
-    code = fields.Raw()
+    code = Code(
+        metadata={"description": "An integer if a mail server reported the bounce."}
+    )
     reason = Text()
-    created = Text(allow_none=True)
-    reported = fields.Boolean(allow_none=True)
+    created = Text(
+        allow_none=True,
+        metadata={
+            "description": "A time in the account's time zone unless it has an offset."
+        },
+    )
+    reported = Boolean(allow_none=True)
 
 
 RECORD = RecordSchema()
 
+#: The names of the fields.
+FIELDS = tuple(RECORD.fields)
+
 
 def read_record(raw: Any, zone: TimeZone, now: int) -> Bounce:
-    """Return the bounce that the mapping *raw* describes.
+    """Return the bounce of a mapping.
 
-    ``created`` is a time in *zone*, unless it says its offset; without it, *now*.
-    Without ``status`` and ``code`` the code is 550. A code that is a number, not text,
-    says that a mail server reported it, unless ``reported`` says otherwise.
+    An integer as code means that a mail server reported the bounce, unless the record
+    has ``reported``.
 
-    :raises ParametersError: naming each field that is wrong.
+    :param zone: the time zone of ``created``.
+    :param now: the instant of a record without ``created``.
+    :raises ParametersError: with the problem of each invalid field.
     """
     record = load(RECORD, raw)
     code, status = record.get("code", ""), record.get("status", "")
     created, reported = now, record.get("reported")
-    if isinstance(code, bool) or not isinstance(code, str | int):
-        raise ParametersError([("code", "must be text or a whole number")])
     if record.get("created"):
         try:
             created = zone.parse(record["created"])
@@ -50,7 +73,7 @@ def read_record(raw: Any, zone: TimeZone, now: int) -> Bounce:
     return Bounce(
         email=record["email"],
         status=status,
-        code=str(code) if code or status else "550",
+        code=str(code) if code or status else DEFAULT_CODE,
         reason=record.get("reason", ""),
         created=created,
         reported=isinstance(code, int) if reported is None else reported,
@@ -58,12 +81,6 @@ def read_record(raw: Any, zone: TimeZone, now: int) -> Bounce:
 
 
 def write_record(bounce: Bounce) -> dict[str, Any]:
-    """Return *bounce* as the mapping that :func:`read_record` reads back."""
-    return {
-        "email": bounce.email,
-        "status": bounce.status,
-        "code": bounce.code,
-        "reason": bounce.reason,
-        "created": render_instant(bounce.created),
-        "reported": bounce.reported,
-    }
+    """Return the mapping of *bounce*, which :func:`read_record` reads."""
+    record = {name: getattr(bounce, name) for name in FIELDS}
+    return {**record, "created": render_instant(bounce.created)}

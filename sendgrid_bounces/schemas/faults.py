@@ -1,33 +1,36 @@
-"""A fault rule as people write it down: in requests, seed files and commands."""
+"""The schema of a fault rule in requests, seed files and commands."""
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from marshmallow import ValidationError, fields, validate
-from marshmallow.decorators import validates_schema
+from marshmallow import ValidationError, fields
 
 from sendgrid_bounces.core.accounts import MAX_NAME
 from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.core.faults import FaultRule
-from sendgrid_bounces.schemas.base import StrictSchema, Text, load
+from sendgrid_bounces.schemas.base import (
+    MESSAGES,
+    Boolean,
+    Integer,
+    Problem,
+    StrictSchema,
+    Text,
+    got,
+    load_valid,
+)
+from sendgrid_bounces.schemas.requests import Operations, check_names
 
-#: What each dialect calls its operations.
-OPERATIONS: Mapping[str, tuple[str, ...]] = {
-    "sendgrid.direct": ("get", "delete", "count"),
-    "sendgrid.reseller": ("get", "delete"),
-    "mailgun.v2": ("list", "add", "find", "remove"),
-    "mailgun.v3": ("list", "add", "find", "remove", "clear", "import"),
-}
-VENDORS = tuple(dict.fromkeys(name.partition(".")[0] for name in OPERATIONS))
-
-#: The longest glob, and the longest pause.
+#: Longest glob in characters, and longest delay in milliseconds.
 MAX_GLOB, MAX_LATENCY = 500, 60_000
 
-#: A year, in seconds; the longest window, and what a client can be told to wait.
+#: Longest window and longest Retry-After: a year, in seconds.
 MAX_SECONDS = 366 * 24 * 60 * 60
 
-MAX_INTEGER = 2**53
+#: Largest count. Every JSON implementation represents it exactly.
+MAX_COUNT = 2**53
 
+#: The fields of which a rule needs at least one.
 EFFECTS = (
     "status",
     "latency_ms",
@@ -37,7 +40,7 @@ EFFECTS = (
     "limit",
 )
 
-#: What a field cannot stand beside.
+#: Fields that cannot be combined.
 EXCLUDED: Mapping[str, tuple[str, ...]] = {
     "probability": ("times",),
     "limit": (
@@ -48,8 +51,8 @@ EXCLUDED: Mapping[str, tuple[str, ...]] = {
     "truncate": ("malformed",),
 }
 
-#: What a field means nothing without.
-NEEDED: Mapping[str, str] = {
+#: Fields that require another field.
+REQUIRED: Mapping[str, str] = {
     "limit": "window_seconds",
     "window_seconds": "limit",
     "seed": "probability",
@@ -58,148 +61,166 @@ NEEDED: Mapping[str, str] = {
 
 
 class Folded(Text):
-    """Text in which letter case does not matter: it is kept as *fold* writes it."""
+    """Text whose letter case does not matter; *fold* normalizes it."""
 
-    def __init__(self, fold: Callable[[str], str], most: int) -> None:
-        super().__init__(validate=_length(most))
+    def __init__(self, fold: Callable[[str], str], most: int, **options: Any) -> None:
+        super().__init__(1, most, **options)
         self._fold = fold
 
     def _deserialize(self, *arguments: Any, **options: Any) -> str:
         return self._fold(super()._deserialize(*arguments, **options))
 
 
-class Drop(fields.Field[str]):
-    """``before`` or ``after``; true means before, and false nothing."""
+class Probability(fields.Float):
+    """A number from 0 to 1, also as text: YAML files have no other fractions."""
 
-    words = {"true": "before", "before": "before", "after": "after", "false": None}
+    default_error_messages = MESSAGES
+
+    def _deserialize(self, value: Any, *arguments: Any, **options: Any) -> float:
+        try:
+            number = super()._deserialize(value, *arguments, **options)
+        except ValidationError:
+            number = math.nan
+        if not 0 <= number <= 1:
+            raise ValidationError("must be a number from 0 to 1" + got(value))
+        return number
+
+
+class DropConnection(fields.Field[str]):
+    """``before`` or ``after``; true means before, and false is no effect."""
+
+    default_error_messages = MESSAGES
+    values = {"true": "before", "before": "before", "after": "after", "false": None}
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> Any:
-        render = str(value).lower() if isinstance(value, str | bool) else ""
-        if render not in self.words:
-            raise ValidationError("must be true, before or after")
-        return self.words[render]
+        text = str(value).lower() if isinstance(value, str | bool) else ""
+        if text not in self.values:
+            raise ValidationError("must be true, before or after" + got(value))
+        return self.values[text]
 
 
-class Kept(fields.Field[int]):
-    """A number of bytes; true means half of them, and false that nothing is cut."""
+class Truncate(fields.Field[int]):
+    """A number of bytes; true means half of them, and false is no effect."""
 
-    words = {"true": True, "false": None}
+    default_error_messages = MESSAGES
+    values = {"true": True, "false": None}
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> Any:
         text = str(value).lower() if isinstance(value, str | int) else ""
-        if text in self.words:
-            return self.words[text]
-        if text.isascii() and text.isdigit() and int(text[:20]) <= MAX_INTEGER:
+        if text in self.values:
+            return self.values[text]
+        if text.isascii() and text.isdigit() and int(text[:20]) <= MAX_COUNT:
             return int(text)
-        raise ValidationError("must be true, or how many bytes are sent")
-
-
-def _whole(least: int, most: int) -> fields.Integer:
-    rule = f"must be a whole number of {least} to {most}"
-    return fields.Integer(
-        strict=True,
-        validate=validate.Range(least, most, error=rule),
-        error_messages={"invalid": rule, "too_large": rule},
-    )
-
-
-def _length(most: int) -> validate.Length:
-    return validate.Length(1, most, error=f"must have 1 to {most} characters")
-
-
-def _text(most: int) -> Text:
-    return Text(validate=_length(most))
+        raise ValidationError("must be true or a number of bytes" + got(value))
 
 
 class FaultRuleSchema(StrictSchema):
-    """A rule; its fields are those of :class:`Rule`."""
+    """The fields of :class:`FaultRule`: conditions, then counters, then effects."""
 
-    dialect = Text(validate=validate.OneOf([*VENDORS, *OPERATIONS]))
+    dialect = Text()
     operation = Text()
-    account = _text(MAX_NAME)
+    account = Text(1, MAX_NAME)
     domain = Folded(str.lower, MAX_NAME)
-    email = _text(MAX_GLOB)
-    method = Folded(str.upper, 16)
-    path = _text(MAX_GLOB)
-    skip = _whole(0, MAX_INTEGER)
-    times = _whole(1, MAX_INTEGER)
-    probability = fields.Float(
-        validate=validate.Range(0, 1, error="must be a number of 0 to 1")
+    email = Text(
+        1,
+        MAX_GLOB,
+        metadata={"description": "A glob for an address that the request names."},
     )
-    seed = _whole(0, MAX_INTEGER)
-    limit = _whole(0, MAX_INTEGER)
-    window_seconds = _whole(1, MAX_SECONDS)
-    status = _whole(400, 599)
-    retry_after = _whole(0, MAX_SECONDS)
-    latency_ms = _whole(1, MAX_LATENCY)
-    drop_connection = Drop()
-    truncate = Kept()
-    malformed = fields.Boolean()
+    method = Folded(str.upper, 16)
+    path = Text(1, MAX_GLOB, metadata={"description": "A glob for the whole path."})
 
-    @validates_schema(pass_original=True, skip_on_field_errors=False)
-    def _check(self, data: dict[str, Any], original: Any, **_: Any) -> None:
-        given = _given(data)
-        faults = {
-            name: f"cannot stand beside {others}"
-            for name, excluded in EXCLUDED.items()
-            if name in given
-            and (others := ", ".join(n for n in excluded if n in given))
+    skip = Integer(
+        0, MAX_COUNT, metadata={"description": "The first N matches do not trigger."}
+    )
+    times = Integer(
+        1, MAX_COUNT, metadata={"description": "At most N matches trigger."}
+    )
+    probability = Probability(
+        metadata={"description": "The share of matches that trigger."}
+    )
+    seed = Integer(
+        0, MAX_COUNT, metadata={"description": "Selects the matches that trigger."}
+    )
+    limit = Integer(
+        0,
+        MAX_COUNT,
+        metadata={"description": "Matches after the first N of each window trigger."},
+    )
+    window_seconds = Integer(1, MAX_SECONDS)
+
+    status = Integer(
+        400,
+        599,
+        metadata={
+            "description": "An error in the vendor's format; nothing else is done."
+        },
+    )
+    retry_after = Integer(0, MAX_SECONDS, metadata={"description": "Seconds."})
+    latency_ms = Integer(
+        1, MAX_LATENCY, metadata={"description": "A delay before anything else."}
+    )
+    drop_connection = DropConnection(
+        metadata={"description": "true drops it before the operation."}
+    )
+    truncate = Truncate(
+        metadata={
+            "description": "The number of bytes of the body to send; true sends half."
         }
-        for name, needed in NEEDED.items():
-            if name in given and needed not in given and name not in faults:
-                faults[name] = f"means nothing without {needed}"
-        known = operations(data.get("dialect"))
-        if "operation" in data and data["operation"] not in known:
-            faults["operation"] = f"must be one of: {', '.join(known)}"
-        if faults:
-            raise ValidationError({name: [text] for name, text in faults.items()})
-        wrong = {*original} - {*data} if isinstance(original, dict) else {*EFFECTS}
-        if not {*EFFECTS} & {*given, *wrong}:  # a wrong one is told of already
-            raise ValidationError(f"needs an effect: one of {', '.join(EFFECTS)}")
+    )
+    malformed = Boolean(
+        metadata={"description": "Whether to cut the body so that it does not parse."}
+    )
 
 
 FAULT_RULE = FaultRuleSchema()
 
 
-def operations(dialect: str | None) -> list[str]:
-    """Return the operations of the dialect, of all of a vendor's, or of all."""
-    prefix = dialect or ""
-    names = [
-        operation
-        for name, listed in OPERATIONS.items()
-        if not prefix or prefix in (name, name.partition(".")[0])
-        for operation in listed
-    ]
-    return list(dict.fromkeys(names))
+def read_fault_rule(raw: Any, operations: Operations) -> FaultRule:
+    """Return the fault rule of a mapping.
 
-
-def read_fault_rule(raw: Any) -> FaultRule:
-    """Return the rule that the mapping *raw* describes.
-
-    :raises ParametersError: naming each field that is wrong.
+    :param operations: the operations that a rule can name, by dialect.
+    :raises ParametersError: with every problem.
     """
-    return FaultRule(**_given(load(FAULT_RULE, raw)))
+    values, problems = load_valid(FAULT_RULE, raw)
+    given = {k: v for k, v in values.items() if v is not None and v is not False}
+    problems += check_names(operations, given.get("dialect"), given.get("operation"))
+    problems += _check_fields(given, {name for name, _ in problems})
+    if problems:
+        raise ParametersError(problems)
+    return FaultRule(**given)
 
 
-def read_fault_rules(raws: Any) -> list[FaultRule]:
-    """Return the rules that the list *raws* describes, or the one that it is itself.
+def read_fault_rules(raws: Any, operations: Operations) -> list[FaultRule]:
+    """Return the fault rules of a list of mappings, or of one mapping.
 
-    :raises ParametersError: naming each field that is wrong, as ``[0].status``.
+    :raises ParametersError: with every problem and its path, such as ``[0].status``.
     """
     if not isinstance(raws, list):
-        return [read_fault_rule(raws)]
+        return [read_fault_rule(raws, operations)]
     rules: list[FaultRule] = []
-    faults: list[tuple[str, str]] = []
+    problems: list[Problem] = []
     for i, raw in enumerate(raws):
         try:
-            rules.append(read_fault_rule(raw))
+            rules.append(read_fault_rule(raw, operations))
         except ParametersError as error:
-            faults += error.within(f"[{i}]").problems
-    if faults:
-        raise ParametersError(faults)
+            problems += error.within(f"[{i}]").problems
+    if problems:
+        raise ParametersError(problems)
     return rules
 
 
-def _given(values: dict[str, Any]) -> dict[str, Any]:
-    """Return what of *values* says something: false is as good as nothing."""
-    return {k: v for k, v in values.items() if v is not None and v is not False}
+def _check_fields(given: Mapping[str, Any], invalid: set[str]) -> Iterator[Problem]:
+    """Yield the problems between fields.
+
+    :param invalid: the names of fields that have other problems.
+    """
+    for name, others in EXCLUDED.items():
+        if name in given:
+            for other in others:
+                if other in given:
+                    yield "", f"{other!r} cannot be combined with {name!r}"
+    for name, other in REQUIRED.items():
+        if name in given and other not in given and other not in invalid:
+            yield "", f"{name!r} requires {other!r}"
+    if not {"", *EFFECTS} & {*given, *invalid}:
+        yield "", f"must have an effect: {', '.join(EFFECTS[:-1])} or {EFFECTS[-1]}"

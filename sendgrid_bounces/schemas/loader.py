@@ -1,52 +1,36 @@
-"""YAML and JSON as people write them: what is text stays text, and nothing is lost."""
+"""YAML and JSON files, read without tags, duplicate keys or guesses about types."""
 
 import json
 import re
-from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from sendgrid_bounces.core.errors import ParametersError
-from sendgrid_bounces.redaction import is_printable_name
+from sendgrid_bounces.schemas.base import as_mapping, duplicate_key
+
+#: Most values in a document with aliases: a few lines can stand for billions of values.
+MAX_VALUES = 100_000
 
 _TAGS = {f"tag:yaml.org,2002:{kind}" for kind in ("map", "seq", "str", "int", "null")}
 
+#: The name of a handle, an anchor or an alias in PyYAML's messages.
+_NAME = re.compile("(handle|anchor|alias) '.*?'")
+
 
 class _Loader(yaml.SafeLoader):
-    """YAML without tags, in which only plain whole numbers and null are more than text.
+    """YAML in which every scalar is text, except integers and null.
 
-    So ``status: 5.10``, ``created: 2011-09-16 22:02:19`` and ``api_key: 0123`` mean
-    what is written there. A key that stands twice in a mapping is a fault.
+    ``status: 5.10``, ``created: 2011-09-16 22:02:19`` and ``api_key: 0123`` keep their
+    spelling.
     """
 
     has_alias = False
 
-    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        self.has_alias |= self.check_event(yaml.AliasEvent)
-        return super().compose_node(parent, index)
-
-    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:  # noqa: FBT001, FBT002 - its signature
-        if node.tag not in _TAGS:
-            raise yaml.constructor.ConstructorError(
-                None, None, "a tag like this has no meaning here", node.start_mark
-            )
-        return super().construct_object(node, deep)
-
-    def construct_mapping(
-        self,
-        node: yaml.MappingNode,
-        deep: bool = False,  # noqa: FBT001, FBT002 - its signature
-    ) -> dict[Hashable, Any]:
-        seen = set()
-        for key, _value in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.value in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"{_shown(key.value)} stands here twice", key.start_mark
-                )
-            seen.add(str(key.value))
-        return super().construct_mapping(node, deep)
+    def construct_document(self, node: yaml.Node) -> Any:
+        self.has_alias = _check_nodes(node)
+        return super().construct_document(node)
 
 
 _Loader.yaml_implicit_resolvers = {}
@@ -58,90 +42,101 @@ _Loader.add_implicit_resolver(
 )
 
 
-#: How many values a document may have that has aliases: a few lines could say billions.
-MAX_VALUES = 100_000
-
-#: Where PyYAML says what somebody has called something.
-_NAMED = re.compile("(handle|anchor|alias) '.*?'")
-
-
-def _shown(name: str) -> str:
-    return repr(name) if is_printable_name(name) else "a name"
-
-
 def read_text(path: str) -> str:
     """Return the text of the file *path*, without a byte-order mark.
 
-    :raises ParametersError: if it cannot be read, or is not UTF-8.
+    :raises ParametersError: if the file cannot be read or is not UTF-8.
     """
     try:
         return Path(path).read_text(encoding="utf-8-sig")
     except OSError as error:
         raise ParametersError([("", error.strerror or str(error))]) from None
-    except ValueError:  # NUL in the path is one, too
+    except ValueError:  # also a path with a NUL character
         raise ParametersError([("", "not UTF-8 text")]) from None
 
 
-def as_mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return the mapping of an object in JSON.
-
-    :raises ParametersError: if a name stands there twice.
-    """
-    mapping = dict(pairs)
-    if len(mapping) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ParametersError([("", f"{_shown(twice)} stands twice in a mapping")])
-    return mapping
-
-
 def parse(text: str) -> Any:
-    """Return what *text* says in YAML or JSON.
+    """Return the data of *text*, YAML or JSON.
 
-    :raises ParametersError: if it is neither; a fault is named by its line.
+    :raises ParametersError: if *text* is neither; the message has line and column.
     """
     try:
         return json.loads(text, object_pairs_hook=as_mapping)
-    except (ValueError, RecursionError):  # YAML then, which names the place of a fault
+    except (ValueError, RecursionError):  # then the YAML parser reports the error
         pass
     try:
         return _parse_yaml(text)
     except (yaml.YAMLError, ValueError, LookupError) as error:
-        raise ParametersError([("", f"not YAML or JSON: {_words(error)}")]) from None
+        raise ParametersError([("", f"not YAML or JSON: {_message(error)}")]) from None
     except RecursionError:
-        raise ParametersError([("", "is nested too deeply")]) from None
+        raise ParametersError([("", "nested too deeply")]) from None
 
 
 def _parse_yaml(text: str) -> Any:
     loader = _Loader(text)
     document = loader.get_single_data()
-    if loader.has_alias and _size(document, {}) > MAX_VALUES:
-        rule = f"has over {MAX_VALUES} values, with what its aliases repeat"
-        raise ParametersError([("", rule)])
+    if loader.has_alias and _count_values(document, {}) > MAX_VALUES:
+        message = f"aliases expand to more than {MAX_VALUES} values"
+        raise ParametersError([("", message)])
     return document
 
 
-def _words(error: Exception) -> str:
-    """Say what is wrong, and where, but not what stands there: it may be a key."""
+def _check_nodes(root: yaml.Node) -> bool:
+    """Reject tags and duplicate keys; return whether there are aliases.
+
+    :raises ConstructorError: at the first invalid node.
+    """
+    has_alias = False
+    seen: set[int] = set()
+    nodes = [root]
+    while nodes:
+        node = nodes.pop()
+        if id(node) in seen:
+            has_alias = True
+            continue
+        seen.add(id(node))
+        if node.tag not in _TAGS:
+            raise _invalid("tags are not supported", node)
+        children: list[yaml.Node] = (
+            node.value if isinstance(node, yaml.SequenceNode) else []
+        )
+        if isinstance(node, yaml.MappingNode):
+            keys: set[str] = set()
+            for key, value in node.value:
+                if isinstance(key, yaml.ScalarNode):
+                    if key.value in keys:
+                        raise _invalid(duplicate_key(key.value), key)
+                    keys.add(key.value)
+                children += [key, value]
+        nodes += reversed(children)
+    return has_alias
+
+
+def _invalid(message: str, node: yaml.Node) -> yaml.constructor.ConstructorError:
+    return yaml.constructor.ConstructorError(None, None, message, node.start_mark)
+
+
+def _message(error: Exception) -> str:
+    """Return the problem and its position, without the text there: it may be a key."""
     match error:
         case yaml.MarkedYAMLError(problem_mark=yaml.Mark() as mark):
-            said = ", ".join(filter(None, (error.context, error.problem)))
-            words = _NAMED.sub(r"\1", said)
-            return f"{words} (line {mark.line + 1}, column {mark.column + 1})"
+            text = ", ".join(filter(None, (error.context, error.problem)))
+            message = _NAME.sub(r"\1", text)
+            return f"{message} (line {mark.line + 1}, column {mark.column + 1})"
         case yaml.reader.ReaderError():
             return str(error.reason)
-    return "a value is not what its tag says"
+    return "a value does not match its tag"
 
 
-def _size(value: Any, known: dict[int, int]) -> int:
-    """Return how many values *value* has, counting what is repeated each time.
+def _count_values(value: Any, known: dict[int, int]) -> int:
+    """Return the number of values in *value*, counting each repetition.
 
-    :param known: the sizes of what was counted, by identity.
+    :param known: the numbers of the collections counted so far, by identity.
     """
     if not isinstance(value, dict | list):
         return 1
     if id(value) not in known:
-        known[id(value)] = MAX_VALUES  # for what holds itself
+        known[id(value)] = MAX_VALUES  # if a collection contains itself
         parts = value.values() if isinstance(value, dict) else value
-        known[id(value)] = 1 + sum(_size(part, known) for part in parts)
+        known[id(value)] = 1 + sum(_count_values(part, known) for part in parts)
     return known[id(value)]

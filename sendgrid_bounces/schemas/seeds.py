@@ -1,6 +1,5 @@
-"""Seed files: accounts, customers, domains, bounces and fault rules: YAML or JSON."""
+"""The schema of a seed file: accounts, customers, domains, bounces and fault rules."""
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,10 +18,20 @@ from sendgrid_bounces.core.bounces import Bounce, fold
 from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.core.faults import FaultRule
 from sendgrid_bounces.core.timezones import TimeZone
-from sendgrid_bounces.schemas.base import StrictSchema, Text, load
+from sendgrid_bounces.schemas.base import (
+    MESSAGES,
+    Choice,
+    Problem,
+    StrictSchema,
+    Text,
+    load,
+)
 from sendgrid_bounces.schemas.bounces import read_record
 from sendgrid_bounces.schemas.faults import read_fault_rules
 from sendgrid_bounces.schemas.loader import parse, read_text
+from sendgrid_bounces.schemas.requests import Operations
+
+_LIST = {**MESSAGES, "invalid": "must be a list"}
 
 
 def _check_name(text: str) -> None:
@@ -36,30 +45,50 @@ def _check_domain_name(text: str) -> None:
 
 
 class DomainSchema(StrictSchema):
-    """A Mailgun domain, with a list of its own or the account's."""
+    """A Mailgun domain."""
 
     name = Text(required=True, validate=_check_domain_name)
-    bounces = fields.List(fields.Raw(), load_default=list)
-    list = Text(load_default="own", validate=validate.OneOf(["own", "account"]))
+    bounces = fields.List(fields.Raw(), load_default=list, error_messages=_LIST)
+    list = Choice(
+        ["own", "account"],
+        load_default="own",
+        metadata={"description": "account shares the bounce list of the account."},
+    )
 
 
 class AccountSchema(StrictSchema):
-    """An account, or a customer, which has the same keys."""
+    """An account or, with the same fields, a reseller's customer."""
 
     username = Text(required=True, validate=_check_name)
     api_key = Text(validate=validate.Regexp("[^\0]+\\Z", error=KEY_RULE))
-    profile = Text(validate=validate.OneOf(PROFILES))
-    timezone = Text()
-    bounces = fields.List(fields.Raw(), load_default=list)
-    customers = fields.List(fields.Nested(lambda: AccountSchema()))
-    domains = fields.List(fields.Nested(DomainSchema), load_default=list)
+    profile = Choice(
+        PROFILES, metadata={"description": "The profile of the server if absent."}
+    )
+    timezone = Text(
+        metadata={"description": "The time zone of its days; UTC if absent."}
+    )
+    bounces = fields.List(fields.Raw(), load_default=list, error_messages=_LIST)
+    customers = fields.List(
+        fields.Nested(lambda: AccountSchema(), error_messages=MESSAGES),
+        error_messages=_LIST,
+        metadata={"description": "Makes the account a reseller."},
+    )
+    domains = fields.List(
+        fields.Nested(DomainSchema, error_messages=MESSAGES),
+        load_default=list,
+        error_messages=_LIST,
+    )
 
 
 class SeedSchema(StrictSchema):
     """A whole seed file."""
 
-    accounts = fields.List(fields.Nested(AccountSchema), required=True)
-    faults = fields.List(fields.Raw(), load_default=list)
+    accounts = fields.List(
+        fields.Nested(AccountSchema, error_messages=MESSAGES),
+        required=True,
+        error_messages=_LIST,
+    )
+    faults = fields.List(fields.Raw(), load_default=list, error_messages=_LIST)
 
 
 SEED = SeedSchema()
@@ -67,7 +96,7 @@ SEED = SeedSchema()
 
 @dataclass(frozen=True, slots=True)
 class ListSeed:
-    """The bounces of a list: those with a time of their own, and those without."""
+    """The bounces of a list, with and without a time in the file."""
 
     dated: list[Bounce]
     undated: list[Bounce]
@@ -75,7 +104,7 @@ class ListSeed:
 
 @dataclass(frozen=True, slots=True)
 class DomainSeed:
-    """A domain to be."""
+    """A domain in a seed file."""
 
     name: str
     shares_list: bool
@@ -84,7 +113,10 @@ class DomainSeed:
 
 @dataclass(frozen=True, slots=True)
 class AccountSeed:
-    """An account to be, *settings* being those of the row that the file names."""
+    """An account in a seed file.
+
+    :param settings: the columns of the account that the file sets.
+    """
 
     username: str
     api_key: str | None
@@ -96,28 +128,29 @@ class AccountSeed:
 
 @dataclass(frozen=True, slots=True)
 class Seed:
-    """What a seed file holds."""
+    """The contents of a seed file."""
 
     accounts: list[AccountSeed]
     faults: list[FaultRule]
 
 
-def read_seed_file(path: str, now: int) -> Seed:
-    """Read and check the seed file *path*; see :func:`read_seed`.
+def read_seed_file(path: str, now: int, operations: Operations) -> Seed:
+    """Return the seed in the file *path*; see :func:`read_seed`.
 
-    :raises ParametersError: each fault begins with the path.
+    :raises ParametersError: with every problem, after the path of the file.
     """
     try:
-        return read_seed(read_text(path), now)
+        return read_seed(read_text(path), now, operations)
     except ParametersError as error:
         raise error.within(path, ": ") from None
 
 
-def read_seed(text: str, now: int) -> Seed:
-    """Return what the seed *text* describes, checked as a whole.
+def read_seed(text: str, now: int, operations: Operations) -> Seed:
+    """Return the seed in *text*, YAML or JSON.
 
-    :param now: the instant of the bounces that name none.
-    :raises ParametersError: with every fault, each named by its place.
+    :param now: the instant of bounces without a time.
+    :param operations: the operations that a fault rule can name, by dialect.
+    :raises ParametersError: with every problem and its path.
     """
     reader = _Reader(now)
     try:
@@ -126,80 +159,80 @@ def read_seed(text: str, now: int) -> Seed:
             reader.account(raw, f"accounts[{i}]")
             for i, raw in enumerate(document["accounts"])
         ]
-        rules = reader.rules(document["faults"], "faults")
     except RecursionError:
-        raise ParametersError([("", "is nested too deeply")]) from None
+        raise ParametersError([("", "nested too deeply")]) from None
+    rules = reader.fault_rules(document["faults"], operations)
     if reader.problems:
         raise ParametersError(reader.problems)
     return Seed(accounts, rules)
 
 
 class _Reader:
-    """Turn what the schema let pass into accounts, noting the faults it cannot see."""
+    """Convert the validated fields of a seed file, and collect further problems."""
 
     def __init__(self, now: int) -> None:
-        self.problems: list[tuple[str, str]] = []
+        self.problems: list[Problem] = []
         self._now = now
-        self._names: Counter[tuple[str, str]] = Counter()
+        self._names: set[tuple[str, str]] = set()
 
-    def account(self, raw: Mapping[str, Any], place: str) -> AccountSeed:
-        self._once("account", raw["username"], f"{place}.username")
+    def account(self, raw: Mapping[str, Any], path: str) -> AccountSeed:
+        self._check_unique("account", raw["username"], f"{path}.username")
         settings = {k: raw[k] for k in ("profile", "timezone") if k in raw}
         if "customers" in raw:
             settings["is_reseller"] = True
-        zone = self._zone(raw.get("timezone", "UTC"), f"{place}.timezone")
+        zone = self._zone(raw.get("timezone", "UTC"), f"{path}.timezone")
         return AccountSeed(
             username=raw["username"],
             api_key=raw.get("api_key"),
             settings=settings,
-            bounces=self._bounces(raw["bounces"], zone, f"{place}.bounces"),
+            bounces=self._bounces(raw["bounces"], zone, f"{path}.bounces"),
             customers=[
-                self.account(customer, f"{place}.customers[{i}]")
+                self.account(customer, f"{path}.customers[{i}]")
                 for i, customer in enumerate(raw.get("customers", ()))
             ],
             domains=[
-                self._domain(domain, zone, f"{place}.domains[{i}]")
+                self._domain(domain, zone, f"{path}.domains[{i}]")
                 for i, domain in enumerate(raw["domains"])
             ],
         )
 
-    def rules(self, raws: list[Any], place: str) -> list[FaultRule]:
+    def fault_rules(self, raws: list[Any], operations: Operations) -> list[FaultRule]:
         try:
-            return read_fault_rules(raws)
+            return read_fault_rules(raws, operations)
         except ParametersError as error:
-            self.problems += error.within(place, "").problems
+            self.problems += error.within("faults", "").problems
             return []
 
-    def _domain(self, raw: Mapping[str, Any], zone: TimeZone, place: str) -> DomainSeed:
+    def _domain(self, raw: Mapping[str, Any], zone: TimeZone, path: str) -> DomainSeed:
         name = raw["name"].lower()
-        self._once("domain", name, f"{place}.name")
-        bounces = self._bounces(raw["bounces"], zone, f"{place}.bounces")
+        self._check_unique("domain", name, f"{path}.name")
+        bounces = self._bounces(raw["bounces"], zone, f"{path}.bounces")
         return DomainSeed(name, raw["list"] == "account", bounces)
 
-    def _zone(self, name: str, place: str) -> TimeZone:
+    def _zone(self, name: str, path: str) -> TimeZone:
         try:
             return TimeZone(name)
         except ParametersError as error:
-            self.problems.append((place, error.problems[0][1]))
+            self.problems.append((path, error.problems[0][1]))
             return TimeZone()
 
-    def _bounces(self, raws: list[Any], zone: TimeZone, place: str) -> ListSeed:
+    def _bounces(self, raws: list[Any], zone: TimeZone, path: str) -> ListSeed:
         seed = ListSeed([], [])
-        first_places: dict[str, str] = {}
+        first_paths: dict[str, str] = {}
         for i, raw in enumerate(raws):
-            here = f"{place}[{i}]"
+            here = f"{path}[{i}]"
             try:
                 bounce = read_record(raw, zone, self._now)
             except ParametersError as error:
                 self.problems += error.within(here).problems
                 continue
-            first = first_places.setdefault(fold(bounce.email), here)
+            first = first_paths.setdefault(fold(bounce.email), here)
             if first != here:
-                self.problems.append((f"{here}.email", f"the address of {first} again"))
+                self.problems.append((f"{here}.email", f"same address as {first}"))
             (seed.dated if raw.get("created") else seed.undated).append(bounce)
         return seed
 
-    def _once(self, kind: str, name: str, place: str) -> None:
-        self._names[kind, name] += 1
-        if self._names[kind, name] > 1:
-            self.problems.append((place, f"there is an earlier {kind} {name!r}"))
+    def _check_unique(self, kind: str, name: str, path: str) -> None:
+        if (kind, name) in self._names:
+            self.problems.append((path, f"duplicate {kind} {name!r}"))
+        self._names.add((kind, name))

@@ -97,11 +97,11 @@ class TestApp:
         :raises ParametersError: if *seed* is invalid.
         :raises NameTakenError: if one of its accounts exists under another reseller.
         """
-        now = self.emulator.clock.now()
+        now, operations = self.emulator.clock.now(), self.emulator.operations
         if _is_path(seed):
-            parsed = seeds.read_seed_file(str(seed), now)
+            parsed = seeds.read_seed_file(str(seed), now, operations)
         else:
-            parsed = seeds.read_seed(_text(seed), now)
+            parsed = seeds.read_seed(_text(seed), now, operations)
         apply_seed(self.emulator.storage, self.emulator.authenticator, parsed)
         return [account.username for account in parsed.accounts]
 

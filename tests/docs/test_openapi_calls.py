@@ -1,4 +1,4 @@
-"""Calls that schemathesis makes up from the description: all answers are described."""
+"""Requests generated from the OpenAPI description get the described responses."""
 
 import copy
 import json
@@ -11,18 +11,18 @@ from conftest import FixedClock, make_app
 from flask import Flask
 
 from sendgrid_bounces.cli.serve import DEMO_SEED
-from sendgrid_bounces.control.description import FILE
 from sendgrid_bounces.control.service import Control
+from sendgrid_bounces.control.views import DESCRIPTION
 from sendgrid_bounces.emulator import EXTENSION
 
-schemathesis = pytest.importorskip("schemathesis", reason="it needs Python 3.11")
+schemathesis = pytest.importorskip("schemathesis", reason="needs Python 3.11")
 
 TOKEN = "t0ken"
 
-#: What a fresh state is kept as, and what the description's examples call a snapshot.
+#: The snapshot of the initial state, and the one in the examples of the description.
 FRESH, SNAPSHOT = "fresh", "before"
 
-#: How an error of the dispatcher begins, in JSON and in XML.
+#: The beginning of a dispatcher error, in JSON and in XML.
 ERROR = re.compile(rb'(?s){"error|{"message":"error|<.*?<message>error')
 
 #: Two calls of each operation find a wrong description; ten find a rare one.
@@ -44,19 +44,19 @@ THOROUGH_CONFIG = {
     "generation": THOROUGH,
     "auth": AUTH,
     "operations": [
-        {"include-path-regex": "/user|/customer", **FEW},  # the dispatcher's aliases
+        {"include-path-regex": "/user|/customer", **FEW},  # aliases of one path
         {
-            "include-path": "/_emulator/seed",  # its schema has a thousand corners
+            "include-path": "/_emulator/seed",  # its schema is large
             "generation": {**THOROUGH, "max-examples": 25},
             **FEW,
         },
     ],
 }
-DOCUMENT = json.loads(FILE.read_text(encoding="utf-8"))
+DOCUMENT = json.loads(DESCRIPTION.read_text(encoding="utf-8"))
 
 
 def _with_html_read(document: dict) -> dict:
-    """Return *document* with what text/html says in JSON as its schema."""
+    """Return *document* with the schema of JSON that is labelled text/html."""
     read = copy.deepcopy(document)
     for part in (*read["paths"].values(), {"": read["components"]}):
         for operation in part.values():
@@ -100,7 +100,7 @@ CHECKS = schemathesis.checks.CHECKS.get_by_names(
 def _app(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Flask]:
-    """An application with the demo, of which the description's examples speak."""
+    """An application with the demo seed, which the examples refer to."""
     path = tmp_path_factory.mktemp("calls") / "bounces.sqlite3"
     app = make_app(
         f"sqlite:///{path}?synchronous=off",
@@ -124,7 +124,7 @@ def _outcomes() -> Iterator[defaultdict[str, set[bool]]]:
 
 
 def _refresh(app: Flask) -> None:
-    """Bring everything back, so that calls succeed and no rule of others' fires."""
+    """Restore the initial state, with the snapshot and the rule of the examples."""
     control = Control(app.extensions[EXTENSION])
     control.restore_snapshot(FRESH)
     for snapshot in control.snapshots():
@@ -136,12 +136,12 @@ def _refresh(app: Flask) -> None:
 
 
 def _is_success(response) -> bool:
-    """Return whether a call was done: the dispatcher's errors come under 200."""
+    """Return whether *response* is no error; the dispatcher's errors have status 200."""
     return response.status_code < 300 and not ERROR.match(response.content)
 
 
-def test_it_is_valid() -> None:
-    """By the JSON schema of OpenAPI 3.1."""
+def test_description_is_valid() -> None:
+    """The JSON schema of OpenAPI 3.1 decides."""
     assert DOCUMENT["openapi"].startswith("3.1.")
     documented.validate()
 

@@ -108,7 +108,7 @@ def test_file_is_yaml_or_json(text: str, values: dict[str, Any], file: Path) -> 
         (b"port: 1\nport: 2", ["not YAML or JSON: "]),
         (b"[port]", ["must be a mapping of settings"]),
         (b"\xff", ["not UTF-8 text"]),
-        (b"[" * 100_000, ["is nested too deeply"]),
+        (b"[" * 100_000, ["nested too deeply"]),
     ],
 )
 def test_file_problems_are_reported_together(
@@ -164,7 +164,7 @@ def test_malformed_names_are_not_shown(text: str, file: Path) -> None:
     assert "s3cret" not in str(raised.value)
 
     with pytest.raises(ParametersError) as raised:
-        read_seed(f"accounts: [{text if text[0] == '{' else '{' + text + '}'}]", 0)
+        read_seed(f"accounts: [{text if text[0] == '{' else '{' + text + '}'}]", 0, {})
     assert "s3cret" not in str(raised.value)
 
 

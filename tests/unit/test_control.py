@@ -1,4 +1,4 @@
-"""The control endpoints: who may call them, and what is refused in JSON."""
+"""Control endpoints: access, invalid requests, and health."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +16,7 @@ CLOCK = "/_emulator/clock"
 
 @pytest.fixture(name="make")
 def _create(url: str, clock: FixedClock) -> Iterator:
-    """What makes clients of applications with some settings."""
+    """A function that returns a client of a new application with these settings."""
     apps: list[Flask] = []
 
     def make(**config: str) -> FlaskClient:
@@ -34,8 +34,8 @@ def _control(make) -> FlaskClient:
 
 
 @pytest.mark.parametrize("config", [{}, {"CONTROL": "off"}])
-def test_off_unless_turned_on(make, config: dict) -> None:
-    """Under wsgi.py and in a library: health alone answers; the 404 says what to do."""
+def test_only_health_exists_by_default(make, config: dict) -> None:
+    """The 404 names the setting that enables the other endpoints."""
     client = make(**config)
 
     answer = client.get(CLOCK)
@@ -44,8 +44,10 @@ def test_off_unless_turned_on(make, config: dict) -> None:
     assert client.get("/_emulator/health").status_code == 200
 
 
-def test_off_the_clock_is_not_read(make, clock: FixedClock) -> None:
-    """What another server did to the clock counts in servers with control only."""
+def test_clock_of_the_database_is_ignored_without_control(
+    make, clock: FixedClock
+) -> None:
+    """A server without control endpoints uses the system time."""
     make(CONTROL="on").put(CLOCK, json={"action": "advance", "duration": "P1D"})
 
     apps = [make(CONTROL=control).application for control in ("on", "off")]
@@ -65,8 +67,8 @@ def test_off_the_clock_is_not_read(make, clock: FixedClock) -> None:
         (f"Bearer {TOKEN}", 200),
     ],
 )
-def test_a_token_is_needed_where_there_is_one(make, header, status: int) -> None:
-    """But for health."""
+def test_token_is_required_if_set(make, header, status: int) -> None:
+    """Health does not require it."""
     client = make(CONTROL="on", CONTROL_TOKEN=TOKEN)
     headers = {"Authorization": header} if header else {}
     answer = client.get(CLOCK, headers=headers)
@@ -79,8 +81,8 @@ def test_a_token_is_needed_where_there_is_one(make, header, status: int) -> None
     assert client.get("/_emulator/health").status_code == 200
 
 
-def test_the_token_is_not_shown(make) -> None:
-    """Not where the application is printed."""
+def test_token_is_not_in_the_repr(make) -> None:
+    """An emulator can be printed."""
     app = make(CONTROL="on", CONTROL_TOKEN=TOKEN).application
 
     assert TOKEN not in repr(app.extensions[EXTENSION])
@@ -110,8 +112,8 @@ def test_the_token_is_not_shown(make) -> None:
         ("host.docker.internal:8000", None, 200),
     ],
 )
-def test_web_pages_cannot_call(control, host: str, origin, status: int) -> None:
-    """Not from another origin, and not by a public name given to this address."""
+def test_web_pages_are_rejected(control, host: str, origin, status: int) -> None:
+    """They have another origin or, after DNS rebinding, a public host name."""
     headers = {"Host": host} | ({} if origin is None else {"Origin": origin})
     answer = control.get(CLOCK, headers=headers)
 
@@ -119,44 +121,44 @@ def test_web_pages_cannot_call(control, host: str, origin, status: int) -> None:
     assert status == 200 or "error" in answer.json
 
 
-def test_a_token_is_proof_enough_under_a_public_name(make) -> None:
-    """No page knows it."""
+def test_token_allows_a_public_host_name(make) -> None:
+    """A foreign web page does not have the token."""
     headers = {"Host": "bounces.example.com", "Authorization": f"Bearer {TOKEN}"}
     answer = make(CONTROL="on", CONTROL_TOKEN=TOKEN).get(CLOCK, headers=headers)
 
     assert answer.status_code == 200
 
 
-def test_what_is_not_there_is_told_in_json(control) -> None:
-    """An unknown path, and a method with what to use instead."""
+def test_routing_errors_are_json(control) -> None:
+    """A wrong method is answered with the allowed ones."""
     unknown = control.get("/_emulator/nothing")
     wrong = control.delete(CLOCK)
 
     assert (unknown.status_code, unknown.json) == (
         404,
-        {"error": "there is no such control endpoint"},
+        {"error": "no such control endpoint"},
     )
     assert (wrong.status_code, wrong.headers["Allow"]) == (405, "GET, PUT")
-    assert wrong.json == {"error": "DELETE does nothing here; use GET, PUT"}
+    assert wrong.json == {"error": "method DELETE not allowed (use GET or PUT)"}
 
 
-def test_a_body_has_a_bound(control) -> None:
-    """8 MiB."""
+def test_body_above_8_mib_is_rejected(control) -> None:
+    """The limit is the same for all endpoints."""
     answer = control.put(CLOCK, data=b" " * (8 * 1024 * 1024 + 1))
 
     assert (answer.status_code, list(answer.json)) == (413, ["error"])
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[" * 100_000])
-def test_a_body_that_is_no_json(control, body: bytes) -> None:
-    """Is told so."""
+def test_body_that_is_not_json_is_rejected(control, body: bytes) -> None:
+    """Deep nesting counts as invalid, too."""
     answer = control.put(CLOCK, data=body)
 
     assert (answer.status_code, list(answer.json)) == (400, ["error"])
 
 
-def test_health_notices_that_the_file_is_gone(url: str, clock, caplog) -> None:
-    """Who has it open could read on, and lose all when it ends."""
+def test_health_reports_a_deleted_database(url: str, clock, caplog) -> None:
+    """An open file stays readable, but its data is lost when the server ends."""
     app = make_app(url, clock)
     client = app.test_client()
     assert client.get("/_emulator/health").status_code == 200

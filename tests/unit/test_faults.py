@@ -1,12 +1,13 @@
-"""Fault rules: which requests they are about, when they fire, and what they refuse."""
+"""Fault rules: validation, matching, triggering, effects and endpoints."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import fields, replace
 from xml.etree import ElementTree
 
 import pytest
-from conftest import NOW, FixedClock, bounce, make_app
+from conftest import NOW, OPERATIONS, FixedClock, bounce, make_app
 from flask.testing import FlaskClient
 
 from sendgrid_bounces.app import DIALECTS
@@ -17,7 +18,7 @@ from sendgrid_bounces.core.faults import Counters, FaultRule
 from sendgrid_bounces.core.requests import RequestInfo
 from sendgrid_bounces.emulator import EXTENSION
 from sendgrid_bounces.schemas.faults import (
-    OPERATIONS,
+    FAULT_RULE,
     read_fault_rule,
     read_fault_rules,
 )
@@ -82,18 +83,18 @@ def test_rule_matches_if_every_matcher_does(
     assert FaultRule(**matcher).matches(info) is matches
 
 
-def _fired(rule: dict, nows: list[int]) -> str:
-    """Return at which of the requests at these instants the rule fires."""
-    tally, fired = Counters(0, 0, 0, 0), ""
-    for turn, now in enumerate(nows, 1):
-        before = Counters(turn, tally.triggered, tally.window_start, tally.window_count)
-        tally = before.advanced(FaultRule(**rule), now)
-        fired += "x" if tally.triggered > before.triggered else "."
-    return fired
+def _triggered(rule: dict, instants: list[int]) -> str:
+    """Return x for each request that triggers the rule, and a dot for the others."""
+    counters, triggered = Counters(0, 0, 0, 0), ""
+    for number, now in enumerate(instants, 1):
+        before = replace(counters, matched=number)
+        counters = before.advanced(FaultRule(**rule), now)
+        triggered += "x" if counters.triggered > before.triggered else "."
+    return triggered
 
 
 @pytest.mark.parametrize(
-    ("rule", "fired"),
+    ("rule", "triggered"),
     [
         ({}, "xxxxxx"),
         ({"times": 2}, "xx...."),
@@ -106,14 +107,14 @@ def _fired(rule: dict, nows: list[int]) -> str:
         ({"limit": 0, "window_seconds": 60}, "xxxxxx"),
     ],
 )
-def test_when_a_rule_fires(rule: dict, fired: str) -> None:
-    """At which of six requests of one instant."""
-    assert _fired(rule, [NOW] * 6) == fired
+def test_counters_decide_which_requests_trigger(rule: dict, triggered: str) -> None:
+    """Six requests come at the same instant."""
+    assert _triggered(rule, [NOW] * 6) == triggered
 
 
-def test_a_window_of_time_is_a_real_one() -> None:
-    """It begins with a request, ends when its seconds are over, or the clock goes back."""
-    nows = [
+def test_window_starts_with_a_request() -> None:
+    """It ends after its seconds, or when the clock moves backwards."""
+    instants = [
         NOW,
         NOW + 59,
         NOW + 60,
@@ -124,96 +125,134 @@ def test_a_window_of_time_is_a_real_one() -> None:
         NOW - 500,
     ]
 
-    assert _fired({"limit": 1, "window_seconds": 60}, nows) == ".x.xx..x"
+    assert _triggered({"limit": 1, "window_seconds": 60}, instants) == ".x.xx..x"
 
 
-def test_probability_is_the_same_in_two_runs() -> None:
-    """And another one with another seed; about as many are hit as it says."""
+def test_probability_is_reproducible() -> None:
+    """The seed decides which requests trigger the rule."""
     rule = {"probability": 0.3, "seed": 7}
-    first, second = (_fired(rule, [NOW] * 1_000) for _ in range(2))
+    first, second = (_triggered(rule, [NOW] * 1_000) for _ in range(2))
 
     assert first == second
     assert 250 < first.count("x") < 350
-    assert first != _fired({**rule, "seed": 8}, [NOW] * 1_000)
+    assert first != _triggered({**rule, "seed": 8}, [NOW] * 1_000)
 
 
 @pytest.mark.parametrize(
-    ("rule", "fault"),
+    ("rule", "problem"),
     [
-        ({}, "needs an effect: one of status"),
-        ({"account": "acme"}, "needs an effect: one of status"),
-        ({"malformed": False, "truncate": False}, "needs an effect"),
-        ({"status": 503, "colour": 1}, "colour: Unknown field"),
-        ({"status": 399}, "status: must be a whole number of 400 to 599"),
-        ({"status": 600}, "status: must be a whole number of 400 to 599"),
-        ({"status": True}, "status: must be a whole number"),
-        ({"status": "x"}, "status: must be a whole number"),
-        ({"status": 503.5}, "status: must be a whole number"),
-        ({"latency_ms": 60_001}, "latency_ms: must be a whole number of 1 to 60000"),
-        ({"status": 503, "times": 0}, "times: must be a whole number of 1 to"),
-        ({"status": 503, "skip": -1}, "skip: must be a whole number of 0 to"),
-        ({"status": 503, "probability": 2}, "probability: must be a number of 0 to 1"),
-        ({"status": 503, "probability": "nan"}, "probability: "),
-        ({"status": 503, "dialect": "smtp"}, "dialect: Must be one of"),
+        ({}, "must have an effect: status, latency_ms"),
+        ({"account": "acme"}, "must have an effect: status, latency_ms"),
+        ({"malformed": False, "truncate": False}, "must have an effect"),
+        (
+            {"status": 503, "colour": 1},
+            "colour: unknown field (known: dialect, operation",
+        ),
+        ({"status": 399}, "status: must be an integer from 400 to 599 (got 399)"),
+        ({"status": 600}, "status: must be an integer from 400 to 599 (got 600)"),
+        ({"status": True}, "status: must be an integer from 400 to 599 (got true)"),
+        ({"status": "x"}, "status: must be an integer from 400 to 599 (got 'x')"),
+        ({"status": 503.5}, "status: must be an integer from 400 to 599 (got 503.5)"),
+        ({"latency_ms": 60_001}, "latency_ms: must be an integer from 1 to 60000"),
+        ({"status": 503, "times": 0}, "times: must be an integer from 1 to"),
+        ({"status": 503, "skip": -1}, "skip: must be an integer from 0 to"),
+        (
+            {"status": 503, "probability": 2},
+            "probability: must be a number from 0 to 1",
+        ),
+        ({"status": 503, "probability": "nan"}, "probability: must be a number from 0"),
+        (
+            {"status": 503, "dialect": "smtp"},
+            "dialect: must be one of sendgrid, mailgun",
+        ),
         (
             {"status": 503, "operation": "list", "dialect": "sendgrid"},
-            "operation: must",
+            "operation: must be one of get, delete, count (got 'list')",
         ),
         (
             {"status": 503, "operation": "clear", "dialect": "mailgun.v2"},
-            "operation: m",
+            "operation: must be one of list, add, find, remove (got 'clear')",
         ),
         ({"status": 503, "account": ""}, "account: must have 1 to 255 characters"),
         ({"status": 503, "path": "x" * 501}, "path: must have 1 to 500 characters"),
         (
             {"status": 503, "times": 1, "probability": 1},
-            "probability: cannot stand bes",
+            "'times' cannot be combined with 'probability'",
         ),
-        ({"status": 503, "seed": 1}, "seed: means nothing without probability"),
-        ({"limit": 1}, "limit: means nothing without window_seconds"),
-        ({"status": 503, "window_seconds": 1}, "window_seconds: means nothing without"),
+        ({"status": 503, "seed": 1}, "'seed' requires 'probability'"),
+        ({"limit": 1}, "'limit' requires 'window_seconds'"),
+        ({"status": 503, "window_seconds": 1}, "'window_seconds' requires 'limit'"),
         (
             {"limit": 1, "window_seconds": 1, "times": 1},
-            "limit: cannot stand beside ti",
+            "'times' cannot be combined with 'limit'",
         ),
-        ({"limit": 1, "window_seconds": 0}, "window_seconds: must be a whole number"),
+        (
+            {"limit": 1, "window_seconds": 0},
+            "window_seconds: must be an integer from 1",
+        ),
         (
             {"retry_after": 1, "latency_ms": 1},
-            "retry_after: means nothing without stat",
+            "'retry_after' requires 'status'",
         ),
         (
             {"drop_connection": True, "status": 503},
-            "drop_connection: cannot stand besi",
+            "'status' cannot be combined with 'drop_connection'",
         ),
         (
             {"drop_connection": "never"},
-            "drop_connection: must be true, before or after",
+            "drop_connection: must be true, before or after (got 'never')",
         ),
         (
             {"truncate": True, "malformed": True},
-            "truncate: cannot stand beside malform",
+            "'malformed' cannot be combined with 'truncate'",
         ),
-        ({"truncate": -1}, "truncate: must be true, or how many bytes are sent"),
-        ({"malformed": "perhaps"}, "malformed: Not a valid boolean"),
+        ({"truncate": -1}, "truncate: must be true or a number of bytes (got -1)"),
+        ({"malformed": "perhaps"}, "malformed: must be true or false (got 'perhaps')"),
         ([], "must be a mapping"),
         (5, "must be a mapping"),
     ],
 )
-def test_a_rule_that_is_none(rule, fault: str) -> None:
-    """Each fault is told, by the name of its field."""
+def test_invalid_rules_are_rejected(rule, problem: str) -> None:
+    """The message has the field, the problem and the value."""
     with pytest.raises(ParametersError) as caught:
-        read_fault_rule(rule)
+        read_fault_rule(rule, OPERATIONS)
 
-    assert fault in str(caught.value)
+    assert problem in str(caught.value)
 
 
-def test_all_faults_of_all_rules_are_told() -> None:
-    """By the place of each rule, and of each of its fields."""
+def test_all_problems_of_all_rules_are_reported() -> None:
+    """Each has the index of its rule."""
     with pytest.raises(ParametersError) as caught:
-        read_fault_rules([{"status": 1, "x": 1}, {"status": 503}, {"limit": 1}])
+        read_fault_rules(
+            [{"status": 1, "x": 1, "seed": 1}, {"status": 503}, {"limit": 1}],
+            OPERATIONS,
+        )
 
-    places = [place for place, _ in caught.value.problems]
-    assert sorted(places) == ["[0].status", "[0].x", "[2].limit"]
+    paths = [path for path, _ in caught.value.problems]
+    assert paths == ["[0].status", "[0].x", "[0]", "[2]"]
+
+
+def test_long_values_are_not_in_messages() -> None:
+    """One of them could be a credential in the wrong place."""
+    key = "key-3ax6xnjp29jd6fds4gc373sgvjxteol0"
+    with pytest.raises(ParametersError) as caught:
+        read_fault_rule({"status": key, "dialect": key, "drop_connection": key}, {})
+
+    assert key not in str(caught.value)
+
+
+def test_rules_name_the_operations_of_the_dialects_that_are_passed() -> None:
+    """Validation knows no vendor."""
+    rule = {"status": 503, "dialect": "toy.v1", "operation": "purge"}
+
+    assert read_fault_rule(rule, {"toy.v1": ("purge",)}).dialect == "toy.v1"
+    with pytest.raises(ParametersError, match="dialect: must be one of sendgrid"):
+        read_fault_rule(rule, OPERATIONS)
+
+
+def test_schema_has_the_fields_of_a_rule() -> None:
+    """In the same order."""
+    assert [*FAULT_RULE.fields] == [field.name for field in fields(FaultRule)]
 
 
 @pytest.mark.parametrize(
@@ -230,22 +269,17 @@ def test_all_faults_of_all_rules_are_told() -> None:
         ({"latency_ms": 5, "malformed": False}, {"latency_ms": 5}),
     ],
 )
-def test_a_rule_as_it_is_kept(written: dict, rule: dict | None) -> None:
-    """What false means nothing; YAML has text where JSON has true and numbers."""
+def test_rules_are_normalized(written: dict, rule: dict | None) -> None:
+    """False is no effect; YAML has text where JSON has booleans and fractions."""
     if rule is None:
         with pytest.raises(ParametersError):
-            read_fault_rule(written)
+            read_fault_rule(written, OPERATIONS)
     else:
-        assert read_fault_rule(written).as_dict() == rule
+        assert read_fault_rule(written, OPERATIONS).as_dict() == rule
 
 
-def test_operations_are_those_of_the_dialects() -> None:
-    """A dialect that is not in the table cannot be named by a rule."""
-    assert {d.name: d.operations for d in DIALECTS} == OPERATIONS
-
-
-def test_rules_are_kept_in_their_order(storage: Storage) -> None:
-    """They can be added together, looked at, and removed one by one or all."""
+def test_rules_are_stored_in_order(storage: Storage) -> None:
+    """Rules can be added together, and removed one by one or all at once."""
     ids = storage.faults.add(
         [FaultRule(status=503), FaultRule(truncate=True, email="ä*")]
     )
@@ -261,8 +295,8 @@ def test_rules_are_kept_in_their_order(storage: Storage) -> None:
     assert storage.faults.all() == []
 
 
-def test_there_are_no_more_than_a_thousand(storage: Storage) -> None:
-    """Or none of the new ones is added."""
+def test_at_most_a_thousand_rules_are_stored(storage: Storage) -> None:
+    """If a list exceeds the maximum, none of its rules is added."""
     storage.faults.add([FaultRule(status=503)] * (MAX_FAULT_RULES - 1))
 
     with pytest.raises(ParametersError, match="1000 rules"):
@@ -270,8 +304,8 @@ def test_there_are_no_more_than_a_thousand(storage: Storage) -> None:
     assert len(storage.faults.all()) == MAX_FAULT_RULES - 1
 
 
-def test_the_first_that_fires_wins(storage: Storage) -> None:
-    """Those before it count the request, those after it do not."""
+def test_first_rule_that_triggers_wins(storage: Storage) -> None:
+    """Earlier rules count the request, later rules do not."""
     rules = [
         FaultRule(status=500, skip=1),
         FaultRule(status=501),
@@ -279,14 +313,14 @@ def test_the_first_that_fires_wins(storage: Storage) -> None:
     ]
     storage.faults.add(rules)
 
-    fired = [storage.faults.trigger(storage.faults.all(), NOW) for _ in range(2)]
-    assert [match.rule.status for match in fired] == [501, 500]
+    matches = [storage.faults.trigger(storage.faults.all(), NOW) for _ in range(2)]
+    assert [match.rule.status for match in matches] == [501, 500]
     counted = [(fault.matched, fault.triggered) for fault in storage.faults.all()]
     assert counted == [(2, 1), (1, 1), (0, 0)]
 
 
-def test_a_rule_that_was_just_removed_does_not_fire(storage: Storage) -> None:
-    """Also if a request has seen it."""
+def test_removed_rule_does_not_trigger(storage: Storage) -> None:
+    """A request can have read the rules before the removal."""
     storage.faults.add([FaultRule(status=500), FaultRule(status=501)])
     seen = storage.faults.all()
     storage.faults.remove(seen[0].id)
@@ -295,28 +329,28 @@ def test_a_rule_that_was_just_removed_does_not_fire(storage: Storage) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rule", "fired"),
+    ("rule", "triggered"),
     [
         (FaultRule(status=503, times=1), 1),
         (FaultRule(status=503, times=7, skip=5), 7),
         (FaultRule(limit=10, window_seconds=60), 30),
     ],
 )
-def test_each_request_has_a_turn_of_its_own(
-    database_url: str, rule: FaultRule, fired: int
+def test_concurrent_requests_are_counted_once_each(
+    database_url: str, rule: FaultRule, triggered: int
 ) -> None:
-    """Eight at a time, on connections of their own: none is counted twice, or lost."""
+    """Eight threads share the rule, each with its own connection."""
     with closing(open_storage(database_url)) as storage:
         storage.faults.add([rule])
         seen = storage.faults.all()
         with ThreadPoolExecutor(8) as pool:
-            turns = list(
+            matches = list(
                 pool.map(lambda _: storage.faults.trigger(seen, NOW), range(40))
             )
         (fault,) = storage.faults.all()
 
-    assert sum(turn is not None for turn in turns) == fired
-    assert (fault.matched, fault.triggered) == (40, fired)
+    assert sum(match is not None for match in matches) == triggered
+    assert (fault.matched, fault.triggered) == (40, triggered)
 
 
 SEED = """
@@ -328,9 +362,9 @@ faults:
 """
 
 
-def test_seeds_hold_rules_that_are_planted_once(storage: Storage) -> None:
-    """A rule that stands there twice is two; what was counted stays."""
-    seed = read_seed(SEED, NOW)
+def test_second_load_of_a_seed_adds_no_rules(storage: Storage) -> None:
+    """Equal rules in the file are distinct; counters are kept."""
+    seed = read_seed(SEED, NOW, OPERATIONS)
     for _ in range(2):
         apply_seed(storage, None, seed)
         storage.faults.trigger(storage.faults.all(), NOW)
@@ -340,10 +374,11 @@ def test_seeds_hold_rules_that_are_planted_once(storage: Storage) -> None:
     assert [fault.matched for fault in faults] == [2, 1, 0]
 
 
-def test_faults_of_rules_in_seeds_are_told_by_their_place() -> None:
-    """As those of accounts are."""
+def test_invalid_rules_in_a_seed_are_rejected() -> None:
+    """Problems of accounts are reported, too."""
+    text = "accounts: [{username: a, bounces: [{}]}]\nfaults: [{status: 1}]"
     with pytest.raises(ParametersError, match=r"faults\[0\].status: must be") as caught:
-        read_seed("accounts: [{username: a, bounces: [{}]}]\nfaults: [{status: 1}]", 0)
+        read_seed(text, NOW, OPERATIONS)
     assert "accounts[0].bounces[0].email" in str(caught.value)
 
 
@@ -362,7 +397,7 @@ def _fault(client: FlaskClient, **rule) -> int:
 STATUSES = [400, 401, 403, 404, 405, 408, 409, 413, 414, 418, 422, 429, 431]
 STATUSES += [500, 501, 502, 503, 504, 511, 599]
 
-#: A call of each dialect in each of its formats: its path, and what its type is.
+#: For each dialect and format: the path of a request, and the media type.
 CALLS = {
     "sendgrid.direct json": ("/api/bounces.get.json", "application/json"),
     "sendgrid.direct xml": ("/api/bounces.get.xml", "text/xml; charset=ISO-8859-1"),
@@ -374,8 +409,8 @@ CALLS = {
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_an_error_has_its_vendors_envelope(client: FlaskClient, call: str) -> None:
-    """In the format that was asked for; what a router refuses is text at Mailgun."""
+def test_status_is_in_the_format_of_the_vendor(client: FlaskClient, call: str) -> None:
+    """Statuses that Mailgun's router produces are plain text."""
     path, kind = CALLS[call]
     for status in STATUSES:
         client.delete(FAULTS)
@@ -384,7 +419,7 @@ def test_an_error_has_its_vendors_envelope(client: FlaskClient, call: str) -> No
         answer = client.get(path)
         assert answer.status_code == status
         if call.startswith("sendgrid"):
-            is_xml = "xml" in kind and status != 404  # its router words no XML
+            is_xml = "xml" in kind and status != 404  # the router has no XML
             assert answer.content_type == (kind if is_xml else "application/json")
             assert (b"<message>error" if is_xml else b"error") in answer.data
         elif status in (400, 401, 404, 405, 414, 431):
@@ -408,15 +443,17 @@ def test_an_error_has_its_vendors_envelope(client: FlaskClient, call: str) -> No
         (BOUNCES, 429, '{"message":"Too many requests"}\n'),
     ],
 )
-def test_words_of_an_error(client, call: str, status: int, body: str) -> None:
-    """Those that are recorded of the vendor, where there are some."""
+def test_status_has_the_message_of_the_vendor(
+    client, call: str, status: int, body: str
+) -> None:
+    """Recorded messages are used where there are recordings."""
     _fault(client, status=status)
 
     assert body in client.get(call).text
 
 
-def test_an_error_is_shown_as_the_account_sees_errors(client: FlaskClient) -> None:
-    """The claimed account's own profile counts, as it does for real errors."""
+def test_status_follows_the_profile_of_the_account(client: FlaskClient) -> None:
+    """The account is the one that the request presents, without authentication."""
     accounts = client.application.extensions[EXTENSION].storage.accounts
     accounts.change(accounts.get("acme"), profile="recorded")
     _fault(client, status=500)
@@ -425,8 +462,8 @@ def test_an_error_is_shown_as_the_account_sees_errors(client: FlaskClient) -> No
     assert "errors" in client.get("/api/bounces.count.json?api_user=x&api_key=y").json
 
 
-def test_a_status_does_nothing_else(client: FlaskClient) -> None:
-    """The operation is not done, and the rule not asked once it is spent."""
+def test_status_replaces_the_operation(client: FlaskClient) -> None:
+    """After its last trigger, the rule no longer counts requests."""
     _fault(client, status=503, times=2, retry_after=9, operation="delete")
     delete = f"/api/bounces.delete.json?{ACME}&delete_all=1"
     before = client.get(COUNT).json
@@ -440,8 +477,8 @@ def test_a_status_does_nothing_else(client: FlaskClient) -> None:
     assert client.get(f"{FAULTS}/1").json["matched"] == 2
 
 
-def test_a_rate_limit_says_when_to_come_back(client, clock: FixedClock) -> None:
-    """In the headers that both vendors used; then it opens again."""
+def test_rate_limit_sets_the_headers(client, clock: FixedClock) -> None:
+    """Requests succeed again in the next window."""
     _fault(client, limit=2, window_seconds=60)
     assert [client.get(COUNT).status_code for _ in range(3)] == [200, 200, 429]
 
@@ -458,8 +495,8 @@ def test_a_rate_limit_says_when_to_come_back(client, clock: FixedClock) -> None:
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_dropping_within_a_process_raises(client: FlaskClient, when: str) -> None:
-    """Before the operation, or after it."""
+def test_dropped_connection_raises_in_process(client: FlaskClient, when: str) -> None:
+    """The operation has happened only if the connection is dropped after it."""
     _fault(client, drop_connection=when, operation="delete")
     delete = f"/api/bounces.delete.json?{ACME}&delete_all=1"
 
@@ -468,8 +505,8 @@ def test_dropping_within_a_process_raises(client: FlaskClient, when: str) -> Non
     assert (client.get(COUNT).json == {"count": "0"}) is (when == "after")
 
 
-def test_dropping_raises_also_where_errors_are_caught(client: FlaskClient) -> None:
-    """An application that is not being tested answers 500 to its own errors."""
+def test_dropped_connection_raises_outside_of_testing_mode(client: FlaskClient) -> None:
+    """Flask turns other exceptions into a response with status 500."""
     client.application.testing = False
     _fault(client, drop_connection=True)
 
@@ -484,8 +521,8 @@ def test_dropping_raises_also_where_errors_are_caught(client: FlaskClient) -> No
         ("/api/bounces.get.xml", ElementTree.fromstring, ElementTree.ParseError),
     ],
 )
-def test_malformed_is_whole_and_does_not_parse(client, path, parse, error) -> None:
-    """Its status is what it would have been, and so is what was done."""
+def test_malformed_body_does_not_parse(client, path, parse, error) -> None:
+    """Status and Content-Length are valid."""
     whole = client.get(f"{path}?{ACME}").data
     _fault(client, malformed=True)
 
@@ -498,8 +535,8 @@ def test_malformed_is_whole_and_does_not_parse(client, path, parse, error) -> No
         parse(answer.data)
 
 
-def test_a_long_malformed_list_lacks_its_end(client: FlaskClient) -> None:
-    """It is streamed, as it would have been."""
+def test_malformed_stream_lacks_its_end(client: FlaskClient) -> None:
+    """The response is still streamed."""
     storage = client.application.extensions[EXTENSION].storage
     account = storage.accounts.get("acme")
     _add_many(storage, account.bounce_list)
@@ -517,8 +554,8 @@ def _add_many(storage: Storage, bounce_list: int) -> None:
     assert storage.bounces.count(bounce_list, BounceQuery()) >= 1_500
 
 
-def test_an_account_is_also_the_owner_of_a_domain(client: FlaskClient) -> None:
-    """Mailgun's calls name none: one rule is about all of an account's calls."""
+def test_account_matches_the_owner_of_the_domain(client: FlaskClient) -> None:
+    """Mailgun's requests name no account."""
     _fault(client, status=503, account="mailgun")
 
     assert client.get(BOUNCES, auth=MAILGUN).status_code == 503
@@ -545,8 +582,10 @@ def test_an_account_is_also_the_owner_of_a_domain(client: FlaskClient) -> None:
         ("HEAD", f"/api/bounces.get.json?{ACME}", None, {"method": "HEAD"}),
     ],
 )  # fmt: skip
-def test_what_requests_are_about(client, method, path, form, matcher: dict) -> None:
-    """Every path of a dialect can be made to fail, also what its router refuses."""
+def test_rules_match_every_path_of_a_dialect(
+    client, method, path, form, matcher: dict
+) -> None:
+    """Unrouted paths and methods are included."""
     kind = "application/json" if form and form[0] == "[" else FORM
     _fault(client, status=599, **matcher)
 
@@ -574,8 +613,8 @@ FORM = "application/x-www-form-urlencoded"
         ("", b"\0"),
     ],
 )
-def test_facts_never_fail(client, dialect, kind: str, body: bytes) -> None:
-    """What does not parse is not known; the answer is what it is without control."""
+def test_request_info_never_fails(client, dialect, kind: str, body: bytes) -> None:
+    """Responses to malformed requests are the same as without control endpoints."""
     plain = make_app("sqlite:///" + client.application.extensions[EXTENSION].storage.engine.location, FixedClock())  # fmt: skip
     headers = {"Authorization": "Basic \xff\xfe"}
     for path in ("/api/bounces.get.json?%ff=1", "/api/user.bounces.xml", "/v2/%ff/bounces", "/v3/x/bounces", "/v3/x/bounces/%ff", "/v3/x/bounces/import"):  # fmt: skip
@@ -591,8 +630,8 @@ def test_facts_never_fail(client, dialect, kind: str, body: bytes) -> None:
     plain.extensions[EXTENSION].storage.close()
 
 
-def test_the_endpoints(client: FlaskClient) -> None:
-    """Rules are added alone or in lists, shown with their numbers, and removed."""
+def test_endpoints_add_list_and_remove_rules(client: FlaskClient) -> None:
+    """A rule is shown with its counters."""
     assert client.get(FAULTS).json == {"faults": []}
     rules = [{"status": 503, "times": 1}, {"truncate": True}]
     assert client.post(FAULTS, json=rules).json == {"ids": [1, 2]}
@@ -621,8 +660,8 @@ def test_the_endpoints(client: FlaskClient) -> None:
         ("PUT", FAULTS, None, 405),
     ],
 )
-def test_what_the_endpoints_refuse(client, method, path, body, status: int) -> None:
-    """Nothing is added or removed then, not even the good half of a list."""
+def test_invalid_requests_are_rejected(client, method, path, body, status: int) -> None:
+    """They change nothing: a list is added as a whole or not at all."""
     _fault(client, status=503)
 
     answer = client.open(path, method=method, json=body)
@@ -630,29 +669,29 @@ def test_what_the_endpoints_refuse(client, method, path, body, status: int) -> N
     assert len(client.get(FAULTS).json["faults"]) == 1
 
 
-def test_a_name_that_stands_twice_is_refused(client: FlaskClient) -> None:
-    """Nobody knows which of them was meant."""
+def test_duplicate_keys_and_empty_bodies_are_rejected(client: FlaskClient) -> None:
+    """JSON parsers would keep the last value of a duplicate key."""
     answer = client.post(FAULTS, data='{"status": 500, "status": 404}')
     empty = client.post(FAULTS, data=" ")
 
-    assert answer.json["errors"] == ["'status' stands twice in a mapping"]
-    assert empty.json["error"] == "the body is empty, and must be JSON"
+    assert answer.json["errors"] == ["duplicate key 'status'"]
+    assert empty.json["error"] == "the body is empty (expected JSON)"
     assert client.get(FAULTS).json == {"faults": []}
 
 
-def test_of_many_faults_the_first_are_told(client: FlaskClient) -> None:
-    """An answer stays small enough to be read."""
+def test_response_has_at_most_100_problems(client: FlaskClient) -> None:
+    """It ends with the number of the others."""
     answer = client.post(FAULTS, json=[{"status": 1}] * 300)
 
     assert answer.json["error"].endswith(" (and 299 more)")
     assert answer.json["errors"][99:] == [
-        "[99].status: must be a whole number of 400 to 599",
+        "[99].status: must be an integer from 400 to 599 (got 1)",
         "and 200 more",
     ]
 
 
-def test_rules_say_nothing_without_control(client, url: str, clock) -> None:
-    """A server without control answers as if they were not there."""
+def test_rules_are_ignored_without_control(client, url: str, clock) -> None:
+    """The database can hold the rules of another server."""
     _fault(client, status=503)
     app = make_app(url, clock)
 
@@ -660,8 +699,8 @@ def test_rules_say_nothing_without_control(client, url: str, clock) -> None:
     app.extensions[EXTENSION].storage.close()
 
 
-def test_a_database_that_fails_is_worded(client: FlaskClient) -> None:
-    """Rules that cannot be read are not taken for none."""
+def test_requests_fail_if_rules_cannot_be_read(client: FlaskClient) -> None:
+    """The error has the format of the vendor."""
     storage = client.application.extensions[EXTENSION].storage
     storage.engine.execute("DROP TABLE fault")
 

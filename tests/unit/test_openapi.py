@@ -1,30 +1,36 @@
-"""The description in OpenAPI: it names all that there is, and nothing else."""
+"""The OpenAPI description: complete, up to date, and served."""
 
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import fields
 from itertools import product
+from pathlib import Path
 
 import pytest
 from conftest import FixedClock, make_app
 from flask import Flask
+from toy_dialect import TOY
 
+import sendgrid_bounces
 from sendgrid_bounces import __version__
-from sendgrid_bounces.control import clock, contents, requests
-from sendgrid_bounces.control.description import FILE
+from sendgrid_bounces.app import DIALECTS
+from sendgrid_bounces.control import views
+from sendgrid_bounces.core.requests import LoggedRequest
 from sendgrid_bounces.dialects.mailgun import params as mailgun
 from sendgrid_bounces.dialects.sendgrid.params import COUNT, DELETE, GET
 from sendgrid_bounces.emulator import EXTENSION
+from sendgrid_bounces.schemas import requests
 from sendgrid_bounces.schemas.bounces import RECORD
 from sendgrid_bounces.schemas.faults import FAULT_RULE
 from sendgrid_bounces.schemas.seeds import SEED, AccountSchema, DomainSchema
-from tools.openapi.document import write
+from tools.openapi.document import build, write
 
-DOCUMENT = json.loads(FILE.read_text(encoding="utf-8"))
+DOCUMENT = json.loads(views.DESCRIPTION.read_text(encoding="utf-8"))
 SCHEMAS = DOCUMENT["components"]["schemas"]
 PATH = "/_emulator/openapi.json"
 
-#: Which schema checks the query of a call, and which one a body.
+#: The marshmallow schema of each query, and of each body.
 QUERIES = {
     "/api/bounces.get.json get": GET,
     "/api/bounces.get.xml get": GET,
@@ -34,9 +40,9 @@ QUERIES = {
     "/api/bounces.count.xml get": COUNT,
     "/v2/{domain}/bounces get": mailgun.SLICE,
     "/v3/{domain}/bounces get": mailgun.PAGE,
-    "/_emulator/reset post": contents.RESET,
+    "/_emulator/reset post": views.RESET,
     "/_emulator/requests get": requests.LIST,
-    "/_emulator/requests/count get": requests.FILTER,
+    "/_emulator/requests/count get": requests.COUNT,
 }
 BODIES = {
     "GetParameters": GET,
@@ -51,14 +57,14 @@ BODIES = {
     "Record": RECORD,
     **{
         f"Clock{action.title()}": schema
-        for action, (schema, _) in clock.ACTIONS.items()
+        for action, (schema, _) in views.CLOCK_ACTIONS.items()
     },
 }
 
 
 @pytest.fixture(name="make")
 def _create(url: str) -> Iterator:
-    """What makes applications with some settings."""
+    """A function that returns a new application with these settings."""
     apps: list[Flask] = []
 
     def make(**config: str) -> Flask:
@@ -77,14 +83,14 @@ def _queried(call: str) -> set[str]:
 
 
 def _routes(app: Flask) -> set[tuple[str, str]]:
-    """Return (path, method) of all that *app* answers, as OpenAPI writes them."""
+    """Return the path, in OpenAPI's form, and the method of each route."""
     routes = set()
     for rule in app.url_map.iter_rules():
         choices = re.findall(r"<any\((.*?)\):\w+>", rule.rule)
         for chosen in product(*(choice.split(", ") for choice in choices)):
             path = rule.rule
-            for render in chosen:
-                path = re.sub(r"<any.*?>", render, path, count=1)
+            for value in chosen:
+                path = re.sub(r"<any.*?>", value, path, count=1)
             for converter, name in (("address:_", ""), ("int:", ""), ("id_", "id")):
                 path = path.replace(converter, name)
             path = path.replace("<", "{").replace(">", "}")
@@ -94,27 +100,80 @@ def _routes(app: Flask) -> set[tuple[str, str]]:
     return routes
 
 
-def test_it_is_what_is_made_of_the_code() -> None:
-    """To the byte; ``python -m tools.openapi`` writes it anew."""
-    assert FILE.read_text(encoding="utf-8") == write()
+def test_shipped_description_is_up_to_date() -> None:
+    """``python -m tools.openapi`` writes it."""
+    assert views.DESCRIPTION.read_text(encoding="utf-8") == write()
     assert DOCUMENT["info"]["version"] == __version__
 
 
-def test_it_is_served_where_control_is_on(make) -> None:
-    """As it is, to those who may call; its call takes no parameters."""
+def test_description_is_served_with_control(make) -> None:
+    """The endpoint requires the token and takes no parameters."""
     client = make(CONTROL="on", CONTROL_TOKEN="t0ken").test_client()
     headers = {"Authorization": "Bearer t0ken"}
     answer = client.get(PATH, headers=headers)
 
-    assert (answer.status_code, answer.data) == (200, FILE.read_bytes())
+    assert (answer.status_code, answer.data) == (200, views.DESCRIPTION.read_bytes())
     assert answer.content_type == "application/json"
     assert client.get(PATH).status_code == 401
     assert client.get(f"{PATH}?pretty=1", headers=headers).status_code == 400
     assert make(CONTROL="off").test_client().get(PATH).status_code == 404
 
 
-def test_every_route_is_in_it(make) -> None:
-    """And no other."""
+def test_logged_requests_have_the_described_fields() -> None:
+    """In the same order."""
+    names = [field.name for field in fields(LoggedRequest)]
+
+    assert [*SCHEMAS["Entry"]["properties"]] == SCHEMAS["Entry"]["required"] == names
+
+
+def test_package_does_not_import_the_generator() -> None:
+    """It is not installed with the package."""
+    package = Path(sendgrid_bounces.__file__).parent
+    sources = [path.read_text(encoding="utf-8") for path in package.rglob("*.py")]
+
+    assert not [
+        text for text in sources if re.search(r"^\s*(from|import) tools", text, re.M)
+    ]
+
+
+def test_other_dialect_is_described_by_its_routes() -> None:
+    """Fault rules and filters of the request log can name its operations."""
+    document = build((*DIALECTS, TOY))
+
+    assert document["paths"]["/toy/bounces/{email}"]["delete"] == {
+        "operationId": "delete_toy_bounces_email",
+        "summary": "Remove one address.",
+        "tags": ["toy.v1"],
+        "parameters": [
+            {
+                "in": "path",
+                "name": "email",
+                "required": True,
+                "schema": {"type": "string"},
+            }
+        ],
+        "responses": {"default": {"description": "A response of the vendor."}},
+    }
+    rule = document["components"]["schemas"]["Rule"]["properties"]
+    assert "drop" in rule["operation"]["enum"]
+    assert {"toy", "toy.v1"} < {*rule["dialect"]["enum"]}
+    query = document["paths"]["/_emulator/requests"]["get"]["parameters"]
+    assert (
+        "drop" in next(p for p in query if p["name"] == "operation")["schema"]["enum"]
+    )
+
+
+def test_sections_without_routes_are_left_out() -> None:
+    """A tag, a schema or a response that nothing refers to is noise."""
+    document = build((TOY,))
+
+    assert {path.split("/")[1] for path in document["paths"]} == {"_emulator", "toy"}
+    assert [tag["name"] for tag in document["tags"]] == ["toy.v1", "Emulator"]
+    assert "GetParameters" not in document["components"]["schemas"]
+
+
+def test_every_route_is_described(make) -> None:
+    """No other path is."""
     described = {
         (path, method)
         for path, operations in DOCUMENT["paths"].items()
@@ -124,23 +183,23 @@ def test_every_route_is_in_it(make) -> None:
 
 
 @pytest.mark.parametrize("call", QUERIES)
-def test_every_parameter_of_a_query_is_in_it(call: str) -> None:
-    """And no other."""
+def test_every_query_parameter_is_described(call: str) -> None:
+    """No other parameter is."""
     assert _queried(call) == {*QUERIES[call].fields}
 
 
 @pytest.mark.parametrize("name", BODIES)
-def test_every_field_of_a_body_is_in_it(name: str) -> None:
-    """And no other; those that must be there are said to."""
-    fields = BODIES[name].fields
+def test_every_field_of_a_body_is_described(name: str) -> None:
+    """No other field is; the required ones are the same."""
+    schema = BODIES[name]
 
-    assert {*SCHEMAS[name]["properties"]} == {*fields}
-    required = {field for field, described in fields.items() if described.required}
+    assert {*SCHEMAS[name]["properties"]} == {*schema.fields}
+    required = {name for name, field in schema.fields.items() if field.required}
     assert {*SCHEMAS[name].get("required", ())} == required
 
 
-def test_a_reseller_s_call_has_those_of_get_and_its_own() -> None:
-    """An alias implies the method."""
+def test_dispatcher_parameters_are_those_of_get_and_its_own() -> None:
+    """The paths with a method in them need no parameter for it."""
     own = {*GET.fields, "task", "user"}
 
     assert _queried("/api/user.bounces.json get") == own

@@ -1,10 +1,8 @@
-"""The description of all routes in OpenAPI 3.1, made from what checks requests.
+"""Generator of the OpenAPI 3.1 description that the package ships.
 
-``python -m tools.openapi`` writes it where the control endpoints serve it
-from, so that no server needs what makes it. Routes come from the application's map,
-summaries from the views, parameters from the marshmallow schemas; :mod:`.sendgrid`,
-:mod:`.mailgun` and :mod:`.control` say which schemas a view checks with, and what it
-answers.
-
-Mailgun's parameters and records are read by functions, and described by hand.
+``python -m tools.openapi`` writes the description; the package does not need this
+generator. Routes come from the application, summaries from the docstrings of views,
+fields from marshmallow schemas. :mod:`.sendgrid`, :mod:`.mailgun` and :mod:`.control`
+add the schemas and responses of their views, :mod:`.routes` describes the routes of
+other dialects.
 """

@@ -1,6 +1,6 @@
 """Write the description into the package: ``python -m tools.openapi``."""
 
-from sendgrid_bounces.control.description import FILE
+from sendgrid_bounces.control.views import DESCRIPTION
 from tools.openapi.document import write
 
-FILE.write_text(write(), encoding="utf-8")
+DESCRIPTION.write_text(write(), encoding="utf-8")

@@ -1,19 +1,36 @@
-"""The JSON schemas of marshmallow fields that apispec does not know."""
+"""JSON schemas of the marshmallow fields that apispec does not know."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from apispec.ext.marshmallow.openapi import OpenAPIConverter
 from marshmallow import Schema, fields
 
-from sendgrid_bounces.control import clock, contents, requests
+from sendgrid_bounces.control import views
 from sendgrid_bounces.core.accounts import MAX_NAME
 from sendgrid_bounces.dialects.sendgrid import params
-from sendgrid_bounces.schemas import base, bounces, faults, seeds
+from sendgrid_bounces.schemas import base, bounces, faults, requests, seeds
+from sendgrid_bounces.schemas.requests import (
+    Operations,
+    dialect_names,
+    operation_names,
+)
 from tools.openapi.parts import STRING, Part, array, ref
 
 TIME = r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)?$"
 
-#: What a class of fields takes.
+
+def _text(field: base.Text) -> Part:
+    if field.most is None:
+        return STRING
+    return {"minLength": field.least, "maxLength": field.most, **STRING}
+
+
+def _integer(field: base.Integer) -> Part:
+    return {"minimum": field.least, "maximum": field.most}
+
+
+#: The JSON schema of each class of fields.
 TYPES: Mapping[type[fields.Field[Any]], Callable[[Any], Part]] = {
     params.Flag: lambda _: {"type": "string", "enum": ["0", "1"]},
     params.Integer: lambda field: {
@@ -24,114 +41,72 @@ TYPES: Mapping[type[fields.Field[Any]], Callable[[Any], Part]] = {
     params.Day: lambda _: {"type": "string", "format": "date"},
     params.Type: lambda field: {"type": "string", "enum": [*field.types]},
     params.Emails: lambda _: array(STRING, maxItems=params.MAX_EMAILS),
-    base.Text: lambda _: STRING,
-    faults.Drop: lambda _: {"enum": [True, False, "before", "after"]},
-    faults.Kept: lambda _: {
+    base.Choice: lambda field: {"enum": [*field.choices], **STRING},
+    base.Text: _text,
+    base.Integer: _integer,
+    bounces.Code: lambda _: {"type": ["string", "integer"]},
+    faults.Probability: lambda _: {"minimum": 0.0, "maximum": 1.0},
+    faults.DropConnection: lambda _: {"enum": [True, False, "before", "after"]},
+    faults.Truncate: lambda _: {
         "type": ["boolean", "integer"],
         "minimum": 0,
-        "maximum": faults.MAX_INTEGER,
+        "maximum": faults.MAX_COUNT,
     },
     requests.Instant: lambda _: {"type": "string", "pattern": TIME},
 }
 
-#: What fields take that another schema, or a function, looks into.
-NAMED: Mapping[tuple[type[Schema], str], Part] = {
+#: JSON schemas of fields that are validated outside of their class.
+VALIDATED: Mapping[tuple[type[Schema], str], Part] = {
     (seeds.AccountSchema, "username"): {"minLength": 1, "maxLength": MAX_NAME},
     (seeds.AccountSchema, "api_key"): {"pattern": "^[^\\x00]+$"},
     (seeds.AccountSchema, "bounces"): {"items": ref("Record")},
     (seeds.DomainSchema, "name"): {"pattern": f"^[^/]{{1,{MAX_NAME}}}$"},
     (seeds.DomainSchema, "bounces"): {"items": ref("Record")},
     (seeds.SeedSchema, "faults"): {"items": ref("Rule")},
-    (bounces.RecordSchema, "code"): {"type": ["string", "integer"]},
-    (faults.FaultRuleSchema, "operation"): {"enum": faults.operations(None)},
-    (clock.FreezeSchema, "instant"): {"pattern": TIME},
+    (views.FreezeSchema, "instant"): {"pattern": TIME},
+    (views.ResetSchema, "account"): {"type": ["string", "null"]},
     **{
         (type(schema), "action"): {"const": action}
-        for action, (schema, _) in clock.ACTIONS.items()
-    },
-}
-
-#: What fields mean, in the schema that has them or in one above it.
-MEANINGS: Mapping[type[Schema], Mapping[str, str]] = {
-    params.FilterSchema: {
-        "days": "The last so many days, today included.",
-        "start_date": "The first day; wins over days.",
-        "end_date": "The last day, included.",
-        "type": "Hard is a status of class 5, soft one of class 4; in any letter case.",
-        "email": "Addresses, letter case ignored; also as email[].",
-    },
-    params.GetSchema: {
-        "date": "1 adds created, the time of the bounce.",
-        "limit": "No more than so many.",
-        "offset": "Without the first so many.",
-    },
-    params.DeleteSchema: {
-        "delete_all": "1 deletes everything, unless a filter says less.",
-    },
-    clock.FreezeSchema: {
-        "instant": "In UTC, unless it says its offset; what it shows if absent."
-    },
-    clock.AdvanceSchema: {
-        "duration": "An ISO 8601 duration of weeks to seconds, as PT1H."
-    },
-    contents.ResetSchema: {
-        "to": "Empty plants nothing.",
-        "account": "Only this account, or the domain of this name.",
-    },
-    requests.FilterSchema: {
-        "account": "The name of the account.",
-        "domain": "The Mailgun domain.",
-        "operation": "What was asked for.",
-        "dialect": "A dialect, or a vendor.",
-        "status": "What was answered.",
-        "since": "The first instant; in UTC, unless it says its offset.",
-    },
-    requests.ListSchema: {"limit": "The last so many."},
-    faults.FaultRuleSchema: {
-        "email": "A glob of an address that the request names.",
-        "path": "A glob of the whole path.",
-        "skip": "Not at the first so many.",
-        "times": "No more than so many times.",
-        "probability": "At about so many of them.",
-        "seed": "Decides which ones.",
-        "limit": "Those beyond so many in a window are hit.",
-        "status": "In the vendor's envelope; the operation is not done.",
-        "retry_after": "Seconds.",
-        "latency_ms": "A pause before anything else happens.",
-        "drop_connection": "True is before the operation is done.",
-        "truncate": "How many bytes of the body are sent; true for half.",
-        "malformed": "Whether the body is cut so that it does not parse.",
-    },
-    seeds.AccountSchema: {
-        "customers": "Whoever has this is a reseller.",
-        "timezone": "Where its days begin; UTC if absent.",
-        "profile": "The server's if absent.",
-    },
-    seeds.DomainSchema: {"list": "Account: it shares its account's list."},
-    bounces.RecordSchema: {
-        "code": "A number says that a mail server reported it.",
-        "created": "A time in the account's zone, unless it says its offset.",
+        for action, (schema, _) in views.CLOCK_ACTIONS.items()
     },
 }
 
 
-def described(_: Any, field: fields.Field[Any], **__: Any) -> Part:
-    """Return what is to be said of *field* besides what apispec knows."""
-    part: Part = {}
+def register(converter: OpenAPIConverter, operations: Operations) -> None:
+    """Make *converter* describe the package's fields.
+
+    :param operations: the operations of each dialect, by its name.
+    """
+    names = {
+        "dialect": dialect_names(operations),
+        "operation": operation_names(operations),
+    }
+
+    def describe(_: Any, field: fields.Field[Any], **__: Any) -> Part:
+        part = _type(field)
+        schema, name = field.parent, field.name or ""
+        if isinstance(schema, faults.FaultRuleSchema | requests.CountSchema):
+            part = {**({"enum": [*names[name]]} if name in names else {}), **part}
+        if isinstance(schema, Schema):
+            part |= VALIDATED.get((type(schema), name), {})
+        description = _description(field)
+        return {**part, "description": description} if description else part
+
+    # Descriptions come last, and from schemas only
+    converter.attribute_functions.remove(converter.metadata2properties)
+    converter.add_attribute_function(describe)  # type: ignore[no-untyped-call]
+
+
+def _type(field: fields.Field[Any]) -> Part:
     for kind in type(field).__mro__:
         if kind in TYPES:
-            part = dict(TYPES[kind](field))
-            break
-    parent = field.parent
-    if not isinstance(parent, Schema):
-        return part
-    name = field.name or ""
-    part |= NAMED.get((type(parent), name), {})
-    about = [
-        MEANINGS[kind][name]
-        for kind in type(parent).__mro__
-        if name in MEANINGS.get(kind, {})
-    ][:1]
-    if isinstance(parent, faults.FaultRuleSchema) and name in faults.EXCLUDED:
-        about.append(f"Cannot stand beside {', '.join(faults.EXCLUDED[name])}.")
-    return {**part, "description": " ".join(about)} if about else part
+            return dict(TYPES[kind](field))
+    return {}
+
+
+def _description(field: fields.Field[Any]) -> str:
+    sentences = [field.metadata.get("description", "")]
+    if isinstance(field.parent, faults.FaultRuleSchema):
+        others = faults.EXCLUDED.get(field.name or "", ())
+        sentences += [f"Cannot be combined with {', '.join(others)}."] if others else []
+    return " ".join(filter(None, sentences))

@@ -1,4 +1,4 @@
-"""Mailgun's faces, v2 and v3. Their parameters and records are described by hand."""
+"""The section of Mailgun v2 and v3, whose parameters have no marshmallow schemas."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -11,20 +11,20 @@ from tools.openapi.parts import (
     MULTIPART,
     STRING,
     TEXT,
-    ApiVersion,
     Part,
+    Section,
     Target,
-    answer,
     array,
     bodies,
     query,
     record,
     ref,
+    response,
 )
 
 EMAIL: Part = {"type": "string", "format": "email", "minLength": 1, "maxLength": 320}
 
-#: A record of a form or a batch: what :func:`params.read_record` reads.
+#: The fields that :func:`params.read_record` reads from a form or JSON.
 RECORD: Mapping[str, Part] = {
     "address": {**EMAIL, "examples": ["bob@example.com"]},
     "code": {"type": ["string", "integer"], "default": params.DEFAULT_CODE},
@@ -32,7 +32,7 @@ RECORD: Mapping[str, Part] = {
 }
 CREATED: Part = {
     "type": "string",
-    "description": "A date of RFC 2822 with a zone; now if there is none.",
+    "description": "An RFC 2822 date with a time zone; the current time if absent.",
     "examples": ["Thu, 13 Oct 2011 18:02:00 GMT"],
 }
 
@@ -58,7 +58,7 @@ SCHEMAS: Mapping[str, Any] = {
     "ItemV2": _item(
         {
             "type": ["string", "integer"],
-            "description": "An integer if a mail server reported it.",
+            "description": "An integer if a mail server reported the bounce.",
         }
     ),
     "ItemV3": _item(STRING),
@@ -96,14 +96,14 @@ PARAMETERS: Mapping[str, Part] = {
     "domain": {
         "in": "path",
         "required": True,
-        "description": "A domain of the account whose key the caller has.",
+        "description": "A domain of the account that the API key belongs to.",
         "schema": {"type": "string", "minLength": 1},
         "example": "samples.mailgun.org",
     },
     "address": {
         "in": "path",
         "required": True,
-        "description": "An address, in which + means a blank.",
+        "description": "An address; + means a blank.",
         "schema": {"type": "string", "minLength": 1},
         "example": "void@guillaumeleveque.info",
     },
@@ -113,55 +113,59 @@ DOMAIN, ADDRESS = "domain", "address"
 LIMIT: Part = {**INTEGER, "default": params.DEFAULT_LIMIT}
 SLICE: Mapping[str, Part] = {
     "limit": LIMIT,
-    "skip": {**INTEGER, "default": 0, "description": "Without the first so many."},
+    "skip": {**INTEGER, "default": 0, "description": "Bounces to skip."},
 }
 PAGE: Mapping[str, Part] = {
-    "limit": {**LIMIT, "description": f"At most {params.MAX_LIMIT} are answered."},
+    "limit": {**LIMIT, "description": f"Larger values mean {params.MAX_LIMIT}."},
     "page": {
         "enum": ["first", "last", "next", "previous"],
-        "description": "Next and previous need an address; any other is the first.",
+        "description": "next and previous require address; other values mean first.",
     },
-    "address": {"type": "string", "description": "The page is next to this one."},
-    "term": {"type": "string", "description": "How the addresses begin."},
+    "address": {"type": "string", "description": "The address next to the page."},
+    "term": {"type": "string", "description": "Prefix of the addresses."},
 }
 
 ERROR = ref("MailgunError")
 RESPONSES: Mapping[str, Part] = {
-    "mailgun_400": answer("The request or a parameter is wrong.", {JSON: ERROR}),
+    "mailgun_400": response("Invalid request or parameter.", {JSON: ERROR}),
     "mailgun_401": {
-        **answer("The key is no account's, or not that of the domain.", {TEXT: STRING}),
+        **response(
+            "The API key is unknown or belongs to another account.", {TEXT: STRING}
+        ),
         "headers": {"WWW-Authenticate": {"schema": STRING}},
     },
-    "mailgun_404": answer(
-        "There is no such domain or address; in text, if there is no such call.",
+    "mailgun_404": response(
+        "No such domain or address; text if there is no such route.",
         {JSON: ERROR, TEXT: STRING},
     ),
-    "mailgun_413": answer("The body is too large.", {JSON: ERROR}),
-    "mailgun_503": answer("The database does not answer.", {JSON: ERROR}),
+    "mailgun_413": response("The body is too large.", {JSON: ERROR}),
+    "mailgun_503": response("The database does not answer.", {JSON: ERROR}),
 }
 
 
 def _view(
     schema: Part,
     *,
-    about: str = "What was asked for.",
+    description: str = "Success.",
     status: int = 200,
     path: tuple[str, ...] = (DOMAIN,),
     parameters: Mapping[str, Part] | None = None,
     content: Mapping[str, Part] | None = None,
 ) -> Callable[[Target], Part]:
-    """Return what describes a view that answers JSON of *schema*.
+    """Return a function that describes a view.
 
-    :param path: the parameters in the path.
-    :param content: the bodies that it takes; none if it takes none.
+    :param schema: the schema of the JSON response.
+    :param path: the names of the path parameters.
+    :param parameters: the schemas of the query parameters.
+    :param content: the schemas of the request body, by media type.
     """
-    refused = (400, 401, 404, 413, 503) if content else (400, 401, 404, 503)
+    errors = (400, 401, 404, 413, 503) if content else (400, 401, 404, 503)
     part = {
         "security": [{"mailgun": []}],
         "parameters": [*path, *query(parameters or {})],
         "responses": {
-            str(status): answer(about, {JSON: schema}),
-            **{str(code): f"mailgun_{code}" for code in refused},
+            str(status): response(description, {JSON: schema}),
+            **{str(code): f"mailgun_{code}" for code in errors},
         },
     }
     if content:
@@ -181,13 +185,13 @@ _BATCH: Part = {
 }
 _ONE = (DOMAIN, ADDRESS)
 
-API_VERSION = ApiVersion(
-    about=("Mailgun", f"v2 and v3. A body has at most {web.MAX_BODY} bytes."),
+SECTION = Section(
+    tag=("Mailgun", f"v2 and v3. A body has at most {web.MAX_BODY} bytes."),
     security={
         "mailgun": {
             "type": "http",
             "scheme": "basic",
-            "description": "User api, and the key of the domain's account.",
+            "description": "User name api; the password is the API key of the account.",
         }
     },
     schemas=SCHEMAS,
@@ -201,7 +205,7 @@ API_VERSION = ApiVersion(
         "mailgun_v3.list": _view(ref("Page"), parameters=PAGE),
         "mailgun_v3.add": _view(
             {"oneOf": [ref("Done"), ref("DoneTo")]},
-            about="A form is answered with its address, JSON with a message only.",
+            description="The response to a form has the address.",
             content={JSON: _BATCH, **_forms(ref("RecordV3"))},
         ),
         "mailgun_v3.clear": _view(ref("Done")),
@@ -209,7 +213,7 @@ API_VERSION = ApiVersion(
         "mailgun_v3.remove": _view(ref("DoneTo"), path=_ONE),
         "mailgun_v3.import": _view(
             ref("Done"),
-            about="The bounces are stored.",
+            description="The bounces are stored.",
             status=202,
             content={MULTIPART: ref("Upload")},
         ),

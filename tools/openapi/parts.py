@@ -1,10 +1,10 @@
-"""Pieces of OpenAPI that all faces are described with."""
+"""Building blocks of OpenAPI documents."""
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-#: Objects of OpenAPI and JSON schema, as they are written in JSON.
+#: An object of OpenAPI or JSON Schema.
 Part = dict[str, Any]
 
 FORM = "application/x-www-form-urlencoded"
@@ -24,28 +24,29 @@ BOOLEAN: Part = {"type": "boolean"}
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """An operation that is to be described.
+    """A method of a path.
 
-    :param view: the endpoint of its view, as Flask names it.
-    :param choices: what the path has chosen of the rule's ``any(...)``, by name.
+    :param view: the Flask endpoint.
+    :param path: the path in OpenAPI's form.
+    :param choices: the value of each ``<any(...):name>`` in the rule, by name.
     """
 
     view: str
     method: str
+    path: str
     choices: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class ApiVersion:
-    """Some routes, and what their descriptions refer to by name.
+class Section:
+    """A group of routes with the same tag, and the components that they refer to.
 
-    :param about: what they are, by the name of their tag.
-    :param security: how their callers prove who they are.
-    :param schemas: JSON schemas, or marshmallow's.
-    :param views: what describes an operation, by the endpoint of its view.
+    :param tag: the name and the description of the tag.
+    :param schemas: JSON schemas or marshmallow schemas, by name.
+    :param views: functions that describe an operation, by Flask endpoint.
     """
 
-    about: tuple[str, str]
+    tag: tuple[str, str]
     security: Mapping[str, Part]
     schemas: Mapping[str, Any]
     parameters: Mapping[str, Part]
@@ -59,7 +60,7 @@ def ref(name: str) -> Part:
 
 
 def record(required: Mapping[str, Part], **optional: Part) -> Part:
-    """Return the schema of an object that has these properties and no others."""
+    """Return the schema of an object with exactly these properties."""
     return {
         "type": "object",
         "properties": {**required, **optional},
@@ -68,23 +69,26 @@ def record(required: Mapping[str, Part], **optional: Part) -> Part:
     }
 
 
-def array(items: Part, **rules: Any) -> Part:
+def array(items: Part, **keywords: Any) -> Part:
     """Return the schema of an array."""
-    return {"type": "array", "items": items, **rules}
+    return {"type": "array", "items": items, **keywords}
 
 
-def answer(about: str, content: Mapping[str, Part]) -> Part:
-    """Return a response, given the schemas of its bodies by media type."""
-    return {"description": about, "content": bodies(content)}
+def response(description: str, schemas: Mapping[str, Part]) -> Part:
+    """Return a response.
+
+    :param schemas: the schemas of its bodies, by media type.
+    """
+    return {"description": description, "content": bodies(schemas)}
 
 
-def bodies(content: Mapping[str, Part]) -> Part:
-    """Return the content of a response or a request."""
-    return {media: {"schema": schema} for media, schema in content.items()}
+def bodies(schemas: Mapping[str, Part]) -> Part:
+    """Return the content of a response or a request, given schemas by media type."""
+    return {media: {"schema": schema} for media, schema in schemas.items()}
 
 
 def query(properties: Mapping[str, Part], required: Collection[str] = ()) -> list[Part]:
-    """Return parameters of the query string."""
+    """Return query parameters, given their schemas by name."""
     parameters: list[Part] = []
     for name, schema in properties.items():
         parameter: Part = {"in": "query", "name": name, "schema": dict(schema)}

@@ -1,9 +1,9 @@
-"""SendGrid's faces: the direct calls, and the resellers' dispatcher."""
+"""The section of SendGrid v2: the direct calls and the reseller dispatcher."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sendgrid_bounces.dialects.sendgrid import direct as calls
+from sendgrid_bounces.dialects.sendgrid import direct as direct_calls
 from sendgrid_bounces.dialects.sendgrid import (
     operations,
     params,
@@ -26,8 +26,8 @@ from tools.openapi.parts import (
     MULTIPART,
     STRING,
     XML,
-    ApiVersion,
     Part,
+    Section,
     Target,
     array,
     bodies,
@@ -42,17 +42,17 @@ SECURITY: Mapping[str, Part] = {
     "sendgrid_basic": {
         "type": "http",
         "scheme": "basic",
-        "description": "Counts where neither api_user nor api_key is given.",
+        "description": "Used if neither api_user nor api_key is given.",
     },
 }
 CALLERS: list[Part] = [{"api_user": [], "api_key": []}, {"sendgrid_basic": []}]
 
-#: What a call of the dispatcher says besides the parameters of bounces.get.
+#: Parameters of the dispatcher besides those of bounces.get.
 CUSTOMER: Mapping[str, Part] = {
-    "task": {"enum": ["get", "delete"], "description": "Delete needs an email."},
+    "task": {"enum": ["get", "delete"], "description": "delete requires email."},
     "user": {
         "type": "string",
-        "description": "The customer's user name.",
+        "description": "The user name of the customer.",
         "examples": ["customer@example.com"],
     },
 }
@@ -80,7 +80,7 @@ SCHEMAS: Mapping[str, Any] = {
         created={
             "type": "string",
             "pattern": r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d$",
-            "description": "With date=1, in the account's time zone.",
+            "description": "With date=1, in the time zone of the account.",
         },
     ),
     "Count": record(
@@ -113,7 +113,7 @@ DIRECT_ERROR: Part = {"oneOf": [ref("ErrorList"), ref("ErrorText")]}
 
 
 def _markup(document: Document) -> str:
-    """Return an example of XML."""
+    """Return *document* in XML."""
     return b"".join(serializers.XML.pieces(document)).decode()
 
 
@@ -123,50 +123,50 @@ LIST = _markup(
     )
 )
 
-#: What a task answers: its JSON, and an example of its XML.
+#: The response of each task: the schema of its JSON, and an example of its XML.
 DOCUMENTS: Mapping[str, tuple[Part, str]] = {
     "get": (array(ref("Bounce")), LIST),
     "delete": (ref("Deletion"), _markup(Message("success"))),
     "count": (ref("Count"), _markup(Count(4))),
 }
 
-#: What the dispatcher answers under 200.
-ANSWERS = [
+#: The JSON schemas of the responses with status 200 from the dispatcher.
+RESPONSES = [
     *(schema for schema, _ in (DOCUMENTS["get"], DOCUMENTS["delete"])),
     ref("ErrorCode"),
     ref("ErrorList"),
 ]
 
-#: What the direct calls refuse, by status.
-REFUSED = {
-    400: "A parameter does not parse; the request is not UTF-8, cut off or malformed.",
-    403: "api_user and api_key are no account's.",
-    413: f"The body has more than {params.MAX_BODY} bytes.",
-    415: "The body is no form.",
+#: The errors of the direct calls.
+ERRORS = {
+    400: "Invalid parameter, or malformed or incomplete request.",
+    403: "Wrong api_user or api_key.",
+    413: f"The body exceeds {params.MAX_BODY} bytes.",
+    415: "The body is not a form.",
     503: "The database does not answer.",
 }
 
-#: What the dispatcher does not answer under 200.
-DISPATCH_REFUSED = {status: REFUSED[status] for status in (413, 503)}
+#: The errors of the dispatcher that do not have status 200.
+DISPATCHER_ERRORS = {status: ERRORS[status] for status in (413, 503)}
 
 
-def _written(suffix: str, schema: Part, example: str) -> Part:
-    """Return the bodies of an answer whose JSON has *schema*; *example* is its XML."""
+def _dispatcher_bodies(suffix: str, schema: Part, example: str) -> Part:
+    """Return the body of a response: the *schema* of JSON or an XML *example*."""
     if suffix == "json":
         return bodies({JSON: schema})
     text = {"type": "string", "contentMediaType": XML}
     return {XML: {"schema": text, "example": example}}
 
 
-def _labelled(suffix: str, schema: Part, example: str) -> Part:
-    """Return the bodies of an answer of the direct calls: JSON has two labels there."""
+def _direct_bodies(suffix: str, schema: Part, example: str) -> Part:
+    """Return the bodies of a direct response, whose JSON can be labelled text/html."""
     text = {"type": "string", "contentMediaType": JSON, "contentSchema": schema}
-    also = bodies({HTML: text}) if suffix == "json" else {}
-    return {**_written(suffix, schema, example), **also}
+    labelled = bodies({HTML: text}) if suffix == "json" else {}
+    return {**_dispatcher_bodies(suffix, schema, example), **labelled}
 
 
-def _asked(method: str, parameters: list[Any], body: str) -> Part:
-    """Return where the parameters are: they may be in the query of a POST, too."""
+def _input(method: str, parameters: list[Any], body: str) -> Part:
+    """Return the query parameters of GET, or the request body of POST."""
     if method == "GET":
         return {"parameters": parameters}
     return {"requestBody": {"content": bodies({FORM: ref(body), MULTIPART: ref(body)})}}
@@ -176,20 +176,20 @@ def direct(target: Target) -> Part:
     """Describe a direct call."""
     task, suffix = target.choices["task"], target.choices["suffix"]
     parameters = [{"in": "query", "schema": TASKS[task]}]
-    content = _labelled(suffix, *DOCUMENTS[task])
+    content = _direct_bodies(suffix, *DOCUMENTS[task])
     return {
         "summary": (operations.OPERATIONS[task].__doc__ or "").partition("\n")[0],
         "security": CALLERS,
-        **_asked(target.method, parameters, f"{task.title()}Parameters"),
+        **_input(target.method, parameters, f"{task.title()}Parameters"),
         "responses": {
-            "200": {"description": "What was asked for.", "content": content},
-            **{str(status): f"direct_{status}_{suffix}" for status in REFUSED},
+            "200": {"description": "Success.", "content": content},
+            **{str(status): f"direct_{status}_{suffix}" for status in ERRORS},
         },
     }
 
 
 def dispatched(target: Target) -> Part:
-    """Describe a call of the dispatcher, or of an alias that implies its method."""
+    """Describe a dispatcher call, by parameter or by path."""
     suffix = target.choices["suffix"]
     is_named = target.view.endswith(reseller.manage.__name__)
     named = NAMED if is_named else CUSTOMER
@@ -197,18 +197,18 @@ def dispatched(target: Target) -> Part:
         *query(named, tuple(named)),
         {"in": "query", "schema": params.GET},
     ]
-    content = _written(suffix, {"oneOf": ANSWERS}, LIST)
+    content = _dispatcher_bodies(suffix, {"oneOf": RESPONSES}, LIST)
     return {
         "security": CALLERS,
-        **_asked(target.method, parameters, "Named" if is_named else "Customer"),
+        **_input(target.method, parameters, "Named" if is_named else "Customer"),
         "responses": {
             "200": {
-                "description": "What the task answers, or an error.",
+                "description": "Success or an error.",
                 "content": content,
             },
             **{
                 str(status): f"reseller_{status}_{suffix}"
-                for status in DISPATCH_REFUSED
+                for status in DISPATCHER_ERRORS
             },
         },
     }
@@ -216,31 +216,32 @@ def dispatched(target: Target) -> Part:
 
 def _responses(
     name: str,
-    refused: Mapping[int, str],
+    errors: Mapping[int, str],
     schema: Part,
-    write: Callable[..., Part],
+    bodies_of: Callable[..., Part],
     render: Callable[[int], Document],
 ) -> dict[str, Part]:
-    """Return what is refused, by status and suffix.
+    """Return the error responses by name, which has status and suffix.
 
-    :param write: makes the bodies, of which *word* has an example.
+    :param errors: the descriptions, by status.
+    :param bodies_of: returns the bodies, with the error of *render* as the example.
     """
     return {
         f"{name}_{status}_{suffix}": {
-            "description": about,
-            "content": write(suffix, schema, _markup(render(status))),
+            "description": description,
+            "content": bodies_of(suffix, schema, _markup(render(status))),
         }
-        for status, about in refused.items()
+        for status, description in errors.items()
         for suffix in RESELLER_PROFILE.serializers
     }
 
 
-API_VERSION = ApiVersion(
-    about=(
+SECTION = Section(
+    tag=(
         "SendGrid",
         (
-            "Parameters and credentials come in the query string, in a form body, or "
-            "both. JSON is labelled text/html in the profile recorded."
+            "Parameters and credentials are in the query string, a form body, or both. "
+            "In the profile recorded, JSON is labelled text/html."
         ),
     ),
     security=SECURITY,
@@ -249,18 +250,18 @@ API_VERSION = ApiVersion(
     responses={
         **_responses(
             "direct",
-            REFUSED,
+            ERRORS,
             DIRECT_ERROR,
-            _labelled,
+            _direct_bodies,
             lambda status: ErrorList(
-                (web.find_by_status(calls.ERRORS_BY_STATUS, status),)
+                (web.find_by_status(direct_calls.ERRORS_BY_STATUS, status),)
             ),
         ),
         **_responses(
             "reseller",
-            DISPATCH_REFUSED,
+            DISPATCHER_ERRORS,
             ref("ErrorCode"),
-            _written,
+            _dispatcher_bodies,
             lambda status: web.find_by_status(reseller.ERRORS_BY_STATUS, status),
         ),
     },

@@ -97,11 +97,22 @@ class Emails(fields.Field[tuple[str, ...]]):
 class FilterSchema(Schema):
     """The filters of all calls."""
 
-    days = Integer(1, "must be an integer greater than 0")
-    start_date = Day()
-    end_date = Day()
-    type = Type()
-    email = Emails()
+    days = Integer(
+        1,
+        "must be an integer greater than 0",
+        metadata={"description": "The last N days, including today."},
+    )
+    start_date = Day(metadata={"description": "The first day; overrides days."})
+    end_date = Day(metadata={"description": "The last day, inclusive."})
+    type = Type(
+        metadata={
+            "description": "hard is status class 5, soft is class 4; in any letter "
+            "case."
+        }
+    )
+    email = Emails(
+        metadata={"description": "Addresses in any letter case; also as email[]."}
+    )
 
     class Meta:
         unknown = EXCLUDE
@@ -110,15 +121,27 @@ class FilterSchema(Schema):
 class GetSchema(FilterSchema):
     """bounces.get."""
 
-    date = Flag()
-    limit = Integer(1, "Limit must be an integer greater than 0")
-    offset = Integer(0, "Offset must be an integer of 0 or more")
+    date = Flag(
+        metadata={"description": "1 adds created, the time of the bounce."},
+    )
+    limit = Integer(
+        1,
+        "Limit must be an integer greater than 0",
+        metadata={"description": "At most N bounces."},
+    )
+    offset = Integer(
+        0,
+        "Offset must be an integer of 0 or more",
+        metadata={"description": "Bounces to skip."},
+    )
 
 
 class DeleteSchema(FilterSchema):
     """bounces.delete."""
 
-    delete_all = Flag()
+    delete_all = Flag(
+        metadata={"description": "1 deletes everything, unless there is a filter."}
+    )
 
 
 GET, DELETE, COUNT = GetSchema(), DeleteSchema(), FilterSchema()
