@@ -11,6 +11,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from selection import LeftOut
 
+from sendgrid_bounces import auth
 from sendgrid_bounces.app import DIALECTS, create_app
 from sendgrid_bounces.config import PREFIX
 from sendgrid_bounces.core.bounces import Bounce
@@ -29,6 +30,7 @@ for name in list(os.environ):
     if name.startswith(PREFIX) and not name.startswith(f"{PREFIX}TEST_"):
         del os.environ[name]
 os.environ[f"{PREFIX}KEY_HASH"] = QUICK_HASH
+auth.TAG_COSTS = QUICK_COSTS
 
 #: Each test that uses the fixture `engine` runs on both database products.
 ENGINES = ["sqlite", pytest.param("mysql", marks=pytest.mark.mysql)]
