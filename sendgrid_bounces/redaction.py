@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from copy import copy
 from itertools import islice
 
 #: Characters kept of a text, and parameters kept of a request.
@@ -58,21 +59,25 @@ class Redactor:
     def __init__(
         self, key_patterns: Iterable[str] = (), secrets: Iterable[str] = ()
     ) -> None:
-        self._key_patterns = tuple(dict.fromkeys(filter(None, key_patterns)))
-        alternatives = "|".join(f"(?:{pattern})" for pattern in self._key_patterns)
+        distinct = dict.fromkeys(filter(None, key_patterns))
+        alternatives = "|".join(f"(?:{pattern})" for pattern in distinct)
         self._keys = re.compile(alternatives or "(?!)", re.IGNORECASE)
         self._secrets = _longest_first(secrets)
 
     def with_secrets(self, secrets: Iterable[str]) -> "Redactor":
         """Return a redactor with the same key patterns for other *secrets*."""
-        return Redactor(self._key_patterns, secrets)
+        redactor = copy(self)
+        redactor._secrets = _longest_first(secrets)  # noqa: SLF001 - of the same class
+        return redactor
 
     def redact(self, text: str) -> str:
         """Return *text* without credentials, in at most ``MAX_TEXT`` characters."""
         shown = text[:SEARCHED]
         for secret in self._secrets:
             shown = shown.replace(secret, MASK)
-        shown = self.redact_keys(_redact_values(shown))
+        if _SUSPICIOUS.search(shown):
+            shown = _redact_values(shown)
+        shown = self._keys.sub(MASK, shown)
         if len(text) > SEARCHED:  # the end may be the beginning of a credential
             longest = max(map(len, self._secrets), default=MAX_KEY)
             shown = shown[: -longest - MAX_KEY]
@@ -92,7 +97,8 @@ class Redactor:
         """
         values: dict[str, list[str]] = {}
         for name, value in islice(pairs, MAX_PARAMETERS):
-            shown = MASK if is_secret(name) and value else self.redact(value)
+            is_hidden = value and _SECRET_NAME.search(name)
+            shown = MASK if is_hidden else self.redact(value)
             values.setdefault(self.redact(name), []).append(shown)
         return {
             name: found[0] if len(found) == 1 else found
@@ -121,8 +127,6 @@ def _longest_first(secrets: Iterable[str]) -> list[str]:
 
 def _redact_values(text: str) -> str:
     """Return *text* without values that follow a secret name or an HTTP scheme."""
-    if not _SUSPICIOUS.search(text):
-        return text
     pieces, position = [], 0
     while match := _NAME.search(text, position):
         value = _find_value(match)
