@@ -4,7 +4,7 @@ An *instant* is a whole number of seconds since 1970-01-01 00:00:00 UTC.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, timedelta, timezone
 from functools import lru_cache
 from typing import Any
@@ -47,6 +47,8 @@ class TimeZone:
         self._offsets = _Memo(self._offset_of_day)
         self._dates = _Memo(_date)
         self._quarters = _Memo(self._quarter)
+        #: The first instant of each day, by its date.
+        self.day_starts: Mapping[date, int] = _Memo(self._day_start)
 
     def render(self, instant: int) -> str:
         """Return *instant* as ``YYYY-MM-DD HH:MM:SS``."""
@@ -92,15 +94,14 @@ class TimeZone:
         """Return the local day of the instant *now*."""
         return (_EPOCH + timedelta(seconds=now)).astimezone(self._zone).date()
 
-    def day_start(self, day: date) -> int:
-        """Return the first instant of *day*."""
-        return _instant(datetime(day.year, day.month, day.day, tzinfo=self._zone))
-
     def day_end(self, day: date) -> int | None:
         """Return the first instant of the next day; None for the last day of all."""
         if day == date.max:
             return None
-        return self.day_start(day + timedelta(days=1))
+        return self.day_starts[day + timedelta(days=1)]
+
+    def _day_start(self, day: date) -> int:
+        return _instant(datetime(day.year, day.month, day.day, tzinfo=self._zone))
 
     def _render(self, instant: int) -> str:
         day, second = divmod(instant + self._offset(instant), DAY)
@@ -148,14 +149,14 @@ class _UnevenError(Exception):
     """A quarter of an hour is not within one local hour, which occurs until 1972."""
 
 
-class _Memo(dict[int, Any]):
+class _Memo(dict[Any, Any]):
     """A memo dict, cleared when it exceeds :data:`MAX_CACHED_PERIODS`."""
 
-    def __init__(self, create: Callable[[int], Any]) -> None:
+    def __init__(self, create: Callable[[Any], Any]) -> None:
         super().__init__()
         self._create = create
 
-    def __missing__(self, key: int) -> Any:
+    def __missing__(self, key: Any) -> Any:
         if len(self) >= MAX_CACHED_PERIODS:
             self.clear()
         value = self[key] = self._create(key)

@@ -296,7 +296,7 @@ def _query(values: Mapping[str, Any], zone: TimeZone, clock: Clock) -> BounceQue
         last = zone.today(clock.now())
         first = last - timedelta(min(values["days"], last.toordinal()) - 1)
     return BounceQuery(
-        created_from=zone.day_start(first) if first else None,
+        created_from=zone.day_starts[first] if first else None,
         created_before=zone.day_end(last) if last else None,
         type=values.get("type"),
         emails=values.get("email", ()),
