@@ -27,7 +27,6 @@ from sendgrid_bounces.core.errors import (
 )
 from sendgrid_bounces.emulator import current_emulator
 from sendgrid_bounces.schemas.base import ParametersSchema, as_mapping, load
-from sendgrid_bounces.web import requests
 from sendgrid_bounces.web.requests import request
 from sendgrid_bounces.web.responses import ErrorTable, look_up
 
@@ -68,7 +67,7 @@ def route(
     """
 
     def register(view: View) -> View:
-        @requests.route(bp, rule, method)
+        @bp.route(rule, methods=[method])
         @wraps(view)
         def handle(**arguments: Any) -> Response:
             control = current_control()

@@ -7,11 +7,10 @@ be parsed completely is an error.
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from io import BytesIO
-from typing import IO, Any, TypeVar, cast
+from typing import IO, cast
 from urllib.parse import parse_qsl
 
 import flask
-from flask import Blueprint
 from werkzeug.datastructures import Authorization, Headers
 from werkzeug.exceptions import MethodNotAllowed, RequestEntityTooLarge
 from werkzeug.formparser import MultiPartParser
@@ -28,7 +27,6 @@ MAX_LENIENT_QUERY = 16_384
 #: Bytes of an upload's body besides the file.
 MAX_MULTIPART_OVERHEAD = 64 * 1024
 
-View = TypeVar("View", bound=Callable[..., Any])
 Parameters = list[tuple[str, str]]
 
 
@@ -151,11 +149,6 @@ class StrictRequest(flask.Request):
 
 #: The current request, with its type.
 request = cast(StrictRequest, flask.request)
-
-
-def route(bp: Blueprint, rule: str, *methods: str) -> Callable[[View], View]:
-    """Return a decorator that registers a view for exactly *methods*."""
-    return bp.route(rule, methods=methods, provide_automatic_options=False)
 
 
 def refuse_head() -> None:

@@ -14,6 +14,7 @@ from sendgrid_bounces.app import DIALECTS
 from sendgrid_bounces.emulator import EXTENSION
 from sendgrid_bounces.testing import interception
 from sendgrid_bounces.testing.app import TestApp
+from tools.openapi.document import build
 
 ALL_DIALECTS = (*DIALECTS, TOY)
 
@@ -39,11 +40,32 @@ def test_its_cases_replay(client: FlaskClient, case: Case) -> None:
     replay(client, case)
 
 
+@pytest.mark.parametrize("dialect", ["toy", "toy.v1"])
+def test_fault_rules_name_its_operations(client: FlaskClient, dialect: str) -> None:
+    """The vendor and the dialect are valid names, too."""
+    rule = {"dialect": dialect, "operation": "drop", "account": "acme", "status": 503}
+    added = client.post("/_emulator/faults", json=rule)
+
+    assert added.status_code == 201, added.text
+    assert client.get("/toy/bounces", auth=ACME).status_code == 200
+    failed = client.delete("/toy/bounces/a@example.com", auth=ACME)
+    assert (failed.status_code, failed.text) == (503, "error 503")
+
+
+def test_fault_rules_reject_operations_of_other_dialects(client: FlaskClient) -> None:
+    """The error lists the operations of the dialect."""
+    rule = {"dialect": "toy.v1", "operation": "import", "status": 503}
+    rejected = client.post("/_emulator/faults", json=rule)
+
+    assert rejected.status_code == 400
+    assert "list, drop" in rejected.text
+
+
 def test_its_requests_are_logged_without_keys(client: FlaskClient) -> None:
     """Its key pattern is redacted wherever a key occurs."""
     client.delete("/toy/bounces/a@example.com?note=toy_12345678", auth=ACME)
     client.get("/toy/other/toy_12345678")
-    logged = client.get("/_emulator/requests").json
+    logged = client.get("/_emulator/requests?dialect=toy").json
     removal, error = logged["requests"]
 
     assert (removal["operation"], removal["rows"]) == ("drop", 1)
@@ -63,3 +85,14 @@ def test_its_host_is_intercepted() -> None:
         app.close()
 
     assert (response.status_code, response.text) == (200, "")
+
+
+def test_the_openapi_description_lists_its_routes() -> None:
+    """And its operations, in the schema of a fault rule."""
+    described = build(ALL_DIALECTS)
+    rule = described["components"]["schemas"]["Rule"]["properties"]
+
+    assert {*described["paths"]["/toy/bounces"]} == {"get"}
+    assert {*described["paths"]["/toy/bounces/{email}"]} == {"delete"}
+    assert "drop" in rule["operation"]["enum"]
+    assert {"toy", "toy.v1"} <= {*rule["dialect"]["enum"]}
