@@ -1,7 +1,8 @@
 """Control endpoints below ``/_emulator/``: reset, clock, faults, the request log.
 
 :mod:`.views` has all routes, :mod:`.service` the operations behind them.
-:mod:`.health` exists in every application, the others only if ``CONTROL`` is on.
+:mod:`.health` exists in every application, the other endpoints only if ``CONTROL`` is
+on.
 """
 
 #: The path above all control endpoints. No vendor has a path there.

@@ -14,7 +14,7 @@ from sendgrid_bounces.core.faults import FaultRule, Match
 #: Keys of the WSGI environment that hold the socket of a connection.
 SOCKETS = ("gunicorn.socket", "werkzeug.socket")
 
-#: Bytes that ``truncate: true`` sends of a stream, whose length is unknown.
+#: Bytes that ``truncate: true`` sends of a stream, since half of it is unknown.
 STREAM_KEPT = 16_384
 
 

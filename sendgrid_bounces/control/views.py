@@ -130,7 +130,7 @@ CLOCK_ACTIONS: Mapping[
 
 
 class AnyActionSchema(StrictSchema):
-    """The field that selects the schema of the others."""
+    """The field that selects the schema."""
 
     action = Choice([*CLOCK_ACTIONS], required=True)
 

@@ -1,4 +1,4 @@
-"""Strict marshmallow schemas, whose errors name the field, the value and the fix."""
+"""Strict marshmallow schemas. Errors name the field, the problem and the value."""
 
 import json
 import re
@@ -125,7 +125,7 @@ def load(schema: Schema, data: Any) -> dict[str, Any]:
 
 
 def load_valid(schema: Schema, data: Any) -> tuple[dict[str, Any], list[Problem]]:
-    """Return the valid fields of *data*, converted, and the problems of the others."""
+    """Return the valid fields of *data*, converted, and the problems."""
     try:
         return schema.load(data), []
     except ValidationError as error:
@@ -154,7 +154,7 @@ def duplicate_key(name: str) -> str:
 
 
 def must_be_one_of(choices: Sequence[str], value: str) -> str:
-    """Return the message about a *value* that is none of *choices*."""
+    """Return the message about a *value* that is not among *choices*."""
     return f"must be one of {', '.join(choices)}{got(value)}"
 
 

@@ -61,7 +61,7 @@ REQUIRED: Mapping[str, str] = {
 
 
 class Folded(Text):
-    """Text whose letter case does not matter; *fold* normalizes it."""
+    """Case-insensitive text, normalized by *fold*."""
 
     def __init__(self, fold: Callable[[str], str], most: int, **options: Any) -> None:
         super().__init__(1, most, **options)

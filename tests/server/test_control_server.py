@@ -1,4 +1,4 @@
-"""Control of real servers: seen by all workers, and only there where it is safe."""
+"""Control endpoints of real servers: shared by all workers, protected by a token."""
 
 import json
 import urllib.error
@@ -16,14 +16,14 @@ CREDENTIALS = "api_user=acme&api_key=s3cret"
 COUNT = f"/api/bounces.count.json?{CREDENTIALS}"
 ADD = "/v2/mg.example.com/bounces"
 
-#: Connections that are made to meet each of two workers.
+#: Connections after which each of two workers has very probably served one.
 CONNECTIONS = 24
 
 
 def call(
     live: Live, method: str, target: str, body: object = None, **headers: str
 ) -> tuple[int, dict]:
-    """Make a call on a connection of its own; return its status and answer."""
+    """Make a request on a new connection; return the status and the JSON response."""
     request = urllib.request.Request(  # noqa: S310 - http, always
         live.url + target,
         method=method,
@@ -39,7 +39,7 @@ def call(
 
 @pytest.fixture(name="seed")
 def _seed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A seed file, by its name in the folder that servers are started in."""
+    """The name of a seed file in the working directory."""
     bounces = [{"email": f"{n}@example.com"} for n in range(3)]
     account = {"username": "acme", "api_key": "s3cret", "bounces": bounces}
     (tmp_path / "seed.json").write_text(json.dumps({"accounts": [account]}))
@@ -47,20 +47,20 @@ def _seed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return "seed.json"
 
 
-def _change_and_look(first: Live, others: list[Live]) -> None:
-    """Do everything at *first*; look on many connections to *others*."""
+def _check_sharing(first: Live, others: list[Live]) -> None:
+    """Check that changes through *first* are visible on many connections to *others*."""
 
     def everywhere(target: str) -> dict:
-        answers = [call(live, "GET", target)[1] for live in others * CONNECTIONS]
-        for answer in answers:
-            if answer.get("frozen") is False:
-                del answer["now"]  # it runs
-        assert all(answer == answers[0] for answer in answers)
-        return answers[0]
+        responses = [call(live, "GET", target)[1] for live in others * CONNECTIONS]
+        for response in responses:
+            if response.get("frozen") is False:
+                del response["now"]  # the clock runs
+        assert all(response == responses[0] for response in responses)
+        return responses[0]
 
     frozen = {"now": "2012-02-15T12:00:00Z", "frozen": True}
-    order = {"action": "freeze", "instant": frozen["now"]}
-    assert call(first, "PUT", "/_emulator/clock", order) == (200, frozen)
+    change = {"action": "freeze", "instant": frozen["now"]}
+    assert call(first, "PUT", "/_emulator/clock", change) == (200, frozen)
     assert everywhere("/_emulator/clock") == frozen
     call(first, "PUT", "/_emulator/snapshots/before")
     assert len(everywhere("/_emulator/snapshots")["snapshots"]) == 1
@@ -77,25 +77,25 @@ def _change_and_look(first: Live, others: list[Live]) -> None:
     assert everywhere(COUNT) == {"count": "3"}
 
 
-def test_all_workers_see_it(database_url: str, seed: str) -> None:
-    """Whichever answers."""
+def test_changes_are_visible_to_all_workers(database_url: str, seed: str) -> None:
+    """One worker makes each change, and both read it."""
     with serving("--database", database_url, "--seed", seed, "--workers", "2") as live:
-        _change_and_look(live, [live])
+        _check_sharing(live, [live])
         _out, err = kill(live.process)
     assert err == ""
 
 
-def test_all_servers_see_it(database_url: str, seed: str) -> None:
-    """And each of them can change it."""
+def test_changes_are_visible_to_all_servers(database_url: str, seed: str) -> None:
+    """Two servers share one database."""
     arguments = ("--database", database_url, "--seed", seed, "--workers", "1")
     with ExitStack() as stack:
         one, two = (stack.enter_context(serving(*arguments)) for _ in range(2))
-        _change_and_look(one, [two])
-        _change_and_look(two, [one])
+        _check_sharing(one, [two])
+        _check_sharing(two, [one])
 
 
 def test_every_worker_can_reset(url: str, seed: str, tmp_path: Path) -> None:
-    """They all know the seed files, which are read anew."""
+    """A reset reads the seed files from disk."""
     with serving("--database", url, "--seed", seed, "--workers", "2") as live:
         for number in range(CONNECTIONS):
             account = {"username": f"acme{number}"}
@@ -104,8 +104,8 @@ def test_every_worker_can_reset(url: str, seed: str, tmp_path: Path) -> None:
             assert (status, counts["accounts"], counts["bounces"]) == (200, 1, 0)
 
 
-def test_a_token_reaches_the_workers_and_nobody_else(url: str) -> None:
-    """It is not printed, and in no argument."""
+def test_token_is_kept_secret(url: str) -> None:
+    """Workers require it; neither the output nor the command line has it."""
     with serving(
         "--database", url, "--workers", "2", SENDGRID_BOUNCES_CONTROL_TOKEN=TOKEN
     ) as live:
@@ -119,8 +119,8 @@ def test_a_token_reaches_the_workers_and_nobody_else(url: str) -> None:
     assert TOKEN not in out + err + command
 
 
-def test_serve_can_be_told(url: str) -> None:
-    """--control off, and the variable."""
+def test_serve_without_control_endpoints(url: str) -> None:
+    """An option or an environment variable disables them."""
     with serving("--database", url, "--control", "off") as live:
         assert call(live, "GET", "/_emulator/clock")[0] == 404
         assert call(live, "GET", "/_emulator/health")[0] == 200
@@ -152,7 +152,7 @@ def test_gunicorn_has_control_endpoints_with_a_token(
 
 
 def test_gunicorn_without_a_token_has_no_control_endpoints(url: str) -> None:
-    """Gunicorn can listen anywhere, whatever the setting HOST says."""
+    """Gunicorn does not use the setting HOST, so it could listen anywhere."""
     with gunicorn("wsgi:app", "-w", "1", **named(DATABASE_URL=url)) as live:
         assert live.when_up("/_emulator/health")
         assert call(live, "POST", "/_emulator/reset")[0] == 404

@@ -1,4 +1,4 @@
-"""Faults and the journal on real servers: on the wire, and with several workers."""
+"""Faults and the request log on real servers: connections and several workers."""
 
 import http.client
 import json
@@ -30,7 +30,7 @@ COUNT = f"/api/bounces.count.json?{DEMO}"
 
 @pytest.fixture(name="demo")
 def _demo():
-    """The demo, with two workers."""
+    """A server with the demo seed and two workers."""
     with serving("--demo") as live:
         yield live
 
@@ -40,7 +40,7 @@ def _fault(live: Live, **rule) -> None:
 
 
 def _read(url: str, target: str) -> tuple[int, bytes]:
-    """Return the status (0 if there is no answer) and all bytes that are sent."""
+    """Return the status (0 without a response) and all received bytes."""
     host, port = url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), TIMEOUT) as connection:
         connection.sendall(f"GET {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
@@ -51,8 +51,8 @@ def _read(url: str, target: str) -> tuple[int, bytes]:
 
 
 @pytest.mark.parametrize("when", [True, "before", "after"])
-def test_a_dropped_connection_carries_nothing(demo: Live, when) -> None:
-    """It ends cleanly; the deletion is done if it was to be. Nobody logs a traceback."""
+def test_dropped_connection_sends_nothing(demo: Live, when) -> None:
+    """The log has no traceback."""
     _fault(demo, drop_connection=when, operation="delete")
 
     target = f"/api/bounces.delete.json?{DEMO}&email=rawest@gmail.co"
@@ -66,8 +66,8 @@ def test_a_dropped_connection_carries_nothing(demo: Live, when) -> None:
 
 
 @pytest.mark.parametrize("client", ["urllib", "http.client"])
-def test_a_dropped_connection_is_an_error_of_the_clients(demo, client: str) -> None:
-    """A client sees what it sees when a server dies; on a kept connection, too."""
+def test_dropped_connection_raises_in_the_client(demo, client: str) -> None:
+    """The error is the same as when a server dies, also on a persistent connection."""
     _fault(demo, drop_connection=True, skip=1)
     if client == "urllib":
         demo.get(COUNT)
@@ -90,8 +90,8 @@ def _connection(live: Live) -> http.client.HTTPConnection:
 @pytest.mark.parametrize(
     ("kept", "bytes_"), [(True, 533), (7, 7), (0, 0), (5_000, 1_066)]
 )
-def test_a_truncated_body_ends_early(demo: Live, kept, bytes_: int) -> None:
-    """The head tells its whole length; then the connection ends, and not by and by."""
+def test_truncated_body_ends_early(demo: Live, kept, bytes_: int) -> None:
+    """Content-Length is that of the whole body."""
     whole = demo.get(LIST).encode()
     _fault(demo, truncate=kept)
 
@@ -106,8 +106,8 @@ def test_a_truncated_body_ends_early(demo: Live, kept, bytes_: int) -> None:
         demo.get(LIST)
 
 
-def test_a_truncated_stream_lacks_its_end(tmp_path: Path) -> None:
-    """A long list has no length; its last chunk does not come."""
+def test_truncated_stream_lacks_its_end(tmp_path: Path) -> None:
+    """The last chunk is missing."""
     bounces = [{"email": f"{i}@x.example", "reason": "x" * 60} for i in range(2_000)]
     account = {"username": "demo", "api_key": "demo", "bounces": bounces}
     seed = tmp_path / "seed.json"
@@ -127,8 +127,8 @@ def test_a_truncated_stream_lacks_its_end(tmp_path: Path) -> None:
     assert "Traceback" not in stderr
 
 
-def test_a_pause_comes_before_the_answer(demo: Live) -> None:
-    """Others are answered meanwhile; then it is answered as ever."""
+def test_latency_delays_the_response(demo: Live) -> None:
+    """Other requests are served meanwhile."""
     _fault(demo, latency_ms=600, operation="get")
     with ThreadPoolExecutor(1) as pool:
         slow = pool.submit(demo.get, LIST)
@@ -139,8 +139,8 @@ def test_a_pause_comes_before_the_answer(demo: Live) -> None:
         assert len(json.loads(slow.result(TIMEOUT))) == 6
 
 
-def test_an_error_with_a_broken_body(demo: Live) -> None:
-    """Effects go together where they can."""
+def test_effects_can_be_combined(demo: Live) -> None:
+    """An error with a malformed body."""
     _fault(demo, status=502, malformed=True, retry_after=1)
 
     with pytest.raises(urllib.error.HTTPError) as caught:
@@ -152,8 +152,8 @@ def test_an_error_with_a_broken_body(demo: Live) -> None:
 
 
 @pytest.mark.parametrize("rule", [{"drop_connection": True}, {"truncate": 10}])
-def test_werkzeugs_server_hangs_up_too(url: str, capfd, rule: dict) -> None:
-    """It is what test suites often run an application on, in a thread."""
+def test_werkzeug_server_drops_connections(url: str, capfd, rule: dict) -> None:
+    """Test suites often run an application on this server, in a thread."""
     app = create_app(
         {"DATABASE_URL": url, "CONTROL": "on", "KEY_HASH": "scrypt:128:8:1"}
     )
@@ -184,11 +184,11 @@ def _status(live: Live, target: str) -> int:
 
 
 @pytest.mark.parametrize(
-    ("rule", "hit"),
+    ("rule", "failed"),
     [({"status": 503, "times": 1}, 1), ({"limit": 150, "window_seconds": 3600}, 10)],
 )
-def test_many_workers_share_the_rules(database_url, tmp_path, rule, hit: int) -> None:
-    """Four workers, sixteen clients: as many are hit as one worker would hit."""
+def test_workers_share_the_rules(database_url, tmp_path, rule, failed: int) -> None:
+    """Four workers with sixteen clients fail as many requests as one worker would."""
     seed = tmp_path / "seed.json"
     accounts = [{"username": "demo", "api_key": "demo"}]
     seed.write_text(json.dumps({"accounts": accounts, "faults": [rule]}))
@@ -199,17 +199,17 @@ def test_many_workers_share_the_rules(database_url, tmp_path, rule, hit: int) ->
         (fault,) = json.loads(live.get(FAULTS))["faults"]
         requests = json.loads(live.get("/_emulator/requests/count"))
 
-    assert statuses[200] == 160 - hit
+    assert statuses[200] == 160 - failed
     assert sum(statuses.values()) == 160
-    assert fault["fired"] == hit
+    assert fault["fired"] == failed
     assert requests == {"count": 50}
 
 
 SECRET = "Zq7Xw2Kp9LmT4"
 
 
-def test_no_server_keeps_or_tells_a_credential(tmp_path: Path) -> None:
-    """Calls of all dialects, right and wrong: not on disk, in the log or the journal."""
+def test_credentials_are_never_stored_or_logged(tmp_path: Path) -> None:
+    """Valid and invalid requests of all dialects."""
     seed = tmp_path / "seed.json"
     domain = {"name": "mg.example", "bounces": [{"email": "a@x"}]}
     account = {
@@ -253,7 +253,8 @@ def test_no_server_keeps_or_tells_a_credential(tmp_path: Path) -> None:
         written = "".join(kill(live.process))
 
     entries = json.loads(requests)["requests"]
-    assert len(entries) == len(targets)  # one did not get as far, one was dropped
+    # The longest URL was rejected before the application; the dropped request is logged
+    assert len(entries) == len(targets)
     assert {entry["dialect"] for entry in entries} == {
         "sendgrid.direct",
         "sendgrid.reseller",

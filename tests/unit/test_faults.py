@@ -84,7 +84,7 @@ def test_rule_matches_if_every_matcher_does(
 
 
 def _triggered(rule: dict, instants: list[int]) -> str:
-    """Return x for each request that triggers the rule, and a dot for the others."""
+    """Return x for each request that triggers the rule, and a dot for each other one."""
     counters, triggered = Counters(0, 0, 0, 0), ""
     for number, now in enumerate(instants, 1):
         before = replace(counters, matched=number)
@@ -680,7 +680,7 @@ def test_duplicate_keys_and_empty_bodies_are_rejected(client: FlaskClient) -> No
 
 
 def test_response_has_at_most_100_problems(client: FlaskClient) -> None:
-    """It ends with the number of the others."""
+    """The last line is the number of further problems."""
     answer = client.post(FAULTS, json=[{"status": 1}] * 300)
 
     assert answer.json["error"].endswith(" (and 299 more)")

@@ -1,4 +1,7 @@
-"""The section of Mailgun v2 and v3, whose parameters have no marshmallow schemas."""
+"""The section of Mailgun v2 and v3, with JSON schemas written by hand.
+
+The fields of Mailgun's parameters clamp and default in ways that apispec cannot see.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Any
