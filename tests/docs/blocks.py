@@ -7,6 +7,9 @@ from pathlib import Path
 
 from live import ROOT
 
+#: The address in the examples.
+URL = "http://127.0.0.1:8000"
+
 DOCS = ROOT / "docs"
 README = ROOT / "README.rst"
 
@@ -64,6 +67,18 @@ def read_blocks(page: Path) -> Iterator[Block]:
 
 
 BLOCKS = [block for page in PAGES for block in read_blocks(page)]
+
+
+def blocks_of(page: Path, language: str = "") -> list[Block]:
+    """Return the blocks of *page*, in *language* if one is given."""
+    return [b for b in BLOCKS if b.page == page and language in ("", b.language)]
+
+
+def write_file(block: Block, folder: Path, url: str = URL) -> None:
+    """Write the file that *block* shows, with the address of a server at *url*."""
+    target = folder / block.name
+    target.parent.mkdir(exist_ok=True, parents=True)
+    target.write_text(block.text.replace(URL, url))
 
 
 def table(page: str, name: str) -> list[list[str]]:

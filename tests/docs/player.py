@@ -16,7 +16,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from blocks import Block
+from blocks import URL, Block
 from click.testing import CliRunner
 from conftest import QUICK_HASH
 from live import ROOT, TIMEOUT
@@ -24,9 +24,6 @@ from live import ROOT, TIMEOUT
 from sendgrid_bounces import __version__
 from sendgrid_bounces.cli import main
 from sendgrid_bounces.testing import EmulatorServer
-
-#: The address in the examples.
-URL = "http://127.0.0.1:8000"
 
 #: The data of ``serve --demo``.
 DEMO_SEED = ROOT / "sendgrid_bounces" / "demo.yaml"
