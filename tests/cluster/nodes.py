@@ -1,4 +1,4 @@
-"""MariaDB servers of a test's own, alone or as a Galera cluster, all on loopback."""
+"""MariaDB servers on loopback that a test starts, single or as a Galera cluster."""
 
 import os
 import random
@@ -22,7 +22,7 @@ PROVIDER = next((path for path in PROVIDERS if Path(path).exists()), None)
 
 
 def need(*programs: str, provider: bool = False) -> None:
-    """Skip the test, with a sentence, where something is not installed; not in CI."""
+    """Skip the test if a program is not installed; fail in CI."""
     missing = [program for program in programs if shutil.which(program) is None]
     if provider and PROVIDER is None:
         missing.append("galera-4")
@@ -32,9 +32,9 @@ def need(*programs: str, provider: bool = False) -> None:
 
 
 def free_ports(count: int) -> int:
-    """Return the first of *count* ports in a row that are free.
+    """Return the first of *count* consecutive free ports.
 
-    Below those that the system gives to anybody's connections.
+    They are below the ephemeral ports, which any connection may occupy.
     """
     while True:
         first = random.randrange(20_000, 32_000 - count)
@@ -45,17 +45,17 @@ def free_ports(count: int) -> int:
 
 
 class Node:
-    """A server with a data folder and ports of its own.
+    """A server with its own data folder and ports.
 
-    :param group: the ports on which the nodes of a cluster talk; none for a server
-        that is alone.
+    :param group: the first port for communication between nodes; None for a single
+        server.
     """
 
     def __init__(self, group: int | None = None) -> None:
         self.port = free_port()
         self.group = group
         self.process: subprocess.Popen | None = None
-        # pytest's own folders are closed to all others, and root's server is mysql's.
+        # Run by root, the server runs as mysql, which cannot enter pytest's folders.
         self._folder = Path(tempfile.mkdtemp(prefix="mariadb-"))
         self._data = self._folder / "data"
         self._as = ["--user=mysql"] if os.geteuid() == 0 else []
@@ -65,11 +65,11 @@ class Node:
 
     @property
     def url(self) -> str:
-        """The URL of its database ``test``."""
+        """The URL of the database ``test``."""
         return f"mysql://root@127.0.0.1:{self.port}/test"
 
     def install(self) -> None:
-        """Make an empty data folder."""
+        """Create an empty data folder."""
         shutil.rmtree(self._data, ignore_errors=True)
         subprocess.run(
             [
@@ -86,10 +86,10 @@ class Node:
         )
 
     def start(self, groups: tuple[int, ...] = (), *, first: bool = False) -> None:
-        """Start it, and wait until it answers; in a cluster, until it has everything.
+        """Start the server and wait until it is ready, in a cluster: synced.
 
-        :param groups: the group ports of all nodes of its cluster.
-        :param first: whether it is the one that the others join.
+        :param groups: the group ports of all nodes of the cluster.
+        :param first: whether this node founds the cluster.
         """
         with (self._folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
@@ -105,25 +105,25 @@ class Node:
         self.run("CREATE DATABASE IF NOT EXISTS test")
 
     def signal(self, number: signal.Signals) -> None:
-        """Send it a signal, by its process id; it has stopped if that says so."""
+        """Send a signal to the server; wait for SIGSTOP to take effect."""
         self.process.send_signal(number)
         if number == signal.SIGSTOP:
             os.waitpid(self.process.pid, os.WUNTRACED)
 
     def kill(self) -> None:
-        """End it at once, by its process id."""
+        """Kill the server."""
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(signal.SIGCONT)
             self.process.kill()
             self.process.wait(TIMEOUT)
 
     def remove(self) -> None:
-        """End it, and leave nothing of it."""
+        """Kill the server and delete its folder."""
         self.kill()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def run(self, sql: str) -> list:
-        """Run *sql* outside of any database."""
+        """Run *sql* without a selected database and return the rows."""
         parts = urlsplit(self.url)
         with (
             closing(
@@ -142,11 +142,11 @@ class Node:
             return list(cursor.fetchall())
 
     def status(self, name: str) -> str:
-        """Return what the server says of *name*."""
+        """Return the status variable *name*."""
         return dict(self.run(f"SHOW STATUS LIKE '{name}'")).get(name, "")
 
     def log(self) -> str:
-        """Return the end of its log."""
+        """Return the end of the log."""
         return (self._folder / "log").read_text(errors="replace")[-3_000:]
 
     def _is_ready(self) -> bool:
@@ -175,12 +175,12 @@ class Node:
     def _cluster(self, groups: tuple[int, ...], *, first: bool) -> list[str]:
         if self.group is None:
             return []
-        others = ",".join(f"127.0.0.1:{port}" for port in groups)
+        addresses = ",".join(f"127.0.0.1:{port}" for port in groups)
         provider = (
             f"base_port={self.group};"
             f"gmcast.listen_addr=tcp://127.0.0.1:{self.group};"
             f"ist.recv_addr=127.0.0.1:{self.group + 1};"
-            # A node that says nothing is left out after a second, not after five.
+            # Exclude a silent node after one second instead of five.
             "evs.keepalive_period=PT0.3S;evs.inactive_check_period=PT0.3S;"
             "evs.suspect_timeout=PT1S;evs.inactive_timeout=PT3S"
         )
@@ -190,7 +190,7 @@ class Node:
             "--innodb-autoinc-lock-mode=2",
             "--wsrep-on=ON",
             f"--wsrep-provider={PROVIDER}",
-            f"--wsrep-cluster-address=gcomm://{others}",
+            f"--wsrep-cluster-address=gcomm://{addresses}",
             "--wsrep-node-address=127.0.0.1",
             f"--wsrep-provider-options={provider}",
             "--wsrep-sst-method=rsync",

@@ -1,7 +1,7 @@
-"""A cluster of three: one is killed in the middle of writes, and nothing is lost.
+"""A Galera cluster of three nodes; a node is killed during writes.
 
-``pytest -s tests/cluster`` prints the figures. It needs Debian's mariadb-server,
-galera-4 and rsync.
+``pytest -s -m cluster`` prints the figures. The tests need the Debian packages
+mariadb-server, galera-4 and rsync.
 """
 
 import http.client
@@ -32,7 +32,7 @@ FORM = {**HEADERS, "Content-Type": "application/x-www-form-urlencoded"}
 
 @dataclass
 class Client:
-    """Adds addresses of its own, and one that all clients add, until it is stopped."""
+    """A client that adds its own addresses, and every fourth time a shared address."""
 
     name: str
     live: Live
@@ -77,7 +77,7 @@ def _wait(condition) -> None:
 
 @pytest.fixture(name="nodes", scope="module")
 def _nodes():
-    """Three nodes, synced."""
+    """Three synced nodes."""
     need("mariadbd", "mariadb-install-db", "rsync", provider=True)
     base = free_ports(30)
     nodes = [Node(base + 10 * n) for n in range(3)]
@@ -91,9 +91,9 @@ def _nodes():
             node.remove()
 
 
-def _call(live: Live, target: str, order: object = None, method: str = "GET") -> Any:
-    """Return what a control endpoint answers."""
-    data = None if order is None else json.dumps(order).encode()
+def _call(live: Live, target: str, body: object = None, method: str = "GET") -> Any:
+    """Return the JSON response of a control endpoint."""
+    data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(live.url + target, data, method=method)  # noqa: S310
     with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:  # noqa: S310
         return json.load(answer)
@@ -107,10 +107,10 @@ def _status(live: Live) -> int:
     return 200
 
 
-def test_the_nodes_share_clock_rules_and_journal(
+def test_nodes_share_clock_rules_and_request_log(
     nodes: list[Node], tmp_path: Path
 ) -> None:
-    """What is set at one of them counts at the other, and each rule fires so often."""
+    """A rule triggers exactly *times* times, however requests are distributed."""
     seed = tmp_path / "seed.json"
     seed.write_text(json.dumps(SEED))
     with (
@@ -136,10 +136,10 @@ def test_the_nodes_share_clock_rules_and_journal(
         assert _call(one, "/_emulator/clock")["frozen"] is False
 
 
-def test_a_node_is_killed_and_nothing_is_lost(
+def test_killed_node_loses_no_acknowledged_write(
     nodes: list[Node], tmp_path: Path
 ) -> None:
-    """Two emulators on different nodes; the node of one of them dies, and comes back."""
+    """Two emulators use different nodes; the second node is killed and restarted."""
     seed = tmp_path / "seed.json"
     seed.write_text(json.dumps(SEED))
     stop = threading.Event()
@@ -167,7 +167,9 @@ def test_a_node_is_killed_and_nothing_is_lost(
         victim.kill()
         counted = len(clients[0].acknowledged)
         _wait(lambda: len(clients[0].acknowledged) > counted + 100)
-        told_then = {address for c in clients for address in list(c.acknowledged)}
+        acknowledged_before = {
+            address for c in clients for address in list(c.acknowledged)
+        }
         on_survivors = [set(_stored(node.url)) for node in (nodes[0], nodes[2])]
 
         victim.start(tuple(node.group for node in nodes))
@@ -176,23 +178,25 @@ def test_a_node_is_killed_and_nothing_is_lost(
         stop.set()
         for thread in threads:
             thread.join(TIMEOUT)
-        told = {address for client in clients for address in client.acknowledged}
+        acknowledged = {
+            address for client in clients for address in client.acknowledged
+        }
         stored = [_stored(node.url) for node in nodes]
-        again = unlucky.get(f"/api/bounces.count.json?{CREDENTIALS}")
+        recovered = unlucky.get(f"/api/bounces.count.json?{CREDENTIALS}")
 
     gap = max(client.longest_gap for client in clients[:2])
-    lost = [len(told - set(addresses)) for addresses in stored]
+    lost = [len(acknowledged - set(addresses)) for addresses in stored]
     print(
         f"acknowledged: {sum(len(c.acknowledged) for c in clients)} "
-        f"({len(told)} addresses), conflicts: {conflicts}, lost: {lost}, "
+        f"({len(acknowledged)} addresses), conflicts: {conflicts}, lost: {lost}, "
         f"longest gap on the survivor: {gap:.1f} s"
     )
-    assert before == {200}, "certification conflicts are done again, not answered"
-    assert conflicts > 0, "the nodes were to get into each other's way"
+    assert before == {200}, "conflicts between nodes were not repeated"
+    assert conflicts > 0, "the test caused no conflicts between nodes"
     assert {s for c in clients[:2] for s in c.statuses} <= {200, 503}
     assert {s for c in clients[2:] for s in c.statuses} == {200, 503}
-    assert [len(told_then - seen) for seen in on_survivors] == [0, 0]
+    assert [len(acknowledged_before - seen) for seen in on_survivors] == [0, 0]
     assert lost == [0, 0, 0]
     assert stored[0] == stored[1] == stored[2]
     assert gap < 15
-    assert again == f'{{"count": "{len(stored[1])}"}}'
+    assert recovered == f'{{"count": "{len(stored[1])}"}}'

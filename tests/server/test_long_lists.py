@@ -1,4 +1,4 @@
-"""Long lists: they stream, hold nothing open, and stop nobody else."""
+"""Long lists are streamed, hold no locks and do not block other requests."""
 
 import http.client
 import json
@@ -27,7 +27,7 @@ TARGET = f"/api/bounces.get.json?{CREDENTIALS}&date=1"
 
 @pytest.fixture(name="long_url", scope="module")
 def _long_url(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A database with a list of 22 MB: more than all buffers on the way."""
+    """A database with a list of 22 MB, which exceeds all socket buffers."""
     url = f"sqlite:///{tmp_path_factory.mktemp('long') / 'b.sqlite3'}?synchronous=off"
     with closing(open_storage(url)) as storage:
         hashed = Authenticator(storage, QUICK_COSTS).hash_key("s3cret")
@@ -37,8 +37,8 @@ def _long_url(tmp_path_factory: pytest.TempPathFactory) -> str:
     return url
 
 
-def _ask(live: Live) -> socket.socket:
-    """Ask for the long list, and read its beginning only."""
+def _begin_reading(live: Live) -> socket.socket:
+    """Request the long list and read only the status line."""
     client = socket.create_connection(live.address, TIMEOUT)
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
     client.sendall(f"GET {TARGET} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
@@ -47,8 +47,8 @@ def _ask(live: Live) -> socket.socket:
 
 
 @pytest.mark.parametrize("suffix", ["json", "xml"])
-def test_a_long_list_is_never_held_whole(long_url: str, suffix: str) -> None:
-    """Neither its rows nor its bytes: 22 MB pass through less than 6."""
+def test_long_list_is_streamed(long_url: str, suffix: str) -> None:
+    """A response of 22 MB needs less than 6 MB of memory."""
     app = make_app(long_url, Clock())
     target = TARGET.replace(".json", f".{suffix}")
     with closing(app.extensions[EXTENSION].storage):
@@ -63,14 +63,14 @@ def test_a_long_list_is_never_held_whole(long_url: str, suffix: str) -> None:
     assert peak < 6_000_000
 
 
-def test_slow_readers_do_not_stop_the_others(long_url: str) -> None:
-    """Eight of them, one worker: calls are answered and changes are made."""
+def test_slow_readers_do_not_block_other_requests(long_url: str) -> None:
+    """A single worker serves eight slow readers beside other requests."""
     with (
         serving("--database", long_url, "--workers", "1") as live,
         ExitStack() as stack,
     ):
         for _ in range(8):
-            stack.enter_context(closing(_ask(live)))
+            stack.enter_context(closing(_begin_reading(live)))
 
         begun = time.monotonic()
         for n in range(20):
@@ -82,22 +82,22 @@ def test_slow_readers_do_not_stop_the_others(long_url: str) -> None:
 
 
 def test_client_that_stops_reading_is_disconnected(long_url: str) -> None:
-    """More clients do so than the server has threads; each time, others are answered."""
+    """The server answers although more clients stall than there are threads."""
     arguments = ("--workers", "1", "--threads", "2", "--timeout", "1")
     with serving("--database", long_url, *arguments) as live, ExitStack() as stack:
         for _ in range(2):
-            stack.enter_context(closing(_ask(live)))
-            stack.enter_context(closing(_ask(live)))
+            stack.enter_context(closing(_begin_reading(live)))
+            stack.enter_context(closing(_begin_reading(live)))
             count = live.get(f"/api/bounces.count.json?{CREDENTIALS}")
             assert count == f'{{"count": "{ROWS}"}}'
 
 
-def test_who_hangs_up_leaves_nothing_behind(long_url: str) -> None:
-    """Amid a list, a hundred times; no lock is held, and the log can be emptied."""
+def test_disconnecting_client_leaves_no_lock(long_url: str) -> None:
+    """After a hundred aborted lists the write-ahead log can be truncated."""
     file = long_url.removeprefix("sqlite:///").partition("?")[0]
     with serving("--database", long_url, "--workers", "1", "--threads", "4") as live:
         for _ in range(100):
-            _ask(live).close()
+            _begin_reading(live).close()
         host = live.url.removeprefix("http://")
         with closing(http.client.HTTPConnection(host, timeout=TIMEOUT)) as connection:
             connection.request("GET", TARGET)

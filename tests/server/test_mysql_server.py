@@ -1,4 +1,4 @@
-"""A MySQL server that restarts, hangs, refuses or is not there."""
+"""MySQL servers that restart, hang, refuse connections or do not exist."""
 
 import re
 import signal
@@ -19,6 +19,7 @@ from nodes import Node, free_port, need
 from sendgrid_bounces.core.bounces import BounceQuery
 from sendgrid_bounces.core.errors import StorageError
 from sendgrid_bounces.storage.database import open_storage
+from sendgrid_bounces.storage.tables import BounceListRow
 
 pytestmark = [pytest.mark.mysql, pytest.mark.server]
 
@@ -27,7 +28,7 @@ COUNT = "/api/bounces.count.json?api_user=acme&api_key=k"
 
 @pytest.fixture(name="node")
 def _node():
-    """A server of this test's own."""
+    """A server that the test may stop."""
     need("mariadbd", "mariadb-install-db")
     node = Node()
     try:
@@ -38,7 +39,7 @@ def _node():
 
 
 def test_connections_survive_a_restart_of_the_server(node: Node) -> None:
-    """Reads and writes go on; nobody sees an error who comes after it."""
+    """The first read or write after the restart succeeds."""
     with closing(open_storage(node.url)) as storage:
         bounce_list = storage.accounts.add("acme").bounce_list
         storage.bounces.put(bounce_list, [bounce("a@x")])
@@ -50,8 +51,8 @@ def test_connections_survive_a_restart_of_the_server(node: Node) -> None:
             assert storage.bounces.count(bounce_list, BounceQuery()) == 1 + write_first
 
 
-def test_a_server_that_hangs_or_is_gone_is_503_within_seconds(node: Node) -> None:
-    """In the dialect's own words; and when it is back, so are we."""
+def test_unavailable_server_is_503_within_seconds(node: Node) -> None:
+    """The dialect renders the error; requests succeed when the server is back."""
     with serving("--database", node.url, "--auth", "any", "--workers", "1") as live:
         assert live.get(COUNT) == '{"count": "0"}'
         for stop, resume in (
@@ -73,53 +74,45 @@ def test_a_server_that_hangs_or_is_gone_is_503_within_seconds(node: Node) -> Non
             resume()
             assert live.get(COUNT) == '{"count": "0"}'
         _out, err = kill(live.process)
-    for words in ("timed out", "Connection refused"):
+    for message in ("timed out", "Connection refused"):
         for path in ("/api/bounces.count.json", "/_emulator/health"):
-            assert re.search(f"GET '{path}' failed: mysql database .*{words}", err)
+            assert re.search(f"GET '{path}' failed: mysql database .*{message}", err)
 
 
-def test_a_write_whose_answer_is_lost_is_not_done_again(
-    node: Node, monkeypatch
-) -> None:
-    """It may have happened: that is for the caller to find out."""
+def test_write_is_not_repeated_after_a_lost_connection(node: Node, monkeypatch) -> None:
+    """The first attempt may have succeeded, so the caller must check."""
     with closing(open_storage(node.url)) as storage:
         bounce_list = storage.accounts.add("acme").bounce_list
-        done = []
+        attempts = []
 
-        def act() -> None:
-            done.append(storage.bounces.count(bounce_list, BounceQuery()))
+        def write() -> None:
+            attempts.append(storage.bounces.count(bounce_list, BounceQuery()))
             node.kill()
-            storage.engine.execute_query(_change())
+            storage.engine.insert(BounceListRow)
 
         with pytest.raises(StorageError):
-            storage.engine.transact(act)
-    assert done == [0]
+            storage.engine.transact(write)
+    assert attempts == [0]
 
 
-def _change():
-    from sendgrid_bounces.storage.tables import BounceListRow
-
-    return BounceListRow.insert()
-
-
-def test_conflicts_are_done_again_as_a_whole(node: Node) -> None:
-    """Two acts that lock two rows crosswise: the server ends one, and both happen."""
+def test_conflicting_transactions_are_repeated(node: Node) -> None:
+    """The server aborts one of two deadlocked transactions; both succeed."""
     with closing(open_storage(node.url)) as storage:
         lists = [storage.accounts.add(name).bounce_list for name in "ab"]
         for bounce_list in lists:
             storage.bounces.put(bounce_list, [bounce("a@x", reason="")])
-        tries: list[int] = []
+        attempts: list[int] = []
         met = threading.Barrier(2)
 
         def cross(first: int, second: int) -> None:
-            def act() -> None:
-                tries.append(first)
+            def write() -> None:
+                attempts.append(first)
                 storage.bounces.put(first, [bounce("a@x", reason=f"by {first}")])
-                if len(tries) <= 2:
+                if len(attempts) <= 2:
                     met.wait(TIMEOUT)
                 storage.bounces.put(second, [bounce("a@x", reason=f"by {first}")])
 
-            storage.engine.transact(act)
+            storage.engine.transact(write)
 
         threads = [
             threading.Thread(target=cross, args=(*order,))
@@ -136,13 +129,13 @@ def test_conflicts_are_done_again_as_a_whole(node: Node) -> None:
             for row in rows
         }
 
-    assert len(tries) == 3
+    assert len(attempts) == 3
     assert len(reasons) == 1
 
 
 @pytest.mark.parametrize("turn", range(3))
-def test_many_workers_can_make_the_tables_at_once(turn: int) -> None:
-    """The first start of a server, on a database where nothing is."""
+def test_concurrent_workers_create_the_tables_once(turn: int) -> None:
+    """This happens at the first start of a server on an empty database."""
     with (
         mysql.database() as url,
         serving("--database", url, "--auth", "any", "--workers", "4") as live,
@@ -156,24 +149,24 @@ def test_many_workers_can_make_the_tables_at_once(turn: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "words"),
+    ("url", "message"),
     [
         ("mysql://root:very-s3cret@127.0.0.1:{port}/test", "127.0.0.1:{port}/test: "),
         ("mysql://nobody:very-s3cret@127.0.0.1:{node}/test", "Access denied"),
         ("mysql://reader:very-s3cret@127.0.0.1:{node}/test", "command denied"),
         ("mysql://root@127.0.0.1:{node}/absent", "Unknown database"),
         ("mysql://root:very-s3cret@127.0.0.1:x/test", "mysql://USER"),
-        ("mysql://root:7/very-s3cret@127.0.0.1/test", "/ in a password is %2F"),
-        ("mysql://root:a@7/very-s3cret@127.0.0.1/test", "/ in a password is %2F"),
+        ("mysql://root:7/very-s3cret@127.0.0.1/test", "/ in a password as %2F"),
+        ("mysql://root:a@7/very-s3cret@127.0.0.1/test", "/ in a password as %2F"),
         ("mysql://root:7#very-s3cret@127.0.0.1/test", "special characters"),
         ("mysql://127.0.0.1", "mysql://USER:PASSWORD@HOST:3306/NAME"),
         ("mysql://root:very-s3cret@127.0.0.1/test?charset=latin1", "mysql://USER"),
     ],
 )
-def test_what_cannot_be_opened_is_one_line_without_the_password(
-    node: Node, url: str, words: str
+def test_connection_errors_do_not_contain_the_password(
+    node: Node, url: str, message: str
 ) -> None:
-    """It says what and where."""
+    """The message names the problem and the server in a single line."""
     node.run("CREATE USER reader IDENTIFIED BY 'very-s3cret'")
     node.run("GRANT SELECT ON test.* TO reader")
     ports = {"port": free_port(), "node": node.port}
@@ -188,12 +181,12 @@ def test_what_cannot_be_opened_is_one_line_without_the_password(
     assert ended.returncode == 1
     assert ended.stderr.startswith("Error: ")
     assert ended.stderr.count("\n") == 1
-    assert words.format(**ports) in ended.stderr
+    assert message.format(**ports) in ended.stderr
     assert "very-s3cret" not in ended.stderr
 
 
-def test_a_missing_driver_is_one_line(tmp_path: Path) -> None:
-    """It says how to install it."""
+def test_missing_driver_is_reported(tmp_path: Path) -> None:
+    """The error contains the command that installs the driver."""
     (tmp_path / "pymysql.py").write_text("raise ImportError")
     ended = subprocess.run(
         [
@@ -216,8 +209,8 @@ def test_a_missing_driver_is_one_line(tmp_path: Path) -> None:
     )
 
 
-def test_what_python_holds_apart_mysql_holds_apart(node: Node) -> None:
-    """Letter case, blanks at the end, sharp s: keys are bytes on every engine."""
+def test_mysql_distinguishes_the_same_keys_as_python(node: Node) -> None:
+    """Its default collation would ignore letter case, trailing blanks and sharp s."""
     emails = [
         "strasse@x.de",
         "stra\u00dfe@x.de",

@@ -1,7 +1,7 @@
-"""Many workers on one database, all writing: nothing is lost, doubled or half done.
+"""Many workers write to the same database: no write is lost, repeated or partial.
 
-What an answer acknowledges is noted by whoever was answered, and looked for in the end,
-also after the server was killed in the middle.
+Each client records its acknowledged writes. In the end the database must contain all
+of these, even if workers or the server were killed meanwhile.
 """
 
 import base64
@@ -41,32 +41,32 @@ SEED = {
 
 @dataclass
 class Writer:
-    """A client with addresses of its own, which notes what it was told.
+    """A client that writes its own addresses and records the acknowledged writes.
 
-    *held* says of each address whether it must be there; *unknown* are those of the
-    last request, if nobody answered it, in groups that are all there or none.
+    :param present: whether each address must be on the list.
+    :param unknown: groups of addresses in a last request without a response; each group must be stored completely or not at all.
     """
 
     number: int
-    held: dict[str, bool] = field(default_factory=dict)
+    present: dict[str, bool] = field(default_factory=dict)
     unknown: list[list[str]] = field(default_factory=list)
     statuses: list[int] = field(default_factory=list)
 
     def run(self, live: Live, rounds: int) -> None:
-        """Add, import, list and delete, in an order of chance."""
+        """Add, import, list and delete in a random order."""
         chance = random.Random(self.number)
         connection = http.client.HTTPConnection(
             live.url.removeprefix("http://"), timeout=TIMEOUT
         )
         try:
             for turn in range(rounds):
-                self._one(connection, chance.choice(ACTIONS), turn)
+                self._send(connection, chance.choice(ACTIONS), turn)
         except (OSError, http.client.HTTPException):
             pass  # the server was killed
         finally:
             connection.close()
 
-    def _one(self, connection, action, turn: int) -> None:
+    def _send(self, connection, action, turn: int) -> None:
         request, there, addresses = action(self, turn)
         self.unknown = [addresses]
         connection.request(*request)
@@ -74,7 +74,7 @@ class Writer:
         answer.read()
         self.statuses.append(answer.status)
         if answer.status < 300:
-            self.held.update(dict.fromkeys(addresses, there))
+            self.present.update(dict.fromkeys(addresses, there))
         self.unknown = []
 
     def _addresses(self, turn: int, count: int) -> list[str]:
@@ -102,7 +102,7 @@ class Writer:
         return ("POST", f"/v3/{DOMAIN}/bounces/import", body, headers), True, addresses
 
     def delete(self, turn: int):
-        mine = [address for address, there in self.held.items() if there]
+        mine = [address for address, there in self.present.items() if there]
         address = mine[turn % len(mine)] if mine else f"absent{self.number}@example.com"
         target = f"/api/bounces.delete.json?{CREDENTIALS}&email={address}"
         return ("GET", target), False, [address]
@@ -131,48 +131,48 @@ def _start(writers: list[Writer], live: Live, rounds: int) -> list[threading.Thr
 
 
 def _check(database_url: str, writers: list[Writer]) -> tuple[int, int]:
-    """Compare what is stored with what was acknowledged; return (told, found)."""
+    """Return the number of acknowledged writes, and of acknowledged writes found."""
     with closing(open_storage(database_url)) as storage:
         bounce_list = storage.accounts.get("acme").bounce_list
         batches = storage.bounces.find(bounce_list, BounceQuery())
         stored = [row[0] for rows in batches for row in rows]
     assert len(stored) == len(set(stored))
     left = set(stored)
-    told = found = 0
+    acknowledged = found = 0
     for writer in writers:
         for group in writer.unknown:
             assert len(left.intersection(group)) in (0, len(group)), "half a batch"
         unknown = {address for group in writer.unknown for address in group}
-        for address, there in writer.held.items():
+        for address, there in writer.present.items():
             if address not in unknown:
-                told += 1
+                acknowledged += 1
                 found += (address in left) == there
-        left -= unknown | writer.held.keys()
-    assert not left, "stored, and never sent"
-    return told, found
+        left -= unknown | writer.present.keys()
+    assert not left, "stored but never sent"
+    return acknowledged, found
 
 
-def _nothing_is_lost(database_url: str, writers: list[Writer]) -> None:
-    """Nobody was refused, and all that was acknowledged is there."""
+def _assert_nothing_is_lost(database_url: str, writers: list[Writer]) -> None:
+    """Assert that no request failed and that all acknowledged writes are stored."""
     assert {status for writer in writers for status in writer.statuses} <= {200, 202}
-    told, found = _check(database_url, writers)
-    print(f"acknowledged: {told}, found: {found}, lost: {told - found}")
-    assert told == found
+    acknowledged, found = _check(database_url, writers)
+    print(f"acknowledged: {acknowledged}, lost: {acknowledged - found}")
+    assert acknowledged == found
 
 
-def test_writers_and_readers_do_not_disturb_each_other(database_url, seed) -> None:
-    """Four workers, eight clients: no 5xx, nothing lost, nothing doubled."""
+def test_concurrent_requests_lose_no_write(database_url, seed) -> None:
+    """Four workers serve eight clients without a server error."""
     writers = [Writer(number) for number in range(8)]
     with serving("--database", database_url, "--seed", seed, "--workers", "4") as live:
         for thread in _start(writers, live, rounds=40):
             thread.join(120)
             assert not thread.is_alive()
 
-    _nothing_is_lost(database_url, writers)
+    _assert_nothing_is_lost(database_url, writers)
 
 
-def test_killed_workers_keep_what_they_acknowledged(database_url, seed) -> None:
-    """SIGKILL to each worker in turn amid mixed writes; the server goes on."""
+def test_killed_workers_lose_no_acknowledged_write(database_url, seed) -> None:
+    """Each worker in turn gets SIGKILL; the server replaces the workers."""
     writers = [Writer(number) for number in range(8)]
     with serving("--database", database_url, "--seed", seed, "--workers", "4") as live:
         threads = _start(writers, live, rounds=10_000)
@@ -191,11 +191,11 @@ def test_killed_workers_keep_what_they_acknowledged(database_url, seed) -> None:
             assert not thread.is_alive()
         assert '{"count"' in live.get(f"/api/bounces.count.json?{CREDENTIALS}")
 
-    _nothing_is_lost(database_url, writers)
+    _assert_nothing_is_lost(database_url, writers)
 
 
-def test_a_killed_server_keeps_what_it_acknowledged(database_url, seed) -> None:
-    """SIGKILL to all its processes amid mixed writes; then it goes on."""
+def test_killed_server_loses_no_acknowledged_write(database_url, seed) -> None:
+    """All processes get SIGKILL; a new server continues with the database."""
     writers = [Writer(number) for number in range(8)]
     arguments = ("--database", database_url, "--seed", seed, "--workers", "4")
     with serving(*arguments) as live:
@@ -209,5 +209,5 @@ def test_a_killed_server_keeps_what_it_acknowledged(database_url, seed) -> None:
             thread.join(TIMEOUT)
 
     with serving(*arguments) as live:
-        _nothing_is_lost(database_url, writers)
+        _assert_nothing_is_lost(database_url, writers)
         assert '{"count"' in live.get(f"/api/bounces.count.json?{CREDENTIALS}")

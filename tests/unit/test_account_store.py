@@ -51,7 +51,7 @@ def test_removal_includes_customers_domains_and_bounces(storage: Storage) -> Non
 
 @pytest.mark.parametrize("newest", [0, 1])
 def test_list_identifiers_are_not_reused(storage: Storage, newest) -> None:
-    """A concurrent request for a removed list cannot write to a new one."""
+    """A concurrent request for a removed list cannot write to a new list."""
     seen = set()
     for _ in range(3):
         account = storage.accounts.add("acme")
@@ -100,7 +100,7 @@ def test_lists_stay_until_they_are_swept(storage: Storage) -> None:
 
 
 def test_names_are_unique(storage: Storage) -> None:
-    """Adding a domain of the same account again returns the existing one."""
+    """Adding a domain of the same account again returns the existing domain."""
     acme, other = storage.accounts.add("acme"), storage.accounts.add("other")
     own = storage.accounts.add_domain("a.example", acme)
 

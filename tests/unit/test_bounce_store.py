@@ -66,7 +66,7 @@ def test_put_replaces_the_bounce_of_an_address(
 
 
 def test_put_without_redate_keeps_the_time(storage: Storage, bounce_list: int) -> None:
-    """A seed without times changes nothing when it is applied again."""
+    """Applying a seed without times again changes nothing."""
     storage.bounces.put(bounce_list, [bounce(created=1)])
     storage.bounces.put(
         bounce_list, [bounce(created=2), bounce("b@x", created=2)], redate=False
@@ -78,7 +78,7 @@ def test_put_without_redate_keeps_the_time(storage: Storage, bounce_list: int) -
 def test_put_with_an_invalid_bounce_stores_nothing(
     storage: Storage, bounce_list: int
 ) -> None:
-    """It fails even if the invalid bounce follows several chunks of valid ones."""
+    """The invalid bounce follows several chunks of valid bounces."""
     many = (bounce(f"{i}@example.com") for i in range(2_500))
     bad = (bounce("") for _ in range(1))
 
@@ -116,7 +116,7 @@ def test_batches_form_one_list(
 
 
 def test_newest_first_reverses_the_order(storage, bounce_list) -> None:
-    """It combines with limit and offset, across batches."""
+    """Limit and offset apply across batches."""
     given = [bounce(f"{i}@x", created=i // 7) for i in range(600)]
     storage.bounces.put(bounce_list, given)
     batches = storage.bounces.find(
@@ -197,7 +197,7 @@ def test_find_count_and_delete_select_the_same_bounces(
     assert storage.bounces.count(other, everything) == 1
 
 
-#: Each statement by its name, those that walk in the order of time first.
+#: The statements by name: walks in the order of time, others, and pages.
 WALKS = {
     "OLDEST": statements.OLDEST,
     "OLDEST_BRIEF": statements.OLDEST_BRIEF,
@@ -264,7 +264,7 @@ def test_pages_are_index_searches(storage, name: str, bounds: tuple) -> None:
 @pytest.mark.mysql
 @pytest.mark.parametrize("engine", ["mysql"], indirect=True)
 def test_mysql_uses_the_same_indexes(storage, bounce_list) -> None:
-    """It sorts no rows, and reads the index only for a count or a position."""
+    """MySQL sorts no rows; a count or a position reads only the index."""
     few = [bounce(f"{n}@x", created=n) for n in range(2_000)]
     storage.bounces.put(bounce_list, few)
     storage.engine.fetch("ANALYZE TABLE bounce")

@@ -1,4 +1,4 @@
-"""The clock of the control endpoints: setting it, and its effect on the dialects."""
+"""The clock of the control endpoints and its effect on the dialects."""
 
 import base64
 import json
@@ -52,14 +52,14 @@ def shown(answer) -> tuple[str, bool]:
 
 
 def test_clock_shows_system_time_at_first(client, clock: FixedClock) -> None:
-    """It runs with the system's clock."""
+    """Both clocks run together."""
     assert shown(client.get(CLOCK)) == ("2012-02-15T12:00:00Z", False)
     clock.instant += 5
     assert shown(client.get(CLOCK)) == ("2012-02-15T12:00:05Z", False)
 
 
 def test_frozen_clock_does_not_run(client, clock: FixedClock) -> None:
-    """It is frozen at an instant, or at the present."""
+    """The instant may be given; the default is the present."""
     frozen = ("2011-01-01T00:00:00Z", True)
     assert shown(put(client, "freeze", instant=frozen[0])) == frozen
     clock.instant += 5
@@ -106,7 +106,7 @@ def test_clock_dates_new_bounces_in_all_dialects(client) -> None:
 
 
 def test_clock_determines_the_current_day(client) -> None:
-    """SendGrid's ``days`` counts back from it."""
+    """SendGrid's ``days`` counts back from the current day."""
     put(client, "freeze", instant="2011-09-16T23:59:59Z")
     client.post(
         "/v3/mg.example.com/bounces", data={"address": "a@example.com"}, headers=BASIC
@@ -195,7 +195,7 @@ def test_parameters_are_rejected(client) -> None:
 
 
 def test_clock_stops_at_the_last_instant(client, clock: FixedClock) -> None:
-    """It can be advanced up to that instant but not beyond."""
+    """No advance leads beyond the years 1 to 9999."""
     seconds = LATEST - NOW
     end = (render_instant(LATEST), False)
     assert shown(put(client, "advance", duration=f"PT{seconds}S")) == end
@@ -206,7 +206,7 @@ def test_clock_stops_at_the_last_instant(client, clock: FixedClock) -> None:
 
 
 def test_concurrent_advances_add_up(storage, database_url: str) -> None:
-    """Each of several processes reads and writes the state in one transaction."""
+    """Reading and writing the state is a single transaction."""
 
     def advance() -> None:
         with closing(open_storage(database_url)) as other:

@@ -1,4 +1,4 @@
-"""Snapshots: the whole state under a name, taken and restored as one act."""
+"""Snapshots: named copies of the whole state, taken and restored in a transaction."""
 
 import json
 import threading
@@ -62,8 +62,8 @@ def take(client: FlaskClient, name: str = "before"):
     return client.put(f"/_emulator/snapshots/{name}")
 
 
-def test_everything_goes_back(client, storage) -> None:
-    """Accounts with their keys, customers, domains, lists, the order of bounces, clock."""
+def test_restore_brings_the_whole_state_back(client, storage) -> None:
+    """That is keys, customers, domains, lists, the order of bounces and the clock."""
     client.put("/_emulator/clock", json={"action": "advance", "duration": "P1D"})
     before = state(storage)
     taken = take(client)
@@ -80,8 +80,8 @@ def test_everything_goes_back(client, storage) -> None:
     assert client.get(target).text == '{"count": 3}'
 
 
-def test_a_restore_can_be_done_again(client, storage) -> None:
-    """And a snapshot outlives a reset; lists get identifiers nobody had."""
+def test_restore_can_be_repeated(client, storage) -> None:
+    """A snapshot survives a reset; restored lists have new identifiers."""
     before = state(storage)
     take(client)
     identifiers: set = set()
@@ -96,8 +96,8 @@ def test_a_restore_can_be_done_again(client, storage) -> None:
         identifiers |= now
 
 
-def test_it_can_be_replaced(client, storage) -> None:
-    """By a smaller one: nothing of the old one is left."""
+def test_snapshot_can_be_replaced(client, storage) -> None:
+    """A smaller snapshot leaves no chunk of its predecessor."""
     take(client)
     post(client, "reset?to=empty")
     storage.accounts.add("other")
@@ -109,8 +109,8 @@ def test_it_can_be_replaced(client, storage) -> None:
     assert state(storage) == before
 
 
-def test_they_are_listed_and_removed(client, storage) -> None:
-    """By name; what one held goes with it."""
+def test_snapshots_are_listed_and_removed(client, storage) -> None:
+    """They are sorted by name; removal deletes the chunks."""
     take(client, "b.2")
     storage.accounts.add("other")
     take(client, "a_1-")
@@ -128,8 +128,8 @@ def test_they_are_listed_and_removed(client, storage) -> None:
 
 
 @pytest.mark.parametrize("name", ["a b", "ä", "%2F", "a%00", "x" * 65, "...", "a%0A"])
-def test_a_name_that_is_none(client, name: str) -> None:
-    """Is told; nothing is taken."""
+def test_invalid_names_are_rejected(client, name: str) -> None:
+    """No snapshot is taken."""
     answer = take(client, name)
 
     assert answer.status_code in (400, 404)
@@ -152,10 +152,8 @@ def test_a_name_that_is_none(client, name: str) -> None:
         ("GET", "snapshots?x=1", 400),
     ],
 )
-def test_what_is_refused_changes_nothing(
-    client, storage, method, target, status
-) -> None:
-    """And is told in a sentence."""
+def test_invalid_calls_are_rejected(client, storage, method, target, status) -> None:
+    """The response contains an error message; the state is unchanged."""
     take(client)
     disturb(storage)
     before = state(storage), storage.snapshots.all()
@@ -173,8 +171,8 @@ def test_what_is_refused_changes_nothing(
         ("DELETE", "snapshots/before"),
     ],
 )
-def test_they_take_no_body(client, storage, method: str, target: str) -> None:
-    """It may have been meant for another call."""
+def test_body_is_rejected(client, storage, method: str, target: str) -> None:
+    """The client may have intended another call."""
     take(client)
     disturb(storage)
     before = state(storage), storage.snapshots.all()
@@ -186,8 +184,8 @@ def test_they_take_no_body(client, storage, method: str, target: str) -> None:
     )
 
 
-def test_there_is_a_bound(client, storage, monkeypatch) -> None:
-    """A replacement is none more."""
+def test_number_of_snapshots_is_limited(client, storage, monkeypatch) -> None:
+    """Replacing a snapshot does not exceed the limit."""
     monkeypatch.setattr(snapshots, "MAX_SNAPSHOTS", 2)
     for name in ("a", "b", "a"):
         assert take(client, name).status_code == 200
@@ -200,8 +198,8 @@ def test_there_is_a_bound(client, storage, monkeypatch) -> None:
     assert [each.name for each in storage.snapshots.all()] == ["a", "b"]
 
 
-def test_a_restore_that_fails_changes_nothing(client, storage) -> None:
-    """All of it is one act."""
+def test_failed_restore_changes_nothing(client, storage) -> None:
+    """The restore is rolled back."""
     take(client)
     storage.engine.execute("UPDATE snapshot_chunk SET data = X'5B' WHERE position = 2")
     disturb(storage)
@@ -212,8 +210,8 @@ def test_a_restore_that_fails_changes_nothing(client, storage) -> None:
     assert state(storage) == before
 
 
-def test_long_reasons_are_kept(storage, monkeypatch) -> None:
-    """Chunks are no larger than a server takes, whatever the rows are."""
+def test_long_rows_are_split_into_chunks(storage, monkeypatch) -> None:
+    """Only a chunk of a single row may exceed the limit."""
     monkeypatch.setattr(snapshots, "CHUNK_BYTES", 2_000)
     acme = storage.accounts.get("acme")
     reasons = ["\U0001f600\0 " * 20_000, "", "".join(map(chr, range(32, 20_000)))]
@@ -231,7 +229,7 @@ def test_long_reasons_are_kept(storage, monkeypatch) -> None:
 
 
 def test_no_row_is_lost_between_chunks(storage, monkeypatch) -> None:
-    """Whatever their number is."""
+    """The number of rows need not be a multiple of the chunk size."""
     monkeypatch.setattr(snapshots, "CHUNK_ROWS", 3)
     for size in range(4):
         acme = storage.accounts.get("acme")
@@ -243,8 +241,8 @@ def test_no_row_is_lost_between_chunks(storage, monkeypatch) -> None:
         assert state(storage) == before
 
 
-def test_memory_does_not_grow_with_it(storage) -> None:
-    """Ten times the rows take no more, both ways."""
+def test_memory_is_independent_of_size(storage) -> None:
+    """Taking and restoring ten times the rows needs no more memory."""
     bounce_list = storage.accounts.get("plain").bounce_list
     peaks = []
     for rows in (2_000, 20_000):
@@ -261,8 +259,8 @@ def test_memory_does_not_grow_with_it(storage) -> None:
     assert peaks[1] < peaks[0] * 1.5
 
 
-def test_a_snapshot_is_of_one_moment(storage, database_url: str) -> None:
-    """While another connection moves a bounce to and fro, it is never there twice."""
+def test_snapshot_is_consistent(storage, database_url: str) -> None:
+    """A bounce that another connection moves between lists never appears twice."""
     lists = [storage.accounts.add(name).bounce_list for name in ("left", "right")]
     storage.bounces.put(lists[0], [bounce("x@example.com")])
     stopped = threading.Event()
@@ -272,11 +270,11 @@ def test_a_snapshot_is_of_one_moment(storage, database_url: str) -> None:
             here, there = lists
             while not stopped.is_set():
 
-                def act(here=here, there=there) -> None:
+                def move_once(here=here, there=there) -> None:
                     other.bounces.delete(here, BounceQuery())
                     other.bounces.put(there, [bounce("x@example.com")])
 
-                other.engine.transact(act)
+                other.engine.transact(move_once)
                 here, there = there, here
 
     thread = threading.Thread(target=move)
@@ -289,13 +287,13 @@ def test_a_snapshot_is_of_one_moment(storage, database_url: str) -> None:
     assert seen == {5}
 
 
-def test_takers_and_restorers_do_not_disturb_each_other(storage, database_url) -> None:
-    """Each of them has its whole act; the state is that of the snapshot in the end."""
+def test_concurrent_calls_are_serialized(storage, database_url) -> None:
+    """Four threads that take and restore a snapshot leave the state unchanged."""
     before = state(storage)
     storage.snapshots.take("same", NOW)
     failures: list[Exception] = []
 
-    def act(number: int) -> None:
+    def work(number: int) -> None:
         with closing(open_storage(database_url)) as other:
             try:
                 for _ in range(8):
@@ -303,10 +301,10 @@ def test_takers_and_restorers_do_not_disturb_each_other(storage, database_url) -
                         other.snapshots.take("same", NOW)
                     else:
                         other.snapshots.restore("same")
-            except Exception as error:  # noqa: BLE001 - told below
+            except Exception as error:  # noqa: BLE001 - reported below
                 failures.append(error)
 
-    threads = [threading.Thread(target=act, args=(number,)) for number in range(4)]
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -315,16 +313,16 @@ def test_takers_and_restorers_do_not_disturb_each_other(storage, database_url) -
     assert state(storage) == before
 
 
-def test_unknown_ones_are_told(storage) -> None:
-    """By name."""
-    for act in (storage.snapshots.restore, storage.snapshots.remove):
+def test_unknown_snapshots_are_rejected(storage) -> None:
+    """The error contains the name."""
+    for action in (storage.snapshots.restore, storage.snapshots.remove):
         with pytest.raises(UnknownNameError, match="snapshot 'x'"):
-            act("x")
+            action("x")
     assert not issubclass(UnknownNameError, ConflictError)
 
 
-def test_the_cases_seeds_survive(database_url: str, clock: FixedClock) -> None:
-    """All that they hold."""
+def test_seeds_of_the_cases_are_restored(database_url: str, clock: FixedClock) -> None:
+    """They contain accounts of every kind."""
     app = make_app(database_url, clock, SEED=SEEDS)
     with closing(app.extensions[EXTENSION].storage) as storage:
         before = state(storage)

@@ -124,7 +124,7 @@ def test_other_files_are_left_alone(tmp_path: Path) -> None:
 
 
 def test_newer_schema_is_rejected(url: str, tmp_path: Path) -> None:
-    """An older release would misread it."""
+    """An older release would misread the database."""
     open_storage(url).close()
     with sqlite3.connect(tmp_path / "bounces.sqlite3") as connection:
         connection.execute("UPDATE about SET schema_version = 999")
@@ -156,7 +156,7 @@ def _lists(storage: Storage) -> int:
 
 
 def test_failed_transactions_change_nothing(storage: Storage) -> None:
-    """Nested transactions are parts of the outer one; the next one starts afresh."""
+    """A nested transaction is a part of the outer transaction."""
     before = _lists(storage)
 
     def fail(error: type[BaseException]) -> None:
@@ -204,7 +204,7 @@ def test_errors_have_the_code_of_the_driver(
 def test_lost_connection_is_replaced_by_an_equal_one(
     storage: Storage, database_url: str, begins_with_write: bool
 ) -> None:
-    """The new session has the same settings, whether a read or a write needs it."""
+    """The new session has the same settings, for a read as for a write."""
     ask = "SELECT @@session.sql_mode, @@session.tx_isolation, CONNECTION_ID()"
     ((*before, lost),) = storage.engine.fetch(ask)
     with closing(open_storage(database_url)) as other:

@@ -1,4 +1,4 @@
-"""Time zones: each instant has one local time, and days follow without gaps."""
+"""Time zones: rendering, parsing and the limits of days."""
 
 import re
 from datetime import date, datetime, timedelta, timezone
@@ -48,7 +48,7 @@ def test_filled_caches_render_like_empty_ones(instants: list[int], zone: str) ->
 
 
 def test_offset_may_change_at_any_second() -> None:
-    """In Monrovia it did so at 00:44:30 UTC on 1972-01-07."""
+    """Monrovia changed its offset at 00:44:30 UTC on 1972-01-07."""
     monrovia = TimeZone("Africa/Monrovia")
     change = TimeZone().parse("1972-01-07 00:44:30")
 
@@ -70,7 +70,7 @@ def test_rendered_instants_are_parsed_back(instant: int) -> None:
 
 @given(st.dates(date(1, 1, 2), date(9999, 12, 30)), ZONES)
 def test_each_day_ends_where_the_next_begins(day: date, zone: str) -> None:
-    """Every instant belongs to exactly one day."""
+    """Days have neither gaps nor overlaps."""
     time_zone = TimeZone(zone)
 
     assert time_zone.day_end(day) == time_zone.day_starts[day + timedelta(days=1)]
@@ -79,7 +79,7 @@ def test_each_day_ends_where_the_next_begins(day: date, zone: str) -> None:
 
 @given(st.integers(0, 4_000_000_000), ZONES)
 def test_today_contains_now(now: int, zone: str) -> None:
-    """It begins no later than now and ends after it."""
+    """Today begins at or before now and ends later."""
     time_zone = TimeZone(zone)
     today = time_zone.today(now)
 
@@ -87,7 +87,7 @@ def test_today_contains_now(now: int, zone: str) -> None:
 
 
 def test_last_day_has_no_end() -> None:
-    """No instant follows it."""
+    """The calendar of Python ends there."""
     assert TimeZone().day_end(date.max) is None
 
 

@@ -1,4 +1,4 @@
-"""Schema versions: what an earlier release made is opened, and brought up to date."""
+"""Schema versions: databases of earlier releases are upgraded when opened."""
 
 import json
 import shutil
@@ -19,13 +19,13 @@ DATA = Path(__file__).parent / "data"
 
 
 @pytest.mark.parametrize("version", range(1, SCHEMA_VERSION + 1))
-def test_a_database_of_every_release_answers(version: int, tmp_path: Path) -> None:
-    """The file was made by that release, from the cases' seed for Mailgun."""
+def test_database_of_each_release_is_usable(version: int, tmp_path: Path) -> None:
+    """The file was created by that release from the Mailgun seed of the cases."""
     path = tmp_path / "b.sqlite3"
     shutil.copy(DATA / f"schema-{version}.sqlite3", path)
     app = make_app(f"sqlite:///{path}", FixedClock())
-    authenticator = "api_user=mailgun&api_key=key-3ax6xnjp29jd6fds4gc373sgvjxteol0"
-    answer = app.test_client().get(f"/api/bounces.get.json?{authenticator}&date=1")
+    credentials = "api_user=mailgun&api_key=key-3ax6xnjp29jd6fds4gc373sgvjxteol0"
+    answer = app.test_client().get(f"/api/bounces.get.json?{credentials}&date=1")
     storage = app.extensions[EXTENSION].storage
     stored = storage.engine.fetch("SELECT schema_version FROM about")
     storage.close()
@@ -35,8 +35,8 @@ def test_a_database_of_every_release_answers(version: int, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("version", range(1, SCHEMA_VERSION + 1))
-def test_a_database_of_every_release_takes_rules(version: int, tmp_path: Path) -> None:
-    """What came later is there, as in a new one: rules and the journal."""
+def test_upgraded_database_has_new_features(version: int, tmp_path: Path) -> None:
+    """Fault rules and the request log work as in a new database."""
     path = tmp_path / "b.sqlite3"
     shutil.copy(DATA / f"schema-{version}.sqlite3", path)
     app = make_app(f"sqlite:///{path}", FixedClock(), CONTROL="on")
@@ -50,7 +50,7 @@ def test_a_database_of_every_release_takes_rules(version: int, tmp_path: Path) -
 
 @pytest.fixture(name="upgrades")
 def _upgrades(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict]:
-    """Pretend that this release is newer than the database by a version."""
+    """The upgrades of a simulated release with the next schema version."""
     open_storage(database_url).close()
     upgrades: dict = {}
     with monkeypatch.context() as newer:
@@ -65,7 +65,7 @@ def _upgrades(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[di
 
 
 def _state(database_url: str) -> tuple[list, list]:
-    """Return the lists that are there, and the version; open it first."""
+    """Open the database; return its lists and its schema version."""
     with closing(open_storage(database_url)) as storage:
         return (
             storage.engine.fetch("SELECT id FROM bounce_list"),
@@ -73,8 +73,8 @@ def _state(database_url: str) -> tuple[list, list]:
         )
 
 
-def test_an_older_one_is_upgraded_once(database_url: str, upgrades: dict) -> None:
-    """And then it has the version of today."""
+def test_older_database_is_upgraded_once(database_url: str, upgrades: dict) -> None:
+    """The upgrade also stores the new version."""
     upgrades[SCHEMA_VERSION] = lambda engine: engine.execute(
         "INSERT INTO bounce_list (id) VALUES (77)"
     )
@@ -83,10 +83,8 @@ def test_an_older_one_is_upgraded_once(database_url: str, upgrades: dict) -> Non
         assert _state(database_url) == ([(77,)], [(SCHEMA_VERSION + 1,)])
 
 
-def test_an_upgrade_that_fails_changes_nothing(
-    database_url: str, upgrades: dict
-) -> None:
-    """It can be tried again."""
+def test_failed_upgrade_changes_nothing(database_url: str, upgrades: dict) -> None:
+    """The next attempt begins afresh."""
 
     def fail(engine) -> None:
         engine.execute("INSERT INTO bounce_list (id) VALUES (77)")
@@ -100,11 +98,11 @@ def test_an_upgrade_that_fails_changes_nothing(
     assert _state(database_url) == ([], [(SCHEMA_VERSION + 1,)])
 
 
-#: The tables that version 1 had.
+#: The tables of version 1.
 FIRST = {"about", "account", "bounce", "bounce_list", "domain"}
 
 
-#: Queries for the names of all tables, and for the columns or the DDL of one.
+#: Queries for the names of all tables, and for the columns or the DDL of a table.
 TABLE_NAMES = {
     "sqlite": "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name",
     "mysql": "SELECT table_name FROM information_schema.tables "
@@ -137,8 +135,8 @@ def test_schema_is_unchanged_since_its_version_was_released(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("stopped", [0, 1, 2])
-def test_the_first_version_gets_what_it_lacks(database_url: str, stopped: int) -> None:
-    """It is the same as a new one then, also if an upgrade was stopped in between."""
+def test_first_version_gets_the_missing_tables(database_url: str, stopped: int) -> None:
+    """The result equals a new schema, even after an interrupted upgrade."""
     with closing(open_storage(database_url)) as storage:
         expected = _tables(storage)
         later = [table for table in TABLES if table._meta.table_name not in FIRST]
