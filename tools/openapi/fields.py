@@ -8,6 +8,7 @@ from marshmallow import Schema, fields
 
 from sendgrid_bounces.control import views
 from sendgrid_bounces.core.accounts import MAX_NAME
+from sendgrid_bounces.dialects.mailgun import params as mailgun
 from sendgrid_bounces.dialects.sendgrid import params
 from sendgrid_bounces.schemas import base, bounces, faults, requests, seeds
 from sendgrid_bounces.schemas.requests import (
@@ -30,6 +31,27 @@ def _integer(field: base.Integer) -> Part:
     return {"minimum": field.least, "maximum": field.most}
 
 
+#: The JSON schemas of the fields of Mailgun's records, by their parser.
+MAILGUN: Mapping[Callable[[Any], Any], Part] = {
+    mailgun.parse_address: {
+        "type": "string",
+        "format": "email",
+        "minLength": 1,
+        "maxLength": 320,
+        "examples": ["bob@example.com"],
+    },
+    mailgun.parse_code: {
+        "type": ["string", "integer"],
+        "default": mailgun.DEFAULT_CODE,
+    },
+    mailgun.parse_error: {"type": "string", "default": ""},
+    mailgun.parse_created_at: {
+        "type": "string",
+        "description": "",  # the text is beside the field
+        "examples": ["Thu, 13 Oct 2011 18:02:00 GMT"],
+    },
+}
+
 #: The JSON schema of each class of fields.
 TYPES: Mapping[type[fields.Field[Any]], Callable[[Any], Part]] = {
     params.Flag: lambda _: {"type": "string", "enum": ["0", "1"]},
@@ -41,6 +63,7 @@ TYPES: Mapping[type[fields.Field[Any]], Callable[[Any], Part]] = {
     params.Day: lambda _: {"type": "string", "format": "date"},
     params.Type: lambda field: {"type": "string", "enum": [*field.types]},
     params.Emails: lambda _: array(STRING, maxItems=params.MAX_EMAILS),
+    mailgun.Parsed: lambda field: MAILGUN[field.parse],
     base.Choice: lambda field: {"enum": [*field.choices], **STRING},
     base.Text: _text,
     base.Integer: _integer,

@@ -1,10 +1,9 @@
-"""The section of Mailgun v2 and v3, with JSON schemas written by hand.
-
-The fields of Mailgun's parameters clamp and default in ways that apispec cannot see.
-"""
+"""The section of Mailgun v2 and v3."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
+
+from marshmallow import Schema, fields, missing
 
 from sendgrid_bounces.dialects.mailgun import params, web
 from tools.openapi.parts import (
@@ -25,28 +24,6 @@ from tools.openapi.parts import (
     response,
 )
 
-EMAIL: Part = {"type": "string", "format": "email", "minLength": 1, "maxLength": 320}
-
-#: The fields that :func:`params.read_record` reads from a form or JSON.
-RECORD: Mapping[str, Part] = {
-    "address": {**EMAIL, "examples": ["bob@example.com"]},
-    "code": {"type": ["string", "integer"], "default": params.DEFAULT_CODE},
-    "error": {"type": "string", "default": ""},
-}
-CREATED: Part = {
-    "type": "string",
-    "description": "An RFC 2822 date with a time zone; the current time if absent.",
-    "examples": ["Thu, 13 Oct 2011 18:02:00 GMT"],
-}
-
-
-def _record(**more: Part) -> Part:
-    return {
-        "type": "object",
-        "properties": {**RECORD, **more},
-        "required": ["address"],
-    }
-
 
 def _item(code: Part) -> Part:
     date = {"type": "string", "examples": ["Thu, 13 Oct 2011 18:02:00 GMT"]}
@@ -56,8 +33,8 @@ def _item(code: Part) -> Part:
 
 
 SCHEMAS: Mapping[str, Any] = {
-    "RecordV2": _record(),
-    "RecordV3": _record(created_at=CREATED),
+    "RecordV2": params.RECORD_V2,
+    "RecordV3": params.RECORD_V3,
     "ItemV2": _item(
         {
             "type": ["string", "integer"],
@@ -113,20 +90,7 @@ PARAMETERS: Mapping[str, Part] = {
 }
 DOMAIN, ADDRESS = "domain", "address"
 
-LIMIT: Part = {**INTEGER, "default": params.DEFAULT_LIMIT}
-SLICE: Mapping[str, Part] = {
-    "limit": LIMIT,
-    "skip": {**INTEGER, "default": 0, "description": "Bounces to skip."},
-}
-PAGE: Mapping[str, Part] = {
-    "limit": {**LIMIT, "description": f"Larger values mean {params.MAX_LIMIT}."},
-    "page": {
-        "enum": ["first", "last", "next", "previous"],
-        "description": "next and previous require address; other values mean first.",
-    },
-    "address": {"type": "string", "description": "The address next to the page."},
-    "term": {"type": "string", "description": "Prefix of the addresses."},
-}
+NO_PARAMETERS = Schema()
 
 ERROR = ref("MailgunError")
 RESPONSES: Mapping[str, Part] = {
@@ -146,26 +110,37 @@ RESPONSES: Mapping[str, Part] = {
 }
 
 
+def _property(field: fields.Field[Any]) -> Part:
+    """Return the schema of a query parameter."""
+    part: Part = {"type": "integer" if isinstance(field, params.Integer) else "string"}
+    if field.name == "page":
+        part = {"enum": ["first", "last", "next", "previous"]}
+    if field.load_default is not missing:
+        part["default"] = field.load_default
+    return {**part, **field.metadata}
+
+
 def _view(
     schema: Part,
     *,
     description: str = "Success.",
     status: int = 200,
     path: tuple[str, ...] = (DOMAIN,),
-    parameters: Mapping[str, Part] | None = None,
+    parameters: Schema = NO_PARAMETERS,
     content: Mapping[str, Part] | None = None,
 ) -> Callable[[Target], Part]:
     """Return a function that describes a view.
 
     :param schema: the schema of the JSON response.
     :param path: the names of the path parameters.
-    :param parameters: the schemas of the query parameters.
+    :param parameters: the schema of the query parameters.
     :param content: the schemas of the request body, by media type.
     """
     errors = (400, 401, 404, 413, 503) if content else (400, 401, 404, 503)
+    properties = {name: _property(f) for name, f in parameters.fields.items()}
     part = {
         "security": [{"mailgun": []}],
-        "parameters": [*path, *query(parameters or {})],
+        "parameters": [*path, *query(properties)],
         "responses": {
             str(status): response(description, {JSON: schema}),
             **{str(code): f"mailgun_{code}" for code in errors},
@@ -201,11 +176,11 @@ SECTION = Section(
     parameters=PARAMETERS,
     responses=RESPONSES,
     views={
-        "mailgun_v2.list": _view(ref("Slice"), parameters=SLICE),
+        "mailgun_v2.list": _view(ref("Slice"), parameters=params.SLICE),
         "mailgun_v2.add": _view(ref("DoneTo"), content=_forms(ref("RecordV2"))),
         "mailgun_v2.find": _view(record({"bounce": ref("ItemV2")}), path=_ONE),
         "mailgun_v2.remove": _view(ref("DoneTo"), path=_ONE),
-        "mailgun_v3.list": _view(ref("Page"), parameters=PAGE),
+        "mailgun_v3.list": _view(ref("Page"), parameters=params.PAGE),
         "mailgun_v3.add": _view(
             {"oneOf": [ref("Done"), ref("DoneTo")]},
             description="The response to a form has the address.",

@@ -132,7 +132,12 @@ class SliceSchema(Schema):
     """The parameters of a list in v2."""
 
     limit = Integer(1, MAX_INTEGER, load_default=DEFAULT_LIMIT)
-    skip = Integer(0, MAX_INTEGER, load_default=0)
+    skip = Integer(
+        0,
+        MAX_INTEGER,
+        load_default=0,
+        metadata={"description": "Bounces to skip."},
+    )
 
     class Meta:
         unknown = EXCLUDE
@@ -141,10 +146,19 @@ class SliceSchema(Schema):
 class PageSchema(Schema):
     """The parameters of a list in v3."""
 
-    limit = Integer(1, MAX_LIMIT, load_default=DEFAULT_LIMIT)
-    page = fields.String(load_default="")
-    address = fields.String(load_default="")
-    term = fields.String(load_default="")
+    limit = Integer(
+        1,
+        MAX_LIMIT,
+        load_default=DEFAULT_LIMIT,
+        metadata={"description": f"Larger values mean {MAX_LIMIT}."},
+    )
+    page = fields.String(
+        metadata={
+            "description": "next and previous require address; other values mean first."
+        },
+    )
+    address = fields.String(metadata={"description": "The address next to the page."})
+    term = fields.String(metadata={"description": "Prefix of the addresses."})
 
     class Meta:
         unknown = EXCLUDE
@@ -164,7 +178,13 @@ class RecordV2Schema(Schema):
 class RecordV3Schema(RecordV2Schema):
     """A bounce that is added in v3."""
 
-    created_at = Parsed(parse_created_at)
+    created_at = Parsed(
+        parse_created_at,
+        metadata={
+            "description": "An RFC 2822 date with a time zone; the current time if "
+            "absent."
+        },
+    )
 
 
 SLICE, PAGE = SliceSchema(), PageSchema()
@@ -205,7 +225,8 @@ def read_page(arguments: Mapping[str, str]) -> PageParams:
     :raises ParametersError: if ``limit`` is not an integer.
     """
     values = _load(PAGE, arguments)
-    name, pivot, term = values["page"], values["address"], values["term"]
+    name, pivot = values.get("page"), values.get("address")
+    term = values.get("term", "")
     if name == "last":
         page = BouncePage(backwards=True, prefix=term)
     elif name in ("next", "previous") and pivot:
