@@ -25,7 +25,7 @@ _REFERENCE = "#/components/schemas/"
 
 
 class Operations(SphinxDirective):
-    """Render each operation whose path begins with the argument."""
+    """Render the operations below the path of the argument."""
 
     required_arguments = 1
 

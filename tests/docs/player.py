@@ -1,4 +1,4 @@
-"""Plays console examples in this process: ``curl``, ``sendgrid-bounces`` and a few others.
+"""Plays console examples in this process: ``curl``, ``sendgrid-bounces``, ``echo``.
 
 A real shell, curl and server play them, too, in the tests with the marker ``docs``.
 """
@@ -124,7 +124,7 @@ class Session:
 
 @contextmanager
 def session(folder: Path) -> Iterator[Session]:
-    """Open a session whose current folder is *folder*."""
+    """Open a session in *folder*."""
     before = Path.cwd()
     os.chdir(folder)
     opened = Session(folder)

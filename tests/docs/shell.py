@@ -82,7 +82,7 @@ class RealSession:
 def real_session(
     folder: Path, adapt: Callable[[str], str] = str
 ) -> Iterator[RealSession]:
-    """Open a session whose commands run in *folder*, each rewritten by *adapt*."""
+    """Open a session in *folder*; *adapt* rewrites each command."""
     with closing(RealSession(folder, adapt)) as opened:
         yield opened
 

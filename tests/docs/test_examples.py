@@ -28,7 +28,7 @@ from sendgrid_bounces.config import load_config
 from sendgrid_bounces.emulator import EXTENSION
 from sendgrid_bounces.testing import EmulatorServer
 
-#: Commands whose programs change the machine or need a network: how they are checked.
+#: Commands that change the machine or need a network: how they are checked.
 NOT_EXECUTED = {
     "apt-get install": "changes the system; .ci/run does it",
     "docker": "test_containers.py checks the files",
@@ -192,7 +192,7 @@ def test_a_settings_file_is_valid(block: Block, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=page_name)
 def test_every_block_is_checked(page: Path) -> None:
-    """Each is run by a test above, is displayed only, or says why it is not run."""
+    """A test executes the block, or it is output, or `NOT_EXECUTED` has the reason."""
     for block in blocks_of(page):
         where = f"{page_name(page)}:{block.line}"
         if block.language == "python":

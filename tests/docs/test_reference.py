@@ -170,6 +170,7 @@ BAD_REQUESTS = {
         ("PUT", LIST, b"", FORM),
         ("POST", LIST, b"a" * (8 * 1024 * 1024 + 1), FORM),
         None,
+        None,
     ],
 }
 

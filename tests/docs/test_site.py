@@ -1,4 +1,4 @@
-"""The site builds without warnings and holds what it renders from the program."""
+"""The site builds without warnings and contains every setting and public member."""
 
 import html
 import re
