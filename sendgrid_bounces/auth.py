@@ -1,4 +1,4 @@
-"""Authentication: hash API keys, verify them, and cache the verified ones."""
+"""Authentication: hashing, verifying and caching API keys."""
 
 import hashlib
 import hmac
@@ -168,8 +168,8 @@ class Authenticator:
     def _tag(self, key: str) -> int:
         """Return 16 bits of a hash of *key* that has the same salt for all accounts.
 
-        The tag finds accounts by their key alone, at the cost of one more hash. It is
-        too short to disclose anything useful about the key.
+        The tag finds accounts by their key alone, at the cost of one more hash. A tag
+        is too short to disclose anything useful about the key.
         """
         n, r, p = TAG_COSTS
         digest = hashlib.scrypt(key.encode(), salt=self._tag_salt, n=n, r=r, p=p)

@@ -1,6 +1,6 @@
 """Apply seeds to the database.
 
-Hashing keys is slow, so it comes first, outside the transaction. A key that an account
+Hashing keys is slow and comes first, outside the transaction. A key that an account
 already has is not hashed again.
 """
 
@@ -50,7 +50,7 @@ def hash_account_keys(
 
 
 def apply_hashed_seed(storage: Storage, seed: Seed) -> None:
-    """Store *seed*, whose keys are hashed, as a part of the current transaction."""
+    """Store *seed*, with hashed keys, as a part of the current transaction."""
     for account in seed.accounts:
         apply_account(storage, account, None)
     if seed.faults:
@@ -60,7 +60,7 @@ def apply_hashed_seed(storage: Storage, seed: Seed) -> None:
 def apply_account(
     storage: Storage, seed: AccountSeed, reseller: Account | None
 ) -> None:
-    """Store an account, whose keys are hashed, with its customers and domains.
+    """Store an account with its customers and domains; all keys are hashed.
 
     :raises NameTakenError: if a name belongs to another account.
     """
@@ -83,7 +83,7 @@ def apply_account(
 def apply_domain(storage: Storage, seed: DomainSeed, account: Account) -> None:
     """Store a domain of *account*.
 
-    :raises NameTakenError: if it belongs to another account or has another list.
+    :raises NameTakenError: if the domain has another account or another list.
     """
     domain = storage.accounts.add_domain(
         seed.name, account, shares_list=seed.shares_list

@@ -43,7 +43,7 @@ class Account:
 class Domain:
     """A sending domain.
 
-    :param account: the account to which it belongs.
+    :param account: the owner.
     :param bounce_list: the identifier of its list, which may be that of the account.
     """
 
@@ -64,7 +64,7 @@ class BounceList:
 
 
 def is_domain_name(text: str) -> bool:
-    """Return whether *text* is a valid domain, which is one segment of a path."""
+    """Return whether *text* is a valid domain, which is a segment of a path."""
     return is_name(text) and "/" not in text
 
 

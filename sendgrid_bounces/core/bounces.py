@@ -34,7 +34,7 @@ _TYPES = {"4": BounceType.SOFT, "5": BounceType.HARD}
 
 @dataclass(frozen=True, slots=True)
 class Bounce:
-    """A recipient to whom delivery failed, checked and complete.
+    """A failed delivery to a recipient, checked and complete.
 
     A missing status is the code; a missing code is derived from the reason or the
     status.
@@ -45,7 +45,7 @@ class Bounce:
     :param code: reply code (RFC 5321) such as ``550``.
     :param reason: diagnostic code (RFC 3464), unchanged.
     :param created: the instant of the failure.
-    :param reported: whether a mail server reported it, instead of a person.
+    :param reported: whether a mail server reported the failure, instead of a person.
     :raises ParametersError: with a problem for each invalid field.
     """
 
@@ -57,7 +57,7 @@ class Bounce:
     reported: bool = False
 
     def __post_init__(self) -> None:
-        """Check the fields and derive the missing ones."""
+        """Check the fields and derive missing fields."""
         if problems := self._problems():
             raise ParametersError(problems)
         if not self.status:
@@ -88,7 +88,7 @@ class Bounce:
     def _derived_code(self) -> str:
         """Return the reply code that begins the reason or the status.
 
-        Without one, return the generic code for the class of the status.
+        If there is none, return the generic code for the class of the status.
         """
         for text in (self.reason, self.status):
             if match := _REPLY_CODE.match(text):
@@ -120,8 +120,9 @@ class BounceQuery:
 class BouncePage:
     """A page of a list in the order of its keys.
 
-    :param pivot: the address after which the page begins, or before which it ends if
-        *backwards*. It need not be on the list. None for the first or the last page.
+    :param pivot: the address after which the page begins, or, if *backwards*, before
+        which the page ends; not necessarily on the list. None for the first or the last
+        page.
     :param prefix: the beginning of the addresses, in any letter case.
     """
 
@@ -145,7 +146,7 @@ def fold(email: str) -> str:
 
 
 def successor(prefix: str) -> str:
-    """Return the first text after all those with *prefix*; empty if none follows."""
+    """Return the first text after all texts with *prefix*; empty if none follows."""
     for end in range(len(prefix) - 1, -1, -1):
         code = ord(prefix[end]) + 1
         if code in range(0xD800, 0xE000):  # surrogates are not characters

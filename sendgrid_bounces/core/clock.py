@@ -29,8 +29,8 @@ class Clock:
 class ClockState:
     """The difference between a clock and the system's.
 
-    :param frozen: the instant at which the clock is frozen; None if it runs.
-    :param offset: seconds ahead of the system's clock, if it runs.
+    :param frozen: the instant at which the clock is frozen; None for a running clock.
+    :param offset: seconds by which a running clock is ahead of the system's.
     """
 
     frozen: int | None = None
@@ -45,7 +45,7 @@ class ClockState:
     def advanced(self, seconds: int, system: int) -> "ClockState":
         """Return the state of this clock after an advance by *seconds*.
 
-        :raises ParametersError: if it would leave the years 1 to 9999.
+        :raises ParametersError: if the clock would leave the years 1 to 9999.
         """
         if self.frozen is not None:
             return ClockState(check_instant(self.frozen + seconds, "duration"))
@@ -54,10 +54,10 @@ class ClockState:
 
 
 def check_instant(instant: int, name: str) -> int:
-    """Return *instant* if it is in the years 1 to 9999.
+    """Check that *instant* is in the years 1 to 9999, and return the same.
 
     :param name: the argument that an error is about.
-    :raises ParametersError: if it is not.
+    :raises ParametersError: if *instant* is out of range.
     """
     if not EARLIEST <= instant <= LATEST:
         raise ParametersError([(name, "must stay within the years 1 to 9999")])

@@ -1,4 +1,4 @@
-"""Errors without a wording: each dialect renders them by its own error table."""
+"""The errors that dialects render by their error tables."""
 
 from collections.abc import Sequence
 
@@ -45,7 +45,7 @@ class ParametersError(BounceError):
         super().__init__("; ".join(self.messages(MAX_PROBLEMS)))
 
     def messages(self, most: int) -> list[str]:
-        """Return the first *most* problems as text, and the number of further ones."""
+        """Return the first *most* problems as text, and how many are omitted."""
         messages = [f"{name}: {text}" if name else text for name, text in self.problems]
         more = len(messages) - most
         return [*messages[:most], f"and {more} more"] if more > 0 else messages
@@ -58,7 +58,7 @@ class ParametersError(BounceError):
 
 
 class NoFilterError(BounceError):
-    """A deletion has no filter, and the dialect requires one."""
+    """A deletion lacks the filter that the dialect requires."""
 
 
 class ConflictError(BounceError):
@@ -94,7 +94,7 @@ class UnknownAddressError(BounceError):
 class StorageError(BounceError):
     """The database does not answer or reports an error.
 
-    :param code: the driver's error number, if there is one.
+    :param code: the driver's error number, if known.
     """
 
     def __init__(self, message: str, code: int | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Fault rules: which requests they match, and which of those they trigger for.
+"""Fault rules: matching requests, and triggering for some of the matches.
 
 Nothing here reads the time or is random: the same requests meet the same faults again.
 """
@@ -16,10 +16,10 @@ from sendgrid_bounces.core.requests import RequestInfo
 class FaultRule:
     """Conditions that a request must meet, a schedule, and the effects on the request.
 
-    A field that is None does not apply.
+    Fields without effect are None.
 
     :param dialect: a dialect or a vendor.
-    :param email: a glob that one of the addresses matches.
+    :param email: a glob for any of the addresses.
     :param path: a glob.
     :param skip: the number of matching requests to pass over first.
     :param times: the number of times the rule triggers.
@@ -27,7 +27,7 @@ class FaultRule:
         chosen by *seed*.
     :param limit: the number of requests that pass in each window of *window_seconds*.
     :param drop_connection: ``before`` or ``after`` the request is processed.
-    :param truncate: the number of bytes of the body to send; True for half of them.
+    :param truncate: the number of bytes of the body to send; True for half the body.
     """
 
     dialect: str | None = None
@@ -82,8 +82,8 @@ class FaultRule:
 class StoredFault:
     """A fault rule in the database.
 
-    :param matched: the number of requests that matched while it could trigger.
-    :param triggered: the number of times it triggered.
+    :param matched: the number of matching requests, counted until the rule is spent.
+    :param triggered: how many times the rule triggered.
     """
 
     id: int
@@ -96,8 +96,8 @@ class StoredFault:
 class Counters:
     """The counters of a fault rule.
 
-    :param matched: the number of requests that matched while it could trigger.
-    :param triggered: the number of times it triggered.
+    :param matched: the number of matching requests, counted until the rule is spent.
+    :param triggered: how many times the rule triggered.
     :param window_start: the instant at which its current window began.
     :param window_count: the number of requests in that window.
     """
@@ -128,7 +128,7 @@ class Match:
     """A fault rule that triggers for a request.
 
     :param now: the instant of the request.
-    :param window_end: the instant at which the rule's window ends; None without one.
+    :param window_end: the instant at which the window of the rule ends, if any.
     """
 
     id: int
@@ -144,7 +144,7 @@ def chance(seed: int, turn: int) -> float:
 
 
 def _covers(wanted: str | None, dialect: str) -> bool:
-    """Return whether *wanted* is None, the dialect or its vendor."""
+    """Return whether *wanted* names the dialect or its vendor, or nothing."""
     return wanted is None or wanted in (dialect, dialect.partition(".")[0])
 
 

@@ -31,11 +31,11 @@ class LoggedRequest:
     :param operation: a name among the dialect's operations; None if unknown.
     :param account: the account name that the client presented, or the account of the
         domain; None if unknown.
-    :param domain: the domain in the path; None without one.
+    :param domain: the domain in the path, if any.
     :param parameters: the values by name; a list if a name was repeated.
     :param status: None if the connection was dropped.
     :param rows: the number of bounces that the request added, replaced or removed;
-        None if it only read.
+        None for a request that only reads.
     :param fault: the identifier of the fault rule that triggered.
     """
 
@@ -62,7 +62,7 @@ class LoggedRequest:
 
 @dataclass(frozen=True, slots=True)
 class RequestFilter:
-    """Conditions on entries of the request log. None does not limit them.
+    """Conditions on entries of the request log. None stands for no condition.
 
     :param since: the first instant.
     :param dialect: a dialect or a vendor.

@@ -62,8 +62,8 @@ class TimeZone:
         This is fast for long lists in the order of time, because neighbours share
         cached hours.
 
-        :param before: text to put before each of them.
-        :param after: text to put after each of them.
+        :param before: text to put before each time.
+        :param after: text to put after each time.
         """
         quarters = self._quarters
         try:
@@ -109,9 +109,9 @@ class TimeZone:
         return f"{_date(day)} {hour:02}:{_MINUTES[second]}"
 
     def _quarter(self, quarter: int) -> tuple[str, int]:
-        """Return the local hour as text and the instant at which it begins.
+        """Return the local hour as text and the instant of its beginning.
 
-        :raises _UnevenError: if the quarter is not within one local hour.
+        :raises _UnevenError: if the quarter crosses the border of a local hour.
         """
         first = quarter * QUARTER
         offset = self._offsets[first // DAY]
@@ -126,11 +126,11 @@ class TimeZone:
         return f"{self._dates[day]} {hour:02}:", first - past
 
     def _offset_of_day(self, day: int) -> int | None:
-        """Return the offset from UTC on *day*; None if it changes."""
+        """Return the offset from UTC on *day*; None for a day with a change."""
         return self._constant_offset(day * DAY, DAY)
 
     def _constant_offset(self, start: int, length: int) -> int | None:
-        """Return the offset during *length* seconds; None if it changes.
+        """Return the offset during *length* seconds; None if there is a change.
 
         Comparing both ends suffices: no zone changed its offset twice in three days.
         """
@@ -146,11 +146,11 @@ class TimeZone:
 
 
 class _UnevenError(Exception):
-    """A quarter of an hour is not within one local hour, which occurs until 1972."""
+    """A quarter of an hour crosses the border of a local hour (until 1972)."""
 
 
 class _Memo(dict[Any, Any]):
-    """A memo dict, cleared when it exceeds :data:`MAX_CACHED_PERIODS`."""
+    """A memo dict, cleared at a size of :data:`MAX_CACHED_PERIODS`."""
 
     def __init__(self, create: Callable[[Any], Any]) -> None:
         super().__init__()

@@ -26,7 +26,7 @@ ACCOUNT_COLUMNS = columns_like(AccountRow, Account)
 
 
 class AccountStore:
-    """The accounts and domains in one database."""
+    """The accounts and domains in a database."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -40,14 +40,14 @@ class AccountStore:
         self._all_domains = engine.compile(domains.order_by(DomainRow.name))
 
     def find(self, username: str) -> Account | None:
-        """Return the account *username*, if it exists."""
+        """Return the account *username*, if any."""
         rows = self._engine.fetch(self._find, (username,))
         return _account(rows[0]) if rows else None
 
     def get(self, username: str) -> Account:
         """Return the account *username*.
 
-        :raises UnknownNameError: if it does not exist.
+        :raises UnknownNameError: if there is no such account.
         """
         account = self.find(username)
         if account is None:
@@ -74,7 +74,7 @@ class AccountStore:
     ) -> Account:
         """Create an account with an empty bounce list.
 
-        :param settings: the same as for :meth:`change`; by default it has no key.
+        :param settings: the same as for :meth:`change`; by default no key.
         :raises NameTakenError: if the account already exists.
         :raises ParametersError: if *username* is not a valid name.
         """
@@ -105,7 +105,7 @@ class AccountStore:
     def remove(self, username: str, *, sweep: bool = True) -> int:
         """Remove an account with its customers, domains and bounces.
 
-        :param sweep: whether to remove the lists, too. If not, they stay until
+        :param sweep: whether to remove the lists, too, instead of leaving this to
             :meth:`.ContentsStore.sweep`.
         :returns: the number of accounts removed.
         :raises UnknownNameError: if the account does not exist.
@@ -124,12 +124,12 @@ class AccountStore:
         return self._engine.transact(remove)
 
     def with_tag(self, tag: int) -> list[Account]:
-        """Return the accounts whose keys have *tag*."""
+        """Return the accounts with *tag* as the tag of their keys."""
         query = AccountRow.select(*ACCOUNT_COLUMNS).where(AccountRow.key_tag == tag)
         return [_account(row) for row in self._engine.fetch_query(query)]
 
     def find_domain(self, name: str) -> Domain | None:
-        """Return the domain *name*, if it exists."""
+        """Return the domain *name*, if any."""
         rows = self._engine.fetch(self._find_domain, (name.lower(),))
         return _domain(rows[0]) if rows else None
 
@@ -140,10 +140,10 @@ class AccountStore:
     def add_domain(
         self, name: str, account: Account, *, shares_list: bool = False
     ) -> Domain:
-        """Return the domain *name* of *account*; create it if it does not exist.
+        """Return the domain *name* of *account*, newly created if necessary.
 
         :param shares_list: whether the domain uses the bounce list of *account*.
-        :raises NameTakenError: if it exists with another account or another list.
+        :raises NameTakenError: if the domain has another account or another list.
         :raises ParametersError: if *name* is not a valid domain.
         """
         if not is_domain_name(name):
@@ -172,7 +172,7 @@ class AccountStore:
     def remove_domain(self, name: str, *, sweep: bool = True) -> None:
         """Remove a domain, and its bounces unless its list has another name.
 
-        :param sweep: whether to remove the list, too. If not, it stays until
+        :param sweep: whether to remove the list, too, instead of leaving this to
             :meth:`.ContentsStore.sweep`.
         :raises UnknownNameError: if the domain does not exist.
         """

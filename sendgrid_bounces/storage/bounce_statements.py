@@ -53,7 +53,7 @@ class Statement:
     """A statement without its conditions.
 
     :param build: makes the query from the order of time.
-    :param index: the index to walk along; none if the best one depends on the filters.
+    :param index: the index to walk along; empty if the best depends on the filters.
     """
 
     build: Callable[[Any], Any]
@@ -126,9 +126,9 @@ def _beyond(time: Any, operator: str, count: int) -> Any:
 
 
 def compile_statement(engine: Engine, statement: Statement, shape: Shape) -> str:
-    """Return the SQL text of *statement* on one list, with the filters of *shape*.
+    """Return the SQL text of *statement* on a list, with the filters of *shape*.
 
-    Its values are the list, those of the filters, and the limit and offset.
+    The placeholders stand for the list, the values of the filters, limit and offset.
     """
     is_by_address = any(name == "emails" for name, _ in shape)
     time = UNINDEXED_TIME if is_by_address else TIME

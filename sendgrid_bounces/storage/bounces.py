@@ -1,7 +1,7 @@
 """Find, count, delete and store the bounces on a list.
 
-A long list is read in batches. Each batch is a short query that starts where the last
-one ended, so a slow reader holds no connection and no transaction.
+A long list is read in batches. Each batch is a short query that starts at the end of
+the previous batch, so a slow reader holds no connection and no transaction.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -35,7 +35,7 @@ from sendgrid_bounces.storage.tables import BounceRow
 #: Rows per batch. Larger batches are no faster and delay other requests.
 BATCH_SIZE = 500
 
-#: Query shapes whose SQL text is kept.
+#: Query shapes to keep the SQL text of.
 MAX_SHAPES = 256
 
 #: A row: email, status, code, reason, reported, created, id.
@@ -55,7 +55,7 @@ def as_bounce(row: BounceTuple) -> Bounce:
 
 
 class BounceStore:
-    """The bounces of one database. A list is named by its identifier."""
+    """The bounces of a database. A list is named by its identifier."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -94,8 +94,8 @@ class BounceStore:
     def page(self, bounce_list: int, page: BouncePage, limit: int) -> list[BounceTuple]:
         """Return the rows of *page* in the order of their keys.
 
-        A page begins at a key instead of an offset, so changes before it do not move
-        it, and a page far from the start costs as much as the first.
+        A page begins at a key instead of an offset, so earlier changes do not move the
+        page, and a page far from the start costs as much as the first.
         """
         filters: Filters = {}
         if page.prefix:
@@ -123,12 +123,12 @@ class BounceStore:
     def put(
         self, bounce_list: int, bounces: Iterable[Bounce], *, redate: bool = True
     ) -> int:
-        """Add *bounces* in one transaction, replacing those with the same addresses.
+        """Add *bounces* in one transaction, replacing bounces with the same addresses.
 
         All of *bounces* is consumed before the transaction begins, so a slow iterator
         does not delay other writers. Many rows wait in a temporary file.
 
-        :param redate: whether a replaced bounce takes the instant of the new one.
+        :param redate: whether to replace the instant, too.
         :returns: the number of *bounces*.
         :raises ParametersError: if iterating over *bounces* does; nothing is stored.
         """
@@ -153,7 +153,7 @@ class BounceStore:
         limit: int | None,
         offset: int,
     ) -> Iterator[list[Any]]:
-        """Yield the batches of *walk*, whose rows end in created and id."""
+        """Yield the batches of *walk*. A row ends in created and id."""
         filters = _filters(query)
         if offset:
             skipped = self._fetch(walk.position, bounce_list, filters, 1, offset - 1)
@@ -175,7 +175,7 @@ class BounceStore:
     ) -> list[Any]:
         """Run *statement*.
 
-        :param bounds: its limit and offset, if it has them.
+        :param bounds: limit and offset, for a statement with these.
         """
         text, values = self._prepare(statement, bounce_list, filters)
         return self._engine.fetch(text, [*values, *bounds])

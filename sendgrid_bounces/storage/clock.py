@@ -1,4 +1,4 @@
-"""The clock that all workers on one database share."""
+"""The clock that all workers on a database share."""
 
 from collections.abc import Callable
 
@@ -8,14 +8,14 @@ from sendgrid_bounces.storage.tables import ClockRow
 
 
 class ClockStore:
-    """The state of the clock in one database."""
+    """The state of the clock in a database."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._read = engine.compile(ClockRow.select(ClockRow.frozen, ClockRow.ahead))
 
     def read(self) -> ClockState:
-        """Return the stored state; without one the clock shows the system's time."""
+        """Return the stored state; by default the clock shows the system's time."""
         rows = self._engine.fetch(self._read)
         return ClockState(*rows[0]) if rows else ClockState()
 

@@ -1,4 +1,4 @@
-"""Database connections: one per thread, all of them closed in the end."""
+"""Database connections: each thread has its own, and all can be closed."""
 
 import threading
 from collections.abc import Callable
@@ -13,9 +13,9 @@ class ThreadState(threading.local):
 
 
 class Connections:
-    """The open connections of one database, one per thread.
+    """The open connections of a database, one per thread.
 
-    Opening a connection also closes those of threads that have ended, because some
+    Opening a connection also closes the connections of ended threads, because some
     WSGI servers start a thread for each request.
 
     :param connect: opens a DB-API connection in autocommit mode.
@@ -32,7 +32,7 @@ class Connections:
         return len(self._open)
 
     def current(self) -> Any:
-        """Return the connection of this thread; open it if necessary."""
+        """Return the connection of this thread, newly opened if necessary."""
         connection = self.thread.connection
         if connection is None:
             connection = self.thread.connection = self._connect()

@@ -17,8 +17,8 @@ from sendgrid_bounces.storage.tables import (
     RequestRow,
 )
 
-#: The tables that a snapshot holds, each after those that it refers to. Lists are not
-#: among them: see :meth:`ContentsStore.sweep`.
+#: The tables that a snapshot holds, in the order of their references. Lists are not
+#: included: see :meth:`ContentsStore.sweep`.
 SNAPSHOT_TABLES: tuple[type[peewee.Model], ...] = (
     AccountRow,
     DomainRow,
@@ -44,7 +44,7 @@ class Counts:
 
 
 class ContentsStore:
-    """The contents of one database as a whole."""
+    """The contents of a database as a whole."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -60,7 +60,7 @@ class ContentsStore:
     def clear(self, tables: Sequence[type[peewee.Model]]) -> None:
         """Delete all rows of *tables*.
 
-        The lists stay for :meth:`sweep`, so that lists created before it get new
+        The lists stay for :meth:`sweep`, so that lists created in between get new
         identifiers. A concurrent request cannot write to the list of another account.
         """
         for table in reversed(tables):

@@ -19,12 +19,12 @@ Result = TypeVar("Result")
 
 
 class Engine:
-    """A database of one product, with one open connection per thread.
+    """A database of some product, with an open connection per thread.
 
-    Peewee builds SQL text only; the driver's cursors run it.
+    Peewee only builds SQL text for the cursors of the driver.
 
     :param location: the file, or host, port and name; without a password.
-    :param builder: the Peewee database that builds the SQL text. It never connects.
+    :param builder: the Peewee database that builds the SQL text and never connects.
     :param connect: opens a DB-API connection in autocommit mode.
     :param driver_errors: the driver's exception classes; they become
         :class:`StorageError`.
@@ -64,7 +64,7 @@ class Engine:
     def compile(self, query: peewee.Query, index: str = "") -> str:
         """Return the SQL text of *query*, with a placeholder for each value.
 
-        :param index: the index to use, for products that would not choose it.
+        :param index: the index to use, for products that would choose another.
         """
         text, _values = query.bind(self._builder).sql()
         return str(text)
@@ -88,7 +88,7 @@ class Engine:
             raise self._storage_error(error) from error
 
     def execute(self, text: str, values: Sequence[object] = ()) -> int:
-        """Run a statement and return the number of rows it changed."""
+        """Run a statement and return the number of changed rows."""
         return int(self._run(text, values).rowcount)
 
     def execute_insert(self, text: str, values: Sequence[object] = ()) -> int:
@@ -119,9 +119,9 @@ class Engine:
     def transact(
         self, action: Callable[[], Result], *, consistent: bool = False
     ) -> Result:
-        """Run *action* in one transaction, and again if the database asks for that.
+        """Run *action* in a transaction, or as a part of the current transaction.
 
-        Inside another transaction it becomes a part of that.
+        The action is repeated if the database requires a new attempt.
 
         :param consistent: whether all reads must see the same snapshot of the data.
         """
@@ -133,8 +133,8 @@ class Engine:
     def relaxed(self, timeout: int) -> "Engine":
         """Return an engine for transactions that a power failure may undo.
 
-        It has connections of its own, so a transaction of this engine must not be open
-        in the same thread.
+        The two engines have different connections, so a transaction of this engine must
+        not be open in the same thread.
 
         :param timeout: seconds to wait for other writers.
         """
@@ -143,7 +143,7 @@ class Engine:
 
     @contextmanager
     def transaction(self, *, consistent: bool = False) -> Iterator[None]:
-        """Run the block in one transaction, or as a part of the current one."""
+        """Run the block in a transaction, or as a part of the current transaction."""
         if self.connections.thread.in_transaction:
             yield
             return
@@ -159,7 +159,7 @@ class Engine:
             self.connections.thread.in_transaction = False
 
     def exists(self) -> bool:
-        """Return whether there is a database, without creating one."""
+        """Return whether the database exists, without creating it."""
         return True
 
     def has_table(self, table: type[peewee.Model]) -> bool:
@@ -171,7 +171,7 @@ class Engine:
     ) -> None:
         """Create the missing tables and indexes, in this order, and call *finish*.
 
-        One process at a time does so. The next one completes an interrupted attempt.
+        A lock keeps other processes out. A later call completes an interrupted attempt.
         """
         with self.transaction():
             for table in tables:
@@ -205,7 +205,7 @@ class Engine:
             raise self._storage_error(error) from error
 
     def _rollback(self) -> None:
-        """Undo the transaction; the error that caused this is the one to report."""
+        """Undo the transaction. Only the error that caused this is to be reported."""
         try:
             self.connections.current().rollback()
         except self._driver_errors:

@@ -12,10 +12,10 @@ from sendgrid_bounces.core.faults import Counters, FaultRule, Match, StoredFault
 from sendgrid_bounces.storage.engine import Engine
 from sendgrid_bounces.storage.tables import FaultRow
 
-#: The maximum number of rules; each request reads all of them.
+#: The maximum number of rules; each request reads all rules.
 MAX_FAULT_RULES = 1_000
 
-#: Seconds that a request waits for other writers before it fails.
+#: Seconds that a request waits for other writers before failing.
 TIMEOUT = 30
 
 FAULT_COLUMNS = (FaultRow.id, FaultRow.rule, FaultRow.matched, FaultRow.fired)
@@ -29,7 +29,7 @@ COUNTER_COLUMNS = (
 
 
 class FaultStore:
-    """The fault rules in one database, in the order in which they were added."""
+    """The fault rules in a database, in the order in which they were added."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -53,7 +53,7 @@ class FaultStore:
     def get(self, id_: int) -> StoredFault:
         """Return the rule *id_*.
 
-        :raises UnknownNameError: if it does not exist.
+        :raises UnknownNameError: if there is no such rule.
         """
         for fault in self.all():
             if fault.id == id_:
@@ -73,7 +73,7 @@ class FaultStore:
         return self._engine.transact(add)
 
     def add_seeded(self, rules: Iterable[FaultRule]) -> None:
-        """Append the *rules* of a seed, except those that an earlier load added.
+        """Append the *rules* of a seed, except rules that an earlier load added.
 
         A rule is identified by its text and its position among equal rules.
 
@@ -95,7 +95,7 @@ class FaultStore:
     def remove(self, id_: int) -> None:
         """Remove the rule *id_*.
 
-        :raises UnknownNameError: if it does not exist.
+        :raises UnknownNameError: if there is no such rule.
         """
 
         def remove() -> None:
@@ -122,7 +122,7 @@ class FaultStore:
     def trigger(self, faults: Sequence[StoredFault], now: int) -> Match | None:
         """Count a request that matches *faults*; return the first rule that triggers.
 
-        Rules after it do not count the request. Counting locks the row of a rule, so
+        Later rules do not count the request. Counting locks the row of a rule, so
         concurrent requests get distinct turns.
         """
 

@@ -18,12 +18,12 @@ from sendgrid_bounces.storage.engine import Engine, Result, Row
 #: write, which may be the deletion of a million rows.
 CONNECT_TIMEOUT, READ_TIMEOUT, WRITE_TIMEOUT = 5, 5, 60
 
-#: Seconds that a process waits for another one to create the tables; less than
+#: Seconds that a process waits while another process creates the tables; less than
 #: READ_TIMEOUT.
 LOCK_TIMEOUT = 4
 
-#: Attempts at a transaction that conflicts with others, and the longest pause before
-#: the second one in seconds, which doubles each time.
+#: Attempts at a conflicting transaction, and the longest pause before the second
+#: attempt in seconds, which doubles each time.
 ATTEMPTS, PAUSE = 8, 0.01
 
 #: Error codes of conflicts: a deadlock, which Galera also reports if another node
@@ -82,7 +82,7 @@ class MySQLEngine(Engine):
     def compile(self, query: peewee.Query, index: str = "") -> str:
         """Return the SQL text of *query*, which forces the use of *index*, if any.
 
-        Without it the server sorts a million rows to find the first of them.
+        Otherwise the server would sort a million rows to find the first.
         """
         text = super().compile(query)
         if not index:
@@ -106,14 +106,14 @@ class MySQLEngine(Engine):
     def transact(
         self, action: Callable[[], Result], *, consistent: bool = False
     ) -> Result:
-        """Run *action* in one transaction, and again if it conflicts with others."""
+        """Run *action* in a transaction, or as a part of the current transaction."""
         if self.connections.thread.in_transaction:
             return action()
         return _repeat(partial(super().transact, action, consistent=consistent))
 
     @contextmanager
     def transaction(self, *, consistent: bool = False) -> Iterator[None]:
-        """Run the block in one transaction, or as a part of the current one."""
+        """Run the block in a transaction, or as a part of the current transaction."""
         if self.connections.thread.in_transaction:
             yield
             return
@@ -161,7 +161,7 @@ class MySQLEngine(Engine):
         )
 
     def _run(self, text: str, values: Sequence[object]) -> Any:
-        """Run a statement, and again if it conflicts with a transaction."""
+        """Run a statement, repeatedly if there is a conflict with a transaction."""
         run = partial(super()._run, text, values)
         return run() if self.connections.thread.in_transaction else _repeat(run)
 
@@ -186,7 +186,7 @@ class MySQLEngine(Engine):
         """Set how long the connection of this thread, if any, waits for an answer."""
         connection = self.connections.thread.connection
         if connection is not None:
-            connection._read_timeout = seconds  # noqa: SLF001 - it has no setter
+            connection._read_timeout = seconds  # noqa: SLF001 - no setter
 
     def _connect(self) -> Any:
         import pymysql
@@ -211,7 +211,7 @@ class MySQLEngine(Engine):
 
 
 def _repeat(action: Callable[[], Result]) -> Result:
-    """Run *action*, and again as long as it conflicts with other transactions."""
+    """Run *action*, repeatedly as long as there is a conflict with transactions."""
     for attempt in range(ATTEMPTS):
         try:
             return action()

@@ -10,7 +10,7 @@ from sendgrid_bounces.storage.engine import Engine
 from sendgrid_bounces.storage.sql import COUNT_ALL, columns_like, insert
 from sendgrid_bounces.storage.tables import RequestRow
 
-#: Seconds that an entry waits for other writers before it is dropped.
+#: Seconds that an entry waits for other writers before being dropped.
 TIMEOUT = 5
 
 REQUEST_COLUMNS = columns_like(RequestRow, LoggedRequest)
@@ -29,7 +29,7 @@ CONDITIONS: Mapping[str, Callable[[Any], Any]] = {
 
 
 class RequestStore:
-    """The entries of the request log in one database."""
+    """The entries of the request log in a database."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -38,9 +38,9 @@ class RequestStore:
         self._trim = engine.compile(RequestRow.delete().where(RequestRow.id <= 0))
 
     def add(self, entry: LoggedRequest, size: int) -> None:
-        """Append *entry*; remove those that exceed a ring of *size* entries.
+        """Append *entry*; remove older entries that exceed a ring of *size* entries.
 
-        These are two transactions: until the second one ends, the ring is too long.
+        These are two transactions. The ring is too long until the second has ended.
 
         :raises StorageError: if the database is busy for :data:`TIMEOUT` seconds.
         """

@@ -23,7 +23,7 @@ def prepare(engine: Engine, *, create: bool) -> str:
     :raises AbsentError: if the tables are missing and must not be created.
     :raises StorageError: if a newer version of the package created the database.
     """
-    # An up-to-date database needs no write, so it opens during a long transaction.
+    # Opening an up-to-date database must not wait for a writer.
     about = _read_about(engine) if create or engine.exists() else None
     if about is None and not create:
         raise AbsentError(f"there is no {engine} yet")

@@ -1,7 +1,7 @@
 """Snapshots: named copies of the state, kept in the same database.
 
-Rows are kept in chunks of compressed JSON, each with the names of its columns. Only
-one chunk at a time is in memory.
+Rows are kept in chunks of compressed JSON, each with the names of its columns. Only a
+single chunk at a time is in memory.
 """
 
 import json
@@ -29,14 +29,14 @@ from sendgrid_bounces.storage.tables import (
 #: The maximum number of snapshots.
 MAX_SNAPSHOTS = 100
 
-#: The maximum number of rows in a chunk, and of bytes unless it is a single row. Every
+#: The maximum number of rows in a chunk, and of bytes in a chunk of several rows. Every
 #: MySQL server accepts a statement of this size.
 CHUNK_ROWS, CHUNK_BYTES = 1_000, 512 * 1024
 
 #: The tables in a snapshot by name, in the order in which they are restored.
 TABLES = {sql.table_name(table): table for table in SNAPSHOT_TABLES}
 
-#: Tables whose rows get new identifiers when restored, since no row refers to them.
+#: Tables without references to their rows, which get new identifiers when restored.
 RENUMBERED = (DomainRow, BounceRow)
 
 #: The column that refers to a list.
@@ -61,7 +61,7 @@ SNAPSHOT_COLUMNS = sql.columns_like(SnapshotRow, Snapshot)
 
 
 class SnapshotStore:
-    """The snapshots in one database."""
+    """The snapshots in a database."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -78,7 +78,7 @@ class SnapshotStore:
         return [Snapshot(*row) for row in self._engine.fetch_query(query)]
 
     def take(self, name: str, now: int) -> Snapshot:
-        """Store the current state as the snapshot *name*, replacing one of this name.
+        """Store the current state as the snapshot *name*, new or replaced.
 
         :raises ConflictError: if there would be more than :data:`MAX_SNAPSHOTS`.
         """
@@ -102,7 +102,7 @@ class SnapshotStore:
     def restore(self, name: str) -> None:
         """Replace the current state by the snapshot *name*.
 
-        :raises UnknownNameError: if it does not exist.
+        :raises UnknownNameError: if there is no such snapshot.
         """
 
         def restore() -> None:
@@ -123,7 +123,7 @@ class SnapshotStore:
     def remove(self, name: str) -> None:
         """Remove the snapshot *name*.
 
-        :raises UnknownNameError: if it does not exist.
+        :raises UnknownNameError: if there is no such snapshot.
         """
         query = SnapshotRow.delete().where(SnapshotRow.name == name)
         if not self._engine.transact(lambda: self._engine.execute_query(query)):
@@ -165,8 +165,8 @@ class SnapshotStore:
     def _restore_chunk(self, chunk: dict[str, Any], lists: dict[int, int]) -> None:
         """Insert the rows of *chunk*.
 
-        :param lists: the new identifiers of lists by those in the snapshot; missing
-            ones are added.
+        :param lists: the new identifiers of lists by the identifiers in the snapshot;
+            the method adds missing lists.
         """
         table, columns, rows = TABLES[chunk["table"]], chunk["columns"], chunk["rows"]
         if LIST_COLUMN in columns:
@@ -188,7 +188,7 @@ def _stored_fields(table: type[peewee.Model]) -> list[peewee.Field]:
 
 
 def _compressed(head: dict[str, Any], rows: Sequence[Row]) -> Iterator[bytes]:
-    """Yield *rows* as the data of chunks: one, or several if the rows are long."""
+    """Yield *rows* as the data of a chunk, or of several chunks if rows are long."""
     text = json.dumps({**head, "rows": rows}, ensure_ascii=False)
     data = zlib.compress(text.encode(), 1)
     if len(data) <= CHUNK_BYTES or len(rows) == 1:

@@ -47,9 +47,9 @@ def upsert(
     *,
     with_target: bool,
 ) -> peewee.Query:
-    """Return a query that inserts a row into *table* or updates the existing one.
+    """Return a query that inserts a row into *table* or updates the existing row.
 
-    Its values are those of all columns except ``id``.
+    The query has a value for each column except ``id``.
 
     :param keys: the fields of the unique index that identifies the existing row.
     :param keep: the fields that an update does not change.
@@ -66,10 +66,10 @@ def upsert(
 def create_statements(
     table: type[peewee.Model], builder: peewee.Database
 ) -> tuple[str, list[str]]:
-    """Return the statement that creates *table*, and those that create its indexes."""
+    """Return the statements that create *table*, and that create its indexes."""
     schema: Any = peewee.SchemaManager(table, builder)  # its stubs lack these methods
-    create = schema._create_table()  # noqa: SLF001 - the public method executes it
-    indexes = schema._create_indexes()  # noqa: SLF001 - the public method executes them
+    create = schema._create_table()  # noqa: SLF001 - the public method runs it
+    indexes = schema._create_indexes()  # noqa: SLF001 - the public method runs all
     return create.query()[0], [index.query()[0] for index in indexes]
 
 

@@ -11,8 +11,8 @@ import peewee
 from sendgrid_bounces.core.errors import StorageError
 from sendgrid_bounces.storage.engine import Engine
 
-#: Seconds that a writer waits for other writers. A few seconds occur when there are
-#: many of them.
+#: Seconds that a writer waits for other writers. Waits of a few seconds are normal with
+#: many writers.
 BUSY_TIMEOUT = 30
 
 #: Accepted values of the URL's option ``synchronous``; the first is the default.
@@ -31,13 +31,13 @@ class SQLiteEngine(Engine):
     """SQLite: many readers and one writer at a time, in several processes.
 
     Write-ahead logging keeps readers and the writer apart. A transaction takes the
-    write lock when it begins: one that reads first and then writes would fail at once
-    if another writer was faster.
+    write lock at its beginning: if it read first, and another writer was faster, the
+    first write would fail at once.
 
     :param synchronous: one of :data:`SYNCHRONOUS`.
     :param timeout: seconds to wait for other writers.
-    :param create: whether the first connection creates a missing file. Later ones
-        fail, so that a file that was removed is noticed.
+    :param create: whether the first connection creates a missing file. Later
+        connections fail, so that the removal of the file is noticed.
     """
 
     name = "sqlite"
@@ -65,7 +65,7 @@ class SQLiteEngine(Engine):
         return self._file.exists()
 
     def relaxed(self, timeout: int) -> Engine:
-        """Return an engine whose transactions do not wait for the disk."""
+        """Return an engine for transactions that do not wait for the disk."""
         level = "normal" if self._synchronous == "full" else self._synchronous
         engine = SQLiteEngine(self.location, level, timeout, create=False)
         self._relaxed.append(engine)

@@ -10,7 +10,7 @@ SCHEMA_VERSION = 2
 
 
 class AboutRow(peewee.Model):
-    """The properties of the database: one row.
+    """The properties of the database, in a single row.
 
     ``key_salt`` is the salt of the accounts' ``key_tag``.
     """
@@ -35,8 +35,8 @@ class BounceListRow(peewee.Model):
 class AccountRow(peewee.Model):
     """An account; the row of a customer refers to its reseller.
 
-    ``key_tag`` holds 16 bits of another slow hash of the key. They suffice to find the
-    few accounts that may have the key, and do not help to guess it.
+    ``key_tag`` holds 16 bits of another slow hash of the key. This suffices to find
+    the few accounts that may have the key, and does not help to guess the key.
     """
 
     id = peewee.AutoField()
@@ -70,7 +70,7 @@ class BounceRow(peewee.Model):
 
     ``key`` is the folded address, so that neither look-ups nor the order depend on the
     collation of a product. ``type`` is derived from ``status``. ``created`` is an
-    instant. The unique index serves look-ups by address and pages; the other one
+    instant. The unique index serves look-ups by address and pages; the other index
     covers counts, ranges and offsets.
     """
 
@@ -96,7 +96,7 @@ class BounceRow(peewee.Model):
 
 
 class ClockRow(peewee.Model):
-    """The clock of all workers: one row, or none for the system's time.
+    """The clock of all workers, in a single row; no row for the system's time.
 
     ``frozen`` is an instant, NULL if the clock runs; ``ahead`` is in seconds.
     """
@@ -139,7 +139,7 @@ class SnapshotChunkRow(peewee.Model):
 class FaultRow(peewee.Model):
     """A fault rule as JSON and its counters. Rules are matched in the order of ``id``.
 
-    ``planted`` identifies a rule of a seed, so that loading it again adds no copy.
+    ``planted`` identifies a rule of a seed, to add no copy when loading it again.
     """
 
     id = peewee.AutoField()
@@ -178,7 +178,7 @@ class RequestRow(peewee.Model):
         table_name = "request"
 
 
-#: All tables in the order of creation. The last one marks the schema as complete.
+#: All tables in the order of creation. The last table marks the schema as complete.
 TABLES = (
     BounceListRow,
     AccountRow,

@@ -44,7 +44,8 @@ class Writer:
     """A client that writes its own addresses and records the acknowledged writes.
 
     :param present: whether each address must be on the list.
-    :param unknown: groups of addresses in a last request without a response; each group must be stored completely or not at all.
+    :param unknown: groups of addresses in a last request without a response; each
+        group must be stored completely or not at all.
     """
 
     number: int

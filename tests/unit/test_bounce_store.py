@@ -197,7 +197,7 @@ def test_find_count_and_delete_select_the_same_bounces(
     assert storage.bounces.count(other, everything) == 1
 
 
-#: The statements by name: walks in the order of time, others, and pages.
+#: The statements by name: walks in the order of time, further ones, and pages.
 WALKS = {
     "OLDEST": statements.OLDEST,
     "OLDEST_BRIEF": statements.OLDEST_BRIEF,
