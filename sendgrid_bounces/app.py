@@ -58,7 +58,7 @@ def create_app(
     if config.control:
         from sendgrid_bounces.control import middleware  # often not needed
 
-        middleware.register(app, dialects)
+        middleware.register(app, emulator)
     app.register_error_handler(HTTPException, _render_http_error)
     return app
 

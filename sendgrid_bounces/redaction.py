@@ -119,9 +119,14 @@ def is_secret(name: str) -> bool:
     return _SECRET_NAME.search(name) is not None
 
 
+def find_secrets(pairs: Iterable[tuple[str, str]]) -> list[str]:
+    """Return the values of the parameters whose names mark credentials."""
+    return [value for name, value in pairs if _SECRET_NAME.search(name)]
+
+
 def _longest_first(secrets: Iterable[str]) -> list[str]:
     """Return the secrets to search for; one may be a part of another one."""
-    distinct = dict.fromkeys(secret for secret in secrets if len(secret) >= MIN_SECRET)
+    distinct = {secret: None for secret in secrets if len(secret) >= MIN_SECRET}
     return sorted(islice(distinct, MAX_SECRETS), key=len, reverse=True)
 
 

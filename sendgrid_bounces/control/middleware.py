@@ -1,6 +1,6 @@
 """Fault rules and the request log, around every request of a dialect."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 
@@ -11,21 +11,22 @@ from sendgrid_bounces.control.effects import Dropped, alter_response, replace_re
 from sendgrid_bounces.core.errors import StorageError
 from sendgrid_bounces.core.faults import Match, StoredFault
 from sendgrid_bounces.core.requests import LoggedRequest, RequestInfo
-from sendgrid_bounces.emulator import current_emulator
-from sendgrid_bounces.redaction import Redactor, is_secret
-from sendgrid_bounces.web.dialect import Dialect, find_owner
+from sendgrid_bounces.emulator import Emulator
+from sendgrid_bounces.redaction import Redactor, find_secrets
+from sendgrid_bounces.web.dialect import find_owner
 from sendgrid_bounces.web.requests import request
 from sendgrid_bounces.web.responses import log_failure
 
 
-def register(app: Flask, dialects: Sequence[Dialect]) -> None:
-    """Apply fault rules to the requests of *dialects*, and log these requests."""
+def register(app: Flask, emulator: Emulator) -> None:
+    """Apply fault rules to the requests of all dialects, and log these requests."""
+    redactor = Redactor(dialect.key_pattern for dialect in emulator.dialects)
 
     def before() -> Response | None:
         path = request.path
         if path.startswith(f"{PREFIX}/"):
             return None
-        dialect = find_owner(dialects, path)
+        dialect = find_owner(emulator.dialects, path)
         if dialect is None:
             return None
         info = dialect.read_request_info()
@@ -34,7 +35,7 @@ def register(app: Flask, dialects: Sequence[Dialect]) -> None:
             return dialect.render_error(status, path, info.account)
 
         try:
-            g.match = _match(info)
+            g.match = _match(emulator, info)
             response = g.match and replace_response(g.match, render)
         except StorageError as error:  # the request log would fail, too
             log_failure(error)
@@ -43,11 +44,10 @@ def register(app: Flask, dialects: Sequence[Dialect]) -> None:
         return response
 
     app.before_request(before)
-    redactor = Redactor(dialect.key_pattern for dialect in dialects)
-    app.after_request(partial(_after, redactor))
+    app.after_request(partial(_after, emulator, redactor))
 
 
-def _after(redactor: Redactor, response: Response) -> Response:
+def _after(emulator: Emulator, redactor: Redactor, response: Response) -> Response:
     """Apply the triggered rule to the response, and log the request."""
     info: RequestInfo | None = g.get("info")
     if info is None:
@@ -56,42 +56,43 @@ def _after(redactor: Redactor, response: Response) -> Response:
     match: Match | None = g.match
     if match is not None:
         response = alter_response(match.rule, response)
-    emulator = current_emulator()
     if emulator.config.journal_size:
         try:
-            entry = _entry(redactor, info, match, response, rows_changed)
+            info = _with_owner(emulator, info)
+            now = emulator.clock.now()
+            entry = _entry(redactor, info, match, response, rows_changed, now)
             emulator.storage.requests.add(entry, emulator.config.journal_size)
         except StorageError as error:  # the request itself has succeeded
             current_app.logger.warning("request not logged: %s", error)
     return response
 
 
-def _match(info: RequestInfo) -> Match | None:
+def _match(emulator: Emulator, info: RequestInfo) -> Match | None:
     """Count the request for the rules that match, and return the one that triggers."""
-    emulator = current_emulator()
     store = emulator.storage.faults
-    faults = [*_matching(store.all(), info)]
-    return store.trigger(faults, emulator.clock.now()) if faults else None
+    faults = store.all()
+    matching = [*_matching(emulator, faults, info)] if faults else faults
+    return store.trigger(matching, emulator.clock.now()) if matching else None
 
 
 def _matching(
-    faults: Iterable[StoredFault], info: RequestInfo
+    emulator: Emulator, faults: Iterable[StoredFault], info: RequestInfo
 ) -> Iterator[StoredFault]:
     has_owner = False
     for fault in faults:
         if fault.rule.is_spent(fault.matched):
             continue
         if fault.rule.account is not None and not has_owner:
-            info, has_owner = _with_owner(info), True
+            info, has_owner = _with_owner(emulator, info), True
         if fault.rule.matches(info):
             yield fault
 
 
-def _with_owner(info: RequestInfo) -> RequestInfo:
+def _with_owner(emulator: Emulator, info: RequestInfo) -> RequestInfo:
     """Return *info* with the account that owns the domain, if it has no account."""
     if info.account is not None or info.domain is None:
         return info
-    found = current_emulator().storage.accounts.find_domain(info.domain)
+    found = emulator.storage.accounts.find_domain(info.domain)
     return replace(info, account=found.account.username if found else None)
 
 
@@ -101,12 +102,12 @@ def _entry(
     match: Match | None,
     response: Response,
     rows_changed: int | None,
+    now: int,
 ) -> LoggedRequest:
-    info = _with_owner(info)
     pairs = request.peek_parameters()
-    redactor = redactor.with_secrets(_secrets(pairs))
+    redactor = redactor.with_secrets([*_header_secrets(), *find_secrets(pairs)])
     return LoggedRequest(
-        time=current_emulator().clock.now(),
+        time=now,
         dialect=info.dialect,
         operation=info.operation,
         account=info.account and redactor.redact(info.account),
@@ -120,10 +121,9 @@ def _entry(
     )
 
 
-def _secrets(pairs: Iterable[tuple[str, str]]) -> Iterator[str]:
-    """Yield the credentials in the Authorization header and the parameters."""
+def _header_secrets() -> tuple[str, ...]:
+    """Return the credentials in the Authorization header."""
     sent = request.authorization
-    if sent is not None:
-        yield sent.token or ""
-        yield sent.password or sent.username or ""
-    yield from (value for name, value in pairs if is_secret(name))
+    if sent is None:
+        return ()
+    return sent.token or "", sent.password or sent.username or ""

@@ -186,8 +186,10 @@ class Engine:
 
     def _run(self, text: str, values: Sequence[object]) -> Any:
         """Run a statement and return its cursor."""
+        connections = self.connections
         try:
-            cursor = self.connections.current().cursor()
+            connection = connections.thread.connection or connections.current()
+            cursor = connection.cursor()
             cursor.execute(text, values)
         except self._driver_errors as error:
             raise self._storage_error(error) from error

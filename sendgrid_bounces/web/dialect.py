@@ -14,8 +14,8 @@ class Dialect:
     """An API version: its routes, and the data that the other layers need about it.
 
     :param name: vendor and API version, such as ``mailgun.v3``.
-    :param owns: whether a path belongs to the dialect. Routing errors never reach a
-        blueprint, so the application asks every dialect in turn.
+    :param owns: prefixes of the dialect's paths. Routing errors never reach a
+        blueprint, so the application compares them with every dialect in turn.
     :param operations: the names that fault rules and the request log use.
     :param render_error: renders routing errors and injected faults.
     :param read_request_info: describes the current request; never raises.
@@ -26,7 +26,7 @@ class Dialect:
 
     name: str
     blueprint: Blueprint
-    owns: Callable[[str], bool]
+    owns: tuple[str, ...]
     operations: tuple[str, ...]
     render_error: ErrorRenderer
     read_request_info: Callable[[], RequestInfo]
@@ -37,6 +37,6 @@ class Dialect:
 def find_owner(dialects: Iterable[Dialect], path: str) -> Dialect | None:
     """Return the first dialect that owns *path*."""
     for dialect in dialects:
-        if dialect.owns(path):
+        if path.startswith(dialect.owns):
             return dialect
     return None

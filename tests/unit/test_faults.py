@@ -26,6 +26,7 @@ from sendgrid_bounces.schemas.seeds import read_seed
 from sendgrid_bounces.seeding import apply_seed
 from sendgrid_bounces.storage.database import Storage, open_storage
 from sendgrid_bounces.storage.faults import MAX_FAULT_RULES
+from sendgrid_bounces.web.dialect import find_owner
 
 FAULTS = "/_emulator/faults"
 ACME = "api_user=acme&api_key=s3cret"
@@ -618,7 +619,7 @@ def test_request_info_never_fails(client, dialect, kind: str, body: bytes) -> No
     plain = make_app("sqlite:///" + client.application.extensions[EXTENSION].storage.engine.location, FixedClock())  # fmt: skip
     headers = {"Authorization": "Basic \xff\xfe"}
     for path in ("/api/bounces.get.json?%ff=1", "/api/user.bounces.xml", "/v2/%ff/bounces", "/v3/x/bounces", "/v3/x/bounces/%ff", "/v3/x/bounces/import"):  # fmt: skip
-        if not dialect.owns(path):
+        if find_owner(DIALECTS, path) is not dialect:
             continue
         for method in ("GET", "POST", "DELETE", "HEAD", "PUT"):
             answers = [

@@ -129,7 +129,7 @@ def _toy() -> Dialect:
     return Dialect(
         name="toy.v1",
         blueprint=blueprint,
-        owns=lambda path: path.startswith("/toy/"),
+        owns=("/toy/",),
         operations=("ping",),
         render_error=lambda status, *_: Response(status=status),
         read_request_info=lambda: RequestInfo("toy.v1", "GET", "/toy/ping", "ping"),

@@ -110,7 +110,7 @@ def read_request_info() -> RequestInfo:
 TOY = Dialect(
     name=NAME,
     blueprint=bp,
-    owns=lambda path: path.startswith("/toy/"),
+    owns=("/toy/",),
     operations=("list", "drop"),
     render_error=render_error,
     read_request_info=read_request_info,

@@ -46,7 +46,7 @@ def remove(domain: str, _address: str) -> Response:
 DIALECT = Dialect(
     name=NAME,
     blueprint=bp,
-    owns=lambda path: path.startswith("/v2/"),
+    owns=("/v2/",),
     operations=("list", "add", "find", "remove"),
     render_error=partial(web.render_error, V2),
     read_request_info=partial(web.read_request_info, NAME),

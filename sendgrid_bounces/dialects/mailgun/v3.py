@@ -70,7 +70,7 @@ def import_file(domain: str) -> Response:
 DIALECT = Dialect(
     name=NAME,
     blueprint=bp,
-    owns=lambda path: path.startswith("/v3/"),
+    owns=("/v3/",),
     operations=("list", "add", "find", "remove", "clear", "import"),
     render_error=partial(web.render_error, V3),
     read_request_info=partial(web.read_request_info, NAME),

@@ -123,7 +123,7 @@ def _read_operation(_arguments: params.Arguments) -> str | None:
 DIALECT = Dialect(
     name=NAME,
     blueprint=bp,
-    owns=lambda path: path.startswith("/api/"),
+    owns=("/api/",),
     operations=tuple(OPERATIONS),
     render_error=render_error,
     read_request_info=partial(web.read_request_info, NAME, _read_operation),

@@ -20,7 +20,7 @@ MAX_BODY = 1024 * 1024
 ONCE = "must be given once, by its plain name"
 
 #: The parameters that identify the caller.
-CREDENTIALS = {"api_user", "api_key"}
+CREDENTIALS = ("api_user", "api_key")
 
 #: Addresses that one call may name.
 MAX_EMAILS = 1_000
@@ -197,7 +197,11 @@ def read_credentials(arguments: Arguments) -> tuple[str, str]:
 
     Wire: old clients send Basic credentials in addition to the parameters, or instead.
     """
-    username, key = arguments.get("api_user"), arguments.get("api_key")
+    for name in CREDENTIALS:
+        if name in arguments.ambiguous:
+            raise ParametersError([(name, ONCE)])
+    username = arguments.values.get("api_user", "")
+    key = arguments.values.get("api_key", "")
     if not username and not key:
         basic = request.authorization
         if basic is not None and basic.type == "basic":
@@ -256,7 +260,7 @@ def read_delete(
     """
     values = _load(DELETE, arguments)
     query = _query(values, zone, clock)
-    is_bare = arguments.values.keys() <= CREDENTIALS
+    is_bare = arguments.values.keys() <= {*CREDENTIALS}
     means_all = values.get("delete_all", bare_means_all and is_bare)
     if query.is_everything and not means_all:
         raise NoFilterError

@@ -200,7 +200,7 @@ def _read_operation(arguments: Arguments) -> str | None:
 DIALECT = Dialect(
     name=NAME,
     blueprint=bp,
-    owns=lambda path: path.startswith(("/apiv2/", "/api/user.")),
+    owns=("/apiv2/", "/api/user."),
     operations=tuple(task for _method, task in TASKS),
     render_error=render_error,
     read_request_info=partial(web.read_request_info, NAME, _read_operation),
