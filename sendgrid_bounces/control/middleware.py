@@ -35,7 +35,9 @@ def register(app: Flask, emulator: Emulator) -> None:
             return dialect.render_error(status, path, info.account)
 
         try:
-            g.match = _match(emulator, info)
+            faults, clock = emulator.storage.faults.all_with_clock()
+            g.now = clock.now(emulator.clock.system.now())
+            g.match = _match(emulator, faults, info) if faults else None
             response = g.match and replace_response(g.match, render)
         except StorageError as error:  # the request log would fail, too
             log_failure(error)
@@ -59,20 +61,19 @@ def _after(emulator: Emulator, redactor: Redactor, response: Response) -> Respon
     if emulator.config.journal_size:
         try:
             info = _with_owner(emulator, info)
-            now = emulator.clock.now()
-            entry = _entry(redactor, info, match, response, rows_changed, now)
+            entry = _entry(redactor, info, match, response, rows_changed)
             emulator.storage.requests.add(entry, emulator.config.journal_size)
         except StorageError as error:  # the request itself has succeeded
             current_app.logger.warning("request not logged: %s", error)
     return response
 
 
-def _match(emulator: Emulator, info: RequestInfo) -> Match | None:
+def _match(
+    emulator: Emulator, faults: Iterable[StoredFault], info: RequestInfo
+) -> Match | None:
     """Count the request for the rules that match, and return the one that triggers."""
-    store = emulator.storage.faults
-    faults = store.all()
-    matching = [*_matching(emulator, faults, info)] if faults else faults
-    return store.trigger(matching, emulator.clock.now()) if matching else None
+    matching = [*_matching(emulator, faults, info)]
+    return emulator.storage.faults.trigger(matching, g.now) if matching else None
 
 
 def _matching(
@@ -102,12 +103,11 @@ def _entry(
     match: Match | None,
     response: Response,
     rows_changed: int | None,
-    now: int,
 ) -> LoggedRequest:
     pairs = request.peek_parameters()
     redactor = redactor.with_secrets([*_header_secrets(), *find_secrets(pairs)])
     return LoggedRequest(
-        time=now,
+        time=g.now,
         dialect=info.dialect,
         operation=info.operation,
         account=info.account and redactor.redact(info.account),

@@ -20,6 +20,11 @@ _UNITS = (7 * DAY, DAY, HOUR, 60, 1)
 class Clock:
     """The system's clock."""
 
+    @property
+    def system(self) -> "Clock":
+        """The clock that shows the time if no other time is set."""
+        return self
+
     def now(self) -> int:
         """Return the current instant."""
         return int(time.time())

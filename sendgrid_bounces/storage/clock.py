@@ -36,13 +36,18 @@ class ClockStore:
 class SharedClock(Clock):
     """A clock that shows the time set in the database, in every process.
 
-    :param system: the clock to use if no time is set.
+    :param system: the clock that shows the time if no other time is set.
     """
 
     def __init__(self, store: ClockStore, system: Clock) -> None:
         self._store = store
-        self.system = system
+        self._system = system
+
+    @property
+    def system(self) -> Clock:
+        """The clock that shows the time if no other time is set."""
+        return self._system
 
     def now(self) -> int:
         """Return the current instant."""
-        return self._store.read().now(self.system.now())
+        return self._store.read().now(self._system.now())

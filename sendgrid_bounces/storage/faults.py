@@ -7,10 +7,13 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
+import peewee
+
+from sendgrid_bounces.core.clock import ClockState
 from sendgrid_bounces.core.errors import ParametersError, UnknownNameError
 from sendgrid_bounces.core.faults import Counters, FaultRule, Match, StoredFault
 from sendgrid_bounces.storage.engine import Engine
-from sendgrid_bounces.storage.tables import FaultRow
+from sendgrid_bounces.storage.tables import ClockRow, FaultRow
 
 #: The maximum number of rules; each request reads all rules.
 MAX_FAULT_RULES = 1_000
@@ -35,8 +38,13 @@ class FaultStore:
         self._engine = engine
         self._relaxed = engine.relaxed(TIMEOUT)
         by_id = FaultRow.id == 0
-        self._all = engine.compile(
-            FaultRow.select(*FAULT_COLUMNS).order_by(FaultRow.id)
+        faults = FaultRow.select(*FAULT_COLUMNS)
+        self._all = engine.compile(faults.order_by(FaultRow.id))
+        clock = ClockRow.select(
+            ClockRow.only, peewee.SQL("NULL"), ClockRow.frozen, ClockRow.ahead
+        )
+        self._all_with_clock = engine.compile(
+            (clock + faults).order_by(peewee.SQL("1"))
         )
         self._count = engine.compile(
             FaultRow.update(matched=FaultRow.matched + 1).where(by_id)
@@ -49,6 +57,16 @@ class FaultStore:
     def all(self) -> list[StoredFault]:
         """Return all rules in the order in which they are matched."""
         return [_fault(row) for row in self._engine.fetch(self._all)]
+
+    def all_with_clock(self) -> tuple[list[StoredFault], ClockState]:
+        """Return all rules and the state of the shared clock, read by one statement."""
+        faults, state = [], ClockState()
+        for id_, text, *numbers in self._engine.fetch(self._all_with_clock):
+            if text is None:
+                state = ClockState(*numbers)
+            else:
+                faults.append(StoredFault(id_, _rule(text), *numbers))
+        return faults, state
 
     def get(self, id_: int) -> StoredFault:
         """Return the rule *id_*.

@@ -12,6 +12,7 @@ from flask.testing import FlaskClient
 
 from sendgrid_bounces.core.bounces import EARLIEST, LATEST
 from sendgrid_bounces.core.clock import ClockState, render_instant
+from sendgrid_bounces.core.faults import FaultRule
 from sendgrid_bounces.emulator import EXTENSION
 from sendgrid_bounces.storage.database import open_storage
 
@@ -219,3 +220,16 @@ def test_concurrent_advances_add_up(storage, database_url: str) -> None:
     for thread in threads:
         thread.join()
     assert storage.clock.read() == ClockState(offset=100)
+
+
+@pytest.mark.parametrize(
+    "state", [ClockState(), ClockState(frozen=NOW), ClockState(frozen=0, offset=5)]
+)
+@pytest.mark.parametrize("count", [0, 1, 12])
+def test_clock_and_rules_are_read_together(storage, state: ClockState, count) -> None:
+    """Requests read both by a single statement."""
+    storage.faults.add([FaultRule(status=503, skip=n) for n in range(count)])
+    storage.clock.change(lambda _: state)
+
+    assert storage.faults.all_with_clock() == (storage.faults.all(), state)
+    assert [fault.rule.skip for fault in storage.faults.all()] == [*range(count)]
