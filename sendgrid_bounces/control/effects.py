@@ -10,9 +10,7 @@ from typing import Any
 from flask import Response, request
 
 from sendgrid_bounces.core.faults import FaultRule, Match
-
-#: Keys of the WSGI environment that hold the socket of a connection.
-SOCKETS = ("gunicorn.socket", "werkzeug.socket")
+from sendgrid_bounces.web.requests import client_socket
 
 #: Bytes that ``truncate: true`` sends of a stream, since half of it is unknown.
 STREAM_KEPT = 16_384
@@ -36,7 +34,7 @@ def drop_connection(environ: Any) -> None:
 
     :raises ConnectionDropped: if there is no connection, in process.
     """
-    connection = next((environ[name] for name in SOCKETS if name in environ), None)
+    connection = client_socket(environ)
     if connection is None:
         raise ConnectionDropped("a fault rule dropped the connection")
     with suppress(OSError):  # the client has closed it

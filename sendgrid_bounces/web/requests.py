@@ -4,10 +4,13 @@ Some vendors delete a whole list on a call without parameters, so a request that
 be parsed completely is an error.
 """
 
-from collections.abc import Callable, Mapping
+import select
+import socket
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from io import BytesIO
-from typing import IO, cast
+from itertools import chain, islice
+from typing import IO, Any, TypeVar, cast
 from urllib.parse import parse_qsl
 
 import flask
@@ -24,9 +27,16 @@ MAX_PARAMETERS = 2_000
 #: Bytes of an unparsed query string that the request log looks at.
 MAX_LENIENT_QUERY = 16_384
 
+#: Names in a WSGI environment of the socket of the client.
+SOCKETS = ("gunicorn.socket", "werkzeug.socket")
+
+#: Items of an upload between checks that the client is still connected.
+CHECK_INTERVAL = 10_000
+
 #: Bytes of an upload's body besides the file.
 MAX_MULTIPART_OVERHEAD = 64 * 1024
 
+Item = TypeVar("Item")
 Parameters = list[tuple[str, str]]
 
 
@@ -108,6 +118,18 @@ class StrictRequest(flask.Request):
         upload.stream.seek(0)
         return upload.stream
 
+    def while_connected(self, items: Iterable[Item]) -> Iterator[Item]:
+        """Yield *items*, which take long if they are many.
+
+        :raises RequestError: if the client disconnects meanwhile.
+        """
+        iterator = iter(items)
+        yield from islice(iterator, CHECK_INTERVAL)
+        for item in iterator:
+            if not self._is_client_connected():
+                raise RequestError("the client has disconnected")
+            yield from chain([item], islice(iterator, CHECK_INTERVAL))
+
     def peek_parameters(self) -> Parameters:
         """Return the parsed parameters, or a lenient parse of the query string."""
         if self._parameters is not None:
@@ -122,6 +144,17 @@ class StrictRequest(flask.Request):
             return super().authorization
         except ValueError:  # Werkzeug's parser accepts ASCII only
             return None
+
+    def _is_client_connected(self) -> bool:
+        """Return whether the client is still connected, as far as can be known."""
+        connection = client_socket(self.environ)
+        if connection is None or not hasattr(select, "poll"):  # not on Windows
+            return True
+        if connection.fileno() < 0:
+            return False
+        poll = select.poll()
+        poll.register(connection, getattr(select, "POLLRDHUP", 0))  # not on macOS
+        return not poll.poll(0)
 
     def _read_stream(self, limit: int) -> bytes:
         self.max_content_length = limit + 1
@@ -145,6 +178,11 @@ class StrictRequest(flask.Request):
                 f"cannot read a body of type {self.mimetype!r}"
             ) from None
         return _parse(lambda body: parse(body, self.mimetype_params), body)
+
+
+def client_socket(environ: Mapping[str, Any]) -> socket.socket | None:
+    """Return the socket of the client; None if there is none."""
+    return next((environ[name] for name in SOCKETS if name in environ), None)
 
 
 #: The current request, with its type.

@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import zip_longest
+from itertools import islice
 from typing import Any
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, missing, validate
@@ -18,6 +18,10 @@ from sendgrid_bounces.dialects.mailgun.dates import parse_date
 DEFAULT_LIMIT, MAX_LIMIT = 100, 1_000
 MAX_BATCH = 1_000
 
+#: Bounds of a CSV file. Its size alone would not bound the time: a row takes
+#: microseconds, however short it is.
+MAX_COLUMNS, MAX_ROWS = 100, 1_000_000
+
 #: Larger integers are clamped: no list is that long.
 MAX_INTEGER = 2**62
 
@@ -28,6 +32,9 @@ MAX_SHOWN = 200
 
 _INTEGER = re.compile("[+-]?[0-9]{1,4000}")
 _validate_email = validate.Email()
+
+#: The columns of a CSV file that are read; others are ignored.
+COLUMNS = ("address", "code", "error", "created_at")
 
 #: The parameter of each of a bounce's fields.
 PARAMETERS = {
@@ -307,7 +314,9 @@ def read_csv(lines: Iterable[bytes], now: int) -> Iterator[Bounce]:
     """
     rows = csv.reader(_decode(lines), skipinitialspace=True, strict=True)
     try:
-        header = [name.strip() for name in next(rows, [])]
+        header = [name.strip() for name in islice(next(rows, []), MAX_COLUMNS + 1)]
+        if len(header) > MAX_COLUMNS:
+            raise _error(f"while reading csv header: more than {MAX_COLUMNS} columns")
         if "address" not in header:
             raise _error("while reading csv header")
         yield from _read_each("row", _records(header, rows), now)
@@ -326,12 +335,25 @@ def _decode(lines: Iterable[bytes]) -> Iterator[str]:
 def _records(
     header: list[str], rows: Iterator[list[str]]
 ) -> Iterator[tuple[int, object]]:
+    """Yield the number and the known cells of each row that is not empty.
+
+    The last one of several columns of the same name counts.
+    """
+    places = {name: place for place, name in enumerate(header) if name in COLUMNS}
     for number, cells in enumerate(rows, 2):
-        if any(cell.strip() for cell in cells[len(header) :]):
+        if number > MAX_ROWS + 1:
+            raise _error(f"while reading csv: more than {MAX_ROWS} rows")
+        if any(map(str.strip, islice(cells, len(header), None))):
             raise _error("more cells than the header").within(f"row {number}", ": ")
         if any(cells):
-            trimmed = (cell.strip() for cell in cells)
-            yield number, dict(zip_longest(header, trimmed, fillvalue=""))
+            width = len(cells)
+            yield (
+                number,
+                {
+                    name: cells[place].strip() if place < width else ""
+                    for name, place in places.items()
+                },
+            )
 
 
 def _read_each(

@@ -1,10 +1,9 @@
 """Mailgun's side of HTTP: paths, credentials, responses, request info."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import IO
 from urllib.parse import quote, unquote_plus, urlsplit
 
 from flask import Blueprint
@@ -193,15 +192,16 @@ def read_body() -> bytes:
     return request.read_body(MAX_BODY)
 
 
-def open_upload() -> IO[bytes]:
-    """Return the uploaded file, whatever the name of its part.
+def open_upload() -> Iterator[bytes]:
+    """Return the lines of the uploaded file, whatever the name of its part.
 
-    :raises RequestError: if there is no file.
+    :raises RequestError: if there is no file; while iterating, if the client
+        disconnects.
     """
     upload = request.read_upload(MAX_FILE)
     if upload is None:
         raise RequestError("Missing mandatory parameter: file")
-    return upload
+    return request.while_connected(upload)
 
 
 def respond_error(serializer: Serializer, error: BounceError) -> Response:

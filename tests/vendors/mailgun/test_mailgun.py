@@ -4,7 +4,11 @@ import base64
 import http.client
 import json
 import re
-from contextlib import closing
+import socket
+import time
+from collections import deque
+from contextlib import closing, suppress
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -20,7 +24,13 @@ from sendgrid_bounces.core.bounces import EARLIEST, LATEST, BounceQuery
 from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.dialects.mailgun.dates import parse_date, render_date
 from sendgrid_bounces.dialects.mailgun.documents import Slice
-from sendgrid_bounces.dialects.mailgun.params import RECORD_V3, read_form, read_record
+from sendgrid_bounces.dialects.mailgun.params import (
+    MAX_COLUMNS,
+    RECORD_V3,
+    read_csv,
+    read_form,
+    read_record,
+)
 from sendgrid_bounces.dialects.mailgun.serializers import v2_item, v2_json, v2_slice
 from sendgrid_bounces.dialects.mailgun.web import MAX_FILE
 from sendgrid_bounces.emulator import EXTENSION
@@ -186,6 +196,11 @@ def test_import_with_an_invalid_last_row_stores_nothing(app, client) -> None:
             "line 2: field larger than",
         ),
         (b"address,error\na@example.com," + b"x" * 70_000, "row 2: Invalid format for"),
+        (
+            b"address" + b",x" * MAX_COLUMNS,
+            f"while reading csv header: more than {MAX_COLUMNS} columns",
+        ),
+        (b"address\n" + b"\n" * 1_000_001, "while reading csv: more than 1000000 rows"),
     ],
 )
 def test_malformed_file_is_rejected(client, content, message) -> None:
@@ -194,6 +209,46 @@ def test_malformed_file_is_rejected(client, content, message) -> None:
 
     assert status == 400
     assert answer["message"].startswith(message)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"address" + b"," * 500_000 + b"\n" + b"a@example.com\n" * 35_000,
+        b"address\n" + (b"a@example.com" + b"," * 999 + b"\n") * 1_000,
+        b"address\n" + b"\n" * 1_000_000,
+        b"address\na@" + b"b." * 500_000,
+        b'address\n"' + b'""' * 500_000,
+    ],
+    ids=["columns", "cells", "blanks", "labels", "quotes"],
+)
+def test_time_to_read_a_file_is_bounded_by_its_size(content) -> None:
+    """A megabyte of the most expensive content takes less than a second."""
+    started = time.process_time()
+    with suppress(ParametersError):
+        deque(read_csv(content.splitlines(keepends=True), NOW), maxlen=0)
+
+    assert time.process_time() - started < 1
+
+
+def test_import_stops_when_the_client_disconnects(app, client, monkeypatch) -> None:
+    """A small file is stored, since the client may only have closed its half."""
+    monkeypatch.setattr("sendgrid_bounces.web.requests.CHECK_INTERVAL", 10)
+    server_end, client_end = socket.socketpair()
+    client_end.close()
+    storage = app.extensions[EXTENSION].storage
+    bounce_list = storage.accounts.find_domain("empty.example.com").bounce_list
+    with server_end:
+        for rows, status, stored in ((10, 202, 10), (12, 400, 10)):
+            lines = b"".join(b"u%d@example.com\n" % n for n in range(rows - 1))
+            answer = client.post(
+                "/v3/empty.example.com/bounces/import",
+                data={"file": (BytesIO(b"address\n" + lines), "b.csv")},
+                headers=_basic(KEY),
+                environ_overrides={"gunicorn.socket": server_end},
+            )
+            found = storage.bounces.count(bounce_list, BounceQuery())
+            assert (answer.status_code, found) == (status, stored - 1)
 
 
 def test_batch_of_1000_is_accepted_and_a_larger_one_is_rejected(app, client) -> None:
