@@ -42,6 +42,26 @@ class Live:
         ) as answer:
             return answer.read().decode()
 
+    def send(
+        self, request: bytes, *, half_close: bool = True
+    ) -> tuple[bytes, bytes, bytes]:
+        """Send bytes; return the status, the content type and the body of the response.
+
+        :param half_close: whether the server can see that the request has ended.
+        """
+        with socket.create_connection(self.address, TIMEOUT) as connection:
+            with suppress(OSError):  # the server can refuse a request before its end
+                connection.sendall(request)
+                if half_close:
+                    connection.shutdown(socket.SHUT_WR)
+            answer = b""
+            while chunk := connection.recv(65_536):
+                answer += chunk
+        head, _, body = answer.partition(b"\r\n\r\n")
+        status, *headers = head.split(b"\r\n")
+        types = [h[14:] for h in headers if h.lower().startswith(b"content-type: ")]
+        return status[9:12], b"".join(types), body
+
     def workers(self) -> list[int]:
         """Return the process ids of its workers."""
         pid = self.process.pid

@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 #: The markers that ``addopts`` in setup.cfg deselects, rarest requirement first.
-MARKERS = ("cluster", "mysql", "browser", "docs", "slow")
+MARKERS = ("cluster", "mysql", "browser", "docs", "server", "slow")
 
 _KEY = "left_out"
 

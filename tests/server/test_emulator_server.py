@@ -27,8 +27,6 @@ from sendgrid_bounces.storage.accounts import AccountStore
 from sendgrid_bounces.storage.bounces import BounceStore
 from sendgrid_bounces.testing import EmulatorServer, TestAccount
 
-pytestmark = pytest.mark.server
-
 SEED = "accounts: [{username: acme, api_key: s3cret, bounces: [{email: a@x}]}]"
 
 

@@ -9,9 +9,6 @@ from clients import CLIENTS, CONTEXT, HTTPX, api_key
 
 from sendgrid_bounces.testing import EmulatorServer, mock_bounces
 
-pytestmark = pytest.mark.server
-
-
 #: The exceptions of each client.
 DROPPED = {
     "requests": requests.ConnectionError,

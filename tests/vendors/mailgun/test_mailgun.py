@@ -57,6 +57,7 @@ def _live(url: str, tmp_path: Path):
         yield live
 
 
+@pytest.mark.server
 def test_official_sdk_runs_unmodified(live: Live, tmp_path: Path) -> None:
     """Add, list, page, get, delete, import and clear."""
     with closing(Client(auth=("api", KEY), api_url=live.url)) as client:
@@ -152,6 +153,7 @@ def test_file_of_25_mb_is_accepted_and_a_larger_one_is_rejected(app, client) -> 
     assert storage.bounces.count(bounce_list, BounceQuery()) == content.count(b"\n")
 
 
+@pytest.mark.server
 def test_too_large_content_length_is_rejected_early(live: Live) -> None:
     """The response comes before the body is sent."""
     connection = http.client.HTTPConnection(
@@ -454,6 +456,7 @@ def test_core_and_storage_name_no_vendor() -> None:
             assert "sendgrid" not in text, path
 
 
+@pytest.mark.server
 def test_imported_bounces_are_visible_to_other_connections(
     live: Live, url: str
 ) -> None:

@@ -100,6 +100,7 @@ def test_queries_do_not_depend_on_the_user(client, monkeypatch) -> None:
     assert len(made[0]) == 2  # the caller and the user
 
 
+@pytest.mark.server
 def test_cleanup_example(tmp_path) -> None:
     """It deletes exactly the old soft bounces."""
     seed = tmp_path / "seed.yaml"
