@@ -15,6 +15,7 @@ from sendgrid_bounces.control import api, health
 from sendgrid_bounces.core.clock import Clock
 from sendgrid_bounces.dialects.mailgun import v2, v3
 from sendgrid_bounces.dialects.sendgrid import direct, reseller
+from sendgrid_bounces.dialects.sendgrid import v3 as sendgrid_v3
 from sendgrid_bounces.emulator import Emulator, current_emulator
 from sendgrid_bounces.storage.clock import SharedClock
 from sendgrid_bounces.storage.database import closing_on_error, open_storage
@@ -25,6 +26,7 @@ from sendgrid_bounces.web.requests import AddressConverter, StrictRequest
 DIALECTS: tuple[Dialect, ...] = (
     reseller.DIALECT,
     direct.DIALECT,
+    sendgrid_v3.DIALECT,
     v2.DIALECT,
     v3.DIALECT,
 )

@@ -30,6 +30,9 @@ CACHE_SIZE = 10_000
 #: The costs of a key tag. They never change: tags in the database would not match.
 TAG_COSTS: ScryptCosts = (2**12, 8, 1)
 
+#: The user name of callers that have an API key only.
+API_KEY_USER = "apikey"
+
 
 class Authenticator:
     """Verifies the API keys of the accounts in one database.
@@ -55,6 +58,7 @@ class Authenticator:
         self._accept_any = accept_any
         self._secret = secrets.token_bytes(32)
         self._verified: dict[str, bytes] = {}
+        self._key_owners: dict[bytes, str] = {}
         self._hashing = threading.RLock()
         if costs != DEFAULT_COSTS:
             self._check_costs()
@@ -101,6 +105,33 @@ class Authenticator:
         if not self.verify(account, key) or account is None:
             raise CredentialsError
         return account
+
+    def authenticate_key(self, key: str) -> Account:
+        """Return the account whose API key is *key*.
+
+        If any key is accepted, an unknown one belongs to the account
+        :data:`API_KEY_USER`, which is created on first use.
+
+        :raises CredentialsError: if no account, or more than one, has this key.
+        """
+        if not key or "\0" in key:
+            raise CredentialsError
+        digest = self._digest(key)
+        account = self._accounts.find(self._key_owners.get(digest, ""))
+        if account is not None and self.verify(account, key):
+            return account
+        with self._hashing:
+            tag = self._tag(key)
+        found = [a for a in self._accounts.with_tag(tag) if self.verify(a, key)]
+        if self._accept_any and not found:
+            account = self._accounts.find(API_KEY_USER)
+            return account or self._create(API_KEY_USER, key)
+        if len(found) != 1:
+            raise CredentialsError
+        if len(self._key_owners) >= CACHE_SIZE:
+            self._key_owners.clear()
+        self._key_owners[digest] = found[0].username
+        return found[0]
 
     def authenticate_domain(self, name: str, key: str) -> Domain:
         """Return the domain *name*, if *key* is the key of its account.

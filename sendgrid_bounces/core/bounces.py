@@ -103,12 +103,16 @@ class BounceQuery:
     :param created_from: the first instant.
     :param created_before: the first instant after the range.
     :param emails: the accepted addresses, in any letter case; none for all.
+    :param excluded_type: the type that does not match.
+    :param pattern: the whole address, in any letter case; ``%`` matches any text.
     """
 
     created_from: int | None = None
     created_before: int | None = None
     type: BounceType | None = None
     emails: tuple[str, ...] = ()
+    excluded_type: BounceType | None = None
+    pattern: str = ""
 
     @property
     def is_everything(self) -> bool:

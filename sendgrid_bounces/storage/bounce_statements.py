@@ -91,6 +91,9 @@ OLDEST_BRIEF = Statement(lambda time: _rows(BRIEF_COLUMNS, *time), TIME_INDEX)
 OLDEST_POSITION = Statement(lambda time: _position(*time), TIME_INDEX)
 NEWEST = Statement(lambda time: _rows(ALL_COLUMNS, *_descending(time)), TIME_INDEX)
 NEWEST_POSITION = Statement(lambda time: _position(*_descending(time)), TIME_INDEX)
+NEWEST_BY_KEY = Statement(
+    lambda time: _rows(BRIEF_COLUMNS, *_descending(time[:1]), BounceRow.key).offset(1)
+)
 FIRST_KEYS = Statement(lambda _: _rows(ALL_COLUMNS, BounceRow.key), KEY_INDEX)
 LAST_KEYS = Statement(lambda _: _rows(ALL_COLUMNS, BounceRow.key.desc()), KEY_INDEX)
 COUNT = Statement(lambda _: BounceRow.select(COUNT_ALL))
@@ -100,11 +103,24 @@ OLDEST_FIRST = Walk(OLDEST, OLDEST_POSITION, "later")
 OLDEST_FIRST_BRIEF = Walk(OLDEST_BRIEF, OLDEST_POSITION, "later")
 NEWEST_FIRST = Walk(NEWEST, NEWEST_POSITION, "earlier")
 
+#: Matches the key with a pattern, in which :data:`LIKE_ESCAPE` quotes a character.
+LIKE_ESCAPE = "|"
+LIKE_PATTERN = peewee.NodeList(
+    (
+        BounceRow.key,
+        peewee.SQL("LIKE"),
+        peewee.Value(""),
+        peewee.SQL(f"ESCAPE '{LIKE_ESCAPE}'"),
+    )
+)
+
 #: The condition of each filter, made from the order of time and the number of values.
 CONDITIONS: dict[str, Callable[[Any, int], Any]] = {
     "created_from": lambda time, _: peewee.Expression(time[0], ">=", 0),
     "created_before": lambda time, _: peewee.Expression(time[0], "<", 0),
     "type": lambda time, _: BounceRow.type == 0,
+    "excluded_type": lambda time, _: BounceRow.type != 0,
+    "pattern": lambda time, _: LIKE_PATTERN,
     "emails": lambda time, count: BounceRow.key.in_([""] * count),
     "later": lambda time, count: _beyond(time, ">", count),
     "earlier": lambda time, count: _beyond(time, "<", count),

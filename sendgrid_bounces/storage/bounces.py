@@ -4,8 +4,10 @@ A long list is read in batches. Each batch is a short query that starts at the e
 the previous batch, so a slow reader holds no connection and no transaction.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any
 
@@ -21,7 +23,10 @@ from sendgrid_bounces.storage.bounce_statements import (
     DELETE,
     FIRST_KEYS,
     LAST_KEYS,
+    LIKE_ESCAPE,
+    NEWEST_BY_KEY,
     NEWEST_FIRST,
+    NEWEST_POSITION,
     OLDEST_FIRST,
     OLDEST_FIRST_BRIEF,
     Statement,
@@ -37,6 +42,9 @@ BATCH_SIZE = 500
 
 #: Query shapes to keep the SQL text of.
 MAX_SHAPES = 256
+
+#: The characters that SQL's LIKE would interpret, besides the wildcard of a pattern.
+_LIKE_SPECIAL = re.compile(f"[_{re.escape(LIKE_ESCAPE)}]")
 
 #: A row: email, status, code, reason, reported, created, id.
 BounceTuple = tuple[str, str, str, str, bool, int, int]
@@ -91,18 +99,42 @@ class BounceStore:
         """Return the same as :meth:`find`, as brief rows, which are faster to read."""
         return self._walk(OLDEST_FIRST_BRIEF, bounce_list, query, limit, offset)
 
+    def find_newest(
+        self, bounce_list: int, query: BounceQuery, limit: int, offset: int = 0
+    ) -> list[BriefTuple]:
+        """Return brief rows, newest first, those of one instant by address.
+
+        The index finds the instants of the first and the last row, so that only the
+        rows between them are sorted.
+        """
+        filters = _filters(query)
+
+        def created_at(position: int) -> int | None:
+            rows = self._fetch(NEWEST_POSITION, bounce_list, filters, 1, position)
+            return int(rows[0][0]) if rows else None
+
+        newest = created_at(offset)
+        if newest is None:
+            return []
+        newer = replace(query, created_from=newest + 1)
+        skipped = self.count(bounce_list, newer) if offset else 0
+        oldest = created_at(offset + limit - 1)
+        between = replace(
+            query,
+            created_before=newest + 1,
+            created_from=query.created_from if oldest is None else oldest,
+        )
+        return self._fetch(
+            NEWEST_BY_KEY, bounce_list, _filters(between), limit, offset - skipped
+        )
+
     def page(self, bounce_list: int, page: BouncePage, limit: int) -> list[BounceTuple]:
         """Return the rows of *page* in the order of their keys.
 
         A page begins at a key instead of an offset, so earlier changes do not move the
         page, and a page far from the start costs as much as the first.
         """
-        filters: Filters = {}
-        if page.prefix:
-            prefix = fold(page.prefix)
-            filters["key_from"] = (prefix,)
-            if end := successor(prefix):
-                filters["key_before"] = (end,)
+        filters = _prefix_filters(fold(page.prefix)) if page.prefix else {}
         if page.pivot is not None:
             bound = "key_before" if page.backwards else "key_after"
             values = [fold(page.pivot), *filters.get(bound, ())]
@@ -115,10 +147,17 @@ class BounceStore:
         """Return the number of bounces that match *query*."""
         return int(self._fetch(COUNT, bounce_list, _filters(query))[0][0])
 
-    def delete(self, bounce_list: int, query: BounceQuery) -> int:
-        """Delete the bounces that match *query* in one transaction; return how many."""
-        text, values = self._prepare(DELETE, bounce_list, _filters(query))
-        return self._engine.transact(lambda: self._engine.execute(text, values))
+    def delete(self, bounce_list: int, *queries: BounceQuery) -> int:
+        """Delete the bounces that match any of *queries* in one transaction.
+
+        :returns: the number of deleted bounces.
+        """
+
+        def delete(query: BounceQuery) -> int:
+            text, values = self._prepare(DELETE, bounce_list, _filters(query))
+            return self._engine.execute(text, values)
+
+        return self._engine.transact(lambda: sum(map(delete, queries)))
 
     def put(
         self, bounce_list: int, bounces: Iterable[Bounce], *, redate: bool = True
@@ -206,8 +245,29 @@ def _filters(query: BounceQuery) -> Filters:
         filters["created_before"] = (query.created_before,)
     if query.type is not None:
         filters["type"] = (int(query.type),)
+    if query.excluded_type is not None:
+        filters["excluded_type"] = (int(query.excluded_type),)
+    if query.pattern:
+        filters |= _pattern_filters(fold(query.pattern))
     if query.emails:
         filters["emails"] = [fold(email) for email in query.emails]
+    return filters
+
+
+def _prefix_filters(prefix: str) -> Filters:
+    """Return the range of the keys that begin with *prefix*, for the index."""
+    end = successor(prefix)
+    return {"key_from": (prefix,), **({"key_before": (end,)} if end else {})}
+
+
+def _pattern_filters(pattern: str) -> Filters:
+    """Return the filters of *pattern*: a range for its prefix, a scan for the rest."""
+    prefix, wildcard, rest = pattern.partition("%")
+    if not wildcard:
+        return {"emails": [prefix]}
+    filters = _prefix_filters(prefix) if prefix else {}
+    if rest.strip("%"):
+        filters["pattern"] = (_LIKE_SPECIAL.sub(rf"{LIKE_ESCAPE}\g<0>", pattern),)
     return filters
 
 

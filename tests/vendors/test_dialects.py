@@ -29,6 +29,9 @@ VALUES = {
     "domain": "mg.example.com",
     "_address": "a@example.com",
     "email": "a@example.com",
+    "name": "bounces",
+    "classification": "Content",
+    "_rest": "x",
 }
 
 
@@ -133,7 +136,8 @@ def test_dialect_renders_every_error(
     monkeypatch.setattr(authenticator, "authenticate_domain", fail)
     rule = next(_rules(app, dialect))
     method = min({*rule.methods} - {"HEAD"})
-    response = client.open(_path(app, rule), method=method, auth=("api", "key"))
+    path, headers = _path(app, rule), {"Accept": "*/*"}
+    response = client.open(path, method=method, auth=("api", "key"), headers=headers)
 
     assert response.data
     assert b"<html" not in response.data.lower()

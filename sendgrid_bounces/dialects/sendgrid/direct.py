@@ -90,8 +90,7 @@ def bounces(task: str, suffix: str) -> Response:
     profile = PROFILES[emulator.config.profile]
     try:
         arguments = params.read_arguments()
-        credentials = params.read_credentials(arguments)
-        account = emulator.authenticator.authenticate(*credentials)
+        account = web.authenticate(arguments)
         profile = PROFILES[account.profile or emulator.config.profile]
         call = Call(
             emulator.storage.bounces,

@@ -133,8 +133,7 @@ def _respond(suffix: str) -> Response:
     emulator, serializer = current_emulator(), RESELLER_PROFILE.serializers[suffix]
     try:
         arguments = params.read_arguments()
-        credentials = params.read_credentials(arguments)
-        caller = emulator.authenticator.authenticate(*credentials)
+        caller = web.authenticate(arguments)
         if not caller.is_reseller:
             raise NotAuthorizedError
         operation = _operation(arguments)

@@ -7,6 +7,8 @@ from typing import TypeVar
 from flask import Blueprint
 from werkzeug.exceptions import NotFound, RequestEntityTooLarge
 
+from sendgrid_bounces.auth import API_KEY_USER
+from sendgrid_bounces.core.accounts import Account
 from sendgrid_bounces.core.errors import ParametersError, RequestError
 from sendgrid_bounces.core.requests import RequestInfo
 from sendgrid_bounces.dialects.sendgrid.params import (
@@ -14,6 +16,7 @@ from sendgrid_bounces.dialects.sendgrid.params import (
     read_arguments,
     read_credentials,
 )
+from sendgrid_bounces.emulator import current_emulator
 from sendgrid_bounces.web.requests import refuse_head, request
 
 HOSTS = ("sendgrid.com", "www.sendgrid.com", "api.sendgrid.com")
@@ -28,6 +31,21 @@ def blueprint(name: str) -> Blueprint:
     bp = Blueprint(name, __name__)
     bp.before_request(refuse_head)
     return bp
+
+
+def authenticate(arguments: Arguments) -> Account:
+    """Return the calling account.
+
+    :raises CredentialsError: if the user name or the API key is missing or unknown.
+    :raises ParametersError: if one of them is ambiguous.
+
+    Wire: at the end of v2 the user name was ``apikey``, and the key named the account.
+    """
+    emulator = current_emulator()
+    username, key = read_credentials(arguments)
+    if username == API_KEY_USER and not emulator.storage.accounts.find(username):
+        return emulator.authenticator.authenticate_key(key)
+    return emulator.authenticator.authenticate(username, key)
 
 
 def error_suffix(status: int, path: str) -> str:
