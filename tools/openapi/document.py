@@ -15,15 +15,26 @@ from sendgrid_bounces.app import DIALECTS, routed_app
 from sendgrid_bounces.schemas import faults
 from sendgrid_bounces.schemas.bounces import RECORD
 from sendgrid_bounces.web.dialect import Dialect
-from tools.openapi import control, fields, mailgun, routes, sendgrid
+from tools.openapi import (
+    control,
+    fields,
+    mailgun,
+    routes,
+    sendgrid,
+    sendgrid_v3,
+)
 from tools.openapi.parts import Part, Section, Target
 
 DESCRIPTION = """\
-An emulator of the bounce APIs of SendGrid (Web API v2) and Mailgun (v2 and v3).
+An emulator of the bounce APIs of SendGrid (Web API v2 and v3) and Mailgun (v2 and
+v3).
 
 Other paths get 404, other methods 405, and a URL or header section that is too long 414
 or 431, each in the vendor's format. While a fault rule triggers, every operation except
 the emulator's own can have any status from 400 to 599, or no response at all."""
+
+#: The end of the Flask endpoint of a view that only rejects requests.
+CATCH_ALL = ".unknown"
 
 #: A choice in a Flask rule, and any other path parameter.
 _CHOICE = re.compile(r"<any\(([^)]*)\):(\w+)>")
@@ -69,13 +80,15 @@ def build(dialects: Sequence[Dialect] = DIALECTS) -> Part:
 def _dialect_sections(app: Flask, dialects: Sequence[Dialect]) -> Iterator[Section]:
     """Yield the sections that have views in *app*, one for each undescribed dialect."""
     views = {*app.view_functions}
-    for section in (sendgrid.SECTION, mailgun.SECTION):
+    for section in (sendgrid.SECTION, sendgrid_v3.SECTION, mailgun.SECTION):
         if section.views.keys() & views:
             yield section
             views -= section.views.keys()
     for dialect in dialects:
         prefix = f"{dialect.blueprint.name}."
-        if undescribed := {view for view in views if view.startswith(prefix)}:
+        undescribed = {view for view in views if view.startswith(prefix)}
+        undescribed = {view for view in undescribed if not view.endswith(CATCH_ALL)}
+        if undescribed:
             yield routes.section(dialect.name, undescribed)
 
 
@@ -99,6 +112,8 @@ def _targets(app: Flask) -> dict[str, list[Target]]:
     """Return the methods of *app* by path, in OpenAPI's form of paths."""
     found: dict[str, list[Target]] = {}
     for rule in app.url_map.iter_rules():
+        if rule.endpoint.endswith(CATCH_ALL):
+            continue
         for path, choices in _paths(rule.rule):
             for method in sorted({*(rule.methods or ())} - {"HEAD", "OPTIONS"}):
                 target = Target(rule.endpoint, method, path, choices)
