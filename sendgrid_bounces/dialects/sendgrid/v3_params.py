@@ -13,8 +13,7 @@ from sendgrid_bounces.core.bounces import LATEST, BounceQuery, BounceType
 from sendgrid_bounces.core.errors import ParametersError, RequestError
 from sendgrid_bounces.core.timezones import time_zone
 from sendgrid_bounces.dialects.sendgrid.params import Day
-from sendgrid_bounces.schemas.base import load
-from sendgrid_bounces.schemas.loader import as_mapping
+from sendgrid_bounces.schemas.base import as_mapping, load
 
 #: Wire: at most 500 rows per page, documented; the same without ``limit``, reported.
 MAX_LIMIT = 500
@@ -117,7 +116,7 @@ def read_days(pairs: list[tuple[str, str]], only: BounceQuery) -> BounceQuery:
         raise ParametersError([("start_date", "must not be later than end_date")])
     zone = time_zone("UTC")
     return BounceQuery(
-        created_from=zone.day_start(first) if first else None,
+        created_from=zone.day_starts[first] if first else None,
         created_before=zone.day_end(last) if last else None,
         type=only.type,
         excluded_type=only.excluded_type,
