@@ -64,7 +64,9 @@ METHODS: Mapping[re.Pattern[str], list[str]] = {
     re.compile("/v3/suppressions/bounces/classifications(/[^/]+)?"): ["GET"],
 }
 
-PREFIXES = ("/v3/suppression", "/v3/suppressions")
+
+class UnknownRouteError(BounceError):
+    """The route does not exist."""
 
 
 class MissingKeyError(CredentialsError):
@@ -81,6 +83,7 @@ ERRORS_BY_TYPE: ErrorTable = {
     MissingKeyError: (401, lambda _: _message("authorization required")),
     CredentialsError: (401, lambda _: _message("unauthorized")),
     NotAuthorizedError: (403, lambda _: _message("access forbidden")),
+    UnknownRouteError: (404, lambda _: _message("resource not found")),
     UnknownAddressError: (404, lambda _: _message("resource not found")),
     ParametersError: (
         400,
@@ -167,10 +170,8 @@ def classification(classification: str) -> Response:
     return _respond(v3_operations.count_domains(call, query, classification))
 
 
-@bp.route("/v3/suppression", methods=ALL_METHODS)
 @bp.route("/v3/suppression/", methods=ALL_METHODS)
 @bp.route("/v3/suppression/<address:_rest>", methods=ALL_METHODS)
-@bp.route("/v3/suppressions", methods=ALL_METHODS)
 @bp.route("/v3/suppressions/", methods=ALL_METHODS)
 @bp.route("/v3/suppressions/<address:_rest>", methods=ALL_METHODS)
 def unknown(_rest: str = "") -> Response:
@@ -178,7 +179,7 @@ def unknown(_rest: str = "") -> Response:
     for pattern, methods in METHODS.items():
         if pattern.fullmatch(request.path):
             raise MethodNotAllowed(methods)
-    raise NotFound
+    raise UnknownRouteError
 
 
 @bp.errorhandler(BounceError)
@@ -188,11 +189,6 @@ def render_bounce_error(error: BounceError) -> Response:
     response = _respond(document, status)
     response.rows_changed = getattr(error, "rows_changed", None)
     return response
-
-
-def owns(path: str) -> bool:
-    """Return whether the first segments of *path* are those of this dialect."""
-    return any(path == p or path.startswith(f"{p}/") for p in PREFIXES)
 
 
 def render_error(status: int, path: str, account: str | None = None) -> Response:
@@ -299,7 +295,7 @@ OPERATIONS = {
 DIALECT = Dialect(
     name=NAME,
     blueprint=bp,
-    owns=owns,
+    owns=("/v3/suppression/", "/v3/suppressions/"),
     operations=tuple(dict.fromkeys(OPERATIONS.values())),
     render_error=render_error,
     read_request_info=read_request_info,
