@@ -3,9 +3,10 @@
 import csv
 import json
 import re
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, missing, validate
@@ -263,7 +264,8 @@ def read_record(record: Mapping[str, object], now: int) -> Bounce:
         address = parse_address(get("address"))
         code = parse_code(get("code"))
         text = parse_error(get("error"))
-        created_at = parse_created_at(get("created_at"))
+        date = get("created_at")
+        created_at = None if date is None else parse_created_at(date)
     except ValidationError as error:
         raise _error(error.messages[0]) from None
     return _bounce(address, code, text, created_at, now=now)
@@ -303,7 +305,15 @@ def read_batch(body: bytes, now: int) -> list[Bounce]:
         raise _error("Invalid JSON: must be an array of bounces")
     if len(records) > MAX_BATCH:
         raise _error("Batch size should be less than 1000")
-    return list(_read_each("record", enumerate(records, 1), now))
+    bounces = []
+    for number, record in enumerate(records, 1):
+        try:
+            if not isinstance(record, dict):
+                raise _error("must be an object")
+            bounces.append(read_record(record, now))
+        except ParametersError as error:
+            raise error.within(f"record {number}") from None
+    return bounces
 
 
 def read_csv(lines: Iterable[bytes], now: int) -> Iterator[Bounce]:
@@ -312,60 +322,46 @@ def read_csv(lines: Iterable[bytes], now: int) -> Iterator[Bounce]:
     :raises ParametersError: without a header, or naming the first invalid row. The
         header is row 1.
     """
-    rows = csv.reader(_decode(lines), skipinitialspace=True, strict=True)
+    lines = iter(lines)
+    first = next(lines, b"").removeprefix(BOM_UTF8)
+    text = map(bytes.decode, chain([first], lines))
+    rows = csv.reader(text, skipinitialspace=True, strict=True)
     try:
         header = [name.strip() for name in islice(next(rows, []), MAX_COLUMNS + 1)]
         if len(header) > MAX_COLUMNS:
             raise _error(f"while reading csv header: more than {MAX_COLUMNS} columns")
         if "address" not in header:
             raise _error("while reading csv header")
-        yield from _read_each("row", _records(header, rows), now)
+        width = len(header)
+        places = {name: place for place, name in enumerate(header) if name in COLUMNS}
+        for number, cells in enumerate(rows, 2):
+            if number > MAX_ROWS + 1:
+                raise _error(f"while reading csv: more than {MAX_ROWS} rows")
+            if any(cells):
+                yield _read_row(number, width, places, cells, now)
     except csv.Error as error:
         raise _error(f"line {rows.line_num}: {error}") from None
     except UnicodeDecodeError:
         raise _error("while reading csv: not UTF-8") from None
 
 
-def _decode(lines: Iterable[bytes]) -> Iterator[str]:
-    """Yield text without the byte-order mark."""
-    for number, line in enumerate(lines):
-        yield line.decode("utf-8" if number else "utf-8-sig")
+def _read_row(
+    number: int, width: int, places: Mapping[str, int], cells: list[str], now: int
+) -> Bounce:
+    """Return the bounce of a row.
 
-
-def _records(
-    header: list[str], rows: Iterator[list[str]]
-) -> Iterator[tuple[int, object]]:
-    """Yield the number and the known cells of each row that is not empty.
-
-    The last one of several columns of the same name counts.
+    :param width: the number of columns.
+    :param places: the columns to read; of several columns with one name, the last.
     """
-    places = {name: place for place, name in enumerate(header) if name in COLUMNS}
-    for number, cells in enumerate(rows, 2):
-        if number > MAX_ROWS + 1:
-            raise _error(f"while reading csv: more than {MAX_ROWS} rows")
-        if any(map(str.strip, islice(cells, len(header), None))):
-            raise _error("more cells than the header").within(f"row {number}", ": ")
-        if any(cells):
-            width = len(cells)
-            yield (
-                number,
-                {
-                    name: cells[place].strip() if place < width else ""
-                    for name, place in places.items()
-                },
-            )
-
-
-def _read_each(
-    kind: str, records: Iterable[tuple[int, object]], now: int
-) -> Iterator[Bounce]:
-    for number, record in records:
-        try:
-            if not isinstance(record, dict):
-                raise _error("must be an object")
-            yield read_record(record, now)
-        except ParametersError as error:
-            raise error.within(f"{kind} {number}") from None
+    trimmed = list(map(str.strip, cells))
+    try:
+        if any(trimmed[width:]):
+            raise _error("more cells than the header")
+        given = len(trimmed)
+        record = {n: trimmed[place] for n, place in places.items() if place < given}
+        return read_record(record, now)
+    except ParametersError as error:
+        raise error.within(f"row {number}") from None
 
 
 def _load(schema: Schema, arguments: Mapping[str, str]) -> dict[str, Any]:
