@@ -67,6 +67,13 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(LeftOut(), "left-out")
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """Use one process for single files, and to show what tests print (``-s``)."""
+    is_one_file = any(".py" in argument for argument in config.args)
+    return 0 if is_one_file or config.option.capture == "no" else None
+
+
 @pytest.fixture(name="clock")
 def _clock() -> FixedClock:
     return FixedClock()
