@@ -15,6 +15,7 @@ from sendgrid_bounces.core.bounces import (
     Bounce,
     BouncePage,
     BounceQuery,
+    classify,
     fold,
     successor,
 )
@@ -172,7 +173,7 @@ class BounceStore:
         :raises ParametersError: if iterating over *bounces* does; nothing is stored.
         """
         text = self._put if redate else self._put_undated
-        rows = (_row(bounce_list, bounce) for bounce in bounces)
+        rows = map(partial(_row, bounce_list), bounces)
         with closing(Spool(rows)) as spool:
 
             def store() -> int:
@@ -280,7 +281,7 @@ def _row(bounce_list: int, bounce: Bounce) -> tuple[Any, ...]:
         bounce.status,
         bounce.code,
         bounce.reason,
-        int(bounce.type),
+        int(classify(bounce.status)),
         bounce.created,
         bounce.reported,
     )

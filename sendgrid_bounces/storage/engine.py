@@ -97,8 +97,10 @@ class Engine:
 
     def execute_many(self, text: str, rows: Iterable[Sequence[object]]) -> None:
         """Run a statement once for each of *rows*."""
+        connections = self.connections
         try:
-            cursor = self.connections.current().cursor()
+            connection = connections.thread.connection or connections.current()
+            cursor = connection.cursor()
             cursor.executemany(text, rows)
             cursor.close()
         except self._driver_errors as error:

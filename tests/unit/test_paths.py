@@ -1,0 +1,27 @@
+"""The code paths of common requests stay short."""
+
+from pathlib import Path
+
+from benchmarks.paths import measure
+
+#: Own calls, own files and SQL statements of each request, at most. Raising a number
+#: needs a reason.
+MAXIMA = {
+    "bounces.get.xml?start_date=": (45, 12, 2),
+    "the same, control endpoints on": (80, 19, 4),
+    "POST a fault rule": (90, 13, 4),
+    "upload a CSV file of one row": (55, 16, 4),
+    "load a seed file": (120, 18, 8),
+}
+
+
+def test_paths_are_no_longer_than_allowed(tmp_path: Path) -> None:
+    """Each layer that a request passes through adds to all numbers."""
+    lengths = {
+        name: (len(path.calls), len(path.files), path.statements)
+        for name, path in measure(str(tmp_path))
+    }
+
+    assert lengths.keys() == MAXIMA.keys()
+    for name, length in lengths.items():
+        assert all(map(int.__le__, length, MAXIMA[name])), (name, length)
