@@ -178,14 +178,14 @@ def check_access(token: str) -> None:
 
 def render_bounce_error(error: BounceError) -> tuple[Response, int]:
     """Render an error that a view raised."""
-    status, body = look_up(error, ERROR_TABLE)
+    status, body = look_up(error, ERRORS_BY_TYPE)
     return jsonify(body), status
 
 
 def render_http_error(error: HTTPException) -> Response:
     """Render an error of routing, of the access check or of reading the request."""
     status = HTTPStatus(error.code or 500)
-    response = jsonify(error=HTTP_ERRORS.get(status, _description)(error))
+    response = jsonify(error=ERRORS_BY_STATUS.get(status, _description)(error))
     response.status_code = status
     if isinstance(error, MethodNotAllowed):
         response.headers["Allow"] = ", ".join(_allowed(error))
@@ -220,7 +220,7 @@ def _message(error: BounceError) -> dict[str, Any]:
     return {"error": str(error)}
 
 
-ERROR_TABLE: ErrorTable = {
+ERRORS_BY_TYPE: ErrorTable = {
     ParametersError: (400, _problems),
     RequestError: (400, _message),
     UnknownNameError: (404, _message),
@@ -254,7 +254,7 @@ def _allowed(error: HTTPException) -> list[str]:
 
 
 #: The messages of HTTP errors; other errors have their own description.
-HTTP_ERRORS: dict[HTTPStatus, Callable[[HTTPException], str]] = {
+ERRORS_BY_STATUS: dict[HTTPStatus, Callable[[HTTPException], str]] = {
     HTTPStatus.NOT_FOUND: _not_found,
     HTTPStatus.METHOD_NOT_ALLOWED: _not_allowed,
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: _too_large,

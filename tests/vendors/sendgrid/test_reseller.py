@@ -1,4 +1,4 @@
-"""Resellers: access is limited to their own customers, and errors reveal no others."""
+"""Resellers: they reach their own customers only, and errors do not reveal more."""
 
 import json
 import os
