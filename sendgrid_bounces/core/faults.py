@@ -4,7 +4,7 @@ Nothing here reads the time or is random: the same requests meet the same faults
 """
 
 import hashlib
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -54,8 +54,8 @@ class FaultRule:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields that are not None, by name."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {name: value for name, value in values.items() if value is not None}
+        values = asdict(self).items()
+        return {name: value for name, value in values if value is not None}
 
     def matches(self, info: RequestInfo) -> bool:
         """Return whether a request meets the conditions."""

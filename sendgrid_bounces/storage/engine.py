@@ -4,8 +4,8 @@ The stores use this interface only. Differences between products are attributes 
 methods of the subclasses in :mod:`.sqlite` and :mod:`.mysql`.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import peewee
@@ -129,8 +129,17 @@ class Engine:
         """
         if self.connections.thread.in_transaction:
             return action()
-        with self.transaction(consistent=consistent):
-            return action()
+        self._begin(consistent=consistent)
+        self.connections.thread.in_transaction = True
+        try:
+            result = action()
+            self._commit()
+        except BaseException:
+            self._rollback()
+            raise
+        finally:
+            self.connections.thread.in_transaction = False
+        return result
 
     def relaxed(self, timeout: int) -> "Engine":
         """Return an engine for transactions that a power failure may undo.
@@ -142,23 +151,6 @@ class Engine:
         """
         del timeout  # only SQLite has one lock for all writers
         return self
-
-    @contextmanager
-    def transaction(self, *, consistent: bool = False) -> Iterator[None]:
-        """Run the block in a transaction, or as a part of the current transaction."""
-        if self.connections.thread.in_transaction:
-            yield
-            return
-        self._begin(consistent=consistent)
-        self.connections.thread.in_transaction = True
-        try:
-            yield
-            self._commit()
-        except BaseException:
-            self._rollback()
-            raise
-        finally:
-            self.connections.thread.in_transaction = False
 
     def exists(self) -> bool:
         """Return whether the database exists, without creating it."""
@@ -175,12 +167,15 @@ class Engine:
 
         A lock keeps other processes out. A later call completes an interrupted attempt.
         """
-        with self.transaction():
+
+        def create_all() -> None:
             for table in tables:
                 create, indexes = sql.create_statements(table, self._builder)
                 for text in (create, *indexes):
                     self.execute(text)
             finish()
+
+        self.transact(create_all)
 
     def close(self) -> None:
         """Close the connections of all threads. The engine is unusable afterwards."""
@@ -204,14 +199,14 @@ class Engine:
 
     def _commit(self) -> None:
         try:
-            self.connections.current().commit()
+            self.connections.thread.connection.commit()
         except self._driver_errors as error:
             raise self._storage_error(error) from error
 
     def _rollback(self) -> None:
         """Undo the transaction. Only the error that caused this is to be reported."""
         try:
-            self.connections.current().rollback()
+            self.connections.thread.connection.rollback()
         except self._driver_errors:
             with suppress(*self._driver_errors):
                 self.connections.discard()

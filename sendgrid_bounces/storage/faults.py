@@ -13,6 +13,7 @@ from sendgrid_bounces.core.clock import ClockState
 from sendgrid_bounces.core.errors import ParametersError, UnknownNameError
 from sendgrid_bounces.core.faults import Counters, FaultRule, Match, StoredFault
 from sendgrid_bounces.storage.engine import Engine
+from sendgrid_bounces.storage.sql import COUNT_ALL
 from sendgrid_bounces.storage.tables import ClockRow, FaultRow
 
 #: The maximum number of rules; each request reads all rules.
@@ -37,6 +38,7 @@ class FaultStore:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._relaxed = engine.relaxed(TIMEOUT)
+        self._number = engine.compile(FaultRow.select(COUNT_ALL))
         by_id = FaultRow.id == 0
         faults = FaultRow.select(*FAULT_COLUMNS)
         self._all = engine.compile(faults.order_by(FaultRow.id))
@@ -162,7 +164,7 @@ class FaultStore:
         return self._relaxed.transact(count)
 
     def _check_number(self, added: int) -> None:
-        number = len(self.all()) + added
+        number = self._engine.fetch(self._number)[0][0] + added
         if number > MAX_FAULT_RULES:
             problem = f"there may be at most {MAX_FAULT_RULES} rules (got {number})"
             raise ParametersError([("faults", problem)])

@@ -2,8 +2,7 @@
 
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 from urllib.parse import SplitResult, unquote
@@ -109,23 +108,7 @@ class MySQLEngine(Engine):
         """Run *action* in a transaction, or as a part of the current transaction."""
         if self.connections.thread.in_transaction:
             return action()
-        return _repeat(partial(super().transact, action, consistent=consistent))
-
-    @contextmanager
-    def transaction(self, *, consistent: bool = False) -> Iterator[None]:
-        """Run the block in a transaction, or as a part of the current transaction."""
-        if self.connections.thread.in_transaction:
-            yield
-            return
-        try:
-            with super().transaction(consistent=consistent):
-                yield
-        except StorageError as error:
-            if error.code in LOST:
-                self.connections.discard()
-            raise
-        finally:
-            self._set_read_timeout(READ_TIMEOUT)
+        return _repeat(partial(self._transact_once, action, consistent=consistent))
 
     def create_tables(
         self, tables: Sequence[type[peewee.Model]], finish: Callable[[], None]
@@ -145,6 +128,18 @@ class MySQLEngine(Engine):
             finish()
         finally:
             self.fetch("SELECT RELEASE_LOCK(DATABASE())")
+
+    def _transact_once(
+        self, action: Callable[[], Result], *, consistent: bool
+    ) -> Result:
+        try:
+            return super().transact(action, consistent=consistent)
+        except StorageError as error:
+            if error.code in LOST:
+                self.connections.discard()
+            raise
+        finally:
+            self._set_read_timeout(READ_TIMEOUT)
 
     def _create_table(self, table: type[peewee.Model], collation: str) -> None:
         create, indexes = sql.create_statements(table, self._builder)

@@ -3,7 +3,7 @@
 import marshal
 import tempfile
 from collections.abc import Iterator
-from itertools import islice
+from itertools import chain, islice
 from typing import IO
 
 #: Rows per statement.
@@ -31,14 +31,9 @@ class Spool:
             raise
 
     def chunks(self) -> Iterator[list[Values]]:
-        """Yield the rows from the beginning."""
-        if self._file is not None:
-            end = self._file.seek(0, 2)
-            self._file.seek(0)
-            while self._file.tell() < end:
-                yield marshal.load(self._file)  # noqa: S302 - written by this object
-        if self._last:
-            yield self._last
+        """Return the rows from the beginning."""
+        last = iter([self._last] if self._last else [])
+        return last if self._file is None else chain(_read(self._file), last)
 
     def close(self) -> None:
         """Delete the file."""
@@ -49,3 +44,11 @@ class Spool:
         if self._file is None:
             self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
         marshal.dump(chunk, self._file)
+
+
+def _read(file: IO[bytes]) -> Iterator[list[Values]]:
+    """Yield the chunks in *file*."""
+    end = file.seek(0, 2)
+    file.seek(0)
+    while file.tell() < end:
+        yield marshal.load(file)  # noqa: S302 - written by this module

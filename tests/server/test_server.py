@@ -169,9 +169,13 @@ def test_gunicorn_serves_the_entry_point(url: str, target: str, tmp_path: Path) 
         count = f"/api/bounces.count.json{ACME}"
         assert live.when_up(count) == '{"count": "1"}'
         live.get(f"/api/bounces.delete.json{ACME}&email=a@x")
-        with closing(open_storage(url)) as storage, storage.engine.transaction():
+
+        def restart_worker() -> None:
             os.kill(live.workers()[0], signal.SIGKILL)
             assert live.when_up(count) == '{"count": "0"}'
+
+        with closing(open_storage(url)) as storage:
+            storage.engine.transact(restart_worker)
         _out, err = kill(live.process)
 
     assert "Traceback" not in err

@@ -368,10 +368,14 @@ def test_paging_misses_and_repeats_nothing(
 def test_database_is_readable_during_a_write(storage, database_url) -> None:
     """A worker can restart in the middle of a long import."""
     bounce_list = storage.accounts.add("acme").bounce_list
-    with storage.engine.transaction():
+
+    def write() -> None:
         storage.bounces.put(bounce_list, [bounce()])
         with closing(open_storage(database_url)) as other:
             assert other.bounces.count(bounce_list, BounceQuery()) == 0
+
+    storage.engine.transact(write)
+    assert storage.bounces.count(bounce_list, BounceQuery()) == 1
 
 
 def test_concurrent_puts_of_one_address_leave_one_row(storage, bounce_list) -> None:

@@ -160,15 +160,13 @@ def test_failed_transactions_change_nothing(storage: Storage) -> None:
     before = _lists(storage)
 
     def fail(error: type[BaseException]) -> None:
-        with storage.engine.transaction():
-            storage.engine.transact(lambda: _add_list(storage))
-            with storage.engine.transaction():
-                _add_list(storage)
-            raise error
+        storage.engine.transact(lambda: _add_list(storage))
+        _add_list(storage)
+        raise error
 
     for error in (ValueError, KeyboardInterrupt):
         with pytest.raises(error):
-            fail(error)
+            storage.engine.transact(lambda error=error: fail(error))
         assert _lists(storage) == before
     storage.engine.transact(lambda: _add_list(storage))
 
