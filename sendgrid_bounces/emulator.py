@@ -1,6 +1,7 @@
 """The state that the requests of one application share."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import cast
 
 from flask import Flask, current_app
@@ -14,7 +15,7 @@ from sendgrid_bounces.web.dialect import Dialect
 EXTENSION = "sendgrid_bounces"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Emulator:
     """The state of one application, in its ``extensions`` and never in a module."""
 
@@ -24,7 +25,7 @@ class Emulator:
     config: Config
     dialects: tuple[Dialect, ...]
 
-    @property
+    @cached_property
     def operations(self) -> dict[str, tuple[str, ...]]:
         """The operations of each dialect, by its name."""
         return {dialect.name: dialect.operations for dialect in self.dialects}

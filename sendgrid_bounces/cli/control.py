@@ -26,14 +26,13 @@ from sendgrid_bounces.core.clock import (
 )
 from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.core.requests import LoggedRequest
+from sendgrid_bounces.schemas.faults import dialect_names, operation_names
 from sendgrid_bounces.schemas.loader import parse
 from sendgrid_bounces.schemas.requests import (
     DEFAULT_LIMIT,
     MAX_LIMIT,
     MAX_STATUS,
     MIN_STATUS,
-    dialect_names,
-    operation_names,
 )
 from sendgrid_bounces.storage.contents import Counts
 

@@ -5,18 +5,18 @@ import ipaddress
 import json
 from collections import Counter
 from collections.abc import Callable
-from functools import wraps
+from functools import lru_cache, wraps
 from http import HTTPStatus
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from flask import Blueprint, Response, jsonify
+from flask import Blueprint, Response, current_app, jsonify
 from marshmallow import Schema
 from werkzeug.exceptions import Forbidden, HTTPException, MethodNotAllowed, Unauthorized
 
 from sendgrid_bounces.config import PREFIX as VARIABLES
 from sendgrid_bounces.control import PREFIX
-from sendgrid_bounces.control.service import current_control
+from sendgrid_bounces.control.service import Control
 from sendgrid_bounces.core.errors import (
     BounceError,
     ConflictError,
@@ -25,7 +25,7 @@ from sendgrid_bounces.core.errors import (
     StorageError,
     UnknownNameError,
 )
-from sendgrid_bounces.emulator import current_emulator
+from sendgrid_bounces.emulator import EXTENSION, current_emulator
 from sendgrid_bounces.schemas.base import ParametersSchema, as_mapping, load
 from sendgrid_bounces.web.requests import request
 from sendgrid_bounces.web.responses import ErrorTable, look_up
@@ -70,8 +70,8 @@ def route(
         @bp.route(rule, methods=[method])
         @wraps(view)
         def handle(**arguments: Any) -> Response:
-            control = current_control()
-            check_access(control.token)
+            control = Control(current_app.extensions[EXTENSION])
+            check_access(control.emulator.config.control_token)
             arguments.update(read_parameters(query))
             if body is not None:
                 arguments["body"] = body()
@@ -127,6 +127,8 @@ def read_parameters(schema: Schema) -> dict[str, Any]:
     :raises ParametersError: with every problem.
     """
     pairs = request.read_query()
+    if not pairs and not schema.fields:
+        return {}
     values = dict(pairs)
     if len(values) < len(pairs):
         numbers = Counter(name for name, _ in pairs)
@@ -194,6 +196,7 @@ def render_http_error(error: HTTPException) -> Response:
     return response
 
 
+@lru_cache(maxsize=256)
 def _is_private(host: str) -> bool:
     """Return whether public DNS cannot resolve *host*, a Host header."""
     try:

@@ -10,9 +10,9 @@ from sendgrid_bounces.core.clock import Clock, ClockState, check_instant
 from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.core.faults import StoredFault
 from sendgrid_bounces.core.requests import LoggedRequest, RequestFilter
-from sendgrid_bounces.emulator import Emulator, current_emulator
-from sendgrid_bounces.schemas.faults import read_fault_rules
-from sendgrid_bounces.schemas.requests import DEFAULT_LIMIT, check_names
+from sendgrid_bounces.emulator import Emulator
+from sendgrid_bounces.schemas.faults import check_names, read_fault_rules
+from sendgrid_bounces.schemas.requests import DEFAULT_LIMIT
 from sendgrid_bounces.storage.clock import SharedClock
 from sendgrid_bounces.storage.contents import Counts
 from sendgrid_bounces.storage.snapshots import Snapshot
@@ -29,6 +29,7 @@ class ClockReading:
     frozen: bool
 
 
+@dataclass(frozen=True, slots=True)
 class Control:
     """Control of one emulator.
 
@@ -36,18 +37,11 @@ class Control:
     changed nothing.
     """
 
-    def __init__(self, emulator: Emulator) -> None:
-        self._emulator = emulator
-        self._storage = emulator.storage
-
-    @property
-    def token(self) -> str:
-        """The token that control endpoints require; empty if none."""
-        return self._emulator.config.control_token
+    emulator: Emulator
 
     def counts(self) -> Counts:
         """Return the numbers of accounts, domains and bounces."""
-        return self._storage.contents.counts()
+        return self.emulator.storage.contents.counts()
 
     def reset(self, *, empty: bool = False) -> Counts:
         """Erase everything except snapshots, and reload the seed files from disk.
@@ -58,7 +52,7 @@ class Control:
         """
         from sendgrid_bounces.control import reset  # loads PyYAML
 
-        reset.reset_all(self._emulator, self._system.now(), empty=empty)
+        reset.reset_all(self.emulator, self._system.now(), empty=empty)
         return self.counts()
 
     def reset_account(self, name: str, *, empty: bool = False) -> Counts:
@@ -74,7 +68,7 @@ class Control:
         """
         from sendgrid_bounces.control import reset  # loads PyYAML
 
-        reset.reset_account(self._emulator, name, empty=empty)
+        reset.reset_account(self.emulator, name, empty=empty)
         return self.counts()
 
     def seed(self, source: str | Mapping[str, Any]) -> Counts:
@@ -87,12 +81,12 @@ class Control:
         from sendgrid_bounces.control import reset  # loads PyYAML
 
         text = source if isinstance(source, str) else json.dumps(source)
-        reset.load_text(self._emulator, text)
+        reset.load_text(self.emulator, text)
         return self.counts()
 
     def clock(self) -> ClockReading:
         """Return the time of the clock."""
-        return self._reading(self._storage.clock.read())
+        return self._reading(self.emulator.storage.clock.read())
 
     def freeze(self, instant: int | None = None) -> ClockReading:
         """Freeze the clock at *instant*, or at its current time.
@@ -106,7 +100,7 @@ class Control:
             shown = state.now(self._system.now())
             return ClockState(shown if instant is None else instant)
 
-        return self._reading(self._storage.clock.change(freeze))
+        return self._reading(self.emulator.storage.clock.change(freeze))
 
     def advance(self, seconds: int) -> ClockReading:
         """Advance the clock, frozen or not.
@@ -114,18 +108,18 @@ class Control:
         :raises ParametersError: if the clock would leave the years 1 to 9999.
         """
         return self._reading(
-            self._storage.clock.change(
+            self.emulator.storage.clock.change(
                 lambda state: state.advanced(seconds, self._system.now())
             )
         )
 
     def reset_clock(self) -> ClockReading:
         """Return the clock to the system time."""
-        return self._reading(self._storage.clock.change(lambda _: ClockState()))
+        return self._reading(self.emulator.storage.clock.change(lambda _: ClockState()))
 
     def snapshots(self) -> list[Snapshot]:
         """Return the snapshots, sorted by name."""
-        return self._storage.snapshots.all()
+        return self.emulator.storage.snapshots.all()
 
     def take_snapshot(self, name: str) -> Snapshot:
         """Save accounts, domains, bounces and the clock, replacing a snapshot *name*.
@@ -137,14 +131,14 @@ class Control:
         """
         if not _SNAPSHOT_NAME.fullmatch(name):
             raise ParametersError([("name", _SNAPSHOT_RULE)])
-        return self._storage.snapshots.take(name, self._system.now())
+        return self.emulator.storage.snapshots.take(name, self._system.now())
 
     def restore_snapshot(self, name: str) -> Counts:
         """Restore accounts, domains, bounces and the clock from a snapshot.
 
         :raises UnknownNameError: if the snapshot does not exist.
         """
-        self._storage.snapshots.restore(name)
+        self.emulator.storage.snapshots.restore(name)
         return self.counts()
 
     def remove_snapshot(self, name: str) -> None:
@@ -152,18 +146,18 @@ class Control:
 
         :raises UnknownNameError: if the snapshot does not exist.
         """
-        self._storage.snapshots.remove(name)
+        self.emulator.storage.snapshots.remove(name)
 
     def faults(self) -> list[StoredFault]:
         """Return the fault rules in the order in which they are tried."""
-        return self._storage.faults.all()
+        return self.emulator.storage.faults.all()
 
     def fault(self, id_: int) -> StoredFault:
         """Return a fault rule.
 
         :raises UnknownNameError: if the rule does not exist.
         """
-        return self._storage.faults.get(id_)
+        return self.emulator.storage.faults.get(id_)
 
     def add_fault(self, rule: Mapping[str, Any]) -> int:
         """Add a fault rule, and return its identifier.
@@ -179,19 +173,19 @@ class Control:
 
         :raises ParametersError: with every problem; then no rule is added.
         """
-        parsed = read_fault_rules(rules, self._emulator.operations)
-        return self._storage.faults.add(parsed)
+        parsed = read_fault_rules(rules, self.emulator.operations)
+        return self.emulator.storage.faults.add(parsed)
 
     def remove_fault(self, id_: int) -> None:
         """Remove a fault rule.
 
         :raises UnknownNameError: if the rule does not exist.
         """
-        self._storage.faults.remove(id_)
+        self.emulator.storage.faults.remove(id_)
 
     def clear_faults(self) -> int:
         """Remove all fault rules, and return their number."""
-        return self._storage.faults.clear()
+        return self.emulator.storage.faults.clear()
 
     def requests(
         self, limit: int = DEFAULT_LIMIT, **filters: Any
@@ -201,7 +195,7 @@ class Control:
         :param filters: the fields of :class:`RequestFilter`.
         :raises ParametersError: if a dialect or an operation is unknown.
         """
-        return self._storage.requests.find(self._filter(filters), limit)
+        return self.emulator.storage.requests.find(self._filter(filters), limit)
 
     def count_requests(self, **filters: Any) -> int:
         """Return the number of logged requests that match.
@@ -209,15 +203,15 @@ class Control:
         :param filters: the fields of :class:`RequestFilter`.
         :raises ParametersError: if a dialect or an operation is unknown.
         """
-        return self._storage.requests.count(self._filter(filters))
+        return self.emulator.storage.requests.count(self._filter(filters))
 
     def clear_requests(self) -> int:
         """Clear the request log, and return the number of requests in it."""
-        return self._storage.requests.clear()
+        return self.emulator.storage.requests.clear()
 
     def _filter(self, filters: Mapping[str, Any]) -> RequestFilter:
         wanted = RequestFilter(**filters)
-        operations = self._emulator.operations
+        operations = self.emulator.operations
         if problems := [*check_names(operations, wanted.dialect, wanted.operation)]:
             raise ParametersError(problems)
         return wanted
@@ -225,13 +219,8 @@ class Control:
     @property
     def _system(self) -> Clock:
         """The clock that the shared clock is an offset to."""
-        clock = self._emulator.clock
+        clock = self.emulator.clock
         return clock.system if isinstance(clock, SharedClock) else clock
 
     def _reading(self, state: ClockState) -> ClockReading:
         return ClockReading(state.now(self._system.now()), state.frozen is not None)
-
-
-def current_control() -> Control:
-    """Return the control of the application that handles the current request."""
-    return Control(current_emulator())

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from flask import Blueprint, Response
-from marshmallow import Schema
+from marshmallow import Schema, fields
 from werkzeug.exceptions import HTTPException
 
 from sendgrid_bounces.control import PREFIX, api
@@ -19,7 +19,6 @@ from sendgrid_bounces.core.errors import BounceError
 from sendgrid_bounces.core.faults import StoredFault
 from sendgrid_bounces.core.requests import LoggedRequest
 from sendgrid_bounces.schemas.base import (
-    Choice,
     ParametersSchema,
     StrictSchema,
     Text,
@@ -48,14 +47,13 @@ def show_description(_: Control) -> Response:
 class ResetSchema(ParametersSchema):
     """The query parameters of a reset."""
 
-    to = Choice(
-        ["seed", "empty"],
+    to = fields.String(
+        validate=one_of(["seed", "empty"]),
         load_default="seed",
         metadata={"description": "empty leaves the database empty."},
     )
-    account = Text(
-        1,
-        MAX_NAME,
+    account = fields.String(
+        validate=length(1, MAX_NAME),
         load_default=None,
         metadata={"description": "Reset only this account, or this domain."},
     )
@@ -132,7 +130,7 @@ CLOCK_ACTIONS: Mapping[
 class AnyActionSchema(StrictSchema):
     """The field that selects the schema."""
 
-    action = Choice([*CLOCK_ACTIONS], required=True)
+    action = Text(validate=one_of([*CLOCK_ACTIONS]), required=True)
 
 
 ANY_ACTION = AnyActionSchema(unknown="exclude")

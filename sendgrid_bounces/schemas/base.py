@@ -5,16 +5,19 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from marshmallow import RAISE, Schema, ValidationError, fields
+from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
 from sendgrid_bounces.core.errors import ParametersError
-from sendgrid_bounces.redaction import INVALID_NAME, is_printable_name
+from sendgrid_bounces.redaction import INVALID_NAME, is_printable_name, is_secret
 
 #: The path of a value, and the message about it.
 Problem = tuple[str, str]
 
 #: The messages of all fields; an argument of marshmallow's own fields.
 MESSAGES: dict[str, Any] = {"required": "required", "null": "must not be null"}
+
+#: The first word of the message about an unknown key.
+UNKNOWN = "unknown"
 
 #: Texts that a message may repeat. Every vendor's API key is longer.
 _SHORT_TEXT = re.compile(r"[\w.:+/ -]{0,19}")
@@ -34,7 +37,7 @@ class StrictSchema(Schema):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         known = f" (known: {', '.join(self.fields)})" if self.fields else ""
-        message = f"unknown {self.noun}{known}"
+        message = f"{UNKNOWN} {self.noun}{known}"
         self.error_messages = {**self.error_messages, "unknown": message}
 
 
@@ -45,17 +48,12 @@ class ParametersSchema(StrictSchema):
 
 
 class Text(fields.Field[str]):
-    """Text of *least* to *most* characters; an integer counts as its digits.
+    """Text; an integer counts as its digits.
 
     YAML has integers where text is meant, such as the password ``1234``.
     """
 
     default_error_messages = MESSAGES
-
-    def __init__(self, least: int = 0, most: int | None = None, **options: Any) -> None:
-        super().__init__(**options)
-        self.least = least
-        self.most = most
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
         if isinstance(value, bool) or not isinstance(value, str | int):
@@ -63,53 +61,33 @@ class Text(fields.Field[str]):
         text = str(value)
         if not text.isascii() and _SURROGATE.search(text):
             raise ValidationError("must not contain lone surrogates")
-        if self.most is not None and not self.least <= len(text) <= self.most:
-            raise ValidationError(f"must have {self.least} to {self.most} characters")
         return text
 
 
-class Choice(Text):
-    """One of several texts."""
-
-    def __init__(self, choices: Sequence[str], **options: Any) -> None:
-        super().__init__(**options)
-        self.choices = tuple(choices)
-
-    def _deserialize(self, value: Any, *arguments: Any, **options: Any) -> str:
-        text = super()._deserialize(value, *arguments, **options)
-        if text not in self.choices:
-            raise ValidationError(must_be_one_of(self.choices, text))
-        return text
+def length(least: int, most: int) -> validate.Length:
+    """Return a validator of the number of characters."""
+    return validate.Length(least, most, error=f"must have {least} to {most} characters")
 
 
-class Integer(fields.Integer):
-    """An integer from *least* to *most*."""
-
-    default_error_messages = MESSAGES
-
-    def __init__(self, least: int, most: int, **options: Any) -> None:
-        super().__init__(**options)
-        self.least = least
-        self.most = most
-
-    def _deserialize(self, value: Any, *_: Any, **__: Any) -> int:
-        is_integer = isinstance(value, int) and not isinstance(value, bool)
-        if not is_integer or not self.least <= value <= self.most:
-            rule = f"must be an integer from {self.least} to {self.most}"
-            raise ValidationError(rule + got(value))
-        return int(value)
+def one_of(choices: Sequence[str]) -> validate.OneOf:
+    """Return a validator of a text."""
+    return validate.OneOf(choices, error=f"must be one of {', '.join(choices)}")
 
 
-class Boolean(fields.Boolean):
-    """True or false, also as text."""
+def integer(
+    least: int, most: int, *, strict: bool = True, **options: Any
+) -> fields.Integer:
+    """Return a field for an integer from *least* to *most*.
 
-    default_error_messages = MESSAGES
-
-    def _deserialize(self, value: Any, *arguments: Any, **options: Any) -> bool:
-        try:
-            return super()._deserialize(value, *arguments, **options)
-        except ValidationError:
-            raise ValidationError("must be true or false" + got(value)) from None
+    :param strict: whether to reject text, which query strings have.
+    """
+    rule = f"must be an integer from {least} to {most}"
+    return fields.Integer(
+        strict=strict,
+        validate=validate.Range(least, most, error=rule),
+        error_messages={**MESSAGES, "invalid": rule, "too_large": rule},
+        **options,
+    )
 
 
 def load(schema: Schema, data: Any) -> dict[str, Any]:
@@ -118,10 +96,11 @@ def load(schema: Schema, data: Any) -> dict[str, Any]:
     :raises ParametersError: with every problem and its path, such as
         ``accounts[0].bounces[3].created``.
     """
-    values, problems = load_valid(schema, data)
-    if problems:
-        raise ParametersError(problems)
-    return values
+    try:
+        loaded: dict[str, Any] = schema.load(data)
+    except ValidationError as error:
+        raise ParametersError(list(_problems(schema, error, data))) from None
+    return loaded
 
 
 def load_valid(schema: Schema, data: Any) -> tuple[dict[str, Any], list[Problem]]:
@@ -130,7 +109,7 @@ def load_valid(schema: Schema, data: Any) -> tuple[dict[str, Any], list[Problem]
         return schema.load(data), []
     except ValidationError as error:
         valid = error.valid_data if isinstance(error.valid_data, dict) else {}
-        return valid, list(_problems(error.messages))
+        return valid, list(_problems(schema, error, data))
 
 
 def as_mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -170,22 +149,36 @@ def got(value: object) -> str:
     return ""
 
 
-def _problems(messages: Any, path: str = "") -> Iterator[Problem]:
-    """Yield the problems in marshmallow's nested *messages*."""
-    if isinstance(messages, Mapping):
-        for name, inner in messages.items():
-            if not is_printable_name(name):
-                yield path, INVALID_NAME
-                continue
-            yield from _problems(inner, _join(path, name))
-    else:
+def _problems(schema: Schema, error: ValidationError, data: Any) -> Iterator[Problem]:
+    """Yield the problems in marshmallow's nested messages.
+
+    Messages of a strict schema get the value; other schemas have a vendor's messages.
+    """
+    for path, text, value in _leaves(error.messages, data):
+        is_shown = (
+            isinstance(schema, StrictSchema)
+            and value is not None
+            and not text.startswith(UNKNOWN)
+            and not is_secret(path.rpartition(".")[2])
+        )
+        yield path, text.rstrip(".") + (got(value) if is_shown else "")
+
+
+def _leaves(
+    messages: Any, data: Any, path: str = ""
+) -> Iterator[tuple[str, str, object]]:
+    """Yield path and text of each message; and the value, None if it is unknown."""
+    if not isinstance(messages, Mapping):
         for text in [messages] if isinstance(messages, str) else messages:
-            yield path, text.rstrip(".")
-
-
-def _join(path: str, name: object) -> str:
-    if name == "_schema":
-        return path
-    if isinstance(name, int):
-        return f"{path}[{name}]"
-    return f"{path}.{name}" if path else str(name)
+            yield path, text, data
+        return
+    for name, inner in messages.items():
+        if not is_printable_name(name):
+            yield path, INVALID_NAME, None
+        elif name == "_schema":
+            yield from _leaves(inner, None, path)
+        elif isinstance(name, int):
+            yield from _leaves(inner, data[name], f"{path}[{name}]")
+        else:
+            value = data.get(name) if isinstance(data, Mapping) else None
+            yield from _leaves(inner, value, f"{path}.{name}" if path else str(name))

@@ -8,7 +8,7 @@ from sendgrid_bounces.core.bounces import Bounce
 from sendgrid_bounces.core.clock import render_instant
 from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.core.timezones import TimeZone
-from sendgrid_bounces.schemas.base import MESSAGES, Boolean, StrictSchema, Text, load
+from sendgrid_bounces.schemas.base import MESSAGES, StrictSchema, Text, load
 
 #: The code of a bounce that has neither code nor status.
 DEFAULT_CODE = "550"
@@ -43,7 +43,10 @@ class RecordSchema(StrictSchema):
             "description": "A time in the account's time zone unless it has an offset."
         },
     )
-    reported = Boolean(allow_none=True)
+    reported = fields.Boolean(
+        allow_none=True,
+        error_messages={**MESSAGES, "invalid": "must be true or false"},
+    )
 
 
 RECORD = RecordSchema()

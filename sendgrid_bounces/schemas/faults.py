@@ -1,25 +1,27 @@
 """The schema of a fault rule in requests, seed files and commands."""
 
-import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
-from marshmallow import ValidationError, fields
+from marshmallow import ValidationError, fields, validate
 
 from sendgrid_bounces.core.accounts import MAX_NAME
 from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.core.faults import FaultRule
 from sendgrid_bounces.schemas.base import (
     MESSAGES,
-    Boolean,
-    Integer,
     Problem,
     StrictSchema,
     Text,
-    got,
+    integer,
+    length,
     load_valid,
+    must_be_one_of,
 )
-from sendgrid_bounces.schemas.requests import Operations, check_names
+
+#: The operations of each dialect, by its name.
+Operations = Mapping[str, tuple[str, ...]]
 
 #: Longest glob in characters, and longest delay in milliseconds.
 MAX_GLOB, MAX_LATENCY = 500, 60_000
@@ -29,6 +31,8 @@ MAX_SECONDS = 366 * 24 * 60 * 60
 
 #: Largest count. Every JSON implementation represents it exactly.
 MAX_COUNT = 2**53
+
+PROBABILITY_RULE = "must be a number from 0 to 1"
 
 #: The fields of which a rule needs at least one.
 EFFECTS = (
@@ -63,27 +67,12 @@ REQUIRED: Mapping[str, str] = {
 class Folded(Text):
     """Case-insensitive text, normalized by *fold*."""
 
-    def __init__(self, fold: Callable[[str], str], most: int, **options: Any) -> None:
-        super().__init__(1, most, **options)
+    def __init__(self, fold: Callable[[str], str], **options: Any) -> None:
+        super().__init__(**options)
         self._fold = fold
 
     def _deserialize(self, *arguments: Any, **options: Any) -> str:
         return self._fold(super()._deserialize(*arguments, **options))
-
-
-class Probability(fields.Float):
-    """A number from 0 to 1, also as text: YAML files have no other fractions."""
-
-    default_error_messages = MESSAGES
-
-    def _deserialize(self, value: Any, *arguments: Any, **options: Any) -> float:
-        try:
-            number = super()._deserialize(value, *arguments, **options)
-        except ValidationError:
-            number = math.nan
-        if not 0 <= number <= 1:
-            raise ValidationError("must be a number from 0 to 1" + got(value))
-        return number
 
 
 class DropConnection(fields.Field[str]):
@@ -95,7 +84,7 @@ class DropConnection(fields.Field[str]):
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> Any:
         text = str(value).lower() if isinstance(value, str | bool) else ""
         if text not in self.values:
-            raise ValidationError("must be true, before or after" + got(value))
+            raise ValidationError("must be true, before or after")
         return self.values[text]
 
 
@@ -111,7 +100,16 @@ class Truncate(fields.Field[int]):
             return self.values[text]
         if text.isascii() and text.isdigit() and int(text[:20]) <= MAX_COUNT:
             return int(text)
-        raise ValidationError("must be true or a number of bytes" + got(value))
+        raise ValidationError("must be true or a number of bytes")
+
+
+class Effect(fields.Boolean):
+    """An effect without arguments; false is no effect."""
+
+    default_error_messages = {**MESSAGES, "invalid": "must be true or false"}
+
+    def _deserialize(self, *arguments: Any, **options: Any) -> Any:
+        return super()._deserialize(*arguments, **options) or None
 
 
 class FaultRuleSchema(StrictSchema):
@@ -119,44 +117,51 @@ class FaultRuleSchema(StrictSchema):
 
     dialect = Text()
     operation = Text()
-    account = Text(1, MAX_NAME)
-    domain = Folded(str.lower, MAX_NAME)
+    account = Text(validate=length(1, MAX_NAME))
+    domain = Folded(str.lower, validate=length(1, MAX_NAME))
     email = Text(
-        1,
-        MAX_GLOB,
+        validate=length(1, MAX_GLOB),
         metadata={"description": "A glob for an address that the request names."},
     )
-    method = Folded(str.upper, 16)
-    path = Text(1, MAX_GLOB, metadata={"description": "A glob for the whole path."})
+    method = Folded(str.upper, validate=length(1, 16))
+    path = Text(
+        validate=length(1, MAX_GLOB),
+        metadata={"description": "A glob for the whole path."},
+    )
 
-    skip = Integer(
+    skip = integer(
         0, MAX_COUNT, metadata={"description": "The first N matches do not trigger."}
     )
-    times = Integer(
+    times = integer(
         1, MAX_COUNT, metadata={"description": "At most N matches trigger."}
     )
-    probability = Probability(
-        metadata={"description": "The share of matches that trigger."}
+    probability = fields.Float(
+        validate=validate.Range(0, 1, error=PROBABILITY_RULE),
+        error_messages={
+            **MESSAGES,
+            **dict.fromkeys(("invalid", "too_large", "special"), PROBABILITY_RULE),
+        },
+        metadata={"description": "The share of matches that trigger."},
     )
-    seed = Integer(
+    seed = integer(
         0, MAX_COUNT, metadata={"description": "Selects the matches that trigger."}
     )
-    limit = Integer(
+    limit = integer(
         0,
         MAX_COUNT,
         metadata={"description": "Matches after the first N of each window trigger."},
     )
-    window_seconds = Integer(1, MAX_SECONDS)
+    window_seconds = integer(1, MAX_SECONDS)
 
-    status = Integer(
+    status = integer(
         400,
         599,
         metadata={
             "description": "An error in the vendor's format; nothing else is done."
         },
     )
-    retry_after = Integer(0, MAX_SECONDS, metadata={"description": "Seconds."})
-    latency_ms = Integer(
+    retry_after = integer(0, MAX_SECONDS, metadata={"description": "Seconds."})
+    latency_ms = integer(
         1, MAX_LATENCY, metadata={"description": "A delay before anything else."}
     )
     drop_connection = DropConnection(
@@ -167,7 +172,7 @@ class FaultRuleSchema(StrictSchema):
             "description": "The number of bytes of the body to send; true sends half."
         }
     )
-    malformed = Boolean(
+    malformed = Effect(
         metadata={"description": "Whether to cut the body so that it does not parse."}
     )
 
@@ -182,12 +187,11 @@ def read_fault_rule(raw: Any, operations: Operations) -> FaultRule:
     :raises ParametersError: with every problem.
     """
     values, problems = load_valid(FAULT_RULE, raw)
-    given = {k: v for k, v in values.items() if v is not None and v is not False}
-    problems += check_names(operations, given.get("dialect"), given.get("operation"))
-    problems += _check_fields(given, {name for name, _ in problems})
+    problems += check_names(operations, values.get("dialect"), values.get("operation"))
+    problems += _check_fields(values, problems)
     if problems:
         raise ParametersError(problems)
-    return FaultRule(**given)
+    return FaultRule(**values)
 
 
 def read_fault_rules(raws: Any, operations: Operations) -> list[FaultRule]:
@@ -209,18 +213,63 @@ def read_fault_rules(raws: Any, operations: Operations) -> list[FaultRule]:
     return rules
 
 
-def _check_fields(given: Mapping[str, Any], invalid: set[str]) -> Iterator[Problem]:
-    """Yield the problems between fields.
+def dialect_names(operations: Operations) -> tuple[str, ...]:
+    """Return the vendors and the dialects, such as ``mailgun`` and ``mailgun.v3``."""
+    vendors: dict[str, list[str]] = {}
+    for name in sorted(operations):
+        vendors.setdefault(_vendor(name), []).append(name)
+    order = dict.fromkeys(_vendor(name) for name in operations)
+    return (*order, *(name for vendor in order for name in vendors[vendor]))
 
-    :param invalid: the names of fields that have other problems.
+
+def operation_names(operations: Operations) -> tuple[str, ...]:
+    """Return the operations of all dialects."""
+    return tuple(dict.fromkeys(chain.from_iterable(operations.values())))
+
+
+def check_names(
+    operations: Operations, dialect: str | None, operation: str | None
+) -> Iterator[Problem]:
+    """Yield the problems of unknown names; None is no problem.
+
+    :param dialect: a dialect or a vendor.
     """
+    if dialect is not None:
+        names = dialect_names(operations)
+        if dialect not in names:
+            yield "dialect", must_be_one_of(names, dialect)
+            dialect = None
+    if operation is not None:
+        known: dict[str, None] = {}
+        for name, listed in operations.items():
+            if dialect is None or dialect in (name, _vendor(name)):
+                known.update(dict.fromkeys(listed))
+        if operation not in known:
+            yield "operation", must_be_one_of([*known], operation)
+
+
+def _vendor(dialect: str) -> str:
+    return dialect.partition(".")[0]
+
+
+def _check_fields(
+    values: Mapping[str, Any], problems: Sequence[Problem]
+) -> Iterator[Problem]:
+    """Yield the problems between the fields of a rule.
+
+    :param values: the valid fields; None is no effect.
+    :param problems: the problems of single fields.
+    """
+    given = set(values)
+    given.difference_update(*([name] for name in values if values[name] is None))
+    names = {*given, *dict(problems)}
     for name, others in EXCLUDED.items():
         if name in given:
             for other in others:
                 if other in given:
                     yield "", f"{other!r} cannot be combined with {name!r}"
     for name, other in REQUIRED.items():
-        if name in given and other not in given and other not in invalid:
+        if name in given and other not in names:
             yield "", f"{name!r} requires {other!r}"
-    if not {"", *EFFECTS} & {*given, *invalid}:
+    if names.isdisjoint(("", *EFFECTS)):
         yield "", f"must have an effect: {', '.join(EFFECTS[:-1])} or {EFFECTS[-1]}"

@@ -20,16 +20,15 @@ from sendgrid_bounces.core.faults import FaultRule
 from sendgrid_bounces.core.timezones import TimeZone
 from sendgrid_bounces.schemas.base import (
     MESSAGES,
-    Choice,
     Problem,
     StrictSchema,
     Text,
     load,
+    one_of,
 )
 from sendgrid_bounces.schemas.bounces import read_record
-from sendgrid_bounces.schemas.faults import read_fault_rules
+from sendgrid_bounces.schemas.faults import Operations, read_fault_rules
 from sendgrid_bounces.schemas.loader import parse, read_text
-from sendgrid_bounces.schemas.requests import Operations
 
 _LIST = {**MESSAGES, "invalid": "must be a list"}
 
@@ -49,8 +48,8 @@ class DomainSchema(StrictSchema):
 
     name = Text(required=True, validate=_check_domain_name)
     bounces = fields.List(fields.Raw(), load_default=list, error_messages=_LIST)
-    list = Choice(
-        ["own", "account"],
+    list = Text(
+        validate=one_of(["own", "account"]),
         load_default="own",
         metadata={"description": "account shares the bounce list of the account."},
     )
@@ -61,8 +60,9 @@ class AccountSchema(StrictSchema):
 
     username = Text(required=True, validate=_check_name)
     api_key = Text(validate=validate.Regexp("[^\0]+\\Z", error=KEY_RULE))
-    profile = Choice(
-        PROFILES, metadata={"description": "The profile of the server if absent."}
+    profile = Text(
+        validate=one_of(PROFILES),
+        metadata={"description": "The profile of the server if absent."},
     )
     timezone = Text(
         metadata={"description": "The time zone of its days; UTC if absent."}

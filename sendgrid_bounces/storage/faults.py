@@ -13,7 +13,7 @@ from sendgrid_bounces.core.clock import ClockState
 from sendgrid_bounces.core.errors import ParametersError, UnknownNameError
 from sendgrid_bounces.core.faults import Counters, FaultRule, Match, StoredFault
 from sendgrid_bounces.storage.engine import Engine
-from sendgrid_bounces.storage.sql import COUNT_ALL
+from sendgrid_bounces.storage.sql import COUNT_ALL, insert
 from sendgrid_bounces.storage.tables import ClockRow, FaultRow
 
 #: The maximum number of rules; each request reads all rules.
@@ -48,6 +48,9 @@ class FaultStore:
         self._all_with_clock = engine.compile(
             (clock + faults).order_by(peewee.SQL("1"))
         )
+        self._number = engine.compile(FaultRow.select(COUNT_ALL))
+        columns = (FaultRow.rule, *COUNTER_COLUMNS)
+        self._insert = engine.compile(insert(FaultRow, columns))
         self._count = engine.compile(
             FaultRow.update(matched=FaultRow.matched + 1).where(by_id)
         )
@@ -88,7 +91,10 @@ class FaultStore:
 
         def add() -> list[int]:
             self._check_number(len(rules))
-            return [self._engine.insert(FaultRow, rule=_text(rule)) for rule in rules]
+            return [
+                self._engine.execute_insert(self._insert, (_text(rule), 0, 0, 0, 0))
+                for rule in rules
+            ]
 
         return self._engine.transact(add)
 

@@ -94,7 +94,7 @@ class StrictRequest(flask.Request):
         """
         if "#" in self.environ.get("RAW_URI", ""):
             raise RequestError("the URL has a fragment")
-        return _parse(_split, self.query_string)
+        return _parse(_split, self.query_string) if self.query_string else []
 
     def read_upload(self, limit: int) -> IO[bytes] | None:
         """Return the first uploaded file, spooled to disk; None without a file.

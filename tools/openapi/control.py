@@ -6,14 +6,8 @@ from typing import Any, get_type_hints
 
 from sendgrid_bounces.control import api, views
 from sendgrid_bounces.core.requests import LoggedRequest
-from sendgrid_bounces.schemas.faults import FAULT_RULE
-from sendgrid_bounces.schemas.requests import (
-    COUNT,
-    LIST,
-    MAX_LIMIT,
-    Operations,
-    dialect_names,
-)
+from sendgrid_bounces.schemas.faults import FAULT_RULE, Operations, dialect_names
+from sendgrid_bounces.schemas.requests import COUNT, LIST, MAX_LIMIT
 from sendgrid_bounces.schemas.seeds import SEED
 from sendgrid_bounces.storage.faults import MAX_FAULT_RULES
 from sendgrid_bounces.storage.snapshots import MAX_SNAPSHOTS

@@ -11,7 +11,7 @@ from sendgrid_bounces.core.accounts import MAX_NAME
 from sendgrid_bounces.dialects.mailgun import params as mailgun
 from sendgrid_bounces.dialects.sendgrid import params
 from sendgrid_bounces.schemas import base, bounces, faults, requests, seeds
-from sendgrid_bounces.schemas.requests import (
+from sendgrid_bounces.schemas.faults import (
     Operations,
     dialect_names,
     operation_names,
@@ -19,16 +19,6 @@ from sendgrid_bounces.schemas.requests import (
 from tools.openapi.parts import STRING, Part, array, ref
 
 TIME = r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)?$"
-
-
-def _text(field: base.Text) -> Part:
-    if field.most is None:
-        return STRING
-    return {"minLength": field.least, "maxLength": field.most, **STRING}
-
-
-def _integer(field: base.Integer) -> Part:
-    return {"minimum": field.least, "maximum": field.most}
 
 
 #: The JSON schemas of the fields of Mailgun's records, by their parser.
@@ -64,11 +54,8 @@ TYPES: Mapping[type[fields.Field[Any]], Callable[[Any], Part]] = {
     params.Type: lambda field: {"type": "string", "enum": [*field.types]},
     params.Emails: lambda _: array(STRING, maxItems=params.MAX_EMAILS),
     mailgun.Parsed: lambda field: MAILGUN[field.parse],
-    base.Choice: lambda field: {"enum": [*field.choices], **STRING},
-    base.Text: _text,
-    base.Integer: _integer,
+    base.Text: lambda _: STRING,
     bounces.Code: lambda _: {"type": ["string", "integer"]},
-    faults.Probability: lambda _: {"minimum": 0.0, "maximum": 1.0},
     faults.DropConnection: lambda _: {"enum": [True, False, "before", "after"]},
     faults.Truncate: lambda _: {
         "type": ["boolean", "integer"],
@@ -87,7 +74,6 @@ VALIDATED: Mapping[tuple[type[Schema], str], Part] = {
     (seeds.DomainSchema, "bounces"): {"items": ref("Record")},
     (seeds.SeedSchema, "faults"): {"items": ref("Rule")},
     (views.FreezeSchema, "instant"): {"pattern": TIME},
-    (views.ResetSchema, "account"): {"type": ["string", "null"]},
     **{
         (type(schema), "action"): {"const": action}
         for action, (schema, _) in views.CLOCK_ACTIONS.items()
