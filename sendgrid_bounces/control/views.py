@@ -22,7 +22,9 @@ from sendgrid_bounces.schemas.base import (
     ParametersSchema,
     StrictSchema,
     Text,
+    length,
     load,
+    one_of,
 )
 from sendgrid_bounces.schemas.requests import COUNT, LIST
 from sendgrid_bounces.storage.contents import Counts

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
-from marshmallow import ValidationError, fields, validate
+from marshmallow import ValidationError, fields, missing, validate
 
 from sendgrid_bounces.core.accounts import MAX_NAME
 from sendgrid_bounces.core.errors import ParametersError
@@ -76,10 +76,10 @@ class Folded(Text):
 
 
 class DropConnection(fields.Field[str]):
-    """``before`` or ``after``; true means before, and false is no effect."""
+    """``before`` or ``after``; true means before, and false leaves the field out."""
 
     default_error_messages = MESSAGES
-    values = {"true": "before", "before": "before", "after": "after", "false": None}
+    values = {"true": "before", "before": "before", "after": "after", "false": missing}
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> Any:
         text = str(value).lower() if isinstance(value, str | bool) else ""
@@ -89,10 +89,10 @@ class DropConnection(fields.Field[str]):
 
 
 class Truncate(fields.Field[int]):
-    """A number of bytes; true means half of them, and false is no effect."""
+    """A number of bytes; true means half of them, and false leaves the field out."""
 
     default_error_messages = MESSAGES
-    values = {"true": True, "false": None}
+    values = {"true": True, "false": missing}
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> Any:
         text = str(value).lower() if isinstance(value, str | int) else ""
@@ -104,12 +104,12 @@ class Truncate(fields.Field[int]):
 
 
 class Effect(fields.Boolean):
-    """An effect without arguments; false is no effect."""
+    """True; false leaves the field out."""
 
     default_error_messages = {**MESSAGES, "invalid": "must be true or false"}
 
     def _deserialize(self, *arguments: Any, **options: Any) -> Any:
-        return super()._deserialize(*arguments, **options) or None
+        return super()._deserialize(*arguments, **options) or missing
 
 
 class FaultRuleSchema(StrictSchema):
@@ -257,19 +257,17 @@ def _check_fields(
 ) -> Iterator[Problem]:
     """Yield the problems between the fields of a rule.
 
-    :param values: the valid fields; None is no effect.
+    :param values: the valid fields.
     :param problems: the problems of single fields.
     """
-    given = set(values)
-    given.difference_update(*([name] for name in values if values[name] is None))
-    names = {*given, *dict(problems)}
+    names = {*values, *dict(problems)}
     for name, others in EXCLUDED.items():
-        if name in given:
+        if name in values:
             for other in others:
-                if other in given:
+                if other in values:
                     yield "", f"{other!r} cannot be combined with {name!r}"
     for name, other in REQUIRED.items():
-        if name in given and other not in names:
+        if name in values and other not in names:
             yield "", f"{name!r} requires {other!r}"
     if names.isdisjoint(("", *EFFECTS)):
         yield "", f"must have an effect: {', '.join(EFFECTS[:-1])} or {EFFECTS[-1]}"

@@ -17,7 +17,7 @@ from sendgrid_bounces.core.accounts import (
 from sendgrid_bounces.core.bounces import Bounce, fold
 from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.core.faults import FaultRule
-from sendgrid_bounces.core.timezones import TimeZone
+from sendgrid_bounces.core.timezones import TimeZone, time_zone
 from sendgrid_bounces.schemas.base import (
     MESSAGES,
     Problem,
@@ -161,7 +161,8 @@ def read_seed(text: str, now: int, operations: Operations) -> Seed:
         ]
     except RecursionError:
         raise ParametersError([("", "nested too deeply")]) from None
-    rules = reader.fault_rules(document["faults"], operations)
+    raws = document["faults"]
+    rules = reader.fault_rules(raws, operations) if raws else []
     if reader.problems:
         raise ParametersError(reader.problems)
     return Seed(accounts, rules)
@@ -211,10 +212,10 @@ class _Reader:
 
     def _zone(self, name: str, path: str) -> TimeZone:
         try:
-            return TimeZone(name)
+            return time_zone(name)
         except ParametersError as error:
             self.problems.append((path, error.problems[0][1]))
-            return TimeZone()
+            return time_zone("UTC")
 
     def _bounces(self, raws: list[Any], zone: TimeZone, path: str) -> ListSeed:
         seed = ListSeed([], [])

@@ -24,6 +24,9 @@ TIMEOUT = 30
 
 FAULT_COLUMNS = (FaultRow.id, FaultRow.rule, FaultRow.matched, FaultRow.fired)
 
+#: Returns the text of a rule, which also identifies the rule of a seed.
+_encode = json.JSONEncoder(sort_keys=True).encode
+
 COUNTER_COLUMNS = (
     FaultRow.matched,
     FaultRow.fired,
@@ -48,7 +51,6 @@ class FaultStore:
         self._all_with_clock = engine.compile(
             (clock + faults).order_by(peewee.SQL("1"))
         )
-        self._number = engine.compile(FaultRow.select(COUNT_ALL))
         columns = (FaultRow.rule, *COUNTER_COLUMNS)
         self._insert = engine.compile(insert(FaultRow, columns))
         self._count = engine.compile(
@@ -92,7 +94,9 @@ class FaultStore:
         def add() -> list[int]:
             self._check_number(len(rules))
             return [
-                self._engine.execute_insert(self._insert, (_text(rule), 0, 0, 0, 0))
+                self._engine.execute_insert(
+                    self._insert, (_encode(rule.as_dict()), 0, 0, 0, 0)
+                )
                 for rule in rules
             ]
 
@@ -109,7 +113,7 @@ class FaultStore:
         def add() -> None:
             seen: Counter[str] = Counter()
             for rule in rules:
-                text = _text(rule)
+                text = _encode(rule.as_dict())
                 seen[text] += 1
                 name = hashlib.sha256(f"{seen[text]}:{text}".encode()).hexdigest()
                 query = FaultRow.insert(rule=text, planted=name).on_conflict_ignore()
@@ -184,7 +188,3 @@ def _fault(row: Sequence[Any]) -> StoredFault:
 @lru_cache(maxsize=MAX_FAULT_RULES)
 def _rule(text: str) -> FaultRule:
     return FaultRule(**json.loads(text))
-
-
-def _text(rule: FaultRule) -> str:
-    return json.dumps(rule.as_dict(), sort_keys=True)

@@ -153,9 +153,9 @@ def test_filters_apply_to_list_and_count(
     ("method", "path", "error"),
     [
         ("GET", f"{REQUESTS}?colour=red", "colour: unknown parameter (known: account, domain, operation, dialect, status, since, limit)"),
-        ("GET", f"{REQUESTS}?limit=0", "limit: must be an integer from 1 to 10000 (got 0)"),
+        ("GET", f"{REQUESTS}?limit=0", "limit: must be an integer from 1 to 10000 (got '0')"),
         ("GET", f"{REQUESTS}?limit=abc", "limit: must be an integer from 1 to 10000 (got 'abc')"),
-        ("GET", f"{REQUESTS}?limit=10001", "limit: must be an integer from 1 to 10000 (got 10001)"),
+        ("GET", f"{REQUESTS}?limit=10001", "limit: must be an integer from 1 to 10000 (got '10001')"),
         ("GET", f"{REQUESTS}?status={10**30}", "status: must be an integer from 100 to 599"),
         ("GET", f"{REQUESTS}?since=yesterday", "since: must be a time"),
         ("GET", f"{REQUESTS}?dialect=smtp", "dialect: must be one of sendgrid, mailgun, sendgrid.direct, sendgrid.reseller, mailgun.v2, mailgun.v3 (got 'smtp')"),
