@@ -167,7 +167,7 @@ def test_probability_is_reproducible() -> None:
             "dialect: must be one of sendgrid, mailgun",
         ),
         (
-            {"status": 503, "operation": "list", "dialect": "sendgrid"},
+            {"status": 503, "operation": "clear", "dialect": "sendgrid"},
             "operation: must be one of get, delete, count",
         ),
         (
