@@ -115,7 +115,7 @@ def parts() -> Iterable[tuple[str, float]]:
     serializer = PROFILES[emulator.config.profile].serializers["json"]
     batches = list(store.find_brief(account.bounce_list, wanted.query))
 
-    def respond() -> object:
+    def write() -> object:
         return respond(serializer, BounceListing(iter(batches), zone))
 
     def read() -> object:
@@ -139,7 +139,7 @@ def parts() -> Iterable[tuple[str, float]]:
         "finding the bounce (SQL)",
         microseconds(lambda: list(store.find_brief(account.bounce_list, wanted.query))),
     )
-    yield "writing the answer and its headers", microseconds(respond)
+    yield "writing the answer and its headers", microseconds(write)
 
 
 if __name__ == "__main__":
