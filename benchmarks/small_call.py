@@ -31,6 +31,7 @@ from sendgrid_bounces.dialects.sendgrid.documents import BounceListing
 from sendgrid_bounces.dialects.sendgrid.profiles import PROFILES
 from sendgrid_bounces.emulator import current_emulator
 from sendgrid_bounces.web.requests import request
+from sendgrid_bounces.web.responses import respond
 
 CALLS, ROUNDS = 500, 20
 
