@@ -64,6 +64,17 @@ class Text(fields.Field[str]):
         return text
 
 
+class List(fields.List[Any]):
+    """A list; marshmallow's own field accepts a mapping as the list of its keys."""
+
+    default_error_messages = {**MESSAGES, "invalid": "must be a list"}
+
+    def _deserialize(self, value: Any, *arguments: Any, **options: Any) -> list[Any]:
+        if not isinstance(value, list):
+            raise self.make_error("invalid")
+        return super()._deserialize(value, *arguments, **options)
+
+
 def length(least: int, most: int) -> validate.Length:
     """Return a validator of the number of characters."""
     return validate.Length(least, most, error=f"must have {least} to {most} characters")
@@ -142,11 +153,12 @@ def got(value: object) -> str:
 
     Long values are left out, and with them credentials in the wrong place.
     """
-    if isinstance(value, str):
-        return f" (got {value!r})" if _SHORT_TEXT.fullmatch(value) else ""
-    if value is None or isinstance(value, int | float):
-        return f" (got {json.dumps(value)})"
-    return ""
+    if not isinstance(value, str | int | float):
+        return ""
+    text = value if isinstance(value, str) else json.dumps(value)
+    if not _SHORT_TEXT.fullmatch(text):
+        return ""
+    return f" (got {value!r})" if isinstance(value, str) else f" (got {text})"
 
 
 def _problems(schema: Schema, error: ValidationError, data: Any) -> Iterator[Problem]:
@@ -178,7 +190,8 @@ def _leaves(
         elif name == "_schema":
             yield from _leaves(inner, None, path)
         elif isinstance(name, int):
-            yield from _leaves(inner, data[name], f"{path}[{name}]")
+            value = data[name] if isinstance(data, list) else None
+            yield from _leaves(inner, value, f"{path}[{name}]")
         else:
             value = data.get(name) if isinstance(data, Mapping) else None
             yield from _leaves(inner, value, f"{path}.{name}" if path else str(name))

@@ -20,6 +20,7 @@ from sendgrid_bounces.core.faults import FaultRule
 from sendgrid_bounces.core.timezones import TimeZone, time_zone
 from sendgrid_bounces.schemas.base import (
     MESSAGES,
+    List,
     Problem,
     StrictSchema,
     Text,
@@ -29,8 +30,6 @@ from sendgrid_bounces.schemas.base import (
 from sendgrid_bounces.schemas.bounces import read_record
 from sendgrid_bounces.schemas.faults import Operations, read_fault_rules
 from sendgrid_bounces.schemas.loader import parse, read_text
-
-_LIST = {**MESSAGES, "invalid": "must be a list"}
 
 
 def _check_name(text: str) -> None:
@@ -47,7 +46,7 @@ class DomainSchema(StrictSchema):
     """A Mailgun domain."""
 
     name = Text(required=True, validate=_check_domain_name)
-    bounces = fields.List(fields.Raw(), load_default=list, error_messages=_LIST)
+    bounces = List(fields.Raw(), load_default=list)
     list = Text(
         validate=one_of(["own", "account"]),
         load_default="own",
@@ -67,28 +66,23 @@ class AccountSchema(StrictSchema):
     timezone = Text(
         metadata={"description": "The time zone of its days; UTC if absent."}
     )
-    bounces = fields.List(fields.Raw(), load_default=list, error_messages=_LIST)
-    customers = fields.List(
+    bounces = List(fields.Raw(), load_default=list)
+    customers = List(
         fields.Nested(lambda: AccountSchema(), error_messages=MESSAGES),
-        error_messages=_LIST,
         metadata={"description": "Makes the account a reseller."},
     )
-    domains = fields.List(
-        fields.Nested(DomainSchema, error_messages=MESSAGES),
-        load_default=list,
-        error_messages=_LIST,
+    domains = List(
+        fields.Nested(DomainSchema, error_messages=MESSAGES), load_default=list
     )
 
 
 class SeedSchema(StrictSchema):
     """A whole seed file."""
 
-    accounts = fields.List(
-        fields.Nested(AccountSchema, error_messages=MESSAGES),
-        required=True,
-        error_messages=_LIST,
+    accounts = List(
+        fields.Nested(AccountSchema, error_messages=MESSAGES), required=True
     )
-    faults = fields.List(fields.Raw(), load_default=list, error_messages=_LIST)
+    faults = List(fields.Raw(), load_default=list)
 
 
 SEED = SeedSchema()

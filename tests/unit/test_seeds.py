@@ -108,7 +108,10 @@ def test_seed_can_be_json(storage, authenticator) -> None:
     ("text", "problem"),
     [
         ("", "must be a mapping"),
-        ("accounts: 5", "accounts: must be a list"),
+        ("accounts: 5", "accounts: must be a list (got 5)"),
+        ("accounts: {a: 1}", "accounts: must be a list"),
+        ("accounts: [{username: a, bounces: {email: x}}]", "accounts[0].bounces: must"),
+        ("accounts: [null]", "accounts[0]: must not be null"),
         ("[]", "must be a mapping"),
         ("{}", "accounts: required"),
         ("accounts: [{}]", "accounts[0].username: required"),
