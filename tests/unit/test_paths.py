@@ -9,9 +9,9 @@ from benchmarks.paths import measure
 MAXIMA = {
     "bounces.get.xml?start_date=": (45, 12, 2),
     "the same, control endpoints on": (80, 19, 4),
-    "POST a fault rule": (90, 13, 4),
-    "upload a CSV file of one row": (55, 16, 4),
-    "load a seed file": (120, 18, 8),
+    "POST a fault rule": (35, 10, 4),
+    "upload a CSV file of one row": (50, 15, 4),
+    "load a seed file": (100, 14, 7),
 }
 
 
