@@ -1,4 +1,4 @@
-"""Clients that cost little themselves: bytes out, bytes in, and the time between."""
+"""Clients with little overhead, which measure the time of raw requests."""
 
 import multiprocessing
 import re
@@ -18,13 +18,13 @@ CLIENTS = 8
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)\r\n", re.IGNORECASE)
 
-#: Load comes from processes of its own, so that what measures is not slowed by it.
+#: Background load runs in other processes, so that the measuring process is not slower.
 FORK = multiprocessing.get_context("fork")
 
 
 @dataclass(frozen=True)
 class Download:
-    """What a long answer took, in seconds, and its size in bytes."""
+    """The times of a long response in seconds, and its size in bytes."""
 
     seconds: float
     first_byte: float
@@ -51,7 +51,7 @@ def connect(port: int) -> socket.socket:
 
 
 def download(port: int, request: bytes) -> Download:
-    """Read an answer to the end of its connection, and forget it."""
+    """Read a response until the server closes the connection, and discard it."""
     buffer = bytearray(PIECE)
     with closing(connect(port)) as connection:
         begun = time.perf_counter()
@@ -61,59 +61,59 @@ def download(port: int, request: bytes) -> Download:
         size = connection.recv_into(buffer)
         first_byte = time.perf_counter() - begun
         if not buffer.startswith(b"HTTP/1.1 200"):
-            raise SystemExit(f"not answered: {bytes(buffer[:200])!r}")
+            raise SystemExit(f"unexpected response: {bytes(buffer[:200])!r}")
         while count := connection.recv_into(buffer):
             size += count
         return Download(time.perf_counter() - begun, first_byte, size)
 
 
 def exchange(connection: socket.socket, request: bytes) -> bytes:
-    """Send a request on a kept connection and return the whole answer."""
+    """Send a request on an open connection and return the whole response."""
     connection.sendall(request)
     answer = connection.recv(PIECE)
     head = answer.find(b"\r\n\r\n")
     if not answer.startswith(b"HTTP/1.1 2") or head < 0:
-        raise SystemExit(f"not answered: {answer[:200]!r}")
+        raise SystemExit(f"unexpected response: {answer[:200]!r}")
     length = _LENGTH.search(answer)
     if length is None:
-        raise SystemExit(f"an answer without a length: {answer[:200]!r}")
+        raise SystemExit(f"a response without Content-Length: {answer[:200]!r}")
     size = head + 4 + int(length[1])
     while len(answer) < size:
         piece = connection.recv(PIECE)
         if not piece:
-            raise SystemExit("an answer that ends early")
+            raise SystemExit("a response ended early")
         answer += piece
     return answer
 
 
-def timed(act: Callable[..., object], *arguments: Any, **options: Any) -> float:
-    """Return the seconds that a call of *act* takes."""
+def timed(action: Callable[..., object], *arguments: Any, **options: Any) -> float:
+    """Return the seconds that a call of *action* takes."""
     begun = time.perf_counter()
-    act(*arguments, **options)
+    action(*arguments, **options)
     return time.perf_counter() - begun
 
 
 def seconds(port: int, request: bytes, count: int) -> list[float]:
-    """Return how long each of *count* calls took, one after the other."""
+    """Return the seconds of each of *count* consecutive requests."""
     with closing(connect(port)) as connection:
         exchange(connection, request)
         return [timed(exchange, connection, request) for _ in range(count)]
 
 
 def latencies(port: int, request: bytes, during: Callable[[], bool]) -> list[float]:
-    """Return how long each call took, made one after the other while *during* holds."""
+    """Return the seconds of consecutive requests, made while *during* is true."""
     took = []
     with closing(connect(port)) as connection:
         exchange(connection, request)
-        while during() or len(took) < 2:  # two at least, or there is no percentile
+        while during() or len(took) < 2:  # a percentile needs two
             took.append(timed(exchange, connection, request))
     return took
 
 
 def rate(port: int, request: bytes, duration: float, *, fresh: bool = False) -> float:
-    """Return the requests of several clients that are answered in a second.
+    """Return the number of responses per second to several clients.
 
-    :param fresh: whether each request comes on a connection of its own.
+    :param fresh: whether each request uses a new connection.
     """
     counts: list[int] = []
     end = time.perf_counter() + duration
@@ -144,13 +144,13 @@ def rate(port: int, request: bytes, duration: float, *, fresh: bool = False) -> 
 
 
 def percentile_99(took: list[float]) -> float:
-    """Return the time that 99 of a hundred calls did not exceed."""
+    """Return the 99th percentile."""
     return quantiles(took, n=100, method="inclusive")[98]
 
 
 @contextmanager
 def background(action: Callable[[Event], None], count: int = 1) -> Iterator[Event]:
-    """Do *action* in *count* other processes; what is yielded says that all ended."""
+    """Run *action* in *count* processes; yield an event that is set when all ended."""
     stop, ended = FORK.Event(), FORK.Event()
     left = FORK.Value("i", count)
 
@@ -177,7 +177,7 @@ def background(action: Callable[[Event], None], count: int = 1) -> Iterator[Even
 
 
 def read_slowly(port: int, request: bytes, stop: Event, piece: int = 16_384) -> None:
-    """Read a long answer a little at a time, until told to stop."""
+    """Read a long response in small pieces until *stop* is set."""
     with closing(connect(port)) as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, piece)
         connection.sendall(request)

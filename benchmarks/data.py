@@ -1,4 +1,4 @@
-"""The data under test: a large list, a hundred small ones, and a file to import."""
+"""The data of the benchmarks: a large list, small lists, and a file to import."""
 
 import csv
 import random
@@ -17,10 +17,11 @@ NAME, KEY, DOMAIN = "large", "large", "large.example.com"
 
 SMALL_LISTS, SMALL_SIZE = 100, 100
 
-#: The large list's first bounce, and the seconds from each to the next: three years.
+#: The instant of the first bounce on the large list, and the seconds between bounces:
+#: three years in all.
 FIRST, STEP = int(datetime(2010, 1, 1, tzinfo=timezone.utc).timestamp()), 94.6
 
-#: How large a file is imported, in bytes: the most that Mailgun takes.
+#: The size of the imported file in bytes: the maximum of Mailgun.
 CSV_SIZE = 25 * 1024 * 1024 - 4096
 
 STATUSES = ("5.1.1", "5.1.1", "5.7.1", "550", "4.2.2", "4.0.0")
@@ -38,12 +39,12 @@ def email(number: int) -> str:
 
 
 def reason(chance: random.Random) -> str:
-    """Return 80 to 200 characters that a mail server could have said."""
+    """Return a reason of 80 to 200 characters, such as a mail server gives."""
     return " ".join(chance.choices(WORDS, k=40))[: chance.randint(80, 200)]
 
 
 def bounces(count: int, seed: int) -> Iterator[Bounce]:
-    """Yield *count* bounces, the same ones for the same *seed*."""
+    """Yield *count* bounces, which depend only on *seed*."""
     chance = random.Random(seed)
     for number in range(count):
         yield Bounce(
@@ -56,7 +57,7 @@ def bounces(count: int, seed: int) -> Iterator[Bounce]:
 
 
 def fill(url: str, rows: int) -> None:
-    """Make the database at *url*: *rows* bounces in one account, and the small ones."""
+    """Create the database at *url* with *rows* bounces on the large list."""
     with closing(open_storage(url)) as storage:
         hashed = Authenticator(storage).hash_key(KEY)
         large = storage.accounts.add(NAME, **hashed)
@@ -68,7 +69,7 @@ def fill(url: str, rows: int) -> None:
 
 
 def write_csv(path: Path) -> int:
-    """Write a file to import, of which none is on a list; return how many rows."""
+    """Write a file to import, with new addresses; return the number of rows."""
     chance = random.Random(1)
     rows = 0
     with path.open("w", encoding="ascii", newline="") as file:

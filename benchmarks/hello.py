@@ -1,4 +1,4 @@
-"""The baseline of small calls: Flask that does nothing."""
+"""The baseline of small requests: bare Flask."""
 
 from flask import Flask
 
@@ -7,5 +7,5 @@ app = Flask(__name__, static_folder=None)
 
 @app.get("/")
 def hello() -> tuple[bytes, dict[str, str]]:
-    """Answer a few bytes."""
+    """Return a few bytes."""
     return b'{"message": "success"}', {"Content-Type": "application/json"}

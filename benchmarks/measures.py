@@ -1,4 +1,4 @@
-"""What is measured: each row against its baseline, in the same run, turn by turn."""
+"""The measures: each takes turns with its baseline in the same run."""
 
 import base64
 import json
@@ -29,13 +29,13 @@ CREDENTIALS = f"api_user={data.NAME}&api_key={data.KEY}"
 BASIC = "Authorization: Basic " + base64.b64encode(f"api:{data.KEY}".encode()).decode()
 V3 = f"/v3/{data.DOMAIN}/bounces"
 
-#: The same rows in the same order, as the command line's dump.
+#: The query of the command line, with the same rows in the same order.
 DUMP = (
     "SELECT status, {created} AS created_at, reason, email FROM bounce "
     "WHERE bounce_list_id = 1 ORDER BY created, id"
 )
 
-#: Days of which a count is asked, a month in the middle of the list.
+#: A month in the middle of the list, for counts.
 MONTH = "start_date=2011-06-01&end_date=2011-06-30"
 
 SLOW_READERS = 8
@@ -45,12 +45,12 @@ BATCH, BATCHES = 1_000, 10
 
 @dataclass(frozen=True)
 class Bench:
-    """What the measures share.
+    """The data and options of all measures.
 
-    :param rows: how many bounces the large list has.
-    :param url: the SQLite database, which is *file*.
-    :param mysql_url: a MariaDB database of the same bounces; empty if there is none.
-    :param rounds: how often each of two things is done, in turn.
+    :param rows: the number of bounces on the large list.
+    :param url: the URL of the SQLite database *file*.
+    :param mysql_url: a MariaDB database with the same bounces; empty without a server.
+    :param rounds: the number of turns of a measure and its baseline.
     """
 
     rows: int
@@ -67,15 +67,15 @@ class Bench:
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the report: a figure for each round.
+    """A line of the report, with a figure for each round.
 
-    :param unit: ``x`` for a ratio to the baseline, else ``ms`` or ``MB``: of what
-        grows the highest figure counts, of all else the median.
-    :param target: what the median should be at most, or at *least*; None if no target
-        was set.
+    :param unit: ``x`` for a ratio to the baseline, else ``ms`` or ``MB``. The result is
+        the maximum of figures in MB, else the median.
+    :param target: the maximum of the result, or the minimum if *least* is true; None
+        without a target.
     """
 
-    what: str
+    measure: str
     baseline: str
     unit: str
     figures: list[float]
@@ -85,19 +85,19 @@ class Row:
 
     @property
     def result(self) -> float:
-        """The figure that counts."""
+        """The figure to compare with the target."""
         return max(self.figures) if self.unit == "MB" else median(self.figures)
 
     @property
     def holds(self) -> bool | None:
-        """Whether the target is met; None if there is none."""
+        """Whether the result meets the target; None without a target."""
         if self.target is None:
             return None
         return (self.result >= self.target) == self.least or self.result == self.target
 
 
 def dump(bench: Bench) -> Iterator[Row]:
-    """Read the whole list over HTTP, and as the command line of SQLite dumps it."""
+    """Read the whole list over HTTP, and by the command line of SQLite."""
     command = ["sqlite3", "-cmd", ".mode json", str(bench.file)]
     command.append(DUMP.format(created="datetime(created, 'unixepoch')"))
     limits = {"json": 1.3, "xml": 1.8}
@@ -105,7 +105,7 @@ def dump(bench: Bench) -> Iterator[Row]:
 
 
 def on_mariadb(bench: Bench) -> Iterator[Row]:
-    """Do the same on MariaDB, where only the list has a target."""
+    """Repeat measures on MariaDB, where only the whole list has a target."""
     if not bench.mysql_url:
         return
     place = urlsplit(bench.mysql_url)
@@ -117,7 +117,7 @@ def on_mariadb(bench: Bench) -> Iterator[Row]:
     for measure in (look_up, counts, offset, pages):
         rows += [replace(row, target=None) for row in measure(bench)]
     for row in rows:
-        yield replace(row, what=f"MariaDB: {row.what}")
+        yield replace(row, measure=f"MariaDB: {row.measure}")
 
 
 def _dumps(
@@ -129,7 +129,7 @@ def _dumps(
     baseline = []
     with bench.serve() as server:
         small = get(f"/api/bounces.get.xml?{CREDENTIALS}&limit=1000&date=1")
-        for _ in range(40):  # enough for each worker to have checked the key
+        for _ in range(40):  # so that each worker has verified the key
             clients.download(server.port, small)
         before = server.resident()
         for _ in range(bench.rounds):
@@ -142,23 +142,23 @@ def _dumps(
                 firsts[suffix].append(read.first_byte * 1_000)
                 grown[suffix] += memory
     for suffix, limit in limits.items():
-        what = f"bounces.get.{suffix}?date=1, {bench.rows:,} rows"
+        measure = f"bounces.get.{suffix}?date=1, {bench.rows:,} rows"
         ratios = _ratios(times[suffix], baseline)
         notes = {"seconds": median(times[suffix]), "baseline": median(baseline)}
-        yield Row(what, name, "x", ratios, limit, notes=notes)
-        yield Row(f"{what}: first byte", "", "ms", firsts[suffix], 20)
-        yield Row(f"{what}: server's memory grows", "", "MB", grown[suffix], 16)
+        yield Row(measure, name, "x", ratios, limit, notes=notes)
+        yield Row(f"{measure}: first byte", "", "ms", firsts[suffix], 20)
+        yield Row(f"{measure}: server's memory grows", "", "MB", grown[suffix], 16)
 
 
 def beside_a_dump(bench: Bench) -> Iterator[Row]:
-    """Make small calls, and writes, while the only worker sends the whole list."""
+    """Make small requests and writes while the only worker sends the whole list."""
     target = f"/api/bounces.get.json?{CREDENTIALS}&date=1"
     calls = {
         "a small call": (get(_look_up(1)), 15.0),
         "a writer": (_form("beside@a.example"), None),
     }
     with _copy(bench) as copy, copy.serve("--workers=1") as server:
-        for what, (request, limit) in calls.items():
+        for measure, (request, limit) in calls.items():
             alone, beside = [], []
             for _ in range(bench.rounds):
                 took = clients.seconds(server.port, request, CALLS)
@@ -170,7 +170,7 @@ def beside_a_dump(bench: Bench) -> Iterator[Row]:
                     )
                 beside.append(clients.percentile_99(took) * 1_000)
             yield Row(
-                f"{what} while {bench.rows:,} rows are sent by the same worker, p99",
+                f"{measure} while {bench.rows:,} rows are sent by the same worker, p99",
                 "",
                 "ms",
                 beside,
@@ -180,7 +180,7 @@ def beside_a_dump(bench: Bench) -> Iterator[Row]:
 
 
 def slow_readers(bench: Bench) -> Iterator[Row]:
-    """Make small calls and writes while clients read the whole list slowly."""
+    """Make small requests and writes while clients read the whole list slowly."""
     target = f"/api/bounces.get.json?{CREDENTIALS}&date=1"
     figures, sizes = [], []
     with _copy(bench) as copy, copy.serve("--workers=1") as server:
@@ -195,39 +195,39 @@ def slow_readers(bench: Bench) -> Iterator[Row]:
                         batch = _batch(f"slow{number}.{turn}")
                         clients.exchange(connection, batch)
                 sizes.append(_size(copy.file, "-wal"))
-        what = f"a small call beside {SLOW_READERS} slow readers of one worker, p99"
-        yield Row(what, "", "ms", figures, 15)
-        what = "SQLite's log after 20,000 rows a round beside slow readers"
-        yield Row(what, "", "MB", sizes, 64)
+        measure = f"a small call beside {SLOW_READERS} slow readers of one worker, p99"
+        yield Row(measure, "", "ms", figures, 15)
+        measure = "SQLite's log after 20,000 rows a round beside slow readers"
+        yield Row(measure, "", "MB", sizes, 64)
 
 
 def look_up(bench: Bench) -> Iterator[Row]:
-    """Find one address among all, again and again."""
-    what = f"bounces.get.json?email=, {bench.rows:,} rows: rate"
+    """Look up single addresses."""
+    measure = f"bounces.get.json?email=, {bench.rows:,} rows: rate"
     figures = _against_hello(bench, servers.emulator(bench.url))
-    yield Row(what, "Flask hello, same Gunicorn", "x", figures, 0.5, least=True)
+    yield Row(measure, "Flask hello, same Gunicorn", "x", figures, 0.5, least=True)
 
 
 def controlled_look_up(bench: Bench) -> Iterator[Row]:
-    """Find one address where the control endpoints are on, and so the journal."""
+    """Look up single addresses with control endpoints and the request log on."""
     ours = servers.emulator(bench.url)
     ours = replace(ours, variables={**ours.variables, servers.CONTROL: "on"})
-    what = "the same, with control endpoints and a journal"
+    measure = "the same, with control endpoints and a request log"
     figures = _against_hello(bench, ours)
-    yield Row(what, "Flask hello, same Gunicorn", "x", figures, None)
+    yield Row(measure, "Flask hello, same Gunicorn", "x", figures, None)
 
 
 def counts(bench: Bench) -> Iterator[Row]:
-    """Count a month of one type, and everything."""
+    """Count the bounces of a month and a type, and all bounces."""
     call = f"/api/bounces.count.json?{CREDENTIALS}"
     with bench.serve() as server:
-        for what, query, target in (
+        for measure, query, target in (
             ("type and 30 days", f"&type=hard&{MONTH}", 2.5),
             ("the whole list", "", 40),
         ):
             figures = _more(server, call + query, _look_up(1), bench.rounds)
             yield Row(
-                f"bounces.count.json, {what}: more than a look-up",
+                f"bounces.count.json, {measure}: more than a look-up",
                 "",
                 "ms",
                 figures,
@@ -245,7 +245,7 @@ def offset(bench: Bench) -> Iterator[Row]:
 
 
 def pages(bench: Bench) -> Iterator[Row]:
-    """Read a page of Mailgun's that is a thousand pages away from the first one."""
+    """Read the first and the thousandth page of a Mailgun list."""
     number = min(1_000, bench.rows // 200)
     with bench.serve() as server:
         target = f"{V3}?limit=100"
@@ -265,10 +265,9 @@ def pages(bench: Bench) -> Iterator[Row]:
 
 
 def batch(bench: Bench) -> Iterator[Row]:
-    """Add batches of a thousand new addresses, over HTTP and to SQLite itself.
+    """Add batches of a thousand new addresses over HTTP, and directly to SQLite.
 
-    Each to a database of its own: one that writes back its log does not hold up the
-    other.
+    Both have their own database, so that a checkpoint does not delay the other.
     """
     ratios = []
     with (
@@ -288,8 +287,8 @@ def batch(bench: Bench) -> Iterator[Row]:
                 mine += clients.timed(clients.exchange, connection, request)
                 theirs += clients.timed(_upsert, raw, rows)
             ratios.append(theirs / mine)
-    what = f"Mailgun JSON batch of {BATCH:,} new addresses: rows a second"
-    yield Row(what, "sqlite3 executemany", "x", ratios, 0.5, least=True)
+    measure = f"Mailgun JSON batch of {BATCH:,} new addresses: rows a second"
+    yield Row(measure, "sqlite3 executemany", "x", ratios, 0.5, least=True)
 
 
 def csv_import(bench: Bench) -> Iterator[Row]:
@@ -318,15 +317,15 @@ def csv_import(bench: Bench) -> Iterator[Row]:
             ):
                 mine.append(clients.timed(clients.exchange, connection, request))
             grown += memory
-    what = f"CSV import, {len(body) / MEGABYTE:.0f} MB, {rows:,} rows"
+    measure = f"CSV import, {len(body) / MEGABYTE:.0f} MB, {rows:,} rows"
     notes = {"seconds": median(mine), "baseline": median(baseline)}
     ratios = _ratios(mine, baseline)
-    yield Row(what, "sqlite3 .import and upsert", "x", ratios, 3, notes=notes)
-    yield Row(f"{what}: server's memory grows", "", "MB", grown, 80)
+    yield Row(measure, "sqlite3 .import and upsert", "x", ratios, 3, notes=notes)
+    yield Row(f"{measure}: server's memory grows", "", "MB", grown, 80)
 
 
 def range_delete(bench: Bench) -> Iterator[Row]:
-    """Make small calls while half of the list is deleted by its dates."""
+    """Make small requests while half of the list is deleted by date."""
     middle = data.FIRST + bench.rows // 2 * data.STEP
     day = time.strftime("%Y-%m-%d", time.gmtime(middle))
     request = get(f"/api/bounces.delete.json?{CREDENTIALS}&end_date={day}")
@@ -340,12 +339,12 @@ def range_delete(bench: Bench) -> Iterator[Row]:
                     server.port, look_up, lambda: not ended.is_set()
                 )
             figures.append(clients.percentile_99(took) * 1_000)
-    what = f"a small call while the worker deletes {bench.rows // 2:,} rows, p99"
-    yield Row(what, "", "ms", figures, 20)
+    measure = f"a small call while the worker deletes {bench.rows // 2:,} rows, p99"
+    yield Row(measure, "", "ms", figures, 20)
 
 
 def start(bench: Bench) -> Iterator[Row]:
-    """Start a server on the existing database, and wait for its first answer."""
+    """Start a server on the existing database, and wait for the first response."""
     emulator = servers.emulator(bench.url)
     mine, hello = [], []
     for _ in range(bench.rounds * 2):
@@ -353,12 +352,12 @@ def start(bench: Bench) -> Iterator[Row]:
         mine.append(_started(emulator))
     notes = {"seconds": median(mine), "baseline": median(hello)}
     ratios = _ratios(mine, hello)
-    what = "gunicorn wsgi:app: start to first answer"
-    yield Row(what, "Flask hello, Gunicorn", "x", ratios, 1.6, notes=notes)
+    measure = "gunicorn wsgi:app: start to first answer"
+    yield Row(measure, "Flask hello, Gunicorn", "x", ratios, 1.6, notes=notes)
 
 
 def against_moto(bench: Bench) -> Iterator[Row]:
-    """Do what people do with the emulator they know: start it, make a small call."""
+    """Start a server and make small requests, compared with a popular emulator."""
     if find_spec("moto") is None:
         return
     emulator = servers.emulator(bench.url)
@@ -370,12 +369,12 @@ def against_moto(bench: Bench) -> Iterator[Row]:
                 mine = clients.rate(ours.port, get(_look_up(number)), 2, fresh=True)
             rates.append(mine / theirs)
             starts.append(_started(emulator) / moto.started)
-    what = "one small GET on a connection of its own: rate"
-    yield Row(what, "moto_server, SES ListIdentities", "x", rates, 3, least=True)
+    measure = "one small GET on a connection of its own: rate"
+    yield Row(measure, "moto_server, SES ListIdentities", "x", rates, 3, least=True)
     yield Row("start to first answer", "moto_server", "x", starts, 0.5)
 
 
-#: What ``--only`` names.
+#: The measures by their names for ``--only``.
 MEASURES: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "dump": dump,
     "beside-a-dump": beside_a_dump,
@@ -399,7 +398,7 @@ def _look_up(number: int) -> str:
 
 
 def _against_hello(bench: Bench, launch: servers.Launch) -> list[float]:
-    """Return the rates of look-ups as parts of bare Flask's."""
+    """Return the rates of look-ups as fractions of the rate of bare Flask."""
     figures = []
     with serving(launch) as ours, serving(servers.hello()) as hello:
         for number in range(bench.rounds):
@@ -422,7 +421,7 @@ def _batch(tag: str) -> bytes:
 
 
 def _rows(tag: str) -> list[tuple[object, ...]]:
-    """Return rows as the table has them, of addresses that are on no list."""
+    """Return rows of the table, with new addresses."""
     bounces = [(f"{tag}.{data.email(n)}", "550", "mailbox full") for n in range(BATCH)]
     return [
         (1, fold(email), email, code, code, reason, classify(code), data.FIRST, False)
@@ -437,7 +436,7 @@ def _upsert(connection: sqlite3.Connection, rows: list[tuple[object, ...]]) -> N
     connection.execute("COMMIT")
 
 
-#: What the server asks of SQLite, too.
+#: The settings of the server.
 PRAGMAS = (
     "journal_mode = wal",
     "synchronous = full",
@@ -455,7 +454,7 @@ UPSERT = (
 
 
 def _import_script(file: Path) -> bytes:
-    """Return what the command line does: import the file, then upsert its rows."""
+    """Return a script for the command line that imports *file* and upserts the rows."""
     columns = ", ".join(COLUMNS)
     kept = ", ".join(f"{name} = excluded.{name}" for name in COLUMNS[2:])
     return (
@@ -472,7 +471,7 @@ def _download(port: int, request: bytes, _stop: Event) -> None:
 
 
 def _piped(command: list[str]) -> float:
-    """Return the seconds in which what *command* prints is read."""
+    """Return the seconds that reading the output of *command* takes."""
     buffer = bytearray(clients.PIECE)
     begun = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.PIPE, bufsize=0) as process:
@@ -485,7 +484,7 @@ def _piped(command: list[str]) -> float:
 
 
 def _more(server: Server, target: str, than: str, rounds: int) -> list[float]:
-    """Return the milliseconds by which a call takes longer than another one."""
+    """Return how many milliseconds *target* takes longer than *than*."""
     figures = []
     for _ in range(rounds):
         base = median(clients.seconds(server.port, get(than), 30))
@@ -501,7 +500,7 @@ def _started(launch: servers.Launch) -> float:
 
 @contextmanager
 def _copy(bench: Bench) -> Iterator[Bench]:
-    """Copy the database, for what would change it."""
+    """Copy the database for a measure that changes it."""
     with TemporaryDirectory(dir=bench.folder) as folder:
         file = Path(folder) / "copy.sqlite3"
         with closing(sqlite3.connect(bench.file)) as connection:

@@ -10,7 +10,7 @@ VERDICTS = {True: "holds", False: "MISSED", None: "(no target)"}
 def table(rows: list[Row], facts: dict[str, str]) -> str:
     """Return the rows as a table in reStructuredText, with the machine above it."""
     lines = [", ".join(f"{name} {value}" for name, value in facts.items()) + ".", ""]
-    cells = [("what", "against", "result", "spread", "target", "")]
+    cells = [("measure", "against", "result", "spread", "target", "")]
     cells += [_cells(row) for row in rows]
     widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
     rule = "  ".join("=" * max(width, 2) for width in widths)
@@ -25,9 +25,9 @@ def table(rows: list[Row], facts: dict[str, str]) -> str:
 
 
 def as_mapping(row: Row) -> dict[str, Any]:
-    """Return a row as it stands in the JSON file."""
+    """Return a row for the JSON file."""
     return {
-        "what": row.what,
+        "measure": row.measure,
         "baseline": row.baseline,
         "unit": row.unit,
         "result": row.result,
@@ -40,7 +40,7 @@ def as_mapping(row: Row) -> dict[str, Any]:
 
 
 def draw(rows: list[Row], facts: dict[str, str], path: str) -> None:
-    """Draw each row with a target as a part of what its target allows."""
+    """Draw the result of each row with a target, relative to the target."""
     from matplotlib import pyplot  # of the extra `bench`
 
     pyplot.rcParams["svg.fonttype"] = "none"  # text stays text
@@ -65,20 +65,20 @@ def draw(rows: list[Row], facts: dict[str, str], path: str) -> None:
     axes.set_yticks(list(places), [_label(row) for row in shown], fontsize=8)
     widest = max(_share(row, figure) for row in shown for figure in row.figures)
     axes.set_xlim(0, max(1.35, widest + 0.15))
-    axes.set_xlabel("part of what the target allows (black: spread of the rounds)")
+    axes.set_xlabel("result relative to the target (black: spread of the rounds)")
     axes.set_title(f"{facts['processor']}, {facts['day']}", fontsize=9)
     figure.tight_layout()
     figure.savefig(path, metadata={"Date": None} if path.endswith(".svg") else None)
 
 
 def _share(row: Row, figure: float) -> float:
-    """Return which part of what the target allows *figure* takes."""
+    """Return *figure* relative to the target; at most 1 if it meets the target."""
     assert row.target is not None
     return row.target / figure if row.least else figure / row.target
 
 
 def _label(row: Row) -> str:
-    return f"{row.what} (against {row.baseline})" if row.baseline else row.what
+    return f"{row.measure} (against {row.baseline})" if row.baseline else row.measure
 
 
 def _cells(row: Row) -> tuple[str, ...]:
@@ -86,7 +86,7 @@ def _cells(row: Row) -> tuple[str, ...]:
     sign = ">=" if row.least else "<="
     target = f"{sign} {_figure(row.target, row.unit)}" if row.target else ""
     median = _figure(row.result, row.unit)
-    return row.what, row.baseline, median, spread, target, VERDICTS[row.holds]
+    return row.measure, row.baseline, median, spread, target, VERDICTS[row.holds]
 
 
 def _figure(number: float, unit: str) -> str:

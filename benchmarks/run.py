@@ -30,17 +30,21 @@ from measures import MEASURES, Bench, Row
 @click.option(
     "--folder",
     type=click.Path(file_okay=False),
-    help="Where the data is made, or is from a run before; a temporary one if absent.",
+    help="Of the data, kept for later runs; by default a temporary folder.",
 )
 @click.option(
     "--mysql",
     metavar="URL",
-    help="A MariaDB server, as mysql://USER@HOST:3306/: measured, too, where it is "
-    "named. A database is made there, and kept if --folder is.",
+    help="Also measure a MariaDB server, such as mysql://USER@HOST:3306/. Its database "
+    "is kept with --folder.",
 )
-@click.option("--json", "json_file", type=click.Path(), help="Write the figures there.")
-@click.option("--chart", type=click.Path(), help="Draw them there (.svg or .png).")
-@click.option("--table", type=click.Path(), help="Write the table there too (.rst).")
+@click.option(
+    "--json", "json_file", type=click.Path(), help="Write the figures to this file."
+)
+@click.option(
+    "--chart", type=click.Path(), help="Draw a chart to this file (.svg or .png)."
+)
+@click.option("--table", type=click.Path(), help="Write the table to this file (.rst).")
 def main(
     rows: int,
     rounds: int,
@@ -51,7 +55,7 @@ def main(
     chart: str | None,
     table: str | None,
 ) -> None:
-    """Print one table of figures, each measured in turns with its baseline."""
+    """Print a table of figures, each measured in turns with its baseline."""
     with TemporaryDirectory() as temporary:
         bench = prepare(Path(folder or temporary).absolute(), rows, rounds)
         with mysql_database(mysql, rows, keep=bool(folder)) as mysql_url:
@@ -73,28 +77,28 @@ def main(
 
 
 def prepare(folder: Path, rows: int, rounds: int) -> Bench:
-    """Make the data, unless it is there."""
+    """Create the data unless it exists."""
     file = folder / f"bounces-{rows}.sqlite3"
     url = f"sqlite:///{file}"
     if not file.exists():
-        click.echo(f"making {rows:,} bounces ...", err=True)
+        click.echo(f"creating {rows:,} bounces ...", err=True)
         folder.mkdir(parents=True, exist_ok=True)
-        making = folder / "making.sqlite3"
-        making.unlink(missing_ok=True)
-        data.fill(f"sqlite:///{making}?synchronous=off", rows)
-        with closing(sqlite3.connect(making)) as connection:
+        incomplete = folder / "incomplete.sqlite3"
+        incomplete.unlink(missing_ok=True)
+        data.fill(f"sqlite:///{incomplete}?synchronous=off", rows)
+        with closing(sqlite3.connect(incomplete)) as connection:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        making.rename(file)
+        incomplete.rename(file)
     return Bench(rows, url, file, folder, rounds)
 
 
 @contextmanager
 def mysql_database(server: str | None, rows: int, *, keep: bool) -> Iterator[str]:
-    """Make the data on a MariaDB server, unless it is there; yield its URL."""
+    """Create the data on a MariaDB server unless it exists; yield its URL."""
     if server is None:
         yield ""
         return
-    import pymysql  # of the extra `mysql`, without which the rest is measured
+    import pymysql  # from the extra `mysql`
 
     name = f"sendgrid_bounces_benchmark_{rows}"
     place = urlsplit(server)
@@ -109,7 +113,7 @@ def mysql_database(server: str | None, rows: int, *, keep: bool) -> Iterator[str
     ) as connection:
         cursor = connection.cursor()
         if not cursor.execute("SHOW DATABASES LIKE %s", [name]):
-            click.echo(f"making {rows:,} bounces on MariaDB ...", err=True)
+            click.echo(f"creating {rows:,} bounces on MariaDB ...", err=True)
             cursor.execute(f"CREATE DATABASE {name}")
             data.fill(f"{server.rstrip('/')}/{name}", rows)
         try:
@@ -121,7 +125,7 @@ def mysql_database(server: str | None, rows: int, *, keep: bool) -> Iterator[str
 
 
 def about(rows: int, rounds: int) -> dict[str, str]:
-    """Return what must be known of the machine."""
+    """Return the machine, the versions and the size of the run."""
     cpu = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():

@@ -1,4 +1,4 @@
-"""Real servers in processes of their own: started, looked into, and ended."""
+"""Servers in other processes: start, observe and stop them."""
 
 import os
 import signal
@@ -25,9 +25,9 @@ CONTROL = "SENDGRID_BOUNCES_CONTROL"
 
 @dataclass(frozen=True)
 class Server:
-    """A server that answers.
+    """A running server.
 
-    :param started: seconds from its start to its first answer.
+    :param started: seconds from its start to its first response.
     """
 
     port: int
@@ -35,22 +35,22 @@ class Server:
     started: float
 
     def workers(self) -> list[int]:
-        """Return the processes that answer: the server's children, or itself."""
+        """Return the worker processes, or the server's own without workers."""
         children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text()
         return [int(pid) for pid in children.split()] or [self.pid]
 
     def resident(self) -> dict[int, int]:
-        """Return the bytes that each worker holds in memory, by its process."""
+        """Return the resident memory in bytes by worker process."""
         return {pid: _status(pid, "VmRSS") for pid in self.workers()}
 
     @contextmanager
     def watching_memory(self, before: dict[int, int]) -> Iterator[list[float]]:
-        """Fill a list with the megabytes that the worker that grew most grew by.
+        """Yield a list that receives the largest growth of a worker in megabytes.
 
-        :param before: what :meth:`resident` said before it grew.
+        :param before: an earlier result of :meth:`resident`.
         """
         for pid in before:
-            Path(f"/proc/{pid}/clear_refs").write_text("5")  # forget the peak
+            Path(f"/proc/{pid}/clear_refs").write_text("5")  # reset the peak
         grown: list[float] = []
         yield grown
         peaks = (_status(pid, "VmHWM") - was for pid, was in before.items())
@@ -59,10 +59,10 @@ class Server:
 
 @dataclass(frozen=True)
 class Launch:
-    """How a server is started.
+    """The way to start a server.
 
-    :param command: its words, with ``{port}`` where its port belongs.
-    :param call: the request whose answer says that it has started.
+    :param command: the arguments, with ``{port}`` in place of the port.
+    :param call: a request that succeeds when the server has started.
     """
 
     command: list[str]
@@ -70,7 +70,7 @@ class Launch:
     variables: Mapping[str, str] = field(default_factory=dict)
 
 
-#: What it costs least to ask of it.
+#: The cheapest request to Moto.
 MOTO_CALL = get(
     "/?Action=ListIdentities",
     "Authorization: AWS4-HMAC-SHA256 Credential=x/20200101/us-east-1/ses/aws4_request,"
@@ -80,10 +80,10 @@ MOTO_CALL = get(
 
 @contextmanager
 def serving(launch: Launch) -> Iterator[Server]:
-    """Run a server, and end it with all its processes."""
+    """Run a server, and kill all its processes in the end."""
     port = free_port()
     variables = {**os.environ, **launch.variables}
-    variables.pop("PYTHONDONTWRITEBYTECODE", None)  # what is installed is compiled
+    variables.pop("PYTHONDONTWRITEBYTECODE", None)  # as if installed
     with TemporaryFile() as log:
         begun = time.perf_counter()
         process = subprocess.Popen(
@@ -110,32 +110,32 @@ def serving(launch: Launch) -> Iterator[Server]:
 
 
 def emulator(url: str, *flags: str) -> Launch:
-    """Return how the database at *url* is served with default settings."""
+    """Return the way to serve the database at *url* with default settings."""
     variables = {"SENDGRID_BOUNCES_DATABASE_URL": url}
     call = get("/_emulator/health")
     return Launch(_gunicorn("wsgi:app", *flags), call, variables)
 
 
 def hello() -> Launch:
-    """Return how bare Flask is served, by a Gunicorn that is set up as ours."""
+    """Return the way to serve bare Flask by Gunicorn with our settings."""
     return Launch(_gunicorn("benchmarks.hello:app"), get("/"))
 
 
 def hello_by_default() -> Launch:
-    """Return how bare Flask is served, by a Gunicorn that knows nothing of us."""
+    """Return the way to serve bare Flask by Gunicorn with default settings."""
     command = [sys.executable, "-m", "gunicorn", "-c", "/dev/null"]
     command += ["--workers=2", "--threads=16", "--bind=127.0.0.1:{port}"]
     return Launch([*command, "--no-control-socket", "benchmarks.hello:app"], get("/"))
 
 
 def moto() -> Launch:
-    """Return how the emulator that people know is served."""
+    """Return the way to serve Moto, an emulator of AWS."""
     program = str(Path(sys.executable).parent / "moto_server")
     return Launch([program, "-H", "127.0.0.1", "-p", "{port}"], MOTO_CALL)
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on."""
+    """Return a free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -155,7 +155,7 @@ def _answers(port: int, call: bytes) -> bool:
 
 
 def _status(pid: int, name: str) -> int:
-    """Return a number of bytes that the kernel keeps of a process."""
+    """Return the entry *name* in the status of a process, in bytes."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith(f"{name}:"):
             return int(line.split()[1]) * 1024

@@ -1,7 +1,7 @@
-"""Where the microseconds of one small call go: ``python benchmarks/small_call.py``.
+"""Measure the parts of a small request: ``python benchmarks/small_call.py``.
 
-Each part is timed by itself, in one process, on the data of ``run.py``; what is left of
-the whole is what lies between the parts.
+Each part is timed by itself, in this process, on the data of ``run.py``. The remainder
+lies between the parts.
 """
 
 import sys
@@ -36,19 +36,19 @@ from sendgrid_bounces.web.responses import respond
 CALLS, ROUNDS = 500, 20
 
 
-def microseconds(act: Callable[[], object]) -> float:
-    """Return the median time that *act* takes."""
+def microseconds(action: Callable[[], object]) -> float:
+    """Return the median time of *action*."""
     took = []
     for _ in range(ROUNDS):
         begun = perf_counter()
         for _ in range(CALLS):
-            act()
+            action()
         took.append((perf_counter() - begun) / CALLS)
     return median(took) * 1e6
 
 
 def environ(path: str, query: str) -> dict[str, object]:
-    """Return a request as a WSGI server hands it over."""
+    """Return the WSGI environment of a request."""
     return {
         "REQUEST_METHOD": "GET",
         "SCRIPT_NAME": "",
@@ -70,7 +70,7 @@ def environ(path: str, query: str) -> dict[str, object]:
 
 
 def call(app: Callable[..., Iterable[bytes]], path: str, query: str) -> bytes:
-    """Make a call as a WSGI server does."""
+    """Call *app* as a WSGI server does, and return the body."""
     answer = app(environ(path, query), lambda *_: None)
     body = b"".join(answer)
     answer.close()  # type: ignore[attr-defined]
@@ -81,7 +81,7 @@ def call(app: Callable[..., Iterable[bytes]], path: str, query: str) -> bytes:
 @click.option("--rows", default=1_000_000, show_default=True, help="Of the large list.")
 @click.option("--folder", type=click.Path(file_okay=False), help="As of run.py.")
 def main(rows: int, folder: str | None) -> None:
-    """Print what each part of a look-up of one address takes."""
+    """Print the time of each part of a look-up of an address."""
     with TemporaryDirectory() as temporary:
         bench = prepare(Path(folder or temporary).absolute(), rows, 1)
         app = create_app({"DATABASE_URL": bench.url})
@@ -116,7 +116,7 @@ def parts() -> Iterable[tuple[str, float]]:
     serializer = PROFILES[emulator.config.profile].serializers["json"]
     batches = list(store.find_brief(account.bounce_list, wanted.query))
 
-    def write() -> object:
+    def render() -> object:
         return respond(serializer, BounceListing(iter(batches), zone))
 
     def read() -> object:
@@ -129,7 +129,7 @@ def parts() -> Iterable[tuple[str, float]]:
         microseconds(lambda: emulator.storage.accounts.find(data.NAME)),
     )
     yield (
-        "checking the key (keyed hash, remembered)",
+        "verifying the key (keyed hash, cached)",
         microseconds(lambda: emulator.authenticator.verify(account, data.KEY)),
     )
     yield (
@@ -140,7 +140,7 @@ def parts() -> Iterable[tuple[str, float]]:
         "finding the bounce (SQL)",
         microseconds(lambda: list(store.find_brief(account.bounce_list, wanted.query))),
     )
-    yield "writing the answer and its headers", microseconds(write)
+    yield "rendering the response", microseconds(render)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,8 @@
-"""What the pytest fixture costs: 200 small tests with it, and with a test client.
+"""Measure the pytest fixture: ``python benchmarks/test_double.py [ROUNDS]``.
 
-Run it with ``python benchmarks/test_double.py [ROUNDS]``. Both suites make the same
-calls, under ``pytest -n 4``; the first one over HTTP, each test with an account of its
-own, the second one on Flask's test client, with one account for all. The target is a
-ratio below 2.
+Two suites of 200 small tests make the same requests under ``pytest -n 4``: with the
+fixture over HTTP, each test with its own account, and with Flask's test client and a
+shared account. The target is a ratio below 2.
 """
 
 import statistics
@@ -52,7 +51,7 @@ def test_count(client, n):
 
 
 def run(suite: str) -> float:
-    """Return the seconds that *suite* takes under xdist."""
+    """Return the seconds that *suite* takes with pytest-xdist."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "test_suite.py").write_text(suite.format(tests=TESTS))
         began = time.perf_counter()
@@ -70,7 +69,7 @@ def run(suite: str) -> float:
 
 
 def main() -> None:
-    """Run the suites in turn, and print the medians."""
+    """Run the suites in turn and print the medians."""
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
     times: dict[str, list[float]] = {"fixture": [], "test client": []}
     for _ in range(rounds):
