@@ -31,17 +31,44 @@ class Case:
     exchanges: list[tuple[Message, Message]]
 
 
+#: The title and provenance of a case, and the texts of its requests and responses.
+CaseText = tuple[str, list[tuple[str, str]]]
+
+
 def read_cases(path: Path) -> Iterator[Case]:
     """Yield the cases of a file."""
-    content = path.read_bytes().decode()  # without newline translation
-    for text in content.split("### ")[1:]:
-        head, *parts = text.removesuffix("\n\n").split("\n>>> ")
+    headers, cases = split_cases(path.read_bytes().decode())  # no newline translation
+    defaults = _headers(headers.strip().splitlines())
+    for head, exchanges in cases:
         title, provenance = head.split("\n")
-        exchanges = []
-        for part in parts:
-            request, response = part.split("\n<<< ")
-            exchanges.append((_message(request), _message(response)))
-        yield Case(title, provenance, exchanges)
+        yield Case(
+            title,
+            provenance,
+            [
+                (_request(request, defaults), message(response))
+                for request, response in exchanges
+            ],
+        )
+
+
+def split_cases(content: str) -> tuple[str, list[CaseText]]:
+    """Split the content of a file into its headers and its cases."""
+    headers, *texts = content.split("### ")
+    cases = []
+    for text in texts:
+        head, *parts = text.removesuffix("\n\n").split("\n>>> ")
+        exchanges = [part.split("\n<<< ") for part in parts]
+        cases.append((head, [(request, response) for request, response in exchanges]))
+    return headers, cases
+
+
+def join_cases(headers: str, cases: list[CaseText]) -> str:
+    """Return the content of a file: the inverse of `split_cases`."""
+    texts = [
+        "\n>>> ".join([head, *("\n<<< ".join(exchange) for exchange in exchanges)])
+        for head, exchanges in cases
+    ]
+    return headers + "".join(f"### {text}\n\n" for text in texts)
 
 
 def replay(client: FlaskClient, case: Case) -> None:
@@ -68,10 +95,23 @@ def _send(client: FlaskClient, request: Message) -> TestResponse:
     return client.open(target, method=method, headers=headers, data=request.body)
 
 
-def _message(text: str) -> Message:
+def message(text: str) -> Message:
+    """Parse a request or a response."""
     head, _, body = text.partition("\n\n")
     first, *lines = head.split("\n")
+    return Message(first, _headers(lines), body.encode())
+
+
+def _request(text: str, defaults: dict[str, str]) -> Message:
+    """Parse a request; an empty header removes that of the file."""
+    request = message(text)
+    headers = {**defaults, **request.headers}
+    request.headers = {
+        name: value for name, value in headers.items() if value or name not in defaults
+    }
+    return request
+
+
+def _headers(lines: list[str]) -> dict[str, str]:
     headers = dict(line.split(":", 1) for line in lines)
-    return Message(
-        first, {name: value.strip() for name, value in headers.items()}, body.encode()
-    )
+    return {name: value.strip() for name, value in headers.items()}
