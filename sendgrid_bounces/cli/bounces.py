@@ -15,6 +15,7 @@ from sendgrid_bounces.cli.files import (
 )
 from sendgrid_bounces.cli.main import (
     current_time,
+    database_clock,
     database_option,
     open_database,
     pluralize,
@@ -104,7 +105,8 @@ def remove_bounce(owner: str, email: str) -> None:
     """Remove the bounce of EMAIL from the list of OWNER."""
     with open_database() as storage:
         named = storage.accounts.named_list(owner)
-        if not storage.bounces.delete(named.id, BounceQuery(emails=(email,))):
+        query, clock = BounceQuery(emails=(email,)), database_clock(storage)
+        if not storage.bounces.delete(named.id, query, clock=clock):
             raise UnknownAddressError(f"no bounce of {email!r} in the list of {owner}")
     click.echo(f"removed {email}")
 
@@ -160,7 +162,8 @@ def clear_bounces(owner: str, yes: bool) -> None:  # noqa: FBT001 - click passes
         if not yes:
             question = f"Remove {pluralize(number, 'bounce')} of {owner}?"
             click.confirm(question, abort=True)
-        removed = storage.bounces.delete(named.id, BounceQuery())
+        clock = database_clock(storage)
+        removed = storage.bounces.delete(named.id, BounceQuery(), clock=clock)
     click.echo(f"removed {pluralize(removed, 'bounce')}")
 
 

@@ -165,7 +165,12 @@ def open_database(*, create: bool = False) -> Iterator[Storage]:
 
 def current_time(storage: Storage) -> int:
     """Return the current instant of the clock in the database."""
-    return SharedClock(storage.clock, Clock()).now()
+    return database_clock(storage).now()
+
+
+def database_clock(storage: Storage) -> Clock:
+    """Return the clock in the database."""
+    return SharedClock(storage.clock, Clock())
 
 
 class _SettingOption(click.Option):

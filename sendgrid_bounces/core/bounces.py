@@ -119,6 +119,18 @@ class BounceQuery:
         """Whether the query has no conditions."""
         return self == BounceQuery()
 
+    def matches(self, bounce: Bounce) -> bool:
+        """Return whether *bounce* meets the conditions."""
+        key = fold(bounce.email)
+        return (
+            (self.created_from is None or self.created_from <= bounce.created)
+            and (self.created_before is None or bounce.created < self.created_before)
+            and self.type in (None, bounce.type)
+            and self.excluded_type != bounce.type
+            and (not self.emails or key in map(fold, self.emails))
+            and (not self.pattern or _fits(self.pattern, key))
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class BouncePage:
@@ -147,6 +159,12 @@ def fold(email: str) -> str:
     key, and ``ß`` differs from ``ss`` as it does in mailboxes.
     """
     return email.lower() if email.isascii() else "".join(map(str.lower, email))
+
+
+def _fits(pattern: str, key: str) -> bool:
+    """Return whether *pattern*, in which ``%`` matches any text, matches *key*."""
+    pieces = map(re.escape, fold(pattern).split("%"))
+    return re.fullmatch(".*".join(pieces), key, re.DOTALL) is not None
 
 
 def successor(prefix: str) -> str:

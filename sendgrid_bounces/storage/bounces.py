@@ -19,6 +19,7 @@ from sendgrid_bounces.core.bounces import (
     fold,
     successor,
 )
+from sendgrid_bounces.core.clock import Clock
 from sendgrid_bounces.storage.bounce_statements import (
     COUNT,
     DELETE,
@@ -34,6 +35,7 @@ from sendgrid_bounces.storage.bounce_statements import (
     Walk,
     compile_statement,
 )
+from sendgrid_bounces.storage.deletions import DeletionStore
 from sendgrid_bounces.storage.engine import Engine
 from sendgrid_bounces.storage.spool import Spool
 from sendgrid_bounces.storage.tables import BounceRow
@@ -68,6 +70,7 @@ class BounceStore:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._deletions = DeletionStore(engine)
         self._compile = lru_cache(MAX_SHAPES)(partial(compile_statement, engine))
         keys = ("bounce_list", "key")
         self._put = engine.compile_upsert(BounceRow, keys)
@@ -148,8 +151,11 @@ class BounceStore:
         """Return the number of bounces that match *query*."""
         return int(self._fetch(COUNT, bounce_list, _filters(query))[0][0])
 
-    def delete(self, bounce_list: int, *queries: BounceQuery) -> int:
+    def delete(self, bounce_list: int, *queries: BounceQuery, clock: Clock) -> int:
         """Delete the bounces that match any of *queries* in one transaction.
+
+        If there are sources, the deletion is remembered for a while, so that a late
+        copy of an event does not undo it.
 
         :returns: the number of deleted bounces.
         """
@@ -158,7 +164,13 @@ class BounceStore:
             text, values = self._prepare(DELETE, bounce_list, _filters(query))
             return self._engine.execute(text, values)
 
-        return self._engine.transact(lambda: sum(map(delete, queries)))
+        def delete_all() -> int:
+            deleted = sum(map(delete, queries))
+            if deleted and self._deletions.are_needed():
+                self._deletions.add(bounce_list, queries, clock.now())
+            return deleted
+
+        return self._engine.transact(delete_all)
 
     def put(
         self, bounce_list: int, bounces: Iterable[Bounce], *, redate: bool = True
@@ -173,7 +185,7 @@ class BounceStore:
         :raises ParametersError: if iterating over *bounces* does; nothing is stored.
         """
         text = self._put if redate else self._put_undated
-        rows = map(partial(_row, bounce_list), bounces)
+        rows = map(partial(upsert_values, bounce_list), bounces)
         with closing(Spool(rows)) as spool:
 
             def store() -> int:
@@ -272,7 +284,7 @@ def _pattern_filters(pattern: str) -> Filters:
     return filters
 
 
-def _row(bounce_list: int, bounce: Bounce) -> tuple[Any, ...]:
+def upsert_values(bounce_list: int, bounce: Bounce) -> tuple[Any, ...]:
     """Return the values of an upsert, in the order of the table's columns."""
     return (
         bounce_list,

@@ -12,17 +12,23 @@ from sendgrid_bounces.storage.tables import (
     BounceListRow,
     BounceRow,
     ClockRow,
+    DeletionRow,
     DomainRow,
+    EventRow,
     FaultRow,
     RequestRow,
+    SourceRow,
 )
+
+#: The tables of the contents of lists.
+LIST_TABLES = (BounceRow, EventRow, DeletionRow)
 
 #: The tables that a snapshot holds, in the order of their references. Lists are not
 #: included: see :meth:`ContentsStore.sweep`.
 SNAPSHOT_TABLES: tuple[type[peewee.Model], ...] = (
     AccountRow,
     DomainRow,
-    BounceRow,
+    *LIST_TABLES,
     ClockRow,
 )
 
@@ -31,6 +37,7 @@ RESET_TABLES: tuple[type[peewee.Model], ...] = (
     *SNAPSHOT_TABLES,
     FaultRow,
     RequestRow,
+    SourceRow,
 )
 
 
@@ -69,6 +76,8 @@ class ContentsStore:
     def sweep(self) -> None:
         """Delete the lists that no account or domain refers to, with their bounces.
 
+        Sources of absent accounts and domains go, too.
+
         The newest list stays, without bounces: SQLite would reuse its identifier for
         the next list, to which a concurrent request might write.
         """
@@ -80,7 +89,12 @@ class ContentsStore:
         is_newest = BounceListRow.id == self._engine.fetch_query(newest)[0][0]
         kept = BounceListRow.select(BounceListRow.id).where(*unnamed, is_newest)
         for (bounce_list,) in self._engine.fetch_query(kept):
-            is_in_list = BounceRow.bounce_list == bounce_list
-            self._engine.execute_query(BounceRow.delete().where(is_in_list))
+            for table in LIST_TABLES:
+                is_in_list = table.bounce_list == bounce_list
+                self._engine.execute_query(table.delete().where(is_in_list))
         query = BounceListRow.delete().where(*unnamed, ~is_newest)
         self._engine.execute_query(query)
+        is_owned = SourceRow.owner.in_(
+            AccountRow.select(AccountRow.username)
+        ) | SourceRow.owner.in_(DomainRow.select(DomainRow.name))
+        self._engine.execute_query(SourceRow.delete().where(~is_owned))

@@ -16,6 +16,7 @@ from sendgrid_bounces.storage.faults import FaultStore
 from sendgrid_bounces.storage.mysql import open_mysql
 from sendgrid_bounces.storage.requests import RequestStore
 from sendgrid_bounces.storage.snapshots import SnapshotStore
+from sendgrid_bounces.storage.sources import SourceStore
 from sendgrid_bounces.storage.sqlite import open_sqlite
 from sendgrid_bounces.storage.tables import AboutRow
 
@@ -42,6 +43,7 @@ class Storage:
     snapshots: SnapshotStore
     faults: FaultStore
     requests: RequestStore
+    sources: SourceStore
 
     def check(self) -> None:
         """Read a table, which a cluster node without its peers refuses.
@@ -99,4 +101,5 @@ def open_storage(url: str, *, create: bool = True) -> Storage:
         SnapshotStore(engine),
         FaultStore(engine),
         RequestStore(engine),
+        SourceStore(engine),
     )

@@ -13,7 +13,10 @@ def _create_missing_tables(engine: Engine) -> None:
 
 
 #: Upgrades from a version to the next. The tests hold a database of each version.
-UPGRADES: dict[int, Callable[[Engine], None]] = {1: _create_missing_tables}
+UPGRADES: dict[int, Callable[[Engine], None]] = {
+    1: _create_missing_tables,
+    2: _create_missing_tables,
+}
 
 
 def prepare(engine: Engine, *, create: bool) -> str:

@@ -21,7 +21,9 @@ from sendgrid_bounces.storage.tables import (
     AccountRow,
     BounceListRow,
     BounceRow,
+    DeletionRow,
     DomainRow,
+    EventRow,
     SnapshotChunkRow,
     SnapshotRow,
 )
@@ -37,7 +39,7 @@ CHUNK_ROWS, CHUNK_BYTES = 1_000, 512 * 1024
 TABLES = {sql.table_name(table): table for table in SNAPSHOT_TABLES}
 
 #: Tables without references to their rows, which get new identifiers when restored.
-RENUMBERED = (DomainRow, BounceRow)
+RENUMBERED = (DomainRow, BounceRow, EventRow, DeletionRow)
 
 #: The column that refers to a list.
 LIST_COLUMN = "bounce_list_id"

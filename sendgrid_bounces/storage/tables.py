@@ -4,9 +4,10 @@ import peewee
 
 from sendgrid_bounces.core.accounts import MAX_NAME
 from sendgrid_bounces.core.bounces import MAX_LENGTHS
+from sendgrid_bounces.core.sources import MAX_SOURCE_NAME
 
 #: The version of this schema, stored in :class:`AboutRow`.
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 class AboutRow(peewee.Model):
@@ -178,6 +179,70 @@ class RequestRow(peewee.Model):
         table_name = "request"
 
 
+class SourceRow(peewee.Model):
+    """A source of bounces, and what has arrived from it.
+
+    It names the account or domain, so that restoring a snapshot keeps it. ``settings``
+    is JSON; ``last_event`` and ``last_problem`` are instants.
+    """
+
+    id = peewee.AutoField()
+    name = peewee.CharField(max_length=MAX_SOURCE_NAME, unique=True)
+    owner = peewee.CharField(max_length=MAX_NAME)
+    kind = peewee.CharField(max_length=32)
+    settings = peewee.TextField()
+    listed = peewee.BigIntegerField(default=0)
+    known = peewee.BigIntegerField(default=0)
+    ignored = peewee.BigIntegerField(default=0)
+    skipped = peewee.BigIntegerField(default=0)
+    refused = peewee.BigIntegerField(default=0)
+    last_event = peewee.BigIntegerField(null=True)
+    last_problem = peewee.BigIntegerField(null=True)
+    problem = peewee.TextField(null=True)
+    confirm_url = peewee.TextField(null=True)
+
+    class Meta:
+        table_name = "source"
+
+
+class EventRow(peewee.Model):
+    """The key of an event that a list has received, as a digest.
+
+    ``seen`` is the instant of the event's last repeat.
+    """
+
+    id = peewee.BigAutoField()
+    bounce_list = peewee.ForeignKeyField(
+        BounceListRow, index=False, on_delete="CASCADE"
+    )
+    digest = peewee.CharField(max_length=64)
+    seen = peewee.BigIntegerField(index=True)
+
+    class Meta:
+        table_name = "source_event"
+        indexes = ((("bounce_list", "digest"), True),)
+
+
+class DeletionRow(peewee.Model):
+    """A deletion, which holds against late copies of older events.
+
+    ``address`` is the digest of an address, or empty if the deletion named none;
+    ``query`` has its other conditions as JSON, and ``deleted`` is an instant.
+    """
+
+    id = peewee.BigAutoField()
+    bounce_list = peewee.ForeignKeyField(
+        BounceListRow, index=False, on_delete="CASCADE"
+    )
+    address = peewee.CharField(max_length=64)
+    query = peewee.CharField(max_length=255)
+    deleted = peewee.BigIntegerField(index=True)
+
+    class Meta:
+        table_name = "deletion"
+        indexes = ((("bounce_list", "address", "query"), True),)
+
+
 #: All tables in the order of creation. The last table marks the schema as complete.
 TABLES = (
     BounceListRow,
@@ -189,6 +254,9 @@ TABLES = (
     SnapshotChunkRow,
     FaultRow,
     RequestRow,
+    SourceRow,
+    EventRow,
+    DeletionRow,
     AboutRow,
 )
 

@@ -110,6 +110,7 @@ def test_disconnecting_client_leaves_no_lock(long_url: str) -> None:
             storage.bounces.delete(
                 storage.accounts.get("acme").bounce_list,
                 BounceQuery(emails=("hung@x",)),
+                clock=Clock(),
             )
 
     assert (busy, left) == (0, 0)

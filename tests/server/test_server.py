@@ -28,6 +28,7 @@ from live import (
 )
 
 from sendgrid_bounces.core.bounces import BounceQuery
+from sendgrid_bounces.core.clock import Clock
 from sendgrid_bounces.storage.database import open_storage
 
 pytestmark = pytest.mark.server
@@ -340,7 +341,7 @@ def test_killed_seed_load_is_atomic(url: str, seed: str) -> None:
     with closing(open_storage(url)) as storage:
         bounce_list = storage.accounts.add("acme").bounce_list
         for number in range(5):
-            storage.bounces.delete(bounce_list, BounceQuery())
+            storage.bounces.delete(bounce_list, BounceQuery(), clock=Clock())
             process = subprocess.Popen(
                 [*COMMAND, "serve", "-p0", "--database", url, "--seed", seed],
                 stdout=subprocess.PIPE,

@@ -15,6 +15,7 @@ from sendgrid_bounces.core.bounces import (
     BounceType,
     fold,
 )
+from sendgrid_bounces.core.clock import Clock
 from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.storage import bounce_statements as statements
 from sendgrid_bounces.storage import bounces as bounces_module
@@ -137,7 +138,9 @@ def test_reading_in_batches_holds_no_transaction(
     seen = [next(batches)]
 
     other = open_storage(database_url)
-    other.bounces.delete(bounce_list, BounceQuery(emails=("500@x", "0@x")))
+    other.bounces.delete(
+        bounce_list, BounceQuery(emails=("500@x", "0@x")), clock=Clock()
+    )
     other.bounces.put(bounce_list, [bounce("late@x", created=2_000)])
     other.close()
     seen.extend(batches)
@@ -181,7 +184,7 @@ def test_find_count_and_delete_select_the_same_bounces(
 ) -> None:
     """They agree with the query evaluated in Python, and leave other lists alone."""
     everything = BounceQuery()
-    storage.bounces.delete(bounce_list, everything)
+    storage.bounces.delete(bounce_list, everything, clock=Clock())
     storage.bounces.put(bounce_list, given)
     stored = {fold(b.email): b for b in given}.values()
     expected = {fold(b.email) for b in stored if _matches(query, b)}
@@ -190,7 +193,7 @@ def test_find_count_and_delete_select_the_same_bounces(
     assert expected == {fold(b.email) for b in found}
     assert sorted(found, key=lambda b: b.created) == found
     assert len(found) == storage.bounces.count(bounce_list, query)
-    assert len(found) == storage.bounces.delete(bounce_list, query)
+    assert len(found) == storage.bounces.delete(bounce_list, query, clock=Clock())
     left = storage.bounces.count(bounce_list, everything)
     assert len(stored) - len(found) == left
     other = storage.accounts.get("other").bounce_list
@@ -315,7 +318,7 @@ def test_pages_are_slices_of_the_sorted_list(
     storage, bounce_list, names, prefix, pivot, limit, backwards
 ) -> None:
     """This holds in both directions, from any pivot and for any prefix."""
-    storage.bounces.delete(bounce_list, BounceQuery())
+    storage.bounces.delete(bounce_list, BounceQuery(), clock=Clock())
     storage.bounces.put(bounce_list, [bounce(name) for name in sorted(names)])
     keys = sorted({fold(name) for name in names}, key=str.encode)
     keys = [key for key in keys if key.startswith(fold(prefix))]
@@ -343,7 +346,7 @@ def test_paging_misses_and_repeats_nothing(
     names = [f"{number:02}@x" for number in range(20)]
     stable = data.draw(st.sets(st.sampled_from(names)), "stable")
     changing = sorted(set(names) - stable)
-    storage.bounces.delete(bounce_list, BounceQuery())
+    storage.bounces.delete(bounce_list, BounceQuery(), clock=Clock())
     storage.bounces.put(bounce_list, map(bounce, names))
     seen: list[str] = []
     pivot = None
@@ -359,7 +362,9 @@ def test_paging_misses_and_repeats_nothing(
             storage.bounces.put(bounce_list, map(bounce, sorted(present)))
             absent = set(changing) - present
             if absent:
-                storage.bounces.delete(bounce_list, BounceQuery(emails=tuple(absent)))
+                storage.bounces.delete(
+                    bounce_list, BounceQuery(emails=tuple(absent)), clock=Clock()
+                )
 
     assert seen == sorted(set(seen), reverse=backwards)
     assert stable <= set(seen)

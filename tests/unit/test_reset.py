@@ -11,6 +11,7 @@ from flask.testing import FlaskClient
 
 from sendgrid_bounces import auth
 from sendgrid_bounces.core.bounces import BounceQuery
+from sendgrid_bounces.core.clock import Clock
 from sendgrid_bounces.emulator import EXTENSION
 from sendgrid_bounces.storage.bounces import as_bounce
 from sendgrid_bounces.storage.database import Storage
@@ -97,7 +98,7 @@ def disturb(storage: Storage) -> None:
     accounts, bounces = storage.accounts, storage.bounces
     acme = accounts.get("acme")
     accounts.change(acme, timezone="UTC", profile="recorded", key_hash="other")
-    bounces.delete(acme.bounce_list, BounceQuery())
+    bounces.delete(acme.bounce_list, BounceQuery(), clock=Clock())
     accounts.remove("customer")
     accounts.remove_domain("own.example.com")
     accounts.add_domain("new.example.com", accounts.add("new"))
@@ -230,7 +231,7 @@ def test_reset_of_an_account(client, storage) -> None:
 def test_reset_of_a_customer(client, storage) -> None:
     """Its reseller is not changed."""
     acme = storage.accounts.get("acme")
-    storage.bounces.delete(acme.bounce_list, BounceQuery())
+    storage.bounces.delete(acme.bounce_list, BounceQuery(), clock=Clock())
     storage.accounts.remove("customer")
 
     assert post(client, "reset?account=customer").json == {**COUNTS, "bounces": 2}
@@ -240,8 +241,8 @@ def test_reset_of_a_customer(client, storage) -> None:
 def test_reset_of_a_domain(client, storage) -> None:
     """Its account is not changed."""
     domain = storage.accounts.find_domain("own.example.com")
-    storage.bounces.delete(domain.bounce_list, BounceQuery())
-    storage.bounces.delete(domain.account.bounce_list, BounceQuery())
+    storage.bounces.delete(domain.bounce_list, BounceQuery(), clock=Clock())
+    storage.bounces.delete(domain.account.bounce_list, BounceQuery(), clock=Clock())
 
     for _ in range(2):  # the second time, the domain does not exist
         answer = post(client, "reset?account=OWN.example.com")

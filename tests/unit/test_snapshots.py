@@ -12,6 +12,7 @@ from flask.testing import FlaskClient
 from test_reset import disturb, post, state
 
 from sendgrid_bounces.core.bounces import BounceQuery
+from sendgrid_bounces.core.clock import Clock
 from sendgrid_bounces.core.errors import ConflictError, UnknownNameError
 from sendgrid_bounces.emulator import EXTENSION
 from sendgrid_bounces.storage import snapshots
@@ -221,7 +222,7 @@ def test_long_rows_are_split_into_chunks(storage, monkeypatch) -> None:
     )
     before = state(storage)
     storage.snapshots.take("long", NOW)
-    storage.bounces.delete(acme.bounce_list, BounceQuery())
+    storage.bounces.delete(acme.bounce_list, BounceQuery(), clock=Clock())
 
     storage.snapshots.restore("long")
     assert state(storage) == before
@@ -236,7 +237,7 @@ def test_no_row_is_lost_between_chunks(storage, monkeypatch) -> None:
         storage.bounces.put(acme.bounce_list, [bounce(f"{size}@more.example.com")])
         before = state(storage)
         storage.snapshots.take("rows", NOW)
-        storage.bounces.delete(acme.bounce_list, BounceQuery())
+        storage.bounces.delete(acme.bounce_list, BounceQuery(), clock=Clock())
         storage.snapshots.restore("rows")
         assert state(storage) == before
 
@@ -271,7 +272,7 @@ def test_snapshot_is_consistent(storage, database_url: str) -> None:
             while not stopped.is_set():
 
                 def move_once(here=here, there=there) -> None:
-                    other.bounces.delete(here, BounceQuery())
+                    other.bounces.delete(here, BounceQuery(), clock=Clock())
                     other.bounces.put(there, [bounce("x@example.com")])
 
                 other.engine.transact(move_once)

@@ -7,9 +7,10 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from conftest import FixedClock, make_app
+from conftest import NOW, FixedClock, bounce, make_app
 
 from sendgrid_bounces.core.errors import StorageError
+from sendgrid_bounces.core.sources import ReceivedBounce
 from sendgrid_bounces.emulator import EXTENSION
 from sendgrid_bounces.storage import schema
 from sendgrid_bounces.storage.database import Storage, open_storage
@@ -46,6 +47,21 @@ def test_upgraded_database_has_new_features(version: int, tmp_path: Path) -> Non
     assert client.get("/api/bounces.get.json").status_code == 503
     assert client.get("/_emulator/requests/count").json == {"count": 1}
     app.extensions[EXTENSION].storage.close()
+
+
+@pytest.mark.parametrize("version", range(1, SCHEMA_VERSION + 1))
+def test_upgraded_database_remembers_events(version: int, tmp_path: Path) -> None:
+    """The file of version 3 or later has the event in its memory."""
+    path = tmp_path / "b.sqlite3"
+    shutil.copy(DATA / f"schema-{version}.sqlite3", path)
+    with closing(open_storage(f"sqlite:///{path}")) as storage:
+        bounce_list = storage.accounts.get("mailgun").bounce_list
+        received = ReceivedBounce(bounce("gone@example.com"), "mailgun t1")
+        listed = storage.sources.receive(bounce_list, [received], (), NOW)
+        names = [source.name for source in storage.sources.all()]
+
+    is_remembered = version >= 3
+    assert (listed, names) == ([not is_remembered], ["hook"] * is_remembered)
 
 
 @pytest.fixture(name="upgrades")

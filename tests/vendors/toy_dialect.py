@@ -89,8 +89,10 @@ def drop(email: str) -> Response:
     if not re.fullmatch("[^@]+@[^@]+", email):
         raise ParametersError([("address", "must contain an @")])
     account = authenticate()
-    store = current_emulator().storage.bounces
-    dropped = store.delete(account.bounce_list, BounceQuery(emails=(email,)))
+    emulator, query = current_emulator(), BounceQuery(emails=(email,))
+    dropped = emulator.storage.bounces.delete(
+        account.bounce_list, query, clock=emulator.clock
+    )
     return respond(TEXT, Text(f"dropped {dropped}", dropped))
 
 

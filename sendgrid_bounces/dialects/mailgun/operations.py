@@ -79,7 +79,8 @@ def remove(call: Call, address: str) -> Document:
 
     :raises UnknownAddressError: if the list does not contain it.
     """
-    removed = call.store.delete(call.bounce_list, BounceQuery(emails=(address,)))
+    query = BounceQuery(emails=(address,))
+    removed = call.store.delete(call.bounce_list, query, clock=call.clock)
     if not removed:
         raise UnknownAddressError(rows_changed=0)
     return Removed(address, rows_changed=removed)
@@ -87,4 +88,6 @@ def remove(call: Call, address: str) -> Document:
 
 def clear(call: Call) -> Document:
     """Remove the whole list."""
-    return Cleared(rows_changed=call.store.delete(call.bounce_list, BounceQuery()))
+    query = BounceQuery()
+    removed = call.store.delete(call.bounce_list, query, clock=call.clock)
+    return Cleared(rows_changed=removed)

@@ -57,7 +57,7 @@ def delete(call: Call) -> Document:
         call.clock,
         bare_means_all=call.bare_delete_means_all,
     )
-    deleted = call.store.delete(call.account.bounce_list, query)
+    deleted = call.store.delete(call.account.bounce_list, query, clock=call.clock)
     is_absent = query.emails and not deleted
     message = "Email does not exist" if is_absent else "success"
     return Message(message, rows_changed=deleted)

@@ -245,8 +245,13 @@ def _call(name: str) -> v3_operations.Call:
     customer = request.headers.get("On-Behalf-Of")
     if customer is not None:
         account = _customer(account, customer)
-    store = current_emulator().storage.bounces
-    return v3_operations.Call(store, account.bounce_list, v3_params.LISTS[name])
+    emulator = current_emulator()
+    return v3_operations.Call(
+        emulator.storage.bounces,
+        account.bounce_list,
+        v3_params.LISTS[name],
+        emulator.clock,
+    )
 
 
 def _caller() -> Account:

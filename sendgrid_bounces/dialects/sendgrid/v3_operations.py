@@ -5,6 +5,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 
 from sendgrid_bounces.core.bounces import BounceQuery
+from sendgrid_bounces.core.clock import Clock
 from sendgrid_bounces.core.errors import UnknownAddressError
 from sendgrid_bounces.core.timezones import time_zone
 from sendgrid_bounces.dialects.sendgrid.v3_documents import (
@@ -44,6 +45,7 @@ class Call:
     store: BounceStore
     bounce_list: int
     only: BounceQuery
+    clock: Clock
 
 
 def list_(call: Call, wanted: ListParams) -> Document:
@@ -67,7 +69,8 @@ def delete(call: Call, address: str) -> Document:
 
     :raises UnknownAddressError: if the list does not contain it.
     """
-    deleted = call.store.delete(call.bounce_list, _named(call, address))
+    query = _named(call, address)
+    deleted = call.store.delete(call.bounce_list, query, clock=call.clock)
     if not deleted:
         raise UnknownAddressError(rows_changed=0)
     return NoContent(rows_changed=deleted)
@@ -75,7 +78,8 @@ def delete(call: Call, address: str) -> Document:
 
 def delete_many(call: Call, queries: list[BounceQuery]) -> Document:
     """Delete all bounces that match any of *queries*, in one transaction."""
-    return NoContent(rows_changed=call.store.delete(call.bounce_list, *queries))
+    deleted = call.store.delete(call.bounce_list, *queries, clock=call.clock)
+    return NoContent(rows_changed=deleted)
 
 
 def count_classifications(call: Call, query: BounceQuery) -> Document:

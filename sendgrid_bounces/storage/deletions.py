@@ -1,0 +1,104 @@
+"""Recent deletions, which hold against late copies of older events.
+
+A deletion is remembered as its query, not as the addresses that it removed: deleting a
+million bounces adds one row. Without a source, nothing is remembered.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, replace
+
+from sendgrid_bounces.core.bounces import Bounce, BounceQuery, fold
+from sendgrid_bounces.core.sources import REMEMBERED
+from sendgrid_bounces.storage.engine import Engine
+from sendgrid_bounces.storage.tables import DeletionRow, SourceRow
+
+#: Digests in one statement, and seconds that the clock of another server may be ahead.
+CHUNK_SIZE, MAX_AHEAD = 500, 60 * 60
+
+#: The address of a deletion that names none.
+ANY_ADDRESS = ""
+
+_NOTHING = BounceQuery()
+
+
+class DeletionStore:
+    """The recent deletions in one database."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._any_source = engine.compile(SourceRow.select(SourceRow.id).limit(1))
+        keys = ("bounce_list", "address", "query")
+        self._put = engine.compile_upsert(DeletionRow, keys)
+        self._purge = engine.compile(
+            DeletionRow.delete().where(
+                (DeletionRow.deleted < 0) | (DeletionRow.deleted > 0)
+            )
+        )
+
+    def are_needed(self) -> bool:
+        """Return whether a source exists, whose events could undo a deletion."""
+        return bool(self._engine.fetch(self._any_source, (1,)))
+
+    def add(self, bounce_list: int, queries: Iterable[BounceQuery], now: int) -> None:
+        """Remember a deletion at *now*, as a part of the current transaction."""
+        rows = {
+            (bounce_list, address, text): (bounce_list, address, text, now)
+            for query in queries
+            for text in (_conditions(query),)
+            for address in map(digest, query.emails or (ANY_ADDRESS,))
+        }
+        self._engine.execute_many(self._put, list(rows.values()))
+        self.purge(now)
+
+    def purge(self, now: int) -> None:
+        """Forget the deletions that are older than :data:`REMEMBERED`."""
+        self._engine.execute(self._purge, (now - REMEMBERED, now + MAX_AHEAD))
+
+    def find(self, bounce_list: int, bounces: Sequence[Bounce]) -> list[bool]:
+        """Return whether a later deletion would have removed each of *bounces*."""
+        addresses = [digest(bounce.email) for bounce in bounces]
+        found: dict[str, list[tuple[BounceQuery, int]]] = {}
+        for chunk in chunks([ANY_ADDRESS, *dict.fromkeys(addresses)]):
+            query = DeletionRow.select(
+                DeletionRow.address, DeletionRow.query, DeletionRow.deleted
+            ).where(
+                DeletionRow.bounce_list == bounce_list, DeletionRow.address.in_(chunk)
+            )
+            for address, text, deleted in self._engine.fetch_query(query):
+                conditions = (_read_conditions(text), deleted)
+                found.setdefault(address, []).append(conditions)
+        return [
+            any(
+                bounce.created <= deleted and query.matches(bounce)
+                for key in (ANY_ADDRESS, address)
+                for query, deleted in found.get(key, ())
+            )
+            for bounce, address in zip(bounces, addresses, strict=True)
+        ]
+
+
+def digest(text: str) -> str:
+    """Return the digest of an address in any letter case; empty for an empty text."""
+    return hashlib.sha256(fold(text).encode()).hexdigest() if text else ""
+
+
+def chunks(values: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Yield *values* in lists that fit into one statement."""
+    for start in range(0, len(values), CHUNK_SIZE):
+        yield values[start : start + CHUNK_SIZE]
+
+
+def _conditions(query: BounceQuery) -> str:
+    """Return the conditions of *query* besides the addresses, as JSON."""
+    conditions = {
+        name: value
+        for name, value in asdict(replace(query, emails=())).items()
+        if value != getattr(_NOTHING, name)
+    }
+    return json.dumps(conditions, sort_keys=True)
+
+
+def _read_conditions(text: str) -> BounceQuery:
+    return BounceQuery(**json.loads(text))

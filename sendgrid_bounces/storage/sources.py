@@ -1,0 +1,281 @@
+"""Sources, and the events that lists receive from them."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sendgrid_bounces.core.bounces import fold
+from sendgrid_bounces.core.errors import (
+    ConflictError,
+    NameTakenError,
+    UnknownNameError,
+)
+from sendgrid_bounces.core.sources import (
+    COUNTERS,
+    REMEMBERED,
+    ReceivedBounce,
+    Source,
+    SourceCounts,
+    SourceSettings,
+    read_settings,
+)
+from sendgrid_bounces.storage.bounces import upsert_values
+from sendgrid_bounces.storage.deletions import MAX_AHEAD, DeletionStore, chunks
+from sendgrid_bounces.storage.engine import Engine
+from sendgrid_bounces.storage.tables import (
+    BounceListRow,
+    BounceRow,
+    EventRow,
+    SourceRow,
+)
+
+#: The maximum number of sources.
+MAX_SOURCES = 1_000
+
+#: Seconds that the note of a refusal waits for other writers before it is dropped.
+TIMEOUT = 5
+
+#: Characters kept of a problem and of a URL.
+MAX_PROBLEM, MAX_URL = 500, 2_000
+
+_CONFIGURATION = (SourceRow.id, SourceRow.name, SourceRow.owner, SourceRow.kind)
+_ACTIVITY = (
+    SourceRow.last_event,
+    SourceRow.last_problem,
+    SourceRow.problem,
+    SourceRow.confirm_url,
+)
+SOURCE_COLUMNS = (
+    *_CONFIGURATION,
+    SourceRow.settings,
+    *(getattr(SourceRow, name) for name in COUNTERS),
+    *_ACTIVITY,
+)
+
+
+class SourceStore:
+    """The sources of one database, and the memory of their events."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._relaxed = engine.relaxed(TIMEOUT)
+        self._deletions = DeletionStore(engine)
+        sources = SourceRow.select(*SOURCE_COLUMNS)
+        self._find = engine.compile(sources.where(SourceRow.name == ""))
+        self._lock = engine.compile(
+            BounceListRow.update(id=0).where(BounceListRow.id == 0)
+        )
+        self._put_bounce = engine.compile_upsert(BounceRow, ("bounce_list", "key"))
+        self._put_event = engine.compile_upsert(EventRow, ("bounce_list", "digest"))
+        self._purge_events = engine.compile(
+            EventRow.delete().where((EventRow.seen < 0) | (EventRow.seen > 0))
+        )
+
+    def all(self) -> list[Source]:
+        """Return all sources in the order of their names."""
+        query = SourceRow.select(*SOURCE_COLUMNS).order_by(SourceRow.name)
+        return [_source(row) for row in self._engine.fetch_query(query)]
+
+    def find(self, name: str) -> Source | None:
+        """Return the source *name*, if it exists."""
+        rows = self._engine.fetch(self._find, (name,))
+        return _source(rows[0]) if rows else None
+
+    def get(self, name: str) -> Source:
+        """Return the source *name*.
+
+        :raises UnknownNameError: if it does not exist.
+        """
+        source = self.find(name)
+        if source is None:
+            raise UnknownNameError("source", name)
+        return source
+
+    def add(self, name: str, owner: str, kind: str, settings: SourceSettings) -> Source:
+        """Add a source.
+
+        :raises NameTakenError: if it already exists.
+        :raises ConflictError: if there would be more than :data:`MAX_SOURCES`.
+        """
+
+        def add() -> Source:
+            if self.find(name):
+                raise NameTakenError(f"source {name!r} already exists")
+            if len(self.all()) >= MAX_SOURCES:
+                raise ConflictError(f"there are already {MAX_SOURCES} sources")
+            self._engine.insert(
+                SourceRow,
+                name=name,
+                owner=owner,
+                kind=kind,
+                settings=json.dumps(settings.as_dict()),
+            )
+            return self.get(name)
+
+        return self._engine.transact(add)
+
+    def change(self, name: str, settings: SourceSettings) -> None:
+        """Replace the settings of the source *name*."""
+        query = SourceRow.update(settings=json.dumps(settings.as_dict()))
+        query = query.where(SourceRow.name == name)
+        self._engine.transact(lambda: self._engine.execute_query(query))
+
+    def remove(self, name: str) -> None:
+        """Remove the source *name*.
+
+        :raises UnknownNameError: if it does not exist.
+        """
+        query = SourceRow.delete().where(SourceRow.name == name)
+        if not self._engine.transact(lambda: self._engine.execute_query(query)):
+            raise UnknownNameError("source", name)
+
+    def remove_owned(self, owner: str) -> None:
+        """Remove the sources of the account or domain *owner*."""
+        owners = (owner, owner.lower())
+        query = SourceRow.delete().where(SourceRow.owner.in_(owners))
+        self._engine.transact(lambda: self._engine.execute_query(query))
+
+    def receive(
+        self,
+        bounce_list: int,
+        bounces: Sequence[ReceivedBounce],
+        keys: Iterable[str],
+        now: int,
+    ) -> list[bool]:
+        """Add *bounces* to a list, unless it knows better, in one transaction.
+
+        An event is without effect if its key is remembered, if the bounce of its
+        address is newer, or if a later deletion would have removed it.
+
+        :param keys: further keys to remember.
+        :returns: for each of *bounces* whether the list now has it.
+        """
+
+        def receive() -> list[bool]:
+            # Concurrent requests must not miss each other's keys and deletions.
+            self._engine.execute(self._lock, (bounce_list, bounce_list))
+            self._purge(now)
+            digests = [_digest(received.key) for received in bounces]
+            more = [_digest(key) for key in keys]
+            seen = self._seen(bounce_list, digests)
+            deleted = self._deletions.find(bounce_list, [r.bounce for r in bounces])
+            stored = self._stored(bounce_list, bounces)
+            listed, changed = [], {}
+            for received, event, is_deleted in zip(
+                bounces, digests, deleted, strict=True
+            ):
+                is_news = not is_deleted and event not in seen
+                key = fold(received.bounce.email)
+                is_news = is_news and _is_newer(received, stored.get(key))
+                listed.append(is_news)
+                if event:
+                    seen.add(event)
+                if is_news:
+                    stored[key] = received.bounce.created
+                    changed[key] = upsert_values(bounce_list, received.bounce)
+            self._engine.execute_many(self._put_bounce, list(changed.values()))
+            remembered = dict.fromkeys(filter(None, [*digests, *more]))
+            rows = [(bounce_list, event, now) for event in remembered]
+            self._engine.execute_many(self._put_event, rows)
+            return listed
+
+        return self._engine.transact(receive)
+
+    def record(
+        self,
+        name: str,
+        counts: SourceCounts,
+        now: int,
+        *,
+        problem: str = "",
+        confirm_url: str | None = None,
+    ) -> None:
+        """Count a verified request or a mail, as a part of the current transaction.
+
+        :param problem: the first unreadable element, if there is one.
+        :param confirm_url: the new URL; None keeps the old one.
+        """
+        values: dict[str, Any] = {"last_event": now}
+        if problem:
+            values |= {"last_problem": now, "problem": problem[:MAX_PROBLEM]}
+        if confirm_url is not None:
+            values["confirm_url"] = confirm_url[:MAX_URL]
+        self._count(self._engine, name, counts, values)
+
+    def refuse(self, name: str, problem: str, now: int) -> None:
+        """Count a request that was not accepted.
+
+        :raises StorageError: if the database is busy for :data:`TIMEOUT` seconds.
+        """
+        values = {"last_problem": now, "problem": problem[:MAX_PROBLEM]}
+        self._count(self._relaxed, name, SourceCounts(refused=1), values)
+
+    def _count(
+        self, engine: Engine, name: str, counts: SourceCounts, values: dict[str, Any]
+    ) -> None:
+        """Add *counts* to the counters of a source, and set columns to *values*."""
+        added = {
+            counter: getattr(SourceRow, counter) + number
+            for counter in COUNTERS
+            if (number := getattr(counts, counter))
+        }
+        query = SourceRow.update({**added, **values}).where(SourceRow.name == name)
+        engine.execute_query(query)
+
+    def _seen(self, bounce_list: int, digests: Sequence[str]) -> set[str]:
+        """Return the digests among *digests* that the list remembers."""
+        found: set[str] = set()
+        for chunk in chunks([*dict.fromkeys(filter(None, digests))]):
+            query = EventRow.select(EventRow.digest).where(
+                EventRow.bounce_list == bounce_list, EventRow.digest.in_(chunk)
+            )
+            found.update(digest for (digest,) in self._engine.fetch_query(query))
+        return found
+
+    def _stored(
+        self, bounce_list: int, bounces: Sequence[ReceivedBounce]
+    ) -> dict[str, int]:
+        """Return the instants of the addresses that are on the list, by key."""
+        found: dict[str, int] = {}
+        keys = dict.fromkeys(fold(received.bounce.email) for received in bounces)
+        for chunk in chunks([*keys]):
+            query = BounceRow.select(BounceRow.key, BounceRow.created).where(
+                BounceRow.bounce_list == bounce_list, BounceRow.key.in_(chunk)
+            )
+            found.update(self._engine.fetch_query(query))
+        return found
+
+    def _purge(self, now: int) -> None:
+        bounds = (now - REMEMBERED, now + MAX_AHEAD)
+        self._engine.execute(self._purge_events, bounds)
+        self._deletions.purge(now)
+
+
+def _is_newer(received: ReceivedBounce, stored: int | None) -> bool:
+    """Return whether a list with a bounce from *stored*, if any, needs *received*."""
+    if stored is None:
+        return True
+    return not received.only_if_unknown and received.bounce.created >= stored
+
+
+def _digest(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest() if key else ""
+
+
+def _source(row: Sequence[Any]) -> Source:
+    id_, name, owner, kind, settings, *activity = row
+    counts = SourceCounts(*activity[: len(COUNTERS)])
+    last_event, last_problem, problem, confirm_url = activity[len(COUNTERS) :]
+    return Source(
+        id_,
+        name,
+        owner,
+        kind,
+        read_settings(json.loads(settings)),
+        counts,
+        last_event,
+        last_problem,
+        problem or "",
+        confirm_url or "",
+    )

@@ -1,0 +1,384 @@
+"""Events meet a list: newer ones replace, repeats and deleted ones do not return."""
+
+import threading
+from contextlib import closing
+
+import pytest
+from conftest import NOW, FixedClock, bounce
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sendgrid_bounces.core.bounces import BounceQuery, BounceType
+from sendgrid_bounces.core.errors import (
+    ConflictError,
+    NameTakenError,
+    UnknownNameError,
+)
+from sendgrid_bounces.core.sources import (
+    ReceivedBounce,
+    Source,
+    SourceCounts,
+    SourceSettings,
+)
+from sendgrid_bounces.storage import sources
+from sendgrid_bounces.storage.bounces import as_bounce
+from sendgrid_bounces.storage.database import Storage, open_storage
+
+HOUR = 3600
+EVERYTHING = BounceQuery()
+
+
+@pytest.fixture(name="source")
+def _source(storage: Storage, bounce_list: int) -> Source:
+    del bounce_list  # the list of acme
+    return storage.sources.add("hook", "acme", "sendgrid", SourceSettings(key="K"))
+
+
+def receive(
+    storage: Storage,
+    bounce_list: int,
+    *,
+    key: str = "k",
+    now: int = NOW,
+    only_if_unknown: bool = False,
+    **facts,
+) -> bool:
+    received = ReceivedBounce(bounce(**facts), key, only_if_unknown)
+    (is_listed,) = storage.sources.receive(bounce_list, [received], (), now)
+    return is_listed
+
+
+def delete(storage: Storage, bounce_list: int, *queries: BounceQuery, now: int) -> int:
+    clock = FixedClock()
+    clock.instant = now
+    return storage.bounces.delete(bounce_list, *(queries or (EVERYTHING,)), clock=clock)
+
+
+def stored(storage: Storage, bounce_list: int) -> list[tuple[str, int, str]]:
+    found = storage.bounces.find(bounce_list, EVERYTHING)
+    bounces = [as_bounce(row) for rows in found for row in rows]
+    return [(each.email, each.created, each.status) for each in bounces]
+
+
+def remembered(storage: Storage) -> tuple[int, int]:
+    ((events,),) = storage.engine.fetch("SELECT COUNT(*) FROM source_event")
+    ((deletions,),) = storage.engine.fetch("SELECT COUNT(*) FROM deletion")
+    return events, deletions
+
+
+def test_event_of_an_unknown_address_is_listed(storage: Storage, bounce_list: int):
+    assert receive(storage, bounce_list)
+    assert stored(storage, bounce_list) == [("a@example.com", NOW, "5.1.1")]
+
+
+@pytest.mark.parametrize(
+    ("created", "is_listed"), [(NOW - 1, False), (NOW, True), (NOW + 1, True)]
+)
+def test_event_replaces_an_older_bounce_only(
+    storage: Storage, bounce_list: int, created: int, is_listed: bool
+):
+    storage.bounces.put(bounce_list, [bounce("A@example.com", status="4.2.2")])
+
+    assert receive(storage, bounce_list, created=created) is is_listed
+    expected = (
+        ("a@example.com", created, "5.1.1")
+        if is_listed
+        else ("A@example.com", NOW, "4.2.2")
+    )
+    assert stored(storage, bounce_list) == [expected]
+
+
+def test_event_only_for_unknown_addresses_replaces_nothing(
+    storage: Storage, bounce_list: int
+):
+    assert receive(storage, bounce_list, status="5.0.0", only_if_unknown=True)
+    assert not receive(
+        storage, bounce_list, key="2", created=NOW + 1, only_if_unknown=True
+    )
+    assert stored(storage, bounce_list) == [("a@example.com", NOW, "5.0.0")]
+
+
+def test_events_of_one_request_are_compared_with_each_other(
+    storage: Storage, bounce_list: int
+):
+    given = [
+        ReceivedBounce(bounce(created=NOW + 1), "1"),
+        ReceivedBounce(bounce(created=NOW), "2"),
+        ReceivedBounce(bounce(created=NOW + 2), "1"),
+        ReceivedBounce(bounce("b@example.com"), ""),
+        ReceivedBounce(bounce("B@example.com", created=NOW + 3), ""),
+    ]
+    listed = storage.sources.receive(bounce_list, given, (), NOW)
+
+    assert listed == [True, False, False, True, True]
+    assert stored(storage, bounce_list) == [
+        ("a@example.com", NOW + 1, "5.1.1"),
+        ("B@example.com", NOW + 3, "5.1.1"),
+    ]
+
+
+def test_repeated_event_is_without_effect_for_48_hours_after_its_last_repeat(
+    storage: Storage, bounce_list: int
+):
+    assert receive(storage, bounce_list)
+    storage.bounces.delete(bounce_list, EVERYTHING, clock=FixedClock())
+
+    for hours in (0, 47, 94):
+        assert not receive(storage, bounce_list, now=NOW + hours * HOUR)
+    assert receive(storage, bounce_list, now=NOW + 143 * HOUR)
+
+
+def test_keys_of_ignored_events_are_remembered(storage: Storage, bounce_list: int):
+    storage.sources.receive(bounce_list, [], ["token"], NOW)
+    assert not receive(storage, bounce_list, key="token")
+    assert receive(storage, bounce_list, key="other")
+
+
+def test_keys_are_remembered_for_each_list(storage: Storage, bounce_list: int):
+    other = storage.accounts.get("other").bounce_list
+    assert receive(storage, bounce_list)
+    assert receive(storage, other)
+
+
+def test_46_repeats_within_30_hours_leave_one_row_and_a_deletion_holds(
+    storage: Storage, bounce_list: int, source: Source
+):
+    first = receive(storage, bounce_list)
+    for repeat in range(1, 46):
+        now = NOW + repeat * 40 * 60
+        if repeat == 23:
+            assert len(stored(storage, bounce_list)) == 1
+            assert delete(storage, bounce_list, now=now) == 1
+        # The identifier of an event can differ between its repeats.
+        key = "k" if repeat % 2 else f"k{repeat}"
+        assert receive(storage, bounce_list, key=key, now=now) is (
+            repeat % 2 == 0 and repeat < 23
+        )
+    assert first
+    assert stored(storage, bounce_list) == []
+
+
+@pytest.mark.parametrize(
+    ("query", "facts", "holds"),
+    [
+        (EVERYTHING, {}, True),
+        (EVERYTHING, {"email": "new@example.com"}, True),
+        (EVERYTHING, {"created": NOW + HOUR}, True),
+        (EVERYTHING, {"created": NOW + HOUR + 1}, False),
+        (BounceQuery(emails=("A@Example.com",)), {}, True),
+        (BounceQuery(emails=("A@Example.com",)), {"email": "b@example.com"}, False),
+        (BounceQuery(type=BounceType.HARD), {}, True),
+        (BounceQuery(type=BounceType.HARD), {"status": "4.2.2"}, False),
+        (BounceQuery(excluded_type=BounceType.SOFT), {}, True),
+        (BounceQuery(excluded_type=BounceType.SOFT), {"status": "4.2.2"}, False),
+        (BounceQuery(created_from=NOW), {}, True),
+        (BounceQuery(created_from=NOW), {"created": NOW - 1}, False),
+        (BounceQuery(created_before=NOW + 1), {}, True),
+        (BounceQuery(created_before=NOW + 1), {"created": NOW + 1}, False),
+        (BounceQuery(pattern="a@%"), {}, True),
+        (BounceQuery(pattern="a@%"), {"email": "b@example.com"}, False),
+    ],
+)
+def test_deletion_holds_against_events_that_it_would_have_removed(
+    storage: Storage,
+    bounce_list: int,
+    source: Source,
+    query: BounceQuery,
+    facts: dict,
+    holds: bool,
+):
+    storage.bounces.put(bounce_list, [bounce()])
+    assert delete(storage, bounce_list, query, now=NOW + HOUR) == 1
+
+    assert receive(storage, bounce_list, **facts) is not holds
+
+
+def test_deletion_holds_for_48_hours(storage: Storage, bounce_list: int, source):
+    storage.bounces.put(bounce_list, [bounce()])
+    delete(storage, bounce_list, now=NOW)
+
+    assert not receive(storage, bounce_list, key="1", now=NOW + 48 * HOUR)
+    assert receive(storage, bounce_list, key="2", now=NOW + 96 * HOUR + 1)
+
+
+def test_deletion_in_the_future_of_a_clock_that_was_reset_does_not_hold(
+    storage: Storage, bounce_list: int, source: Source
+):
+    storage.bounces.put(bounce_list, [bounce()])
+    delete(storage, bounce_list, now=NOW + 9_000 * HOUR)
+
+    receive(storage, bounce_list, email="b@example.com", key="1")
+    assert receive(storage, bounce_list, key="2", now=NOW + 1, created=NOW + 1)
+
+
+@pytest.mark.parametrize(
+    ("queries", "rows"),
+    [
+        ([EVERYTHING], 1),
+        ([EVERYTHING] * 2, 1),
+        ([BounceQuery(emails=("a@example.com", "A@example.com", "b@x"))], 2),
+        ([BounceQuery(emails=(f"{i}@x", "a@example.com")) for i in range(3)], 4),
+        ([BounceQuery(emails=("absent@example.com",))], 0),
+    ],
+)
+def test_deletion_is_remembered_once_however_many_rows_it_removes(
+    storage: Storage, bounce_list: int, source: Source, queries: list, rows: int
+):
+    names = [f"{number}@example.com" for number in range(50)]
+    for hour in range(3):
+        storage.bounces.put(bounce_list, map(bounce, ["a@example.com", *names]))
+        delete(storage, bounce_list, *queries, now=NOW + hour * HOUR)
+
+    assert remembered(storage) == (0, rows)
+
+
+def test_deletions_are_not_remembered_without_a_source(
+    storage: Storage, bounce_list: int
+):
+    storage.bounces.put(bounce_list, [bounce()])
+    assert delete(storage, bounce_list, now=NOW) == 1
+    assert remembered(storage) == (0, 0)
+
+
+def test_memory_is_purged(storage: Storage, bounce_list: int, source: Source):
+    for day in range(5):
+        now = NOW + day * 24 * HOUR
+        storage.bounces.put(bounce_list, [bounce(f"{day}@x")])
+        query = BounceQuery(emails=(f"{day}@x",))
+        delete(storage, bounce_list, query, now=now)
+        receive(storage, bounce_list, key=f"{day}", now=now)
+    assert remembered(storage) == (3, 3)
+
+
+def test_many_events_arrive_at_once(storage: Storage, bounce_list: int, source: Source):
+    given = [ReceivedBounce(bounce(f"{i}@x"), f"{i}") for i in range(2_345)]
+    assert all(storage.sources.receive(bounce_list, given, (), NOW))
+    assert not any(storage.sources.receive(bounce_list, given, (), NOW))
+    assert storage.bounces.count(bounce_list, EVERYTHING) == 2_345
+
+
+def test_snapshot_holds_the_memory_but_not_the_sources(
+    storage: Storage, bounce_list: int, source: Source
+):
+    receive(storage, bounce_list)
+    storage.snapshots.take("one", NOW)
+    receive(storage, bounce_list, key="2", email="b@example.com")
+    storage.snapshots.restore("one")
+    restored = storage.accounts.get("acme").bounce_list
+
+    assert [found.name for found in storage.sources.all()] == ["hook"]
+    assert not receive(storage, restored)
+    assert receive(storage, restored, key="2", email="b@example.com")
+
+
+def test_concurrent_requests_list_an_event_once(
+    storage: Storage, bounce_list: int, database_url: str, source: Source
+):
+    listed: list[bool] = []
+
+    def post() -> None:
+        with closing(open_storage(database_url)) as other:
+            for number in range(20):
+                given = [ReceivedBounce(bounce(), f"{number}")]
+                listed.extend(other.sources.receive(bounce_list, given, (), NOW))
+
+    threads = [threading.Thread(target=post) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sum(listed) == 20
+    assert len(listed) == 80
+
+
+@settings(
+    max_examples=30,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(
+    steps=st.lists(
+        st.tuples(st.sampled_from("ab"), st.integers(0, 4), st.booleans()), max_size=12
+    )
+)
+def test_list_has_the_newest_event_since_the_last_deletion(
+    storage: Storage, bounce_list: int, source: Source, steps: list
+):
+    """Whatever the order and number of copies, only time decides."""
+    for table in ("bounce", "source_event", "deletion"):
+        storage.engine.execute(f"DELETE FROM {table}")
+    expected: dict[str, int] = {}
+    deleted = {"a": -1, "b": -1}
+    for now, (name, age, is_deletion) in enumerate(steps, NOW + 4):
+        email = f"{name}@example.com"
+        if is_deletion:
+            query = BounceQuery(emails=(email,))
+            if delete(storage, bounce_list, query, now=now):
+                deleted[name] = now
+            expected.pop(name, None)
+            continue
+        created = now - age
+        receive(storage, bounce_list, email=email, created=created, key="", now=now)
+        if created > deleted[name] and created >= expected.get(name, 0):
+            expected[name] = created
+    found = {email[0]: created for email, created, _ in stored(storage, bounce_list)}
+    assert found == expected
+
+
+class TestSources:
+    def test_source_is_found(self, storage: Storage, source: Source):
+        assert storage.sources.get("hook") == source
+        assert storage.sources.all() == [source]
+        assert (source.path, source.counts) == ("/_sources/hook", SourceCounts())
+
+    def test_unknown_source_is_an_error(self, storage: Storage, source: Source):
+        with pytest.raises(UnknownNameError, match="there is no source 'HOOK'"):
+            storage.sources.get("HOOK")
+        with pytest.raises(UnknownNameError):
+            storage.sources.remove("other")
+
+    def test_name_is_taken_once(self, storage: Storage, source: Source):
+        with pytest.raises(NameTakenError, match="source 'hook' already exists"):
+            storage.sources.add("hook", "other", "mail", SourceSettings())
+
+    def test_number_is_limited(self, storage, source, monkeypatch):
+        monkeypatch.setattr(sources, "MAX_SOURCES", 1)
+        with pytest.raises(ConflictError, match="already 1 sources"):
+            storage.sources.add("more", "other", "mail", SourceSettings())
+
+    def test_settings_change(self, storage: Storage, source: Source):
+        changed = SourceSettings(token_file="/t", topics=("arn:1", "arn:2"))
+        storage.sources.change("hook", changed)
+        assert storage.sources.get("hook").settings == changed
+
+    def test_activity_is_counted(self, storage: Storage, source: Source):
+        counts = SourceCounts(listed=2, known=1, ignored=3, skipped=1)
+        storage.sources.record("hook", counts, NOW, problem="bad", confirm_url="u")
+        storage.sources.refuse("hook", "wrong " * 500, NOW + 1)
+        storage.sources.record("hook", SourceCounts(listed=1), NOW + 2)
+        found = storage.sources.get("hook")
+
+        assert found.counts == SourceCounts(3, 1, 3, 1, 1)
+        assert (found.last_event, found.last_problem) == (NOW + 2, NOW + 1)
+        assert (found.problem[:12], len(found.problem)) == ("wrong wrong ", 500)
+        assert found.confirm_url == "u"
+
+    @pytest.mark.parametrize(
+        ("owner", "other"), [("acme", "x.example.com"), ("x.example.com", "acme")]
+    )
+    def test_sources_go_with_their_owner(
+        self, storage: Storage, source: Source, owner: str, other: str
+    ):
+        storage.accounts.add_domain("x.example.com", storage.accounts.get("other"))
+        storage.sources.add("two", "x.example.com", "mail", SourceSettings())
+        if owner == "acme":
+            storage.accounts.remove(owner)
+        else:
+            storage.accounts.remove_domain(owner)
+        assert [found.owner for found in storage.sources.all()] == [other]
+
+    def test_sources_of_an_owner_are_removed(self, storage: Storage, source: Source):
+        storage.sources.add("two", "other", "mail", SourceSettings())
+        storage.sources.remove_owned("acme")
+        assert [found.name for found in storage.sources.all()] == ["two"]
