@@ -38,14 +38,14 @@ CaseText = tuple[str, list[tuple[str, str]]]
 def read_cases(path: Path) -> Iterator[Case]:
     """Yield the cases of a file."""
     headers, cases = split_cases(path.read_bytes().decode())  # no newline translation
-    defaults = _headers(headers.strip().splitlines())
+    defaults = headers_of(headers)
     for head, exchanges in cases:
         title, provenance = head.split("\n")
         yield Case(
             title,
             provenance,
             [
-                (_request(request, defaults), message(response))
+                (request_of(request, defaults), message(response))
                 for request, response in exchanges
             ],
         )
@@ -99,10 +99,10 @@ def message(text: str) -> Message:
     """Parse a request or a response."""
     head, _, body = text.partition("\n\n")
     first, *lines = head.split("\n")
-    return Message(first, _headers(lines), body.encode())
+    return Message(first, headers_of("\n".join(lines)), body.encode())
 
 
-def _request(text: str, defaults: dict[str, str]) -> Message:
+def request_of(text: str, defaults: dict[str, str]) -> Message:
     """Parse a request; an empty header removes that of the file."""
     request = message(text)
     headers = {**defaults, **request.headers}
@@ -112,6 +112,7 @@ def _request(text: str, defaults: dict[str, str]) -> Message:
     return request
 
 
-def _headers(lines: list[str]) -> dict[str, str]:
-    headers = dict(line.split(":", 1) for line in lines)
+def headers_of(text: str) -> dict[str, str]:
+    """Parse the headers of a file or a message."""
+    headers = dict(line.split(":", 1) for line in text.splitlines() if line)
     return {name: value.strip() for name, value in headers.items()}

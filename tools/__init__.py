@@ -1,0 +1,1 @@
+"""Tools for the development of the package, which does not import them."""
