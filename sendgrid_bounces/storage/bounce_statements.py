@@ -115,7 +115,7 @@ LIKE_PATTERN = peewee.NodeList(
 )
 
 #: The condition of each filter, made from the order of time and the number of values.
-CONDITIONS: dict[str, Callable[[Any, int], Any]] = {
+BOUNCE_CONDITIONS: dict[str, Callable[[Any, int], Any]] = {
     "created_from": lambda time, _: peewee.Expression(time[0], ">=", 0),
     "created_before": lambda time, _: peewee.Expression(time[0], "<", 0),
     "type": lambda time, _: BounceRow.type == 0,
@@ -149,6 +149,6 @@ def compile_statement(engine: Engine, statement: Statement, shape: Shape) -> str
     is_by_address = any(name == "emails" for name, _ in shape)
     time = UNINDEXED_TIME if is_by_address else TIME
     conditions = [BounceRow.bounce_list == 0]
-    conditions += [CONDITIONS[name](time, count) for name, count in shape]
+    conditions += [BOUNCE_CONDITIONS[name](time, count) for name, count in shape]
     query = statement.build(time).where(*conditions)
     return engine.compile(query, "" if is_by_address else statement.index)

@@ -55,7 +55,7 @@ BounceTuple = tuple[str, str, str, str, bool, int, int]
 #: A brief row: email, status, reason, created, id.
 BriefTuple = tuple[str, str, str, int, int]
 
-#: The filters of a query: the values of each, by its name in :data:`CONDITIONS`.
+#: The filters of a query: the values of each, by its name in :data:`BOUNCE_CONDITIONS`.
 Filters = dict[str, Sequence[Any]]
 
 

@@ -19,13 +19,10 @@ from sendgrid_bounces.storage.tables import ClockRow, FaultRow
 #: The maximum number of rules; each request reads all rules.
 MAX_FAULT_RULES = 1_000
 
-#: Seconds that a request waits for other writers before failing.
-TIMEOUT = 30
+#: Seconds that counting a request waits for other writers before failing.
+COUNT_TIMEOUT = 30
 
 FAULT_COLUMNS = (FaultRow.id, FaultRow.rule, FaultRow.matched, FaultRow.fired)
-
-#: Returns the text of a rule, which also identifies the rule of a seed.
-_encode = json.JSONEncoder(sort_keys=True).encode
 
 COUNTER_COLUMNS = (
     FaultRow.matched,
@@ -34,13 +31,16 @@ COUNTER_COLUMNS = (
     FaultRow.window_count,
 )
 
+#: Returns the text of a rule, which also identifies the rule of a seed.
+_encode = json.JSONEncoder(sort_keys=True).encode
+
 
 class FaultStore:
     """The fault rules in a database, in the order in which they were added."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._relaxed = engine.relaxed(TIMEOUT)
+        self._relaxed = engine.relaxed(COUNT_TIMEOUT)
         self._number = engine.compile(FaultRow.select(COUNT_ALL))
         by_id = FaultRow.id == 0
         faults = FaultRow.select(*FAULT_COLUMNS)

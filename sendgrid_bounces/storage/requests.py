@@ -11,12 +11,12 @@ from sendgrid_bounces.storage.sql import COUNT_ALL, columns_like, insert
 from sendgrid_bounces.storage.tables import RequestRow
 
 #: Seconds that an entry waits for other writers before being dropped.
-TIMEOUT = 5
+LOG_TIMEOUT = 5
 
 REQUEST_COLUMNS = columns_like(RequestRow, LoggedRequest)
 
-#: The condition of each filter.
-CONDITIONS: Mapping[str, Callable[[Any], Any]] = {
+#: The condition of each filter on entries.
+REQUEST_CONDITIONS: Mapping[str, Callable[[Any], Any]] = {
     "account": lambda value: RequestRow.account == value,
     "domain": lambda value: RequestRow.domain == value.lower(),
     "operation": lambda value: RequestRow.operation == value,
@@ -33,7 +33,7 @@ class RequestStore:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._relaxed = engine.relaxed(TIMEOUT)
+        self._relaxed = engine.relaxed(LOG_TIMEOUT)
         self._insert = engine.compile(insert(RequestRow, REQUEST_COLUMNS))
         self._trim = engine.compile(RequestRow.delete().where(RequestRow.id <= 0))
 
@@ -42,7 +42,7 @@ class RequestStore:
 
         These are two transactions. The ring is too long until the second has ended.
 
-        :raises StorageError: if the database is busy for :data:`TIMEOUT` seconds.
+        :raises StorageError: if the database is busy for :data:`LOG_TIMEOUT` seconds.
         """
         values = {**asdict(entry), "parameters": json.dumps(entry.parameters)}
         newest = self._relaxed.execute_insert(self._insert, [*values.values()])
@@ -77,7 +77,7 @@ def _where(query: Any, wanted: RequestFilter) -> Any:
     """Return *query* limited to the entries that match *wanted*."""
     for name, value in asdict(wanted).items():
         if value is not None:
-            query = query.where(CONDITIONS[name](value))
+            query = query.where(REQUEST_CONDITIONS[name](value))
     return query
 
 

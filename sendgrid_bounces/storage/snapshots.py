@@ -36,7 +36,7 @@ MAX_SNAPSHOTS = 100
 CHUNK_ROWS, CHUNK_BYTES = 1_000, 512 * 1024
 
 #: The tables in a snapshot by name, in the order in which they are restored.
-TABLES = {sql.table_name(table): table for table in SNAPSHOT_TABLES}
+TABLES_BY_NAME = {sql.table_name(table): table for table in SNAPSHOT_TABLES}
 
 #: Tables without references to their rows, which get new identifiers when restored.
 RENUMBERED = (DomainRow, BounceRow, EventRow, DeletionRow)
@@ -142,7 +142,7 @@ class SnapshotStore:
         """Store the state as chunks of *snapshot*; return the rows of each table."""
         rows_of = dict.fromkeys(SNAPSHOT_TABLES, 0)
         positions = count()
-        for name, table in TABLES.items():
+        for name, table in TABLES_BY_NAME.items():
             columns = [field.column_name for field in _stored_fields(table)]
             for rows in self._read(table):
                 rows_of[table] += len(rows)
@@ -170,7 +170,11 @@ class SnapshotStore:
         :param lists: the new identifiers of lists by the identifiers in the snapshot;
             the method adds missing lists.
         """
-        table, columns, rows = TABLES[chunk["table"]], chunk["columns"], chunk["rows"]
+        table, columns, rows = (
+            TABLES_BY_NAME[chunk["table"]],
+            chunk["columns"],
+            chunk["rows"],
+        )
         if LIST_COLUMN in columns:
             place = columns.index(LIST_COLUMN)
             for row in rows:

@@ -2,13 +2,15 @@
 
 import sqlite3
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
-from threading import Thread
+from threading import Barrier, Thread
 
 import pytest
 
 from sendgrid_bounces.core.errors import AbsentError, StorageError
+from sendgrid_bounces.storage.connections import Connections
 from sendgrid_bounces.storage.database import Storage, open_storage
 from sendgrid_bounces.storage.tables import BounceListRow
 
@@ -145,6 +147,21 @@ def test_connections_of_ended_threads_are_closed(database_url: str) -> None:
         assert len(read) == 10
         storage.accounts.all()
         assert len(storage.engine.connections) <= 2
+
+
+def test_threads_connect_concurrently() -> None:
+    """A server that hangs delays each thread by a single timeout."""
+    barrier = Barrier(2)
+
+    def connect() -> sqlite3.Connection:
+        barrier.wait(10)
+        return sqlite3.connect(":memory:", check_same_thread=False)
+
+    connections = Connections(connect)
+    with ThreadPoolExecutor(2) as pool:
+        opened = list(pool.map(lambda _: connections.current(), range(2)))
+    assert opened[0] is not opened[1]
+    connections.close_all()
 
 
 def _add_list(storage: Storage) -> None:
