@@ -65,14 +65,9 @@ class Text(fields.Field[str]):
 
 
 class List(fields.List[Any]):
-    """A list; marshmallow's own field accepts a mapping as the list of its keys."""
+    """A list."""
 
     default_error_messages = {**MESSAGES, "invalid": "must be a list"}
-
-    def _deserialize(self, value: Any, *arguments: Any, **options: Any) -> list[Any]:
-        if not isinstance(value, list):
-            raise self.make_error("invalid")
-        return super()._deserialize(value, *arguments, **options)
 
 
 def length(least: int, most: int) -> validate.Length:

@@ -78,7 +78,7 @@ def _check_sharing(first: Live, others: list[Live]) -> None:
 
 
 def test_changes_are_visible_to_all_workers(database_url: str, seed: str) -> None:
-    """One worker makes each change, and both read it."""
+    """One worker makes each change, and both read the result."""
     with serving("--database", database_url, "--seed", seed, "--workers", "2") as live:
         _check_sharing(live, [live])
         _out, err = kill(live.process)
@@ -105,7 +105,7 @@ def test_every_worker_can_reset(url: str, seed: str, tmp_path: Path) -> None:
 
 
 def test_token_is_kept_secret(url: str) -> None:
-    """Workers require it; neither the output nor the command line has it."""
+    """The token is absent from the output and from the command line."""
     with serving(
         "--database", url, "--workers", "2", SENDGRID_BOUNCES_CONTROL_TOKEN=TOKEN
     ) as live:
@@ -120,7 +120,7 @@ def test_token_is_kept_secret(url: str) -> None:
 
 
 def test_serve_without_control_endpoints(url: str) -> None:
-    """An option or an environment variable disables them."""
+    """Both the option and the environment variable work."""
     with serving("--database", url, "--control", "off") as live:
         assert call(live, "GET", "/_emulator/clock")[0] == 404
         assert call(live, "GET", "/_emulator/health")[0] == 200
@@ -132,7 +132,7 @@ def test_serve_without_control_endpoints(url: str) -> None:
 def test_gunicorn_has_control_endpoints_with_a_token(
     url: str, seed: str, tmp_path: Path, control: str
 ) -> None:
-    """A reset loads the seed files, although the workers did not load them."""
+    """A reset loads the seed files, although the parent process loaded the first time."""
     variables = named(
         DATABASE_URL=url,
         SEED=str(tmp_path / seed),
@@ -152,7 +152,7 @@ def test_gunicorn_has_control_endpoints_with_a_token(
 
 
 def test_gunicorn_without_a_token_has_no_control_endpoints(url: str) -> None:
-    """Gunicorn does not use the setting HOST, so it could listen anywhere."""
+    """Gunicorn ignores the setting HOST and could listen on any address."""
     with gunicorn("wsgi:app", "-w", "1", **named(DATABASE_URL=url)) as live:
         assert live.when_up("/_emulator/health")
         assert call(live, "POST", "/_emulator/reset")[0] == 404

@@ -91,7 +91,7 @@ def _connection(live: Live) -> http.client.HTTPConnection:
     ("kept", "bytes_"), [(True, 533), (7, 7), (0, 0), (5_000, 1_066)]
 )
 def test_truncated_body_ends_early(demo: Live, kept, bytes_: int) -> None:
-    """Content-Length is that of the whole body."""
+    """Content-Length counts the whole body."""
     whole = demo.get(LIST).encode()
     _fault(demo, truncate=kept)
 
@@ -188,7 +188,7 @@ def _status(live: Live, target: str) -> int:
     [({"status": 503, "times": 1}, 1), ({"limit": 150, "window_seconds": 3600}, 10)],
 )
 def test_workers_share_the_rules(database_url, tmp_path, rule, failed: int) -> None:
-    """Four workers with sixteen clients fail as many requests as one worker would."""
+    """Four workers with sixteen clients fail the same number of requests as one worker."""
     seed = tmp_path / "seed.json"
     accounts = [{"username": "demo", "api_key": "demo"}]
     seed.write_text(json.dumps({"accounts": accounts, "faults": [rule]}))

@@ -68,7 +68,7 @@ def test_clock_of_the_database_is_ignored_without_control(
     ],
 )
 def test_token_is_required_if_set(make, header, status: int) -> None:
-    """Health does not require it."""
+    """Health requires no token."""
     client = make(CONTROL="on", CONTROL_TOKEN=TOKEN)
     headers = {"Authorization": header} if header else {}
     answer = client.get(CLOCK, headers=headers)
@@ -113,7 +113,7 @@ def test_token_is_not_in_the_repr(make) -> None:
     ],
 )
 def test_web_pages_are_rejected(control, host: str, origin, status: int) -> None:
-    """They have another origin or, after DNS rebinding, a public host name."""
+    """Web pages have another origin or, after DNS rebinding, a public host name."""
     headers = {"Host": host} | ({} if origin is None else {"Origin": origin})
     answer = control.get(CLOCK, headers=headers)
 
@@ -158,7 +158,7 @@ def test_body_that_is_not_json_is_rejected(control, body: bytes) -> None:
 
 
 def test_health_reports_a_deleted_database(url: str, clock, caplog) -> None:
-    """An open file stays readable, but its data is lost when the server ends."""
+    """The open file stays readable, but the data is lost when the server ends."""
     app = make_app(url, clock)
     client = app.test_client()
     assert client.get("/_emulator/health").status_code == 200

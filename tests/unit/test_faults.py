@@ -85,7 +85,7 @@ def test_rule_matches_if_every_matcher_does(
 
 
 def _triggered(rule: dict, instants: list[int]) -> str:
-    """Return x for each request that triggers the rule, and a dot for each other one."""
+    """Return a character per request: x if the rule triggers, a dot if not."""
     counters, triggered = Counters(0, 0, 0, 0), ""
     for number, now in enumerate(instants, 1):
         before = replace(counters, matched=number)
@@ -114,7 +114,7 @@ def test_counters_decide_which_requests_trigger(rule: dict, triggered: str) -> N
 
 
 def test_window_starts_with_a_request() -> None:
-    """It ends after its seconds, or when the clock moves backwards."""
+    """A window ends after its length, or when the clock moves backwards."""
     instants = [
         NOW,
         NOW + 59,
@@ -222,7 +222,7 @@ def test_invalid_rules_are_rejected(rule, problem: str) -> None:
 
 
 def test_all_problems_of_all_rules_are_reported() -> None:
-    """Each has the index of its rule."""
+    """The path begins with the index of the rule."""
     with pytest.raises(ParametersError) as caught:
         read_fault_rules(
             [{"status": 1, "x": 1, "seed": 1}, {"status": 503}, {"limit": 1}],
@@ -234,7 +234,7 @@ def test_all_problems_of_all_rules_are_reported() -> None:
 
 
 def test_long_values_are_not_in_messages() -> None:
-    """One of them could be a credential in the wrong place."""
+    """A long value could be a credential in the wrong place."""
     key = "key-3ax6xnjp29jd6fds4gc373sgvjxteol0"
     with pytest.raises(ParametersError) as caught:
         read_fault_rule({"status": key, "dialect": key, "drop_connection": key}, {})
@@ -280,7 +280,7 @@ def test_rules_are_normalized(written: dict, rule: dict | None) -> None:
 
 
 def test_rules_are_stored_in_order(storage: Storage) -> None:
-    """Rules can be added together, and removed one by one or all at once."""
+    """Rules can be added together, and removed singly or all at once."""
     ids = storage.faults.add(
         [FaultRule(status=503), FaultRule(truncate=True, email="ä*")]
     )
@@ -297,7 +297,7 @@ def test_rules_are_stored_in_order(storage: Storage) -> None:
 
 
 def test_at_most_a_thousand_rules_are_stored(storage: Storage) -> None:
-    """If a list exceeds the maximum, none of its rules is added."""
+    """A list that exceeds the maximum is rejected as a whole."""
     storage.faults.add([FaultRule(status=503)] * (MAX_FAULT_RULES - 1))
 
     with pytest.raises(ParametersError, match="1000 rules"):
@@ -454,7 +454,7 @@ def test_status_has_the_message_of_the_vendor(
 
 
 def test_status_follows_the_profile_of_the_account(client: FlaskClient) -> None:
-    """The account is the one that the request presents, without authentication."""
+    """The account in the request counts, without authentication."""
     accounts = client.application.extensions[EXTENSION].storage.accounts
     accounts.change(accounts.get("acme"), profile="recorded")
     _fault(client, status=500)
@@ -497,7 +497,7 @@ def test_rate_limit_sets_the_headers(client, clock: FixedClock) -> None:
 
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_dropped_connection_raises_in_process(client: FlaskClient, when: str) -> None:
-    """The operation has happened only if the connection is dropped after it."""
+    """The operation has happened only with ``after``."""
     _fault(client, drop_connection=when, operation="delete")
     delete = f"/api/bounces.delete.json?{ACME}&delete_all=1"
 
@@ -632,7 +632,7 @@ def test_request_info_never_fails(client, dialect, kind: str, body: bytes) -> No
 
 
 def test_endpoints_add_list_and_remove_rules(client: FlaskClient) -> None:
-    """A rule is shown with its counters."""
+    """A rule is shown with the counters."""
     assert client.get(FAULTS).json == {"faults": []}
     rules = [{"status": 503, "times": 1}, {"truncate": True}]
     assert client.post(FAULTS, json=rules).json == {"ids": [1, 2]}
@@ -662,7 +662,7 @@ def test_endpoints_add_list_and_remove_rules(client: FlaskClient) -> None:
     ],
 )
 def test_invalid_requests_are_rejected(client, method, path, body, status: int) -> None:
-    """They change nothing: a list is added as a whole or not at all."""
+    """Nothing changes: a list is added as a whole or not at all."""
     _fault(client, status=503)
 
     answer = client.open(path, method=method, json=body)

@@ -108,7 +108,7 @@ def _routes(app: Flask) -> set[tuple[str, str]]:
 
 
 def test_shipped_description_is_up_to_date() -> None:
-    """``python -m tools.openapi`` writes it."""
+    """``python -m tools.openapi`` regenerates the file."""
     assert views.DESCRIPTION.read_text(encoding="utf-8") == write()
     assert DOCUMENT["info"]["version"] == __version__
 
@@ -134,7 +134,7 @@ def test_logged_requests_have_the_described_fields() -> None:
 
 
 def test_package_does_not_import_the_generator() -> None:
-    """It is not installed with the package."""
+    """The generator is not installed."""
     package = Path(sendgrid_bounces.__file__).parent
     sources = [path.read_text(encoding="utf-8") for path in package.rglob("*.py")]
 
@@ -144,7 +144,7 @@ def test_package_does_not_import_the_generator() -> None:
 
 
 def test_other_dialect_is_described_by_its_routes() -> None:
-    """Fault rules and filters of the request log can name its operations."""
+    """Fault rules and filters of the request log can name the operations."""
     document = build((*DIALECTS, TOY))
 
     assert document["paths"]["/toy/bounces/{email}"]["delete"] == {
@@ -206,7 +206,7 @@ def test_every_field_of_a_body_is_described(name: str) -> None:
 
 
 def test_dispatcher_parameters_are_those_of_get_and_its_own() -> None:
-    """The paths with a method in them need no parameter for it."""
+    """A path with the method needs no parameter for the method."""
     own = {*GET.fields, "task", "user"}
 
     assert _queried("/api/user.bounces.json get") == own

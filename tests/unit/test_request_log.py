@@ -169,7 +169,7 @@ def test_filters_apply_to_list_and_count(
 def test_invalid_parameters_are_rejected(
     client: FlaskClient, method, path, error: str
 ) -> None:
-    """An unknown parameter is not ignored: it was meant to narrow the query."""
+    """An unknown parameter is not ignored: a filter was meant."""
     client.get("/api/bounces.get.json")
 
     answer = client.open(path, method=method)
@@ -203,7 +203,7 @@ def test_entries_are_stored_unchanged(storage: Storage) -> None:
 
 
 def test_log_is_trimmed_to_its_size(database_url: str) -> None:
-    """Each concurrent writer can exceed the size by the entry that it adds."""
+    """Each concurrent writer can exceed the size by an entry."""
     size, writers, seen, ended = 20, 8, [], threading.Event()
     with closing(open_storage(database_url)) as storage:
 
@@ -266,7 +266,7 @@ def test_reset_clears_the_log_and_the_rules(client: FlaskClient) -> None:
 
 
 def test_reset_reloads_the_rules_of_seed_files(url: str, clock, tmp_path: Path) -> None:
-    """Their counters are zero, and other rules are gone."""
+    """The counters are zero, and other rules are gone."""
     seed = tmp_path / "seed.yaml"
     seed.write_text("{accounts: [], faults: [{status: 503, times: 1}]}")
     app = make_app(url, clock, CONTROL="on", SEED=str(seed))
@@ -372,7 +372,7 @@ MULTIPART = (
     ],
 )  # fmt: skip
 def test_credentials_are_never_stored(client, tmp_path, caplog, path, options) -> None:
-    """Neither the request log, nor the database files, nor messages have them."""
+    """Secrets are absent from the log, the database files and messages."""
     for method in ("GET", "POST"):
         client.open(path, method=method, **options)
 

@@ -134,7 +134,7 @@ def test_reset_is_idempotent(client) -> None:
 def test_relative_seed_path_stays_valid(
     url: str, clock: FixedClock, seed_file: Path, monkeypatch
 ) -> None:
-    """The process can change its working directory."""
+    """The process can change the working directory."""
     monkeypatch.chdir(seed_file.parent)
     app = make_app(url, clock, SEED=seed_file.name, CONTROL="on")
     monkeypatch.chdir("/")
@@ -209,7 +209,7 @@ def test_reset_removes_accounts_created_on_first_use(
 
 
 def test_reset_of_an_account(client, storage) -> None:
-    """Its customers and domains are reset, other accounts are not."""
+    """Customers and domains are reset, other accounts are not."""
     before = state(storage)
     plain = storage.accounts.get("plain")
     storage.accounts.change(plain, profile="recorded")
@@ -229,7 +229,7 @@ def test_reset_of_an_account(client, storage) -> None:
 
 
 def test_reset_of_a_customer(client, storage) -> None:
-    """Its reseller is not changed."""
+    """The reseller is not changed."""
     acme = storage.accounts.get("acme")
     storage.bounces.delete(acme.bounce_list, BounceQuery(), clock=Clock())
     storage.accounts.remove("customer")
@@ -239,7 +239,7 @@ def test_reset_of_a_customer(client, storage) -> None:
 
 
 def test_reset_of_a_domain(client, storage) -> None:
-    """Its account is not changed."""
+    """The account is not changed."""
     domain = storage.accounts.find_domain("own.example.com")
     storage.bounces.delete(domain.bounce_list, BounceQuery(), clock=Clock())
     storage.bounces.delete(domain.account.bounce_list, BounceQuery(), clock=Clock())
@@ -262,7 +262,7 @@ def test_reset_removes_an_account_that_is_not_in_the_seed(client, storage) -> No
 
 
 def test_reset_of_an_account_to_empty(client, storage) -> None:
-    """Its customers and domains are removed, too."""
+    """Customers and domains are removed, too."""
     answer = post(client, "reset?account=acme&to=empty")
 
     assert answer.json == {"accounts": 1, "domains": 0, "bounces": 0}

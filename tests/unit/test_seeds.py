@@ -215,7 +215,7 @@ def test_invalid_seeds_are_rejected(text: str, problem: str) -> None:
 
 
 def test_all_problems_are_reported() -> None:
-    """One attempt is enough to find them."""
+    """A user need not fix one problem to see the next."""
     with pytest.raises(ParametersError) as raised:
         _read("accounts: [{username: a, timezone: x, bounces: [{email: ''}, {}]}]")
 
@@ -250,7 +250,7 @@ def test_seed_with_a_taken_name_changes_nothing(storage, authenticator) -> None:
 
 
 def test_domain_cannot_switch_to_another_list(storage, authenticator) -> None:
-    """A seed that asks for it is rejected."""
+    """The seed is rejected."""
     text = "accounts: [{username: a, domains: [{name: x, list: %s}]}]"
     apply_seed(storage, authenticator, _read(text % "own"))
 
