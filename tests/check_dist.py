@@ -29,18 +29,19 @@ def check(folder: Path) -> None:
     with tarfile.open(sdist) as archive:
         members = {m.name.partition("/")[2] for m in archive if m.isfile()}
     made = {name for name in members if ".egg-info/" in name} | {"PKG-INFO"}
-    top = {"setup.cfg", "setup.py", "README.rst", "requirements.txt", "wsgi.py"}
-    top |= {"gunicorn.conf.py", "Dockerfile", "compose.yaml", ".dockerignore"}
-    top |= {
-        ".readthedocs.yaml",
-        "CHANGES.rst",
-        "LICENSE",
-        "MANIFEST.in",
-        ".ruff.toml",
-        ".ci/run",
+    top = {
+        *(".ci/run", ".dockerignore", ".pre-commit-config.yaml", ".readthedocs.yaml"),
+        *(".ruff.toml", "CHANGES.rst", "Dockerfile", "LICENSE", "MANIFEST.in"),
+        *("README.rst", "compose.yaml", "gunicorn.conf.py", "requirements.txt"),
+        *("setup.cfg", "setup.py", "wsgi.py"),
     }
     tests = _tree(
-        "tests/**/*", "examples/*", "docs/**/*", "benchmarks/**/*", "tools/**/*"
+        ".github/**/*",
+        "tests/**/*",
+        "examples/*",
+        "docs/**/*",
+        "benchmarks/**/*",
+        "tools/**/*",
     )
     _compare(sdist, package | top | tests, members - made)
     print(f"{wheel.name}: {len(names)} files, {sdist.name}: {len(members)} files")
