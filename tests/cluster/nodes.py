@@ -68,6 +68,11 @@ class Node:
         """The URL of the database ``test``."""
         return f"mysql://root@127.0.0.1:{self.port}/test"
 
+    @property
+    def is_running(self) -> bool:
+        """Whether its process runs, or is suspended."""
+        return self.process is not None and self.process.poll() is None
+
     def install(self) -> None:
         """Create an empty data folder."""
         shutil.rmtree(self._data, ignore_errors=True)
@@ -112,7 +117,7 @@ class Node:
 
     def kill(self) -> None:
         """Kill the server."""
-        if self.process is not None and self.process.poll() is None:
+        if self.is_running:
             self.process.send_signal(signal.SIGCONT)
             self.process.kill()
             self.process.wait(TIMEOUT)

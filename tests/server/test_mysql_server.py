@@ -26,9 +26,8 @@ pytestmark = [pytest.mark.mysql, pytest.mark.server]
 COUNT = "/api/bounces.count.json?api_user=acme&api_key=k"
 
 
-@pytest.fixture(name="node")
-def _node():
-    """A server that the test may stop."""
+@pytest.fixture(name="shared_node", scope="module")
+def _shared_node():
     need("mariadbd", "mariadb-install-db")
     node = Node()
     try:
@@ -36,6 +35,18 @@ def _node():
         yield node
     finally:
         node.remove()
+
+
+@pytest.fixture(name="node")
+def _node(shared_node: Node):
+    """A server with an empty database, which the test may stop."""
+    if not shared_node.is_running:
+        shared_node.start()
+    shared_node.run("DROP DATABASE test")
+    shared_node.run("CREATE DATABASE test")
+    yield shared_node
+    if shared_node.is_running:
+        shared_node.signal(signal.SIGCONT)
 
 
 def test_connections_survive_a_restart_of_the_server(node: Node) -> None:
@@ -167,7 +178,7 @@ def test_connection_errors_do_not_contain_the_password(
     node: Node, url: str, message: str
 ) -> None:
     """The message names the problem and the server in a single line."""
-    node.run("CREATE USER reader IDENTIFIED BY 'very-s3cret'")
+    node.run("CREATE OR REPLACE USER reader IDENTIFIED BY 'very-s3cret'")
     node.run("GRANT SELECT ON test.* TO reader")
     ports = {"port": free_port(), "node": node.port}
     ended = subprocess.run(
