@@ -1,7 +1,9 @@
 """The account, Mailgun domain and bounce list of one test."""
 
+import json
 import secrets
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -19,13 +21,25 @@ from sendgrid_bounces.core.timezones import time_zone
 from sendgrid_bounces.schemas.bounces import read_record
 from sendgrid_bounces.storage.bounces import as_bounce
 from sendgrid_bounces.testing.app import Seed, TestApp
+from sendgrid_bounces.testing.assertions import (
+    check_conditions,
+    describe_all,
+    explain,
+    matches,
+)
+
+#: Seconds between two looks at the request log.
+POLL_INTERVAL = 0.02
 
 #: A point in time: text, seconds since 1970, or a datetime. Text and datetimes without
 #: a time zone are UTC. Fractions of a second are discarded.
 Time = str | float | datetime
 
 #: The options of a test account.
-OPTIONS = ("profile", "seed", "username", "api_key", "domain")
+OPTIONS = ("profile", "seed", "username", "api_key", "domain", "unused_faults")
+
+#: The treatment of faults that never triggered.
+UNUSED_FAULTS = ("error", "ignore")
 
 
 class TestAccount:
@@ -37,6 +51,8 @@ class TestAccount:
     :param profile: the vendor behaviour that the account sees.
     :param seed: more accounts; they are removed with this one.
     :param username: generated if absent, like *api_key* and *domain*.
+    :param unused_faults: ``error`` if a fault of :meth:`fail_next` that never triggered
+        fails the test, ``ignore`` if not.
     """
 
     #: Pytest must not collect this class.
@@ -52,7 +68,11 @@ class TestAccount:
         username: str | None = None,
         api_key: str | None = None,
         domain: str | None = None,
+        unused_faults: str = "error",
     ) -> None:
+        if unused_faults not in UNUSED_FAULTS:
+            problem = f"must be {' or '.join(UNUSED_FAULTS)}"
+            raise ParametersError([("unused_faults", problem)])
         if profile not in (None, *PROFILES):
             raise ParametersError([("profile", f"must be {' or '.join(PROFILES)}")])
         self._test_app = test_app
@@ -76,6 +96,8 @@ class TestAccount:
         self.domain = (domain or f"{generated}.example.com").lower()
         self._names: list[str] = []
         self._faults: list[int] = []
+        self._ignores_unused = unused_faults == "ignore"
+        self._injected: list[int] = []
         self._is_open = True
         self._has_set_clock = False
 
@@ -134,6 +156,95 @@ class TestAccount:
         limit = self._emulator.config.journal_size
         return self.control.requests(limit, account=self.username)
 
+    @property
+    def last_request(self) -> LoggedRequest | None:
+        """The latest request to the account or its domain; None before the first."""
+        found = self.control.requests(1, account=self.username)
+        return found[0] if found else None
+
+    def assert_called(self, *, times: int | None = None, **conditions: Any) -> None:
+        """Assert that a request matches *conditions*.
+
+        :param times: the exact number of matching requests; at least one if absent.
+        :param conditions: fields of a logged request, such as ``operation="delete"``,
+            ``status=200`` or ``dialect="mailgun"``, and ``email``, an address in the
+            parameters or the path.
+        :raises AssertionError: listing the requests and the conditions they miss.
+        """
+        check_conditions(conditions)
+        requests = self.requests
+        count = sum(matches(request, conditions) for request in requests)
+        if count == times or (times is None and count):
+            return
+        wanted = "at least once" if times is None else f"{times} times"
+        raise AssertionError(
+            f"expected a request with {_render(conditions)} {wanted}, "
+            f"got {count} of {len(requests)}:\n{explain(requests, conditions)}"
+        )
+
+    def assert_not_called(self, **conditions: Any) -> None:
+        """Assert that no request matches *conditions*, those of :meth:`assert_called`.
+
+        :raises AssertionError: listing the requests that match.
+        """
+        check_conditions(conditions)
+        found = [request for request in self.requests if matches(request, conditions)]
+        if found:
+            raise AssertionError(
+                f"expected no request with {_render(conditions)}, got {len(found)}:\n"
+                f"{describe_all(found)}"
+            )
+
+    def wait_for(
+        self, *, count: int = 1, timeout: float = 5, **conditions: Any
+    ) -> list[LoggedRequest]:
+        """Wait until *count* requests match *conditions*, and return them.
+
+        :param timeout: in seconds.
+        :param conditions: those of :meth:`assert_called`.
+        :raises AssertionError: after *timeout*, listing the requests.
+        """
+        check_conditions(conditions)
+        deadline = time.monotonic() + timeout
+        while True:
+            requests = self.requests
+            found = [request for request in requests if matches(request, conditions)]
+            if len(found) >= count:
+                return found
+            if time.monotonic() >= deadline:
+                raise AssertionError(
+                    f"expected {count} requests with {_render(conditions)} within "
+                    f"{timeout} s, got {len(found)}:\n{explain(requests, conditions)}"
+                )
+            time.sleep(POLL_INTERVAL)
+
+    def check_faults(self) -> None:
+        """Check that each fault of :meth:`fail_next` has triggered.
+
+        A fault with a probability or a limit only has to match a request.
+
+        :raises AssertionError: naming the faults that did not.
+        """
+        if self._ignores_unused:
+            return
+        unused = [
+            fault
+            for fault in self.control.faults()
+            if fault.id in self._injected
+            and not (
+                fault.matched
+                if fault.rule.probability is not None or fault.rule.limit is not None
+                else fault.triggered
+            )
+        ]
+        self._injected.clear()  # report each fault once
+        if unused:
+            rules = "\n".join(f"  {json.dumps(f.rule.as_dict())}" for f in unused)
+            raise AssertionError(
+                f"a fault never triggered (set unused_faults='ignore' to allow this):\n"
+                f"{rules}\nrequests:\n{describe_all(self.requests)}"
+            )
+
     def fail_next(self, status: int | None = None, times: int = 1, **rule: Any) -> int:
         """Inject a fault into the next requests to the account or its domain.
 
@@ -151,6 +262,7 @@ class TestAccount:
         given = {name: value for name, value in wanted.items() if value is not None}
         id_ = self.control.add_fault(given)
         self._faults.append(id_)
+        self._injected.append(id_)
         return id_
 
     def freeze(self, instant: Time | None = None) -> int:
@@ -197,9 +309,32 @@ class TestAccount:
         """Return the test account itself."""
         return self
 
-    def __exit__(self, *_: object) -> None:
-        """Close the test account."""
-        self.close()
+    def __exit__(self, kind: object, *_: object) -> None:
+        """Close the test account.
+
+        :raises AssertionError: if a fault never triggered and the block succeeded.
+        """
+        try:
+            if kind is None and self._is_open and not self._test_app.is_closed:
+                self.check_faults()
+        finally:
+            self.close()
+
+    def __repr__(self) -> str:
+        """Return the account, its URL and its numbers of bounces and requests."""
+        if not self._is_open or self._test_app.is_closed:
+            return f"<TestAccount {self.username!r}, closed>"
+        try:
+            bounces = self._emulator.storage.bounces.count(
+                self._bounce_list(), BounceQuery()
+            )
+        except UnknownNameError:
+            return f"<TestAccount {self.username!r}, removed by a reset>"
+        requests = self.control.count_requests(account=self.username)
+        return (
+            f"<TestAccount {self.username!r} at {self.url}: {bounces} bounces, "
+            f"{requests} requests>"
+        )
 
     def _bounce_list(self) -> int:
         """Return the current list of the account; restoring a snapshot replaces it.
@@ -249,6 +384,11 @@ def check_options(options: Iterable[str], receiver: str) -> None:
         )
 
 
+def _render(conditions: Mapping[str, Any]) -> str:
+    """Return *conditions* as they are written in a call."""
+    return ", ".join(f"{k}={v!r}" for k, v in conditions.items()) or "any fields"
+
+
 def _whole_seconds(seconds: float, name: str) -> int:
     try:
         return int(seconds)
@@ -257,19 +397,19 @@ def _whole_seconds(seconds: float, name: str) -> int:
         raise ParametersError([(name, problem)]) from None
 
 
-def _read_time(time: Time, name: str) -> int:
-    """Return *time* in seconds since 1970.
+def _read_time(moment: Time, name: str) -> int:
+    """Return *moment* in seconds since 1970.
 
     :param name: the name of the argument, for the error.
-    :raises ParametersError: if *time* is invalid.
+    :raises ParametersError: if *moment* is invalid.
     """
-    if isinstance(time, datetime):
-        if time.tzinfo is None:
-            time = time.replace(tzinfo=timezone.utc)
-        return int(time.timestamp())
-    if isinstance(time, int | float):
-        return _whole_seconds(time, name)
+    if isinstance(moment, datetime):
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=timezone.utc)
+        return int(moment.timestamp())
+    if isinstance(moment, int | float):
+        return _whole_seconds(moment, name)
     try:
-        return time_zone("UTC").parse(time)
+        return time_zone("UTC").parse(moment)
     except ValueError as error:
         raise ParametersError([(name, str(error))]) from None

@@ -150,3 +150,71 @@ def test_it():
     ended = _run(tmp_path, test_suite=suite)
 
     assert "1 passed" in ended.stdout, ended.stdout
+
+
+ASSERTIONS = """
+import urllib.request
+
+import pytest
+
+
+def _get(account, call):
+    target = f"{account.url}/api/bounces.{call}.json?api_user={account.username}"
+    return urllib.request.urlopen(f"{target}&api_key={account.api_key}").read()
+
+
+def test_failure(sendgrid_bounces):
+    _get(sendgrid_bounces, "count")
+    assert False
+
+
+def test_unused(sendgrid_bounces):
+    sendgrid_bounces.fail_next(503)
+
+
+@pytest.mark.sendgrid_bounces(unused_faults="ignore")
+def test_ignored(sendgrid_bounces):
+    sendgrid_bounces.fail_next(503)
+
+
+def test_environment(sendgrid_bounces, sendgrid_bounces_env):
+    import os
+
+    assert os.environ["SENDGRID_URL"] == sendgrid_bounces.url
+    assert os.environ["SENDGRID_API_KEY"] == sendgrid_bounces.api_key
+    assert sendgrid_bounces_env["MAILGUN_DOMAIN"] == sendgrid_bounces.domain
+
+
+def test_profile(sendgrid_bounces):
+    assert _get(sendgrid_bounces, "count") == b'{"count": 0}'
+"""
+
+
+def test_report_of_a_failed_test_lists_its_requests(tmp_path: Path) -> None:
+    """A fault that never triggered is a failure, and not an error at teardown."""
+    (tmp_path / "pytest.ini").write_text(
+        "[pytest]\nsendgrid_bounces_profile = recorded\n"
+    )
+    ended = _run(tmp_path, test_suite=ASSERTIONS)
+
+    assert "2 failed, 3 passed" in ended.stdout
+    assert ended.stdout.count("sendgrid_bounces requests") == 2
+    assert "GET /api/bounces.count.json" in ended.stdout
+    assert "a fault never triggered" in ended.stdout
+    assert "ERROR" not in ended.stdout
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("X", "is not NAME=VALUE"),
+        ("X={host}", "valid fields are {url}, {username}, {api_key}, {domain}"),
+    ],
+)
+def test_environment_template_is_checked(
+    tmp_path: Path, line: str, message: str
+) -> None:
+    (tmp_path / "pytest.ini").write_text(f"[pytest]\nsendgrid_bounces_env = {line}\n")
+    ended = _run(tmp_path, test_suite="def test(sendgrid_bounces_env): pass\n")
+
+    assert message in ended.stdout
