@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,13 +13,16 @@ from sendgrid_bounces.core.faults import StoredFault
 from sendgrid_bounces.core.requests import LoggedRequest, RequestFilter
 from sendgrid_bounces.emulator import Emulator
 from sendgrid_bounces.schemas.faults import check_names, read_fault_rules
-from sendgrid_bounces.schemas.requests import DEFAULT_LIMIT
+from sendgrid_bounces.schemas.requests import DEFAULT_LIMIT, DEFAULT_WAIT
 from sendgrid_bounces.storage.clock import SharedClock
 from sendgrid_bounces.storage.contents import Counts
 from sendgrid_bounces.storage.snapshots import Snapshot
 
 _SNAPSHOT_NAME = re.compile(r"(?!\.+\Z)[A-Za-z0-9._-]{1,64}")
 _SNAPSHOT_RULE = "must be 1 to 64 of the characters A-Z a-z 0-9 . _ -, not only dots"
+
+#: Seconds between two looks at the request log.
+POLL_INTERVAL = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +208,22 @@ class Control:
         :raises ParametersError: if a dialect or an operation is unknown.
         """
         return self.emulator.storage.requests.count(self._filter(filters))
+
+    def wait_for_requests(
+        self, count: int = 1, timeout: float = DEFAULT_WAIT, **filters: Any
+    ) -> int:
+        """Wait until *count* logged requests match, and return their number.
+
+        :param timeout: in seconds; then the number is smaller than *count*.
+        :param filters: the fields of :class:`RequestFilter`.
+        :raises ParametersError: if a dialect or an operation is unknown.
+        """
+        deadline = time.monotonic() + timeout
+        while (found := self.count_requests(**filters)) < count:
+            if time.monotonic() >= deadline:
+                break
+            time.sleep(POLL_INTERVAL)
+        return found
 
     def clear_requests(self) -> int:
         """Clear the request log, and return the number of requests in it."""

@@ -26,7 +26,7 @@ from sendgrid_bounces.schemas.base import (
     load,
     one_of,
 )
-from sendgrid_bounces.schemas.requests import COUNT, LIST
+from sendgrid_bounces.schemas.requests import COUNT, LIST, WAIT
 from sendgrid_bounces.storage.contents import Counts
 from sendgrid_bounces.storage.snapshots import Snapshot
 
@@ -240,6 +240,12 @@ def clear_requests(control: Control) -> dict[str, Any]:
 def count_requests(control: Control, **query: Any) -> dict[str, Any]:
     """Count the logged requests that match."""
     return {"count": control.count_requests(**query)}
+
+
+@route("/requests/wait", "GET", query=WAIT)
+def wait_for_requests(control: Control, **query: Any) -> dict[str, Any]:
+    """Wait until enough logged requests match, and count the matching requests."""
+    return {"count": control.wait_for_requests(**query)}
 
 
 def _render_request(entry: LoggedRequest) -> dict[str, Any]:

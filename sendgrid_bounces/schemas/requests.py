@@ -17,6 +17,9 @@ from sendgrid_bounces.schemas.base import (
 #: How many logged requests a query returns by default, and at most.
 DEFAULT_LIMIT, MAX_LIMIT = 100, 10_000
 
+#: How many seconds to wait for requests by default, and at most.
+DEFAULT_WAIT, MAX_WAIT = 5, 30
+
 MIN_STATUS, MAX_STATUS = 100, 599
 
 #: The blank before a UTC offset: a plus sign that was not percent-encoded.
@@ -65,4 +68,23 @@ class ListSchema(CountSchema):
     )
 
 
-COUNT, LIST = CountSchema(), ListSchema()
+class WaitSchema(CountSchema):
+    """The filters, and how many requests to wait for."""
+
+    count = integer(
+        1,
+        MAX_LIMIT,
+        strict=False,
+        load_default=1,
+        metadata={"description": "Wait for this many matching requests."},
+    )
+    timeout = integer(
+        0,
+        MAX_WAIT,
+        strict=False,
+        load_default=DEFAULT_WAIT,
+        metadata={"description": "Seconds to wait at most."},
+    )
+
+
+COUNT, LIST, WAIT = CountSchema(), ListSchema(), WaitSchema()

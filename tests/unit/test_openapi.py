@@ -43,6 +43,7 @@ QUERIES = {
     "/_emulator/reset post": views.RESET,
     "/_emulator/requests get": requests.LIST,
     "/_emulator/requests/count get": requests.COUNT,
+    "/_emulator/requests/wait get": requests.WAIT,
 }
 BODIES = {
     "GetParameters": GET,

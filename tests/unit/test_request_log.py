@@ -383,3 +383,19 @@ def test_credentials_are_never_stored(client, tmp_path, caplog, path, options) -
     for file in tmp_path.glob("bounces.sqlite3*"):
         assert SECRET.encode() not in file.read_bytes(), file
         assert sent not in file.read_bytes(), file
+
+
+def test_wait_returns_when_enough_requests_match(controlled_client) -> None:
+    """Or after the timeout, with the number until then."""
+    wait = "/_emulator/requests/wait?operation=count"
+    assert controlled_client.get(f"{wait}&timeout=0").json == {"count": 0}
+
+    controlled_client.get("/api/bounces.count.json?api_user=acme&api_key=s3cret")
+
+    assert controlled_client.get(wait).json == {"count": 1}
+    assert controlled_client.get(f"{wait}&count=2&timeout=0").json == {"count": 1}
+    response = controlled_client.get(f"{wait}&timeout=31")
+    assert response.status_code == 400
+    assert (
+        "timeout: must be an integer from 0 to 30 (got '31')" in response.json["error"]
+    )

@@ -7,7 +7,7 @@ from typing import Any, get_type_hints
 from sendgrid_bounces.control import api, views
 from sendgrid_bounces.core.requests import LoggedRequest
 from sendgrid_bounces.schemas.faults import FAULT_RULE, Operations, dialect_names
-from sendgrid_bounces.schemas.requests import COUNT, LIST, MAX_LIMIT
+from sendgrid_bounces.schemas.requests import COUNT, LIST, MAX_LIMIT, WAIT
 from sendgrid_bounces.schemas.seeds import SEED
 from sendgrid_bounces.storage.faults import MAX_FAULT_RULES
 from sendgrid_bounces.storage.snapshots import MAX_SNAPSHOTS
@@ -196,6 +196,7 @@ VIEWS: Mapping[str, Callable[[Target], Part]] = {
     ),
     "control.clear_requests": _view(_REMOVED),
     "control.count_requests": _view(record({"count": NUMBER}), parameters=COUNT),
+    "control.wait_for_requests": _view(record({"count": NUMBER}), parameters=WAIT),
 }
 
 
