@@ -1,4 +1,4 @@
-"""Look into the built wheel and sdist: ``python tests/check_dist.py dist``."""
+"""Check the files of the built wheel and sdist: ``python tests/check_dist.py DIST``."""
 
 import sys
 import tarfile
@@ -9,7 +9,7 @@ ROOT = Path(__file__).parent.parent
 
 
 def _tree(*patterns: str) -> set[str]:
-    """Return the files of the repository that match, as paths from its top."""
+    """Return the matching files of the repository, as relative paths."""
     return {
         path.relative_to(ROOT).as_posix()
         for pattern in patterns
@@ -19,7 +19,7 @@ def _tree(*patterns: str) -> set[str]:
 
 
 def check(folder: Path) -> None:
-    """Compare what is in the archives with what must be there."""
+    """Compare the files of the archives with those of the repository."""
     package = _tree("sendgrid_bounces/**/*")
     (wheel,), (sdist,) = folder.glob("*.whl"), folder.glob("*.tar.gz")
     with zipfile.ZipFile(wheel) as archive:

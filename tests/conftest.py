@@ -1,4 +1,4 @@
-"""What the tests share: an application on a database of its own, at a fixed time."""
+"""Shared fixtures: databases, and an application with a fixed clock."""
 
 import os
 import shutil
@@ -37,7 +37,7 @@ ENGINES = ["sqlite", pytest.param("mysql", marks=pytest.mark.mysql)]
 
 CASES = Path(__file__).parent / "cases"
 
-#: The cases' seed files, as the setting has them.
+#: The seed files of the cases, in the form of the setting.
 SEEDS = os.pathsep.join(str(seed) for seed in sorted(CASES.glob("*/seed.yaml")))
 
 #: The operations of each dialect.
@@ -47,7 +47,7 @@ NOW = TimeZone().parse("2012-02-15 12:00:00")
 
 
 class FixedClock(Clock):
-    """A clock that stands where a test puts it."""
+    """A clock that shows the instant that a test sets."""
 
     def __init__(self) -> None:
         self.instant = NOW
@@ -56,10 +56,10 @@ class FixedClock(Clock):
         return self.instant
 
 
-def bounce(email: str = "a@example.com", **facts) -> Bounce:
-    """Return a bounce of which the test says only what it is about."""
-    known = {"status": "5.1.1", "code": "550", "reason": "", "created": NOW}
-    return Bounce(email, **{**known, **facts})
+def bounce(email: str = "a@example.com", **fields) -> Bounce:
+    """Return a bounce with default values for the other fields."""
+    defaults = {"status": "5.1.1", "code": "550", "reason": "", "created": NOW}
+    return Bounce(email, **{**defaults, **fields})
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -69,7 +69,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
-    """Use one process for single files, and to show what tests print (``-s``)."""
+    """Use one process for single files, and with ``-s``."""
     is_one_file = any(".py" in argument for argument in config.args)
     return 0 if is_one_file or config.option.capture == "no" else None
 
@@ -81,13 +81,13 @@ def _clock() -> FixedClock:
 
 @pytest.fixture(name="url")
 def _url(tmp_path: Path) -> str:
-    """The URL of a database that is not there yet."""
+    """The URL of a database that does not exist yet."""
     return f"sqlite:///{tmp_path / 'bounces.sqlite3'}?synchronous=off"
 
 
 @pytest.fixture(name="engine", params=ENGINES)
 def _engine(request: pytest.FixtureRequest) -> str:
-    """The database product that a test is run on: on each of them."""
+    """The database product: the test runs on each."""
     return request.param
 
 
@@ -103,14 +103,14 @@ def _database_url(engine: str, request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(name="storage")
 def _storage(database_url: str) -> Iterator[Storage]:
-    """An empty database, open."""
+    """An empty database."""
     storage = open_storage(database_url)
     yield storage
     storage.close()
 
 
 def leftovers(storage: Storage) -> tuple[int, int]:
-    """Return how many lists have no name, but for one, and bounces on such lists."""
+    """Count the lists without a name, except one, and the bounces on such lists."""
     unnamed = (
         "id NOT IN (SELECT bounce_list_id FROM account) "
         "AND id NOT IN (SELECT bounce_list_id FROM domain)"
@@ -125,7 +125,7 @@ def leftovers(storage: Storage) -> tuple[int, int]:
 
 @pytest.fixture(name="mysql_url", scope="session")
 def _mysql_url() -> Iterator[str]:
-    """The URL of a MySQL database of this run alone."""
+    """The URL of a MySQL database of this process."""
     with mysql.database() as url:
         open_storage(url).close()
         yield url
@@ -133,7 +133,7 @@ def _mysql_url() -> Iterator[str]:
 
 @pytest.fixture(name="seeded_mysql_url", scope="session")
 def _seeded_mysql_url() -> Iterator[str]:
-    """The URL of a MySQL database that holds the cases' seeds; to be copied."""
+    """The URL of a MySQL database with the seeds of the cases, to be copied."""
     with mysql.database() as url:
         app = make_app(url, FixedClock(), SEED=SEEDS)
         app.extensions[EXTENSION].storage.close()
@@ -142,7 +142,7 @@ def _seeded_mysql_url() -> Iterator[str]:
 
 @pytest.fixture(name="bounce_list")
 def _bounce_list(storage: Storage) -> int:
-    """An empty list, beside another one that must never be touched."""
+    """An empty list; the database also has the list of another account."""
     other = storage.accounts.add("other")
     storage.bounces.put(other.bounce_list, [bounce("a@example.com")])
     return storage.accounts.add("acme").bounce_list
@@ -150,7 +150,7 @@ def _bounce_list(storage: Storage) -> int:
 
 @pytest.fixture(name="seeded", scope="session")
 def _seeded(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database file that holds the cases' seeds; to be copied."""
+    """A database file with the seeds of the cases, to be copied."""
     path = tmp_path_factory.mktemp("seeded") / "bounces.sqlite3"
     app = make_app(f"sqlite:///{path}", FixedClock(), SEED=SEEDS)
     app.extensions[EXTENSION].storage.close()
@@ -161,7 +161,7 @@ def _seeded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _app(
     engine: str, clock: FixedClock, request: pytest.FixtureRequest
 ) -> Iterator[Flask]:
-    """An application with the cases' seeds."""
+    """An application with the seeds of the cases."""
     if engine == "mysql":
         url = request.getfixturevalue("mysql_url")
         mysql.copy(request.getfixturevalue("seeded_mysql_url"), url)
@@ -183,7 +183,7 @@ def _client(app: Flask) -> FlaskClient:
 def _controlled_client(
     url: str, clock: FixedClock, tmp_path: Path, seeded: Path
 ) -> Iterator[FlaskClient]:
-    """A client of an application with the cases' seeds, and control."""
+    """A client of an application with the seeds of the cases and control endpoints."""
     copy_seeded(seeded, tmp_path)
     app = make_app(url, clock, CONTROL="on")
     yield app.test_client()

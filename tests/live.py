@@ -1,4 +1,4 @@
-"""A real server in a process of its own, on a free port."""
+"""Server processes on free ports."""
 
 import os
 import re
@@ -23,7 +23,10 @@ TIMEOUT = 30
 
 @dataclass
 class Live:
-    """A server that runs: where it is, and its process."""
+    """A running server.
+
+    :param context: the certificates that its clients trust, for HTTPS.
+    """
 
     url: str
     process: subprocess.Popen
@@ -36,7 +39,7 @@ class Live:
         return str(parts.hostname), int(parts.port or 0)
 
     def get(self, target: str, data: bytes | None = None) -> str:
-        """Return what the server answers to *target*."""
+        """Return the body of the response to a GET request, or to a POST of *data*."""
         with urllib.request.urlopen(  # noqa: S310 - http or https
             self.url + target, data, TIMEOUT, context=self.context
         ) as answer:
@@ -63,13 +66,13 @@ class Live:
         return status[9:12], b"".join(types), body
 
     def workers(self) -> list[int]:
-        """Return the process ids of its workers."""
+        """Return the process ids of the workers."""
         pid = self.process.pid
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text()
         return [int(child) for child in children.split()]
 
     def when_up(self, target: str) -> str:
-        """Return what the server answers to *target*, as soon as it answers."""
+        """Wait until the server accepts requests; return the body of the response."""
         deadline = time.monotonic() + TIMEOUT
         while True:
             try:
@@ -81,7 +84,7 @@ class Live:
 
 @contextmanager
 def serving(*args: str, **variables: str) -> Iterator[Live]:
-    """Run ``sendgrid-bounces serve``, and end it by the id of its process group."""
+    """Run ``sendgrid-bounces serve`` on a free port, and kill it in the end."""
     process = start("sendgrid_bounces", "serve", "--port", "0", *args, **variables)
     try:
         line = process.stdout.readline()
@@ -97,10 +100,7 @@ def serving(*args: str, **variables: str) -> Iterator[Live]:
 def gunicorn(
     target: str, *flags: str, cwd: Path = ROOT, **variables: str
 ) -> Iterator[Live]:
-    """Run Gunicorn as its users do, on the entry point *target*.
-
-    It answers when it does: who needs that waits for it.
-    """
+    """Run Gunicorn with the entry point *target*, without waiting for its start."""
     port = free_port()
     bind = ("-b", f"127.0.0.1:{port}")
     process = start("gunicorn", *bind, *flags, target, cwd=cwd, **variables)
@@ -112,7 +112,7 @@ def gunicorn(
 
 
 def free_port() -> int:
-    """Return a port that is free just now."""
+    """Return a port that is currently free."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return server.getsockname()[1]
 
@@ -122,14 +122,16 @@ def named(**settings: str) -> dict[str, str]:
     return {f"SENDGRID_BOUNCES_{name}": value for name, value in settings.items()}
 
 
-def start(*words: str, cwd: Path | None = None, **variables: str) -> subprocess.Popen:
-    """Run a module of Python in a process group of its own, with a quick hash."""
+def start(
+    *arguments: str, cwd: Path | None = None, **variables: str
+) -> subprocess.Popen:
+    """Run a Python module in a new process group, with a quick hash."""
     return subprocess.Popen(
-        [sys.executable, "-m", *words],
+        [sys.executable, "-m", *arguments],
         cwd=cwd,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        pipesize=1024 * 1024,  # nobody may read its log before it ends
+        pipesize=1024 * 1024,  # the log may remain unread until the process ends
         text=True,
         env={**os.environ, **named(KEY_HASH="scrypt:128:8:1"), **variables},
         start_new_session=True,
@@ -137,9 +139,9 @@ def start(*words: str, cwd: Path | None = None, **variables: str) -> subprocess.
 
 
 def kill(process: subprocess.Popen) -> tuple[str, str]:
-    """Kill a server and its workers; return what they wrote.
+    """Kill a server and its workers; return their output.
 
-    They are gone when their pipes have ended.
+    The end of their pipes shows that all processes have ended.
     """
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""MySQL databases for tests: made, emptied, copied and dropped."""
+"""MySQL databases for tests: created, emptied, copied and dropped."""
 
 import os
 import uuid
@@ -18,7 +18,7 @@ URL = os.environ.get(
 
 @contextmanager
 def database() -> Iterator[str]:
-    """Make a database of a name of its own; yield its URL; drop it."""
+    """Create a database with a unique name, yield its URL, and drop it."""
     name = f"sendgrid_bounces_{uuid.uuid4().hex[:12]}"
     try:
         server = connect(URL)
@@ -34,7 +34,7 @@ def database() -> Iterator[str]:
 
 
 def connect(url: str) -> pymysql.Connection:
-    """Return a connection that knows nothing of the product."""
+    """Connect without the code under test."""
     parts = urlsplit(url)
     return pymysql.connect(
         host=parts.hostname,
@@ -48,7 +48,7 @@ def connect(url: str) -> pymysql.Connection:
 
 
 def clear(url: str) -> None:
-    """Empty all tables but that with what is known of the database."""
+    """Empty all tables except the last, which describes the database."""
     with closing(connect(url)) as connection:
         _run(connection, "SET FOREIGN_KEY_CHECKS = 0")
         for table in TABLES[:-1]:
@@ -56,7 +56,7 @@ def clear(url: str) -> None:
 
 
 def copy(source: str, target: str) -> None:
-    """Make *target* hold what *source* does; both have their tables."""
+    """Copy the rows of *source* to *target*; both have their tables."""
     name = source.rpartition("/")[2]
     clear(target)
     with closing(connect(target)) as connection:
