@@ -42,3 +42,13 @@ html_title = project
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_copy_source = False
+
+man_pages = [
+    (
+        "reference/cli",
+        "sendgrid-bounces",
+        "emulate the bounce APIs of SendGrid and Mailgun",
+        author,
+        1,
+    )
+]

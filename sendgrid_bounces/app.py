@@ -13,6 +13,7 @@ from sendgrid_bounces.auth import Authenticator
 from sendgrid_bounces.config import Config, load_config
 from sendgrid_bounces.control import api, health
 from sendgrid_bounces.core.clock import Clock
+from sendgrid_bounces.core.contents import Counts
 from sendgrid_bounces.dialects.mailgun import v2, v3
 from sendgrid_bounces.dialects.sendgrid import direct, reseller
 from sendgrid_bounces.dialects.sendgrid import v3 as sendgrid_v3
@@ -76,9 +77,9 @@ def routed_app(dialects: tuple[Dialect, ...] = DIALECTS, *, has_control: bool) -
         app.register_blueprint(dialect.blueprint)
     app.register_blueprint(health.bp)
     if has_control:
-        from sendgrid_bounces.control import views  # often not needed
+        from sendgrid_bounces.control.endpoints import bp  # often not needed
 
-        app.register_blueprint(views.bp)
+        app.register_blueprint(bp)
     return app
 
 
@@ -103,14 +104,30 @@ def open_emulator(
     return Emulator(storage, authenticator, clock, config, dialects)
 
 
-def prepare_database(config: Config) -> None:
+def prepare_database(config: Config) -> tuple[str, Counts]:
     """Create the database if necessary, and load the seed files.
 
     The parent process of a server does so once, before the workers start.
+
+    :returns: the description of the database, and its contents.
     """
     emulator = open_emulator(config, Clock())
-    with closing(emulator.storage):
+    with closing(emulator.storage) as storage:
         load_seed_files(emulator)
+        return str(storage.engine), storage.contents.counts()
+
+
+def check_seed_files(config: Config, dialects: tuple[Dialect, ...] = DIALECTS) -> None:
+    """Check the seed files without a database.
+
+    :raises ParametersError: if a file cannot be read or is invalid.
+    """
+    if config.seed:
+        from sendgrid_bounces.schemas import seeds  # loads PyYAML
+
+        operations = {dialect.name: dialect.operations for dialect in dialects}
+        for path in config.seed:
+            seeds.read_seed_file(path, Clock().now(), operations)
 
 
 def load_seed_files(emulator: Emulator) -> None:

@@ -23,9 +23,12 @@ PREFIX = "SENDGRID_BOUNCES_"
 #: The variable that names the settings file.
 FILE = f"{PREFIX}CONFIG"
 
-#: Variables with the prefix that are not settings: the settings file, variables of the
+#: The variable that names the server that commands use instead of a database.
+URL = f"{PREFIX}URL"
+
+#: Variables with the prefix that are not settings: the two above, variables of the
 #: tests, and variables that Docker and Kubernetes define for a service of this name.
-_NOT_A_SETTING = re.compile("CONFIG=|TEST_|SERVICE_|PORT_|PORT=[a-z]+://")
+_NOT_A_SETTING = re.compile("CONFIG=|URL=|TEST_|SERVICE_|PORT_|PORT=[a-z]+://")
 
 #: Length at which an error message truncates a value.
 _MAX_VALUE = 40

@@ -2,17 +2,19 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import mysql
 import pytest
+from click.testing import CliRunner, Result
 from flask import Flask
 from flask.testing import FlaskClient
 from selection import LeftOut
 
 from sendgrid_bounces import auth
 from sendgrid_bounces.app import DIALECTS, create_app
+from sendgrid_bounces.cli import confirmation, main
 from sendgrid_bounces.config import PREFIX
 from sendgrid_bounces.core.bounces import Bounce
 from sendgrid_bounces.core.clock import Clock
@@ -206,3 +208,47 @@ def make_app(
     app = create_app(settings, clock, dialects=dialects)
     app.testing = True
     return app
+
+
+@pytest.fixture(name="run")
+def _run(url: str, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """A function that runs a command on an empty database."""
+    open_storage(url).close()
+    monkeypatch.setenv("SENDGRID_BOUNCES_DATABASE_URL", url)
+    monkeypatch.setenv("SENDGRID_BOUNCES_KEY_HASH", QUICK_HASH)
+
+    def run(*args: str, stdin: str | None = None, code: int = 0) -> Result:
+        result = CliRunner().invoke(main, args, input=stdin)
+        assert code == result.exit_code, result.output
+        if code:
+            assert result.stderr.count("\n") == 1, result.stderr
+            assert result.stderr.startswith("Error: ")
+        return result
+
+    return run
+
+
+@pytest.fixture(name="acme")
+def _acme(run: Callable[..., Result]) -> Callable[..., Result]:
+    """A function that runs a command on a database with the account acme."""
+    run("account", "add", "acme", stdin="s3cret\n")
+    return run
+
+
+@pytest.fixture(name="terminal")
+def _terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let commands ask questions, as at a terminal."""
+    monkeypatch.setattr(confirmation, "is_interactive", lambda: True)
+
+
+@pytest.fixture(name="decline")
+def _decline(terminal: None) -> Callable[..., Result]:
+    """A function that runs a command and answers its question with no."""
+
+    def decline(*args: str, answer: str = "n\n") -> Result:
+        result = CliRunner().invoke(main, args, input=answer)
+        assert result.exit_code == 1, result.output
+        assert result.stderr == "Nothing was changed.\n"
+        return result
+
+    return decline

@@ -1,167 +1,187 @@
-"""Commands for accounts and their Mailgun domains."""
+"""Commands for accounts."""
 
 import sys
 from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import click
 
-from sendgrid_bounces.auth import Authenticator
-from sendgrid_bounces.cli.main import (
-    command_config,
-    database_option,
-    open_database,
+from sendgrid_bounces.cli.arguments import ACCOUNT_NAME, NAME, account_option
+from sendgrid_bounces.cli.confirmation import YES, confirm
+from sendgrid_bounces.cli.connection import open_control
+from sendgrid_bounces.cli.contents import count_owned, enumerate_owned
+from sendgrid_bounces.cli.groups import CommandGroup
+from sendgrid_bounces.cli.options import JSON, state_options
+from sendgrid_bounces.cli.output import (
+    echo_fields,
+    echo_json,
+    echo_table,
     pluralize,
 )
-from sendgrid_bounces.core.accounts import PROFILES, Account
-from sendgrid_bounces.core.bounces import BounceQuery
-from sendgrid_bounces.core.timezones import TimeZone
-from sendgrid_bounces.storage.database import Storage
+from sendgrid_bounces.control.documents import (
+    AccountReport,
+    DomainReport,
+    render_account,
+)
+from sendgrid_bounces.core.accounts import PROFILES
 
-NAME = click.argument("name")
+#: The value of ``--profile`` for an account without a profile of its own.
+SERVER = "server"
+
+TIMEZONE = "The time zone of its dates, such as Europe/Berlin."
 
 
-@click.group(short_help="Manage accounts and their API keys")
+@click.group(cls=CommandGroup)
+@state_options
 def account() -> None:
-    """Add, list and remove accounts, and replace their API keys."""
+    """Add, show, change and remove accounts, and replace their API keys."""
 
 
 @account.command("add", short_help="Add an account")
 @NAME
-@click.option(
-    "--customer-of", metavar="RESELLER", help="Make it a customer of RESELLER."
-)
+@account_option("--customer-of", metavar="RESELLER", help="Make it its customer.")
 @click.option(
     "--profile",
     type=click.Choice(PROFILES),
     help="The vendor behaviour it sees; the server's profile if absent.",
 )
-@click.option(
-    "--timezone",
-    default="UTC",
-    show_default=True,
-    help="The time zone of its dates, such as Europe/Berlin.",
-)
-@database_option
+@click.option("--timezone", default="UTC", show_default=True, help=TIMEZONE)
+@state_options
 def add_account(
-    name: str,
-    customer_of: str | None,
-    profile: str | None,
-    timezone: str,
+    name: str, customer_of: str | None, profile: str | None, timezone: str
 ) -> None:
     """Add the account NAME. Its API key is prompted for, or read from stdin."""
-    TimeZone(timezone)
-    with open_database(create=True) as storage:
-        key = _read_key()
-        reseller = storage.accounts.get(customer_of) if customer_of else None
-        settings = {**_hash_key(storage, key), "profile": profile, "timezone": timezone}
-        storage.accounts.add(name, reseller, **settings)
+    with open_control(create=True) as control:
+        control.add_account(
+            name,
+            api_key=_read_key(),
+            reseller=customer_of,
+            profile=profile,
+            timezone=timezone,
+        )
     click.echo(f"added {name}")
 
 
 @account.command("list", short_help="List accounts with their customers")
-@database_option
-def list_accounts() -> None:
+@JSON
+@state_options
+def list_accounts(as_json: bool) -> None:  # noqa: FBT001 - click passes options by name
     """List all accounts, with customers below their resellers."""
-    with open_database() as storage:
-        customers: dict[int | None, list[Account]] = defaultdict(list)
-        for found in storage.accounts.all():
-            customers[found.reseller].append(found)
-        click.echo(f"{'account':<32} {'profile':<11} {'time zone':<20} bounces")
-        _echo_customers(storage, customers, None, "")
+    with open_control() as control:
+        found = control.accounts()
+    if as_json:
+        echo_json({"accounts": [render_account(each) for each in found]})
+        return
+    customers = defaultdict(list)
+    for each in found:
+        customers[each.reseller].append(each)
+    header = ("account", "profile", "time zone", "domains", "bounces")
+    echo_table(header, _rows(customers, None, ""), numbers=(3, 4))
 
 
-@account.command("remove", short_help="Remove an account and all it owns")
-@NAME
-@database_option
-def remove_account(name: str) -> None:
-    """Remove the account NAME with its customers, domains and bounces."""
-    with open_database() as storage:
-        removed = storage.accounts.remove(name)
-    customers = f" and {pluralize(removed - 1, 'customer')}" if removed > 1 else ""
-    click.echo(f"removed {name}{customers}")
+@account.command("show", short_help="Show an account")
+@ACCOUNT_NAME
+@JSON
+@state_options
+def show_account(name: str, as_json: bool) -> None:  # noqa: FBT001 - click passes options by name
+    """Show the account NAME, its customers and its domains."""
+    with open_control() as control:
+        found = control.account(name)
+    if as_json:
+        echo_json(render_account(found))
+        return
+    echo_fields(
+        {
+            "account": found.name,
+            "profile": _profile(found),
+            "time zone": found.timezone,
+            "customer of": found.reseller or "-",
+            "bounces": found.bounces,
+            "customers": [*found.customers],
+            "domains": [_describe(domain) for domain in found.domains],
+        }
+    )
 
 
-@account.command(short_help="Replace the API key of an account")
-@NAME
-@database_option
+@account.command("set", short_help="Change an account")
+@ACCOUNT_NAME
+@click.option(
+    "--profile",
+    type=click.Choice([*PROFILES, SERVER]),
+    help=f"The vendor behaviour it sees; {SERVER} for the profile of the server.",
+)
+@click.option("--timezone", help=TIMEZONE)
+@state_options
+def set_account(name: str, profile: str | None, timezone: str | None) -> None:
+    """Change the profile or the time zone of the account NAME."""
+    changes: dict[str, Any] = {}
+    if profile is not None:
+        changes["profile"] = None if profile == SERVER else profile
+    if timezone is not None:
+        changes["timezone"] = timezone
+    if not changes:
+        raise click.UsageError("nothing to change: use --profile or --timezone")
+    with open_control() as control:
+        control.change_account(name, changes)
+    click.echo(f"changed {name}")
+
+
+@account.command("set-key", short_help="Replace the API key of an account")
+@ACCOUNT_NAME
+@state_options
 def set_key(name: str) -> None:
     """Replace the API key of the account NAME.
 
     The key is prompted for, or read from stdin.
     """
-    with open_database() as storage:
-        storage.accounts.get(name)  # fail before prompting for a key
-        hashed = _hash_key(storage, _read_key())
-
-        def change() -> None:
-            # The account may have been replaced while the key was typed.
-            storage.accounts.change(storage.accounts.get(name), **hashed)
-
-        storage.engine.transact(change)
+    with open_control() as control:
+        control.account(name)  # fail before prompting for a key
+        control.change_account(name, {"api_key": _read_key()})
     click.echo(f"set the key of {name}")
 
 
-@click.group(short_help="Manage the Mailgun domains of accounts")
-def domain() -> None:
-    """Add, list and remove the Mailgun domains of accounts."""
+@account.command("remove", short_help="Remove an account and all it owns")
+@ACCOUNT_NAME
+@YES
+@state_options
+def remove_account(name: str, yes: bool) -> None:  # noqa: FBT001 - click passes options by name
+    """Remove the account NAME with its customers, domains and bounces."""
+    with open_control() as control:
+        control.account(name)
+        owned = count_owned(control.accounts(), name)
+        confirm(f"Remove {enumerate_owned(name, owned)}?", yes=yes)
+        removed = control.remove_account(name)
+    customers = removed.accounts - 1
+    also = f" and {pluralize(customers, 'customer')}" if customers else ""
+    click.echo(f"removed {name}{also}")
 
 
-@domain.command("add", short_help="Add a domain to an account")
-@NAME
-@click.argument("account")
-@click.option(
-    "--share-list",
-    is_flag=True,
-    help="Share the bounce list of the account instead of creating one.",
-)
-@database_option
-def add_domain(name: str, account: str, share_list: bool) -> None:  # noqa: FBT001 - click passes options by name
-    """Add the domain NAME to ACCOUNT. Its API key is that of ACCOUNT."""
-    with open_database() as storage:
-        owner = storage.accounts.get(account)
-        storage.accounts.add_domain(name, owner, shares_list=share_list)
-    click.echo(f"added {name}")
-
-
-@domain.command("list", short_help="List domains with their accounts")
-@database_option
-def list_domains() -> None:
-    """List all domains with their accounts and numbers of bounces."""
-    with open_database() as storage:
-        click.echo(f"{'domain':<32} {'account':<24} {'list':<8} bounces")
-        for found in storage.accounts.domains():
-            owner = found.account
-            kind = "account" if found.bounce_list == owner.bounce_list else "own"
-            bounces = storage.bounces.count(found.bounce_list, BounceQuery())
-            click.echo(f"{found.name:<32} {owner.username:<24} {kind:<8} {bounces}")
-
-
-@domain.command("remove", short_help="Remove a domain and its bounces")
-@NAME
-@database_option
-def remove_domain(name: str) -> None:
-    """Remove the domain NAME, and its bounces unless it shares the account's list."""
-    with open_database() as storage:
-        storage.accounts.remove_domain(name)
-    click.echo(f"removed {name}")
-
-
-def _echo_customers(
-    storage: Storage,
-    customers: dict[int | None, list[Account]],
-    reseller: int | None,
+def _rows(
+    customers: Mapping[str | None, Sequence[AccountReport]],
+    reseller: str | None,
     indent: str,
-) -> None:
-    """Print the customers of *reseller*, each followed by its own customers.
+) -> Iterator[Sequence[object]]:
+    """Yield a row for each customer of *reseller*, followed by its own customers."""
+    for found in customers.get(reseller, ()):
+        yield (
+            indent + found.name,
+            _profile(found),
+            found.timezone,
+            len(found.domains),
+            found.bounces,
+        )
+        yield from _rows(customers, found.name, indent + "  ")
 
-    :param reseller: an account's id, or None for the accounts without a reseller.
-    """
-    for found in customers[reseller]:
-        bounces = storage.bounces.count(found.bounce_list, BounceQuery())
-        name, profile = indent + found.username, found.profile or "(server's)"
-        click.echo(f"{name:<32} {profile:<11} {found.timezone:<20} {bounces}")
-        _echo_customers(storage, customers, found.id, indent + "  ")
+
+def _profile(account: AccountReport) -> str:
+    return account.profile or f"({SERVER}'s)"
+
+
+def _describe(domain: DomainReport) -> str:
+    if domain.shares_list:
+        return f"{domain.name} (shares the bounces of the account)"
+    return f"{domain.name} ({pluralize(domain.bounces, 'bounce')})"
 
 
 def _read_key() -> str:
@@ -176,7 +196,3 @@ def _read_key() -> str:
     else:
         key = sys.stdin.readline().rstrip("\r\n")
     return str(key)
-
-
-def _hash_key(storage: Storage, key: str) -> dict[str, Any]:
-    return Authenticator(storage, command_config().key_hash).hash_key(key)

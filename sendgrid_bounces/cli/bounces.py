@@ -1,47 +1,37 @@
 """Commands for bounces."""
 
-from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 
-from sendgrid_bounces.cli.files import (
-    READERS,
-    WRITERS,
-    Record,
-    open_input,
-    open_output,
-    progress_bar,
-)
-from sendgrid_bounces.cli.main import (
-    current_time,
-    database_clock,
-    database_option,
-    open_database,
-    pluralize,
-    printable,
-)
-from sendgrid_bounces.core.bounces import Bounce, BounceQuery
-from sendgrid_bounces.core.errors import ParametersError, UnknownAddressError
-from sendgrid_bounces.core.timezones import TimeZone, time_zone
-from sendgrid_bounces.schemas.bounces import read_record, write_record
-from sendgrid_bounces.storage.bounces import as_bounce
+from sendgrid_bounces.cli.arguments import OWNER
+from sendgrid_bounces.cli.confirmation import YES, confirm
+from sendgrid_bounces.cli.connection import open_control
+from sendgrid_bounces.cli.groups import CommandGroup
+from sendgrid_bounces.cli.options import JSON, state_options
+from sendgrid_bounces.cli.output import echo_json, echo_table, pluralize
+from sendgrid_bounces.cli.progress import elapsed_time
+from sendgrid_bounces.cli.queries import QUERY_OPTIONS, echo_batches, read_query, walk
+from sendgrid_bounces.control.documents import render_count
+from sendgrid_bounces.core.errors import UnknownAddressError
+from sendgrid_bounces.core.timezones import time_zone
 
-OWNER = click.argument("owner")
+#: The file formats of imports and exports, by the suffix of the file.
+FORMATS = ("csv", "json")
+
 FORMAT = click.option(
     "--format",
     "file_format",
-    type=click.Choice(list(READERS)),
+    type=click.Choice(FORMATS),
     help="The file format; needed if FILE does not end in .csv or .json.",
 )
 
-#: Rows between two updates of the progress bar.
-PROGRESS_INTERVAL = 1_000
 
-
-@click.group(short_help="Manage the bounces of an account or domain")
+@click.group(cls=CommandGroup)
+@state_options
 def bounces() -> None:
-    """List, add, remove, import and export bounces.
+    """List, count, add, remove, import and export bounces.
 
     OWNER is the name of an account, or of a domain if there is no such account.
     """
@@ -49,19 +39,66 @@ def bounces() -> None:
 
 @bounces.command("list", short_help="List bounces, oldest first")
 @OWNER
-@click.option("--email", multiple=True, help="Only this address; may be repeated.")
+@QUERY_OPTIONS
 @click.option("--limit", type=click.IntRange(1), help="At most this many bounces.")
-@database_option
-def list_bounces(owner: str, email: tuple[str, ...], limit: int | None) -> None:
+@click.option(
+    "--offset", type=click.IntRange(0), default=0, help="Bounces to pass over first."
+)
+@click.option(
+    "--after", metavar="CURSOR", help="The `next` of an earlier --json output."
+)
+@JSON
+@state_options
+def list_bounces(
+    owner: str,
+    limit: int | None,
+    offset: int,
+    after: str | None,
+    as_json: bool,  # noqa: FBT001 - click passes options by name
+    **filters: Any,
+) -> None:
     """List the bounces of OWNER, oldest first, in its time zone."""
-    with open_database() as storage:
-        named = storage.accounts.named_list(owner)
-        clock = time_zone(named.timezone)
-        batches = storage.bounces.find_brief(named.id, BounceQuery(emails=email), limit)
-        for rows in batches:
-            for address, status, reason, created, _id in rows:
-                line = (clock.render(created), f"{status:<8}", address, reason)
-                click.echo(printable("  ".join(line)))
+    with open_control() as control:
+        found = control.owner(owner)
+        query = read_query(control, found.timezone, **filters)
+        batches = walk(control, owner, query, limit=limit, offset=offset, after=after)
+        if as_json:
+            echo_batches(batches)
+            return
+        clock = time_zone(found.timezone)
+        rows = (
+            (clock.render(bounce.created), bounce.status, bounce.email, bounce.reason)
+            for batch in batches
+            for bounce in batch.bounces
+        )
+        echo_table(("created", "status", "email", "reason"), rows)
+
+
+@bounces.command("count", short_help="Count bounces")
+@OWNER
+@QUERY_OPTIONS
+@click.option(
+    "--by",
+    type=click.Choice(["type", "day", "domain"]),
+    help="Also count each type, day or domain of the address.",
+)
+@JSON
+@state_options
+def count_bounces(owner: str, by: str | None, as_json: bool, **filters: Any) -> None:  # noqa: FBT001 - click passes options by name
+    """Count the bounces of OWNER."""
+    with open_control() as control:
+        found = control.owner(owner)
+        query = read_query(control, found.timezone, **filters)
+        count = control.count_bounces(owner, query, by)
+    if as_json:
+        echo_json(render_count(count))
+    elif by is None:
+        click.echo(pluralize(count.count, "bounce"))
+    else:
+        groups = sorted((count.groups or {}).items())
+        if by != "day":
+            groups.sort(key=lambda group: -group[1])
+        echo_table((by, "bounces"), groups, numbers=(1,))
 
 
 @bounces.command("add", short_help="Add or replace a bounce")
@@ -73,40 +110,27 @@ def list_bounces(owner: str, email: tuple[str, ...], limit: int | None) -> None:
 @click.option(
     "--created", default="", help="YYYY-MM-DD HH:MM:SS; the current time if absent."
 )
-@database_option
-def add_bounce(
-    owner: str,
-    email: str,
-    status: str,
-    code: str,
-    reason: str,
-    created: str,
-) -> None:
+@state_options
+def add_bounce(owner: str, email: str, **fields: str) -> None:
     """Add a bounce of EMAIL to the list of OWNER, or replace the existing one."""
-    record = {
-        "email": email,
-        "status": status,
-        "code": code,
-        "reason": reason,
-        "created": created,
-    }
-    with open_database() as storage:
-        named = storage.accounts.named_list(owner)
-        bounce = read_record(record, time_zone(named.timezone), current_time(storage))
-        storage.bounces.put(named.id, [bounce])
+    from sendgrid_bounces.schemas.bounces import read_record
+
+    with open_control() as control:
+        zone = time_zone(control.owner(owner).timezone)
+        record = {"email": email, **fields}
+        bounce = read_record(record, zone, control.clock().now)
+        control.put_bounces(owner, [bounce])
     click.echo(f"added {email}")
 
 
 @bounces.command("remove", short_help="Remove a bounce")
 @OWNER
 @click.argument("email")
-@database_option
+@state_options
 def remove_bounce(owner: str, email: str) -> None:
     """Remove the bounce of EMAIL from the list of OWNER."""
-    with open_database() as storage:
-        named = storage.accounts.named_list(owner)
-        query, clock = BounceQuery(emails=(email,)), database_clock(storage)
-        if not storage.bounces.delete(named.id, query, clock=clock):
+    with open_control() as control:
+        if not control.remove_bounces(owner, [email]):
             raise UnknownAddressError(f"no bounce of {email!r} in the list of {owner}")
     click.echo(f"removed {email}")
 
@@ -115,81 +139,59 @@ def remove_bounce(owner: str, email: str) -> None:
 @OWNER
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
 @FORMAT
-@database_option
-def import_bounces(owner: str, file: str, file_format: str | None) -> None:
+@JSON
+@state_options
+def import_bounces(
+    owner: str,
+    file: str,
+    file_format: str | None,
+    as_json: bool,  # noqa: FBT001 - click passes options by name
+) -> None:
     """Import all bounces of FILE (- for stdin) into the list of OWNER, or none."""
+    from sendgrid_bounces.cli.transfer import import_file
+
     file_format = file_format or _infer_format(file)
-    with open_database() as storage, open_input(file) as text:
-        named = storage.accounts.named_list(owner)
-        with progress_bar(text) as update:
-            records = READERS[file_format](text)
-            zone = time_zone(named.timezone)
-            found = _read_bounces(records, zone, current_time(storage), update)
-            try:
-                stored = storage.bounces.put(named.id, found)
-            except ParametersError as error:
-                raise error.within(file, ", ") from None
-    click.echo(f"imported {pluralize(stored, 'bounce')}")
+    with open_control() as control:
+        stored = import_file(control, owner, file, file_format)
+    if as_json:
+        echo_json({"stored": stored})
+    else:
+        click.echo(f"imported {pluralize(stored, 'bounce')}")
 
 
 @bounces.command("export", short_help="Export bounces to a CSV or JSON file")
 @OWNER
 @click.argument("file", type=click.Path(dir_okay=False, allow_dash=True), default="-")
 @FORMAT
-@database_option
+@state_options
 def export_bounces(owner: str, file: str, file_format: str | None) -> None:
     """Export the bounces of OWNER to FILE, by default to stdout as CSV."""
+    from sendgrid_bounces.cli.transfer import export_file
+
     default = "csv" if file == "-" else None
     file_format = file_format or default or _infer_format(file)
-    with open_database() as storage:
-        named = storage.accounts.named_list(owner)
-        found = storage.bounces.find(named.id, BounceQuery())
-        records = (write_record(as_bounce(row)) for rows in found for row in rows)
-        with open_output(file) as text:
-            for piece in WRITERS[file_format](records):
-                text.write(piece)
+    with open_control() as control:
+        export_file(control, owner, file, file_format)
 
 
 @bounces.command("clear", short_help="Remove all bounces")
 @OWNER
-@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
-@database_option
+@YES
+@state_options
 def clear_bounces(owner: str, yes: bool) -> None:  # noqa: FBT001 - click passes options by name
     """Remove all bounces of OWNER."""
-    with open_database() as storage:
-        named = storage.accounts.named_list(owner)
-        number = storage.bounces.count(named.id, BounceQuery())
-        if not yes:
-            question = f"Remove {pluralize(number, 'bounce')} of {owner}?"
-            click.confirm(question, abort=True)
-        clock = database_clock(storage)
-        removed = storage.bounces.delete(named.id, BounceQuery(), clock=clock)
+    with open_control() as control:
+        number = pluralize(control.count_bounces(owner).count, "bounce")
+        confirm(f"Remove {number} of {owner}?", yes=yes)
+        with elapsed_time(f"Removing {number}"):
+            removed = control.remove_bounces(owner)
     click.echo(f"removed {pluralize(removed, 'bounce')}")
-
-
-def _read_bounces(
-    records: Iterable[tuple[str, Record]],
-    zone: TimeZone,
-    now: int,
-    update: Callable[[], None],
-) -> Iterator[Bounce]:
-    """Yield the bounces of *records*, calling *update* at regular intervals.
-
-    :param now: the creation time of records without one.
-    """
-    for number, (place, record) in enumerate(records):
-        try:
-            yield read_record(record, zone, now)
-        except ParametersError as error:
-            raise error.within(place, ", ") from None
-        if number % PROGRESS_INTERVAL == 0:
-            update()
 
 
 def _infer_format(file: str) -> str:
     """Return the format that the suffix of *file* names."""
     suffix = Path(file).suffix.lower().removeprefix(".")
-    if suffix not in READERS:
-        flags = " or ".join(f"--format {known}" for known in READERS)
+    if suffix not in FORMATS:
+        flags = " or ".join(f"--format {known}" for known in FORMATS)
         raise click.UsageError(f"unknown file format: use {flags}")
     return suffix

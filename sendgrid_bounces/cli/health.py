@@ -6,7 +6,12 @@ from urllib.request import HTTPSHandler, ProxyHandler, build_opener
 
 import click
 
-from sendgrid_bounces.cli.main import command_config, file_option, setting_option
+from sendgrid_bounces.cli.options import (
+    command_config,
+    file_option,
+    reject_url,
+    setting_option,
+)
 from sendgrid_bounces.control.health import PATH
 from sendgrid_bounces.server.sockets import authority
 from sendgrid_bounces.server.tls import client_context
@@ -21,8 +26,7 @@ MAX_RESPONSE = 4096
 ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound
 
 
-@click.command(short_help="Check that a server answers")
-@file_option
+@click.command
 @setting_option("HOST", "-H", "--host", help="Address the server listens on.")
 @setting_option("PORT", "-p", "--port", help="Port the server listens on.")
 @setting_option(
@@ -31,11 +35,13 @@ ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, no
     metavar="FILE",
     help="TLS certificate of the server (PEM file).",
 )
+@file_option
 def health() -> None:
     """Check that a server on this machine and its database answer.
 
     The exit code is 0 if they do, and 1 otherwise.
     """
+    reject_url()
     config = command_config()
     address = authority(ANY_ADDRESS.get(config.host, config.host), config.port)
     context = client_context(config.ssl_cert) if config.ssl_cert else None

@@ -1,7 +1,8 @@
-"""Run the server, and create the database."""
+"""Run the server."""
 
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,18 +12,17 @@ from pathlib import Path
 
 import click
 
-from sendgrid_bounces.app import prepare_database
-from sendgrid_bounces.cli.main import (
+from sendgrid_bounces.cli.options import (
     command_config,
     database_option,
     is_given,
-    open_database,
+    reject_url,
     seed_option,
     setting_option,
 )
+from sendgrid_bounces.cli.output import count_nouns, join_words
 from sendgrid_bounces.config import PREFIX, Config, is_loopback
-from sendgrid_bounces.server.sockets import base_url, listen
-from sendgrid_bounces.server.tls import server_context
+from sendgrid_bounces.core.contents import Counts
 
 DEMO_SEED = resources.files("sendgrid_bounces") / "demo.yaml"
 
@@ -34,10 +34,13 @@ The demo database is deleted when the server stops. Try:
 """
 
 
-@click.command(short_help="Run the server")
+#: The address in the URL of a server that listens on all addresses.
+REACHABLE = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 - compared, not bound
+
+
+@click.command
 @setting_option("HOST", "-H", "--host")
 @setting_option("PORT", "-p", "--port")
-@database_option
 @seed_option("Seed file (YAML or JSON) to load at startup; may be repeated.")
 @click.option(
     "--demo", is_flag=True, help="Serve example data from a temporary database."
@@ -51,60 +54,89 @@ The demo database is deleted when the server stops. Try:
 @setting_option("SSL_KEY", "--ssl-key", metavar="FILE")
 @setting_option("ACCESS_LOG", "--access-log", metavar="FILE")
 @setting_option("CONTROL", "--control")
-def serve(demo: bool) -> None:  # noqa: FBT001 - click passes options by name
+@click.option(
+    "--quiet", is_flag=True, help="Do not print a line for each request at a terminal."
+)
+@database_option
+def serve(demo: bool, quiet: bool) -> None:  # noqa: FBT001 - click passes options by name
     """Run the server until Ctrl-C or SIGTERM.
 
     The first line on stdout is "Listening on URL", printed when the server accepts
     requests.
     """
+    reject_url()
     if demo and is_given("DATABASE_URL"):
         raise click.UsageError("--demo cannot be combined with --database")
     config = command_config(is_serve=True)
-    _warn_if_exposed(config)
     with _demo_folder(demo) as folder:
         if folder is not None:
             url = f"sqlite:///{folder / 'demo.sqlite3'}?synchronous=off"
             seeds = (str(DEMO_SEED), *config.seed)
             config = replace(config, database_url=url, seed=seeds)
-        _run(config, DEMO_CALLS if demo else "")
+        _run(config, DEMO_CALLS if demo else "", quiet=quiet)
 
 
-@click.command("init-db", short_help="Create the database")
-@database_option
-def init_db() -> None:
-    """Create the database and its tables, unless they exist."""
-    with open_database(create=True) as storage:
-        click.echo(f"{storage.engine.name} database {storage.engine.location} is ready")
-
-
-def _run(config: Config, calls: str) -> None:
+def _run(config: Config, calls: str, *, quiet: bool) -> None:
     """Serve until a signal arrives.
 
     :param calls: a template of example calls, printed when the server is ready.
     """
+    from sendgrid_bounces.app import check_seed_files, prepare_database
     from sendgrid_bounces.server.access_log import check_writable
     from sendgrid_bounces.server.gunicorn_app import Server
+    from sendgrid_bounces.server.sockets import base_url, listen
+    from sendgrid_bounces.server.tls import server_context
 
     context = server_context(config.ssl_cert, config.ssl_key)
     check_writable(config.access_log)
+    check_seed_files(config)
     with listen(config.host, config.port) as listener:
         url = base_url(listener, "https" if context else "http")
-        prepare_database(config)
+        database, contents = prepare_database(config)
+        _warn_about_control(config)
+        _describe(config, url, database, contents)
 
         def announce() -> None:
             click.echo(f"Listening on {url}")
             curl = "curl --insecure" if context else "curl"
             click.echo(calls.format(curl=curl, url=url), err=True, nl=False)
 
-        Server(config, listener, announce).run()
+        shows_requests = sys.stderr.isatty() and not quiet
+        Server(config, listener, announce, shows_requests=shows_requests).run()
 
 
-def _warn_if_exposed(config: Config) -> None:
-    """Print a warning if other machines can use the control endpoints."""
-    if config.control and not config.control_token and not is_loopback(config.host):
+def _describe(config: Config, url: str, database: str, contents: Counts) -> None:
+    """Print which database is served, and how to add an account to an empty one."""
+    counts = {"account": contents.accounts, "bounce": contents.bounces}
+    found = join_words(count_nouns(counts))
+    click.echo(f"Using the {database}: {found}", err=True)
+    if contents.accounts or config.auth == "any":
+        return
+    for address, reachable in REACHABLE.items():
+        url = url.replace(f"//{address}:", f"//{reachable}:")
+    where = f" --url {url}" if config.control else ""
+    click.echo(
+        f"There are no accounts. To add one: sendgrid-bounces account add NAME{where}\n"
+        "To accept every account and key: sendgrid-bounces serve --auth any",
+        err=True,
+    )
+
+
+def _warn_about_control(config: Config) -> None:
+    """Print a line if other machines can use the control endpoints, or nobody can."""
+    if config.control_token or is_loopback(config.host):
+        return
+    variable = f"{PREFIX}CONTROL_TOKEN"
+    if config.control:
         click.echo(
             f"Warning: anyone who can connect to {config.host} can read and erase all "
-            f"data; set {PREFIX}CONTROL_TOKEN",
+            f"data; set {variable}",
+            err=True,
+        )
+    elif not is_given("CONTROL") and os.environ.get(f"{PREFIX}CONTROL") != "off":
+        click.echo(
+            f"Control endpoints are off, because {config.host} is not a loopback "
+            f"address; set {variable} to turn them on",
             err=True,
         )
 

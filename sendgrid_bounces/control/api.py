@@ -3,7 +3,6 @@
 import hmac
 import ipaddress
 import json
-from collections import Counter
 from collections.abc import Callable
 from functools import lru_cache, wraps
 from http import HTTPStatus
@@ -11,7 +10,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from flask import Blueprint, Response, current_app, jsonify
-from marshmallow import Schema
+from marshmallow import Schema, fields
 from werkzeug.exceptions import Forbidden, HTTPException, MethodNotAllowed, Unauthorized
 
 from sendgrid_bounces.config import PREFIX as VARIABLES
@@ -36,6 +35,9 @@ MAX_BODY = 8 * 1024 * 1024
 #: Maximum number of problems in one error response.
 MAX_PROBLEMS = 100
 
+#: The path of the OpenAPI description.
+DESCRIPTION_PATH = f"{PREFIX}/openapi.json"
+
 NO_PARAMETERS = ParametersSchema()
 
 #: Key of the WSGI environment that marks a request from this process. Header fields
@@ -48,8 +50,10 @@ PRIVATE_DOMAINS = ("localhost", "internal", "local", "test")
 View = TypeVar("View", bound=Callable[..., Any])
 
 
+bp = Blueprint("control", __name__, url_prefix=PREFIX)
+
+
 def route(
-    bp: Blueprint,
     rule: str,
     method: str,
     *,
@@ -124,16 +128,25 @@ def read_json() -> Any:
 def read_parameters(schema: Schema) -> dict[str, Any]:
     """Return the query parameters, validated by *schema*.
 
+    Only a parameter whose field is a list may be given more than once.
+
     :raises ParametersError: with every problem.
     """
     pairs = request.read_query()
     if not pairs and not schema.fields:
         return {}
-    values = dict(pairs)
-    if len(values) < len(pairs):
-        numbers = Counter(name for name, _ in pairs)
-        repeated = sorted(name for name, number in numbers.items() if number > 1)
-        raise ParametersError([(name, "given more than once") for name in repeated])
+    values: dict[str, Any] = {}
+    repeated = set()
+    for name, value in pairs:
+        if isinstance(schema.fields.get(name), fields.List):
+            values.setdefault(name, []).append(value)
+        elif name in values:
+            repeated.add(name)
+        else:
+            values[name] = value
+    if repeated:
+        problem = "given more than once"
+        raise ParametersError([(name, problem) for name in sorted(repeated)])
     return load(schema, values)
 
 
@@ -178,12 +191,14 @@ def check_access(token: str) -> None:
         )
 
 
+@bp.errorhandler(BounceError)
 def render_bounce_error(error: BounceError) -> tuple[Response, int]:
     """Render an error that a view raised."""
     status, body = look_up(error, ERRORS_BY_TYPE)
     return jsonify(body), status
 
 
+@bp.errorhandler(HTTPException)
 def render_http_error(error: HTTPException) -> Response:
     """Render an error of routing, of the access check or of reading the request."""
     status = HTTPStatus(error.code or 500)
@@ -223,10 +238,14 @@ def _message(error: BounceError) -> dict[str, Any]:
     return {"error": str(error)}
 
 
+def _unknown(error: UnknownNameError) -> dict[str, Any]:
+    return {"error": str(error), "kind": error.kind, "name": error.name}
+
+
 ERRORS_BY_TYPE: ErrorTable = {
     ParametersError: (400, _problems),
     RequestError: (400, _message),
-    UnknownNameError: (404, _message),
+    UnknownNameError: (404, _unknown),
     ConflictError: (409, _message),
     StorageError: (503, _message),
     BounceError: (400, _message),
@@ -235,8 +254,11 @@ ERRORS_BY_TYPE: ErrorTable = {
 
 def _not_found(_: HTTPException) -> str:
     if current_emulator().config.control:
-        return "no such control endpoint"
-    return f"control endpoints are off (set {VARIABLES}CONTROL=on)"
+        return f"no such control endpoint (see {DESCRIPTION_PATH})"
+    return (
+        f"control endpoints are off (set {VARIABLES}CONTROL_TOKEN, or "
+        f"{VARIABLES}CONTROL=on)"
+    )
 
 
 def _not_allowed(error: HTTPException) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import partial
+from http import HTTPStatus
 
 from flask import Flask, Response, current_app, g
 
@@ -16,6 +17,10 @@ from sendgrid_bounces.redaction import Redactor, find_secrets
 from sendgrid_bounces.web.dialect import find_owner
 from sendgrid_bounces.web.requests import request
 from sendgrid_bounces.web.responses import log_failure
+
+#: Statuses of a wrong key. They are rendered in the profile of the server, so that a
+#: response does not reveal which accounts exist.
+REFUSALS = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
 
 
 def register(app: Flask, emulator: Emulator) -> None:
@@ -32,7 +37,8 @@ def register(app: Flask, emulator: Emulator) -> None:
         info = dialect.read_request_info()
 
         def render(status: int) -> Response:
-            return dialect.render_error(status, path, info.account)
+            account = None if status in REFUSALS else info.account
+            return dialect.render_error(status, path, account)
 
         try:
             faults, clock = emulator.storage.faults.all_with_clock()

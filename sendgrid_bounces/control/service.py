@@ -7,7 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sendgrid_bounces import __version__
+from sendgrid_bounces.control.accounts import AccountControl
+from sendgrid_bounces.control.bounces import BounceControl
+from sendgrid_bounces.control.documents import ClockReading, Overview
 from sendgrid_bounces.core.clock import Clock, ClockState, check_instant
+from sendgrid_bounces.core.contents import Counts, Snapshot
 from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.core.faults import StoredFault
 from sendgrid_bounces.core.requests import LoggedRequest, RequestFilter
@@ -15,8 +20,6 @@ from sendgrid_bounces.emulator import Emulator
 from sendgrid_bounces.schemas.faults import check_names, read_fault_rules
 from sendgrid_bounces.schemas.requests import DEFAULT_LIMIT, DEFAULT_WAIT
 from sendgrid_bounces.storage.clock import SharedClock
-from sendgrid_bounces.storage.contents import Counts
-from sendgrid_bounces.storage.snapshots import Snapshot
 
 _SNAPSHOT_NAME = re.compile(r"(?!\.+\Z)[A-Za-z0-9._-]{1,64}")
 _SNAPSHOT_RULE = "must be 1 to 64 of the characters A-Z a-z 0-9 . _ -, not only dots"
@@ -26,15 +29,7 @@ POLL_INTERVAL = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class ClockReading:
-    """The current time of the clock."""
-
-    now: int
-    frozen: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Control:
+class Control(AccountControl, BounceControl):
     """Control of one emulator.
 
     Changes are visible to all processes on its database. A method that raises has
@@ -42,6 +37,11 @@ class Control:
     """
 
     emulator: Emulator
+
+    def overview(self) -> Overview:
+        """Return the versions, the contents and the number of seed files."""
+        config, engine = self.emulator.config, self.emulator.storage.engine
+        return Overview(__version__, engine.name, len(config.seed), self.counts())
 
     def counts(self) -> Counts:
         """Return the numbers of accounts, domains and bounces."""
@@ -105,6 +105,16 @@ class Control:
             return ClockState(shown if instant is None else instant)
 
         return self._reading(self.emulator.storage.clock.change(freeze))
+
+    def set_clock(self, instant: int) -> ClockReading:
+        """Set the clock to *instant*, and let it run.
+
+        :raises ParametersError: if *instant* is outside the years 1 to 9999.
+        """
+        offset = check_instant(instant, "instant") - self._system.now()
+        return self._reading(
+            self.emulator.storage.clock.change(lambda _: ClockState(offset=offset))
+        )
 
     def advance(self, seconds: int) -> ClockReading:
         """Advance the clock, frozen or not.

@@ -1,23 +1,21 @@
-"""The routes of the control endpoints."""
+"""The routes of the control endpoints, except those of accounts and bounces."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
-from functools import partial
+import re
+from collections.abc import Callable, Iterator, Mapping
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from flask import Blueprint, Response
+from flask import Response, current_app
 from marshmallow import Schema, fields
-from werkzeug.exceptions import HTTPException
 
-from sendgrid_bounces.control import PREFIX, api
-from sendgrid_bounces.control.service import ClockReading, Control
+from sendgrid_bounces.control import PREFIX, api, documents
+from sendgrid_bounces.control.api import route
+from sendgrid_bounces.control.documents import ClockReading
+from sendgrid_bounces.control.service import Control
 from sendgrid_bounces.core.accounts import MAX_NAME
-from sendgrid_bounces.core.clock import parse_duration, parse_instant, render_instant
-from sendgrid_bounces.core.errors import BounceError
-from sendgrid_bounces.core.faults import StoredFault
-from sendgrid_bounces.core.requests import LoggedRequest
+from sendgrid_bounces.core.clock import parse_duration, parse_instant
+from sendgrid_bounces.core.contents import Counts
 from sendgrid_bounces.schemas.base import (
     ParametersSchema,
     StrictSchema,
@@ -27,17 +25,22 @@ from sendgrid_bounces.schemas.base import (
     one_of,
 )
 from sendgrid_bounces.schemas.requests import COUNT, LIST, WAIT
-from sendgrid_bounces.storage.contents import Counts
-from sendgrid_bounces.storage.snapshots import Snapshot
 
 #: The OpenAPI description of all routes, written by ``python -m tools.openapi``.
 DESCRIPTION = Path(__file__).with_name("openapi.json")
 
-bp = Blueprint("control", __name__, url_prefix=PREFIX)
-bp.register_error_handler(BounceError, api.render_bounce_error)
-bp.register_error_handler(HTTPException, api.render_http_error)
+#: A parameter in the path of a rule.
+_CONVERTER = re.compile(r"<(?:\w+:)?(\w+?)_?>")
 
-route = partial(api.route, bp)
+
+@route("/", "GET")
+def show_index(control: Control) -> dict[str, Any]:
+    """Return the versions, the contents and the list of endpoints."""
+    return {
+        **documents.render_overview(control.overview()),
+        "description": api.DESCRIPTION_PATH,
+        "endpoints": [*_endpoints()],
+    }
 
 
 @route("/openapi.json", "GET")
@@ -95,6 +98,14 @@ class FreezeSchema(ActionSchema):
     )
 
 
+class SetSchema(ActionSchema):
+    """Move the clock to an instant, and let it run."""
+
+    instant = Text(
+        required=True, metadata={"description": "UTC unless it has an offset."}
+    )
+
+
 class AdvanceSchema(ActionSchema):
     """Move the clock forward."""
 
@@ -111,6 +122,10 @@ def _freeze(control: Control, body: Mapping[str, str]) -> ClockReading:
     return control.freeze(None if instant is None else parse_instant(instant))
 
 
+def _set(control: Control, body: Mapping[str, str]) -> ClockReading:
+    return control.set_clock(parse_instant(body["instant"]))
+
+
 def _advance(control: Control, body: Mapping[str, str]) -> ClockReading:
     return control.advance(parse_duration(body["duration"]))
 
@@ -124,6 +139,7 @@ CLOCK_ACTIONS: Mapping[
     str, tuple[Schema, Callable[[Control, Mapping[str, str]], ClockReading]]
 ] = {
     "freeze": (FreezeSchema(), _freeze),
+    "set": (SetSchema(), _set),
     "advance": (AdvanceSchema(), _advance),
     "reset": (ActionSchema(), _reset_clock),
 }
@@ -141,30 +157,27 @@ ANY_ACTION = AnyActionSchema(unknown="exclude")
 @route("/clock", "GET")
 def show_clock(control: Control) -> dict[str, Any]:
     """Return the time of the clock."""
-    return _render_clock(control.clock())
+    return documents.render_clock(control.clock())
 
 
 @route("/clock", "PUT", body=api.read_json)
 def change_clock(control: Control, body: Any) -> dict[str, Any]:
-    """Freeze, advance or reset the clock."""
+    """Freeze, set, advance or reset the clock."""
     schema, change = CLOCK_ACTIONS[load(ANY_ACTION, body)["action"]]
-    return _render_clock(change(control, load(schema, body)))
-
-
-def _render_clock(reading: ClockReading) -> dict[str, Any]:
-    return {"now": render_instant(reading.now), "frozen": reading.frozen}
+    return documents.render_clock(change(control, load(schema, body)))
 
 
 @route("/snapshots", "GET")
 def list_snapshots(control: Control) -> dict[str, Any]:
     """List the snapshots."""
-    return {"snapshots": [_render_snapshot(found) for found in control.snapshots()]}
+    found = control.snapshots()
+    return {"snapshots": [documents.render_snapshot(snapshot) for snapshot in found]}
 
 
 @route("/snapshots/<name>", "PUT")
 def take_snapshot(control: Control, name: str) -> dict[str, Any]:
     """Save the state as a snapshot, or replace a snapshot."""
-    return _render_snapshot(control.take_snapshot(name))
+    return documents.render_snapshot(control.take_snapshot(name))
 
 
 @route("/snapshots/<name>/restore", "POST")
@@ -180,14 +193,10 @@ def remove_snapshot(control: Control, name: str) -> dict[str, Any]:
     return {"removed": name}
 
 
-def _render_snapshot(snapshot: Snapshot) -> dict[str, Any]:
-    return {**asdict(snapshot), "created": render_instant(snapshot.created)}
-
-
 @route("/faults", "GET")
 def list_faults(control: Control) -> dict[str, Any]:
     """List the fault rules in the order in which they are tried."""
-    return {"faults": [_render_fault(fault) for fault in control.faults()]}
+    return {"faults": [documents.render_fault(fault) for fault in control.faults()]}
 
 
 @route("/faults", "POST", body=api.read_json, status=HTTPStatus.CREATED)
@@ -205,7 +214,7 @@ def clear_faults(control: Control) -> dict[str, Any]:
 @route("/faults/<int:id_>", "GET")
 def show_fault(control: Control, id_: int) -> dict[str, Any]:
     """Return a fault rule."""
-    return _render_fault(control.fault(id_))
+    return documents.render_fault(control.fault(id_))
 
 
 @route("/faults/<int:id_>", "DELETE")
@@ -215,19 +224,11 @@ def remove_fault(control: Control, id_: int) -> dict[str, Any]:
     return {"removed": 1}
 
 
-def _render_fault(fault: StoredFault) -> dict[str, Any]:
-    return {
-        "id": fault.id,
-        "rule": fault.rule.as_dict(),
-        "matched": fault.matched,
-        "fired": fault.triggered,
-    }
-
-
 @route("/requests", "GET", query=LIST)
 def list_requests(control: Control, **query: Any) -> dict[str, Any]:
     """List the latest logged requests that match, oldest first."""
-    return {"requests": [_render_request(found) for found in control.requests(**query)]}
+    found = control.requests(**query)
+    return {"requests": [documents.render_request(entry) for entry in found]}
 
 
 @route("/requests", "DELETE")
@@ -248,5 +249,12 @@ def wait_for_requests(control: Control, **query: Any) -> dict[str, Any]:
     return {"count": control.wait_for_requests(**query)}
 
 
-def _render_request(entry: LoggedRequest) -> dict[str, Any]:
-    return {**asdict(entry), "time": render_instant(entry.time)}
+def _endpoints() -> Iterator[dict[str, str]]:
+    """Yield the method, the path and the summary of each endpoint."""
+    for rule in current_app.url_map.iter_rules():
+        if rule.rule.startswith(PREFIX):
+            view = current_app.view_functions[rule.endpoint]
+            for method in {*(rule.methods or ())} - {"HEAD", "OPTIONS"}:
+                summary = (view.__doc__ or "").partition("\n")[0]
+                path = _CONVERTER.sub(r"{\1}", rule.rule)
+                yield {"method": method, "path": path, "summary": summary}

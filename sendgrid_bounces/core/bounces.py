@@ -105,6 +105,9 @@ class BounceQuery:
     :param emails: the accepted addresses, in any letter case; none for all.
     :param excluded_type: the type that does not match.
     :param pattern: the whole address, in any letter case; ``%`` matches any text.
+    :param status_glob: a pattern of the status, in which ``*`` matches any text and
+        ``?`` any character.
+    :param email_globs: patterns like it, one of which the address matches.
     """
 
     created_from: int | None = None
@@ -113,6 +116,8 @@ class BounceQuery:
     emails: tuple[str, ...] = ()
     excluded_type: BounceType | None = None
     pattern: str = ""
+    status_glob: str = ""
+    email_globs: tuple[str, ...] = ()
 
     @property
     def is_everything(self) -> bool:

@@ -77,6 +77,7 @@ class UnknownNameError(BounceError):
 
     def __init__(self, kind: str, name: str) -> None:
         super().__init__(f"there is no {kind} {name!r}")
+        self.kind = kind
         self.name = name
 
 

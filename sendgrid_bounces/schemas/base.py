@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any
 
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
@@ -21,6 +22,9 @@ UNKNOWN = "unknown"
 
 #: Texts that a message may repeat. Every vendor's API key is longer.
 _SHORT_TEXT = re.compile(r"[\w.:+/ -]{0,19}")
+
+#: The message about an unknown name, and the known names in it.
+_UNKNOWN_NAME = re.compile(rf"({UNKNOWN} \w+) \(known: (.+)\)")
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -168,7 +172,20 @@ def _problems(schema: Schema, error: ValidationError, data: Any) -> Iterator[Pro
             and not text.startswith(UNKNOWN)
             and not is_secret(path.rpartition(".")[2])
         )
-        yield path, text.rstrip(".") + (got(value) if is_shown else "")
+        message = _with_suggestion(path, text.rstrip("."))
+        yield path, message + (got(value) if is_shown else "")
+
+
+def _with_suggestion(path: str, message: str) -> str:
+    """Return *message*; if it is about an unknown name, with a similar one.
+
+    Marshmallow's message is the same for all names, so it lists the known ones.
+    """
+    if match := _UNKNOWN_NAME.fullmatch(message):
+        name = path.rpartition(".")[2]
+        if close := get_close_matches(name, match[2].split(", "), 1):
+            return f"{match[1]} (did you mean {close[0]}?)"
+    return message
 
 
 def _leaves(

@@ -170,8 +170,13 @@ class _Reader:
         self._now = now
         self._names: set[tuple[str, str]] = set()
 
-    def account(self, raw: Mapping[str, Any], path: str) -> AccountSeed:
+    def account(
+        self, raw: Mapping[str, Any], path: str, *, is_customer: bool = False
+    ) -> AccountSeed:
         self._check_unique("account", raw["username"], f"{path}.username")
+        if is_customer and "customers" in raw:
+            problem = "a customer cannot have customers"
+            self.problems.append((f"{path}.customers", problem))
         settings = {k: raw[k] for k in ("profile", "timezone") if k in raw}
         if "customers" in raw:
             settings["is_reseller"] = True
@@ -182,7 +187,7 @@ class _Reader:
             settings=settings,
             bounces=self._bounces(raw["bounces"], zone, f"{path}.bounces"),
             customers=[
-                self.account(customer, f"{path}.customers[{i}]")
+                self.account(customer, f"{path}.customers[{i}]", is_customer=True)
                 for i, customer in enumerate(raw.get("customers", ()))
             ],
             domains=[

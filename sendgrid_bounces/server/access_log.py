@@ -5,6 +5,7 @@ SendGrid's clients send API keys in URLs, which appear in access logs and traceb
 
 import logging
 import re
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,9 @@ from sendgrid_bounces.redaction import MASK, Redactor, is_secret
 
 #: The format of Flask's own handler.
 FLASK_FORMAT = "[%(asctime)s] %(levelname)s in %(module)s: %(message)s"
+
+#: The format of a line for a person at a terminal: see :meth:`RedactingLogger.atoms`.
+TERMINAL_FORMAT = "%(clock)s  %(m)s %(target)s  %(s)s  %(M)s ms"
 
 #: A component of a URL, or a word of other text.
 _PART = re.compile(r"[^\s?&]+")
@@ -105,6 +109,8 @@ class RedactingLogger(Logger):
         """Return the values for the format of the access log."""
         atoms = super().atoms(resp, req, environ, request_time)
         atoms["u"] = "-"  # some Mailgun clients send the key as the user name
+        atoms["clock"] = time.strftime("%H:%M:%S")
+        atoms["target"] = environ.get("RAW_URI", "")
         return {name: _redact_atom(name, value) for name, value in atoms.items()}
 
     def _set_handler(

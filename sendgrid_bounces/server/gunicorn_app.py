@@ -20,7 +20,7 @@ from gunicorn.workers.gthread import ThreadWorker
 from sendgrid_bounces.app import create_app, render_error
 from sendgrid_bounces.config import Config, load_config
 from sendgrid_bounces.core.errors import BounceError, StorageError
-from sendgrid_bounces.server.access_log import RedactingLogger
+from sendgrid_bounces.server.access_log import TERMINAL_FORMAT, RedactingLogger
 from sendgrid_bounces.server.sockets import (
     BACKLOG,
     IdleTimeout,
@@ -186,12 +186,20 @@ class Server(BaseApplication):
     The database is prepared already.
 
     :param announce: called once, when the first worker accepts requests.
+    :param shows_requests: whether to print a line for each request on stderr, if there
+        is no access log.
     """
 
     def __init__(
-        self, config: Config, listener: socket.socket, announce: Callable[[], None]
+        self,
+        config: Config,
+        listener: socket.socket,
+        announce: Callable[[], None],
+        *,
+        shows_requests: bool = False,
     ) -> None:
         self._config = config
+        self._shows_requests = shows_requests and not config.access_log
         self._descriptor = listener.detach()
         self._announce = announce
         super().__init__()
@@ -200,6 +208,9 @@ class Server(BaseApplication):
         """Apply the settings of Gunicorn."""
         for name, value in gunicorn_settings(self._config).items():
             self.cfg.set(name, value)
+        if self._shows_requests:
+            self.cfg.set("accesslog", "-")
+            self.cfg.set("access_log_format", TERMINAL_FORMAT)
         self.cfg.set("bind", f"fd://{self._descriptor}")
         self.cfg.set("post_worker_init", self._announce_first)
 

@@ -13,6 +13,7 @@ from sendgrid_bounces.core.accounts import (
     is_name,
 )
 from sendgrid_bounces.core.errors import (
+    ConflictError,
     NameTakenError,
     ParametersError,
     UnknownNameError,
@@ -76,10 +77,16 @@ class AccountStore:
 
         :param settings: the same as for :meth:`change`; by default no key.
         :raises NameTakenError: if the account already exists.
+        :raises ConflictError: if *reseller* is a customer itself.
         :raises ParametersError: if *username* is not a valid name.
         """
         if not is_name(username):
             raise ParametersError([("username", NAME_RULE)])
+        if reseller and reseller.reseller is not None:
+            raise ConflictError(
+                f"account {reseller.username!r} is a customer, which cannot have "
+                "customers"
+            )
 
         def add() -> Account:
             if self.find(username):

@@ -6,6 +6,8 @@ once.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 from typing import Any
 
 import peewee
@@ -103,16 +105,15 @@ OLDEST_FIRST = Walk(OLDEST, OLDEST_POSITION, "later")
 OLDEST_FIRST_BRIEF = Walk(OLDEST_BRIEF, OLDEST_POSITION, "later")
 NEWEST_FIRST = Walk(NEWEST, NEWEST_POSITION, "earlier")
 
-#: Matches the key with a pattern, in which :data:`LIKE_ESCAPE` quotes a character.
+#: Quotes a character in a pattern of LIKE.
 LIKE_ESCAPE = "|"
-LIKE_PATTERN = peewee.NodeList(
-    (
-        BounceRow.key,
-        peewee.SQL("LIKE"),
-        peewee.Value(""),
-        peewee.SQL(f"ESCAPE '{LIKE_ESCAPE}'"),
-    )
-)
+
+
+def _like(column: peewee.Field) -> peewee.NodeList:
+    """Return the condition that *column* matches a pattern."""
+    escape = peewee.SQL(f"ESCAPE '{LIKE_ESCAPE}'")
+    return peewee.NodeList((column, peewee.SQL("LIKE"), peewee.Value(""), escape))
+
 
 #: The condition of each filter, made from the order of time and the number of values.
 BOUNCE_CONDITIONS: dict[str, Callable[[Any, int], Any]] = {
@@ -120,8 +121,10 @@ BOUNCE_CONDITIONS: dict[str, Callable[[Any, int], Any]] = {
     "created_before": lambda time, _: peewee.Expression(time[0], "<", 0),
     "type": lambda time, _: BounceRow.type == 0,
     "excluded_type": lambda time, _: BounceRow.type != 0,
-    "pattern": lambda time, _: LIKE_PATTERN,
+    "pattern": lambda time, _: _like(BounceRow.key),
     "emails": lambda time, count: BounceRow.key.in_([""] * count),
+    "status_glob": lambda _, __: _like(BounceRow.status),
+    "email_globs": lambda _, count: reduce(or_, [_like(BounceRow.key)] * count),
     "later": lambda time, count: _beyond(time, ">", count),
     "earlier": lambda time, count: _beyond(time, "<", count),
     "key_from": lambda time, _: BounceRow.key >= "",

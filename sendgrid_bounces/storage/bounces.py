@@ -38,6 +38,7 @@ from sendgrid_bounces.storage.bounce_statements import (
 from sendgrid_bounces.storage.deletions import DeletionStore
 from sendgrid_bounces.storage.engine import Engine
 from sendgrid_bounces.storage.spool import Spool
+from sendgrid_bounces.storage.sql import COUNT_ALL
 from sendgrid_bounces.storage.tables import BounceRow
 
 #: Rows per batch. Larger batches are no faster and delay other requests.
@@ -48,6 +49,11 @@ MAX_SHAPES = 256
 
 #: The characters that SQL's LIKE would interpret, besides the wildcard of a pattern.
 _LIKE_SPECIAL = re.compile(f"[_{re.escape(LIKE_ESCAPE)}]")
+
+#: The pattern of each character of a glob, if it differs.
+_GLOB_PATTERN = str.maketrans(
+    {"*": "%", "?": "_", **{c: LIKE_ESCAPE + c for c in ("%", "_", LIKE_ESCAPE)}}
+)
 
 #: A row: email, status, code, reason, reported, created, id.
 BounceTuple = tuple[str, str, str, str, bool, int, int]
@@ -75,6 +81,8 @@ class BounceStore:
         keys = ("bounce_list", "key")
         self._put = engine.compile_upsert(BounceRow, keys)
         self._put_undated = engine.compile_upsert(BounceRow, keys, keep=("created",))
+        counts = BounceRow.select(BounceRow.bounce_list, COUNT_ALL)
+        self._counts = engine.compile(counts.group_by(BounceRow.bounce_list))
 
     def find(
         self,
@@ -83,15 +91,18 @@ class BounceStore:
         limit: int | None = None,
         offset: int = 0,
         *,
+        after: tuple[int, int] | None = None,
         newest_first: bool = False,
     ) -> Iterator[list[BounceTuple]]:
         """Return the bounces that match *query*, oldest first, in batches.
 
         A concurrent change may be visible or not. No row comes twice, and each row
         that exists throughout comes once unless its time changes meanwhile.
+
+        :param after: the instant and the identifier of the row to start after.
         """
         walk = NEWEST_FIRST if newest_first else OLDEST_FIRST
-        return self._walk(walk, bounce_list, query, limit, offset)
+        return self._walk(walk, bounce_list, query, limit, offset, after)
 
     def find_brief(
         self,
@@ -151,6 +162,10 @@ class BounceStore:
         """Return the number of bounces that match *query*."""
         return int(self._fetch(COUNT, bounce_list, _filters(query))[0][0])
 
+    def count_lists(self) -> dict[int, int]:
+        """Return the number of bounces of each list that has some."""
+        return {int(key): int(count) for key, count in self._engine.fetch(self._counts)}
+
     def delete(self, bounce_list: int, *queries: BounceQuery, clock: Clock) -> int:
         """Delete the bounces that match any of *queries* in one transaction.
 
@@ -204,9 +219,12 @@ class BounceStore:
         query: BounceQuery,
         limit: int | None,
         offset: int,
+        after: tuple[int, int] | None = None,
     ) -> Iterator[list[Any]]:
         """Yield the batches of *walk*. A row ends in created and id."""
         filters = _filters(query)
+        if after is not None:
+            filters[walk.beyond] = self._position(*after)
         if offset:
             skipped = self._fetch(walk.position, bounce_list, filters, 1, offset - 1)
             if not skipped:
@@ -264,7 +282,27 @@ def _filters(query: BounceQuery) -> Filters:
         filters |= _pattern_filters(fold(query.pattern))
     if query.emails:
         filters["emails"] = [fold(email) for email in query.emails]
+    if query.status_glob or query.email_globs:
+        filters |= _glob_filters(query)
     return filters
+
+
+def _glob_filters(query: BounceQuery) -> Filters:
+    """Return the filters of globs; addresses without wildcards are looked up."""
+    filters: Filters = {}
+    globs = [fold(glob) for glob in query.email_globs]
+    if any({"*", "?"} & {*glob} for glob in globs):
+        filters["email_globs"] = [_glob_pattern(glob) for glob in globs]
+    elif globs:
+        filters["emails"] = globs
+    if query.status_glob:
+        filters["status_glob"] = (_glob_pattern(query.status_glob),)
+    return filters
+
+
+def _glob_pattern(glob: str) -> str:
+    """Return *glob* as a pattern of LIKE."""
+    return glob.translate(_GLOB_PATTERN)
 
 
 def _prefix_filters(prefix: str) -> Filters:

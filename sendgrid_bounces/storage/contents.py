@@ -1,10 +1,10 @@
 """The contents of a database as a whole: counted and removed."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import peewee
 
+from sendgrid_bounces.core.contents import Counts
 from sendgrid_bounces.storage.engine import Engine
 from sendgrid_bounces.storage.sql import COUNT_ALL
 from sendgrid_bounces.storage.tables import (
@@ -39,15 +39,6 @@ RESET_TABLES: tuple[type[peewee.Model], ...] = (
     RequestRow,
     SourceRow,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """The number of accounts, domains and bounces."""
-
-    accounts: int
-    domains: int
-    bounces: int
 
 
 class ContentsStore:

@@ -1,7 +1,7 @@
 """Open a database by its URL."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
@@ -24,7 +24,13 @@ from sendgrid_bounces.storage.tables import AboutRow
 ENGINES: dict[str, Callable[[SplitResult], Engine]] = {
     "sqlite": open_sqlite,
     "mysql": open_mysql,
+    "mariadb": open_mysql,
+    "mysql+pymysql": open_mysql,
+    "mariadb+pymysql": open_mysql,
 }
+
+#: The schemes that an error message names; the others are synonyms.
+SHOWN_SCHEMES = ("sqlite", "mysql", "mariadb")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +84,7 @@ def open_storage(url: str, *, create: bool = True) -> Storage:
     :raises StorageError: if the URL is invalid, if the database does not open, or if
         a newer version of the package created it.
     """
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        raise StorageError("the database URL is not a valid URL") from None
-    if parts.scheme not in ENGINES:
-        known = " or ".join(f"{scheme}://..." for scheme in ENGINES)
-        raise StorageError(f"the database URL must be {known} (also for MariaDB)")
-    engine = ENGINES[parts.scheme](parts)
+    engine = _open_engine(url)
     try:
         key_salt = schema.prepare(engine, create=create)
     except BaseException:
@@ -103,3 +102,24 @@ def open_storage(url: str, *, create: bool = True) -> Storage:
         RequestStore(engine),
         SourceStore(engine),
     )
+
+
+def create_database(url: str) -> None:
+    """Create the database at *url* on its server, without tables, unless it exists.
+
+    :raises StorageError: if the URL is invalid, or the server refuses.
+    """
+    with closing(_open_engine(url)) as engine:
+        engine.create_database()
+
+
+def _open_engine(url: str) -> Engine:
+    """Return the engine for *url*, which may not be connected yet."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise StorageError("the database URL is not a valid URL") from None
+    if parts.scheme not in ENGINES:
+        known = " or ".join(f"{scheme}://..." for scheme in SHOWN_SCHEMES)
+        raise StorageError(f"the database URL must be {known}")
+    return ENGINES[parts.scheme](parts)

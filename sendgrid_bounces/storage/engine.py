@@ -152,6 +152,9 @@ class Engine:
         del timeout  # only SQLite has one lock for all writers
         return self
 
+    def create_database(self) -> None:
+        """Create the database, if the product has servers with several."""
+
     def exists(self) -> bool:
         """Return whether the database exists, without creating it."""
         return True

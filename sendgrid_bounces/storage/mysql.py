@@ -33,6 +33,9 @@ CONFLICTS = {1213, 1020, 1062}
 #: Error code: the index exists already.
 DUPLICATE_KEY_NAME = 1061
 
+#: Error code: the server has no such database.
+UNKNOWN_DATABASE = 1049
+
 #: Error codes of a lost connection.
 LOST = {0, 2002, 2003, 2006, 2013, 2055}
 
@@ -77,6 +80,18 @@ class MySQLEngine(Engine):
             self._connect,
             driver_errors,
         )
+
+    def create_database(self) -> None:
+        """Create the database on the server, unless it exists."""
+        name = self._options["database"].replace("`", "``")
+        options = {**self._options, "database": None}
+        try:
+            with self._driver_connect(options) as connection:
+                connection.cursor().execute(
+                    f"CREATE DATABASE IF NOT EXISTS `{name}` CHARACTER SET utf8mb4"
+                )
+        except self._driver_errors as error:
+            raise self._storage_error(error) from error
 
     def compile(self, query: peewee.Query, index: str = "") -> str:
         """Return the SQL text of *query*, which forces the use of *index*, if any.
@@ -183,10 +198,13 @@ class MySQLEngine(Engine):
         if connection is not None:
             connection._read_timeout = seconds  # noqa: SLF001 - no setter
 
-    def _connect(self) -> Any:
+    def _driver_connect(self, options: dict[str, Any]) -> Any:
         import pymysql
 
-        connection = pymysql.connect(**self._options)
+        return pymysql.connect(**options)
+
+    def _connect(self) -> Any:
+        connection = self._driver_connect(self._options)
         try:
             with connection.cursor() as cursor:
                 for statement in SESSION:
@@ -199,6 +217,14 @@ class MySQLEngine(Engine):
             connection.close()
             raise
         return connection
+
+    def _storage_error(self, error: Exception) -> StorageError:
+        """Return *error* of the driver, with advice if there is no such database."""
+        result = super()._storage_error(error)
+        if result.code != UNKNOWN_DATABASE:
+            return result
+        advice = "create it with sendgrid-bounces init-db --create"
+        return StorageError(f"{result} ({advice})", result.code)
 
     def _code(self, error: Exception) -> int | None:
         code = error.args[0] if error.args else None
@@ -238,7 +264,7 @@ def open_mysql(url: SplitResult) -> MySQLEngine:
         import pymysql  # an extra of the package
     except ImportError:
         raise StorageError(
-            "a MySQL database needs a driver: pip install 'sendgrid-bounces[mysql]'"
+            "a MySQL database needs a driver: pip install 'PyMySQL[rsa]'"
         ) from None
     options = {
         "host": url.hostname,

@@ -7,12 +7,12 @@ single chunk at a time is in memory.
 import json
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
 import peewee
 
+from sendgrid_bounces.core.contents import Snapshot
 from sendgrid_bounces.core.errors import ConflictError, UnknownNameError
 from sendgrid_bounces.storage import sql
 from sendgrid_bounces.storage.contents import SNAPSHOT_TABLES, ContentsStore
@@ -43,20 +43,6 @@ RENUMBERED = (DomainRow, BounceRow, EventRow, DeletionRow)
 
 #: The column that refers to a list.
 LIST_COLUMN = "bounce_list_id"
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """The description of a snapshot.
-
-    :param created: the instant when it was taken.
-    """
-
-    name: str
-    created: int
-    accounts: int
-    domains: int
-    bounces: int
 
 
 SNAPSHOT_COLUMNS = sql.columns_like(SnapshotRow, Snapshot)

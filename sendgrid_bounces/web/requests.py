@@ -36,6 +36,9 @@ CHECK_INTERVAL = 10_000
 #: Bytes of an upload's body besides the file.
 MAX_MULTIPART_OVERHEAD = 64 * 1024
 
+#: Bytes that are read at once of a body of lines, and that a line may have.
+CHUNK_SIZE, MAX_LINE = 64 * 1024, 1024 * 1024
+
 Item = TypeVar("Item")
 Parameters = list[tuple[str, str]]
 
@@ -130,6 +133,23 @@ class StrictRequest(flask.Request):
                 raise RequestError("the client has disconnected")
             yield from chain([item], islice(iterator, CHECK_INTERVAL))
 
+    def read_lines(self) -> Iterator[bytes]:
+        """Yield the lines of a body of any length while it arrives.
+
+        :raises RequestError: if it is incomplete, or a line too long.
+        """
+        received, rest = 0, b""
+        while chunk := self._read_chunk():
+            received += len(chunk)
+            *lines, rest = (rest + chunk).split(b"\n")
+            yield from lines
+            if len(rest) > MAX_LINE:
+                raise RequestError("a line is too long")
+        if self.content_length not in (None, received):
+            raise RequestError("the body ends early")
+        if rest:
+            yield rest
+
     def peek_parameters(self) -> Parameters:
         """Return the parsed parameters, or a lenient parse of the query string."""
         if self._parameters is not None:
@@ -155,6 +175,12 @@ class StrictRequest(flask.Request):
         poll = select.poll()
         poll.register(connection, getattr(select, "POLLRDHUP", 0))  # not on macOS
         return not poll.poll(0)
+
+    def _read_chunk(self) -> bytes:
+        try:
+            return self.stream.read(CHUNK_SIZE)
+        except Exception:  # noqa: BLE001 - WSGI servers raise their own error classes
+            raise RequestError("the body cannot be read") from None
 
     def _read_stream(self, limit: int) -> bytes:
         self.max_content_length = limit + 1

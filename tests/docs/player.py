@@ -98,12 +98,17 @@ class Session:
             self.server.url, URL
         )
 
-    def _sendgrid_bounces(self, words: Sequence[str], input_: str, *_: object) -> str:
+    def _sendgrid_bounces(
+        self, words: Sequence[str], input_: str, variables: dict
+    ) -> str:
         if words[0] == "serve" and "--help" not in words:
             return self._serve(words[1:])
         port = str(self.server.address[1]) if "8000" in words else "8000"
         words = [port if word == "8000" else word for word in words]
-        result = CliRunner(env={"SENDGRID_BOUNCES_KEY_HASH": QUICK_HASH}).invoke(
+        if URL in words:
+            words = [self._local(word) for word in words]
+        environment = {"SENDGRID_BOUNCES_KEY_HASH": QUICK_HASH, **variables}
+        result = CliRunner(env=environment).invoke(
             main, words, input=input_ or None, prog_name="sendgrid-bounces"
         )
         assert result.exit_code == 0, result.output

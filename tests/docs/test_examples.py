@@ -38,6 +38,8 @@ NOT_EXECUTED = {
     ".venv/bin/pip install": ".ci/run does it",
     ".venv/bin/pytest": "the marker `cluster` runs these tests",
     ".venv/bin/python benchmarks/run.py": "takes minutes",
+    ".venv/bin/sphinx-build": "test_site.py builds the site and the manual page",
+    "man docs/_build/man": "needs the page that the line before builds",
 }
 
 #: Languages of blocks that show output or data.

@@ -17,7 +17,7 @@ from conftest import FixedClock, make_app
 from player import programs
 
 from sendgrid_bounces.cli import main
-from sendgrid_bounces.config import FILE, SETTINGS
+from sendgrid_bounces.config import FILE, SETTINGS, URL
 from sendgrid_bounces.core.requests import LoggedRequest
 from sendgrid_bounces.dialects.sendgrid.params import DELETE, GET
 from sendgrid_bounces.emulator import EXTENSION
@@ -95,7 +95,7 @@ def test_every_control_route_is_described(url: str) -> None:
     )
     rules = {rule.rule for rule in app.url_map.iter_rules() if "_emulator" in rule.rule}
 
-    assert {re.sub(r"<(?:int:)?(\w+?)_?>", r"{\1}", rule) for rule in rules} == {
+    assert {re.sub(r"<(?:\w+:)?(\w+?)_?>", r"{\1}", rule) for rule in rules} == {
         path for path in description["paths"] if path.startswith("/_emulator/")
     }
     assert ".. openapi-operations:: /_emulator/" in SITE
@@ -231,7 +231,7 @@ def test_profiles_differ_as_listed(server: EmulatorServer, field: str) -> None:
 def test_a_setting_is_a_variable_of_the_site(setting) -> None:
     """The table is rendered; the prose names no other variable."""
     assert ".. settings-table::" in SITE
-    known = {FILE, *(setting.variable for setting in SETTINGS)}
+    known = {FILE, URL, *(setting.variable for setting in SETTINGS)}
     named = set(re.findall(r"SENDGRID_BOUNCES_\w*\w", SITE))
     assert named - {"SENDGRID_BOUNCES_"} <= known
     assert setting.help

@@ -70,3 +70,18 @@ def test_no_page_loads_anything_from_elsewhere(site: Path) -> None:
     for page in site.rglob("*.html"):
         markup = page.read_text(encoding="utf-8")
         assert not re.search(r'<(?:script|link|img)[^>]+(?:src|href)="https?:', markup)
+
+
+def test_the_manual_page_has_every_command(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "sphinx", "-W", "-q", "-b", "man", DOCS, tmp_path],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT * 6,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    page = (tmp_path / "sendgrid-bounces.1").read_text(encoding="utf-8")
+    for command in ("bounces", "clock", "completion", "serve"):
+        assert command in page

@@ -15,7 +15,7 @@ from live import named
 
 from sendgrid_bounces.app import create_app
 from sendgrid_bounces.cli import main
-from sendgrid_bounces.cli.serve import _warn_if_exposed
+from sendgrid_bounces.cli.serve import _warn_about_control
 from sendgrid_bounces.config import SETTINGS, Config, load_config
 from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.dialects.mailgun import v3
@@ -385,13 +385,15 @@ def test_invalid_file_is_reported_in_one_line(command: str, file: Path) -> None:
 @pytest.mark.parametrize(("host", "token"), [("127.0.0.1", ""), (ANY, TOKEN)])
 def test_protected_control_endpoints_cause_no_warning(host, token, capsys) -> None:
     """Only this machine, or only clients with the token, can call the endpoints."""
-    _warn_if_exposed(load_config({"HOST": host, "CONTROL_TOKEN": token}, is_serve=True))
+    _warn_about_control(
+        load_config({"HOST": host, "CONTROL_TOKEN": token}, is_serve=True)
+    )
     assert capsys.readouterr().err == ""
 
 
 def test_exposed_control_endpoints_cause_a_warning(capsys) -> None:
     """The user has enabled the endpoints on a public address, without a token."""
-    _warn_if_exposed(load_config({"CONTROL": "on", "HOST": ANY}, is_serve=True))
+    _warn_about_control(load_config({"CONTROL": "on", "HOST": ANY}, is_serve=True))
 
     err = capsys.readouterr().err
     assert err.startswith(f"Warning: anyone who can connect to {ANY} can read and")

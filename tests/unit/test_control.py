@@ -40,6 +40,7 @@ def test_only_health_exists_by_default(make, config: dict) -> None:
 
     answer = client.get(CLOCK)
     assert answer.status_code == 404
+    assert "SENDGRID_BOUNCES_CONTROL_TOKEN, or" in answer.json["error"]
     assert "SENDGRID_BOUNCES_CONTROL=on" in answer.json["error"]
     assert client.get("/_emulator/health").status_code == 200
 
@@ -136,7 +137,7 @@ def test_routing_errors_are_json(control) -> None:
 
     assert (unknown.status_code, unknown.json) == (
         404,
-        {"error": "no such control endpoint"},
+        {"error": "no such control endpoint (see /_emulator/openapi.json)"},
     )
     assert (wrong.status_code, wrong.headers["Allow"]) == (405, "GET, PUT")
     assert wrong.json == {"error": "method DELETE not allowed (use GET or PUT)"}

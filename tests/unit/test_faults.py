@@ -463,6 +463,21 @@ def test_status_follows_the_profile_of_the_account(client: FlaskClient) -> None:
     assert "errors" in client.get("/api/bounces.count.json?api_user=x&api_key=y").json
 
 
+@pytest.mark.parametrize("status", [401, 403])
+def test_refusal_follows_the_profile_of_the_server(client, status: int) -> None:
+    """A real refusal does not reveal which accounts exist, so an injected one neither."""
+    accounts = client.application.extensions[EXTENSION].storage.accounts
+    accounts.change(accounts.get("acme"), profile="recorded")
+    real = client.get("/api/bounces.count.json?api_user=acme&api_key=wrong")
+    _fault(client, status=status)
+    injected = client.get(COUNT)
+
+    assert (real.json.keys(), real.content_type) == (
+        injected.json.keys(),
+        injected.content_type,
+    )
+
+
 def test_status_replaces_the_operation(client: FlaskClient) -> None:
     """After its last trigger, the rule no longer counts requests."""
     _fault(client, status=503, times=2, retry_after=9, operation="delete")

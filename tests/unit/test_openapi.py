@@ -20,7 +20,7 @@ from sendgrid_bounces.core.requests import LoggedRequest
 from sendgrid_bounces.dialects.mailgun import params as mailgun
 from sendgrid_bounces.dialects.sendgrid.params import COUNT, DELETE, GET
 from sendgrid_bounces.emulator import EXTENSION
-from sendgrid_bounces.schemas import requests
+from sendgrid_bounces.schemas import accounts, queries, requests
 from sendgrid_bounces.schemas.bounces import RECORD
 from sendgrid_bounces.schemas.faults import FAULT_RULE
 from sendgrid_bounces.schemas.seeds import SEED, AccountSchema, DomainSchema
@@ -41,6 +41,10 @@ QUERIES = {
     "/v2/{domain}/bounces get": mailgun.SLICE,
     "/v3/{domain}/bounces get": mailgun.PAGE,
     "/_emulator/reset post": views.RESET,
+    "/_emulator/bounces get": queries.LIST,
+    "/_emulator/bounces post": queries.OWNER,
+    "/_emulator/bounces delete": queries.DELETE,
+    "/_emulator/bounces/count get": queries.COUNT,
     "/_emulator/requests get": requests.LIST,
     "/_emulator/requests/count get": requests.COUNT,
     "/_emulator/requests/wait get": requests.WAIT,
@@ -56,6 +60,9 @@ BODIES = {
     "Account": AccountSchema(),
     "Domain": DomainSchema(),
     "Record": RECORD,
+    "NewAccount": accounts.NEW_ACCOUNT,
+    "AccountChange": accounts.ACCOUNT_CHANGE,
+    "NewDomain": accounts.NEW_DOMAIN,
     **{
         f"Clock{action.title()}": schema
         for action, (schema, _) in views.CLOCK_ACTIONS.items()

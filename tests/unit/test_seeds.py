@@ -24,7 +24,7 @@ accounts:
       - {email: undated@example.com}
     customers:
       - {username: customer@example.com, api_key: 0123, bounces: [{email: c@x, code: 550}]}
-      - {username: reseller, customers: [{username: deep}]}
+      - {username: plain-customer}
     domains:
       - {name: Samples.Mailgun.org, bounces: [{email: b@x, code: "550", reason: ""}]}
       - {name: shared.example, list: account}
@@ -60,7 +60,7 @@ def test_seed_is_loaded(storage, authenticator) -> None:
     assert acme == authenticator.authenticate("acme", "s3cret")
     assert acme.id == customer.reseller
     assert authenticator.authenticate("customer@example.com", "0123")
-    assert storage.accounts.get("reseller").id == storage.accounts.get("deep").reseller
+    assert acme.id == storage.accounts.get("plain-customer").reseller
     assert not storage.accounts.get("plain").is_reseller
     own = storage.accounts.find_domain("samples.mailgun.org")
     shared = storage.accounts.find_domain("shared.example")
@@ -160,6 +160,10 @@ def test_seed_can_be_json(storage, authenticator) -> None:
         (
             "accounts: [{username: a, customers: [{username: a}]}]",
             "accounts[0].customers[0].username: duplicate account 'a'",
+        ),
+        (
+            "accounts: [{username: a, customers: [{username: b, customers: []}]}]",
+            "accounts[0].customers[0].customers: a customer cannot have customers",
         ),
         (
             "accounts: [{username: a, domains: [{name: x}, {name: X}]}]",

@@ -123,8 +123,8 @@ def test_clock_determines_the_current_day(client) -> None:
     ("order", "errors"),
     [
         ({}, ["action: required"]),
-        ({"action": "stop"}, ["action: must be one of freeze, advance, reset (got 'stop')"]),
-        ({"action": 1}, ["action: must be one of freeze, advance, reset (got 1)"]),
+        ({"action": "stop"}, ["action: must be one of freeze, set, advance, reset (got 'stop')"]),
+        ({"action": 1}, ["action: must be one of freeze, set, advance, reset (got 1)"]),
         ([], ["must be a mapping"]),
         (None, ["must be a mapping"]),
         (

@@ -11,24 +11,24 @@ from sendgrid_bounces.schemas.requests import COUNT, LIST, MAX_LIMIT, WAIT
 from sendgrid_bounces.schemas.seeds import SEED
 from sendgrid_bounces.storage.faults import MAX_FAULT_RULES
 from sendgrid_bounces.storage.snapshots import MAX_SNAPSHOTS
+from tools.openapi import state
 from tools.openapi.parts import (
     BOOLEAN,
+    INSTANT,
     INTEGER,
     JSON,
+    NUMBER,
     STRING,
     YAML,
     Part,
     Section,
     Target,
     array,
-    bodies,
+    control_view,
     record,
     ref,
     response,
 )
-
-NUMBER: Part = {"type": "integer", "minimum": 0}
-INSTANT: Part = {"type": "string", "format": "date-time"}
 
 #: The JSON schemas of the types in :class:`LoggedRequest`.
 TYPES: Mapping[Any, Part] = {
@@ -59,6 +59,7 @@ PARAMETERS: Mapping[str, Part] = {
         "example": "before",
         "description": "Not only dots.",
     },
+    **state.PARAMETERS,
 }
 
 RESPONSES: Mapping[str, Part] = {
@@ -98,6 +99,18 @@ def _schemas(operations: Operations) -> Mapping[str, Any]:
         "Rule": FAULT_RULE,
         "Seed": SEED,
         **ACTIONS,
+        "Index": record(
+            {
+                "version": STRING,
+                "database": STRING,
+                "seed_files": NUMBER,
+                **_COUNTS,
+                "description": STRING,
+                "endpoints": array(
+                    record({"method": STRING, "path": STRING, "summary": STRING})
+                ),
+            }
+        ),
         "Clock": record({"now": INSTANT, "frozen": BOOLEAN}),
         "Contents": record(_COUNTS),
         "Snapshot": record({"name": STRING, "created": INSTANT, **_COUNTS}),
@@ -106,45 +119,14 @@ def _schemas(operations: Operations) -> Mapping[str, Any]:
         ),
         "Entry": _logged_request(operations),
         "Health": record({"status": STRING, "version": STRING, "database": STRING}),
-        "ControlError": record({"error": STRING}, errors=array(STRING, minItems=1)),
+        "ControlError": record(
+            {"error": STRING},
+            errors=array(STRING, minItems=1),
+            kind={**STRING, "description": "The kind of the unknown object."},
+            name={**STRING, "description": "Its name."},
+        ),
+        **state.SCHEMAS,
     }
-
-
-def _view(
-    schema: Part,
-    *more: int,
-    path: tuple[str, ...] = (),
-    parameters: Any = None,
-    content: Mapping[str, Part] | None = None,
-    status: int = 200,
-) -> Callable[[Target], Part]:
-    """Return a function that describes a view.
-
-    :param schema: the schema of the JSON response.
-    :param more: error statuses that only some views have.
-    :param path: the names of the path parameters.
-    :param parameters: the marshmallow schema of the query.
-    :param content: the schemas of the request body, by media type.
-    """
-
-    def describe(target: Target) -> Part:
-        has_body = target.method != "GET"
-        errors = {400, 401, 403, 503, *more, *([413] if has_body else [])}
-        part: Part = {
-            "security": [{}, {"token": []}],
-            "responses": {
-                str(status): response("Success.", {JSON: schema}),
-                **{str(code): f"control_{code}" for code in sorted(errors)},
-            },
-        }
-        if path or parameters:
-            query = [{"in": "query", "schema": parameters}] if parameters else []
-            part["parameters"] = [*path, *query]
-        if content:
-            part["requestBody"] = {"required": True, "content": bodies(content)}
-        return part
-
-    return describe
 
 
 def _health(_: Target) -> Part:
@@ -173,30 +155,38 @@ _REMOVED = record({"removed": NUMBER})
 
 VIEWS: Mapping[str, Callable[[Target], Part]] = {
     "control_health.health": _health,
-    "control.show_description": _view({"type": "object"}),
-    "control.reset": _view(ref("Contents"), 404, 409, parameters=views.RESET),
-    "control.seed": _view(ref("Contents"), 409, content={JSON: _SEED, YAML: _SEED}),
-    "control.show_clock": _view(ref("Clock")),
-    "control.change_clock": _view(ref("Clock"), content={JSON: _ACTION}),
-    "control.list_snapshots": _view(
+    "control.show_index": control_view(ref("Index")),
+    "control.show_description": control_view({"type": "object"}),
+    "control.reset": control_view(ref("Contents"), 404, 409, parameters=views.RESET),
+    "control.seed": control_view(
+        ref("Contents"), 409, content={JSON: _SEED, YAML: _SEED}
+    ),
+    "control.show_clock": control_view(ref("Clock")),
+    "control.change_clock": control_view(ref("Clock"), content={JSON: _ACTION}),
+    "control.list_snapshots": control_view(
         record({"snapshots": array(ref("Snapshot"), maxItems=MAX_SNAPSHOTS)})
     ),
-    "control.take_snapshot": _view(ref("Snapshot"), 409, path=("name",)),
-    "control.restore_snapshot": _view(ref("Contents"), 404, path=("name",)),
-    "control.remove_snapshot": _view(record({"removed": STRING}), 404, path=("name",)),
-    "control.list_faults": _view(record({"faults": array(ref("Fault"))})),
-    "control.add_faults": _view(
+    "control.take_snapshot": control_view(ref("Snapshot"), 409, path=("name",)),
+    "control.restore_snapshot": control_view(ref("Contents"), 404, path=("name",)),
+    "control.remove_snapshot": control_view(
+        record({"removed": STRING}), 404, path=("name",)
+    ),
+    "control.list_faults": control_view(record({"faults": array(ref("Fault"))})),
+    "control.add_faults": control_view(
         record({"ids": array(INTEGER)}), content={JSON: _RULES}, status=201
     ),
-    "control.clear_faults": _view(_REMOVED),
-    "control.show_fault": _view(ref("Fault"), 404, path=("id",)),
-    "control.remove_fault": _view(_REMOVED, 404, path=("id",)),
-    "control.list_requests": _view(
+    "control.clear_faults": control_view(_REMOVED),
+    "control.show_fault": control_view(ref("Fault"), 404, path=("id",)),
+    "control.remove_fault": control_view(_REMOVED, 404, path=("id",)),
+    "control.list_requests": control_view(
         record({"requests": array(ref("Entry"), maxItems=MAX_LIMIT)}), parameters=LIST
     ),
-    "control.clear_requests": _view(_REMOVED),
-    "control.count_requests": _view(record({"count": NUMBER}), parameters=COUNT),
-    "control.wait_for_requests": _view(record({"count": NUMBER}), parameters=WAIT),
+    "control.clear_requests": control_view(_REMOVED),
+    "control.count_requests": control_view(record({"count": NUMBER}), parameters=COUNT),
+    "control.wait_for_requests": control_view(
+        record({"count": NUMBER}), parameters=WAIT
+    ),
+    **state.VIEWS,
 }
 
 

@@ -74,6 +74,7 @@ VALIDATED: Mapping[tuple[type[Schema], str], Part] = {
     (seeds.DomainSchema, "bounces"): {"items": ref("Record")},
     (seeds.SeedSchema, "faults"): {"items": ref("Rule")},
     (views.FreezeSchema, "instant"): {"pattern": TIME},
+    (views.SetSchema, "instant"): {"pattern": TIME},
     **{
         (type(schema), "action"): {"const": action}
         for action, (schema, _) in views.CLOCK_ACTIONS.items()
@@ -98,6 +99,8 @@ def register(converter: OpenAPIConverter, operations: Operations) -> None:
             part = {**({"enum": [*names[name]]} if name in names else {}), **part}
         if isinstance(schema, Schema):
             part |= VALIDATED.get((type(schema), name), {})
+        if "example" in field.metadata:
+            part["examples"] = [field.metadata["example"]]
         description = _description(field)
         return {**part, "description": description} if description else part
 

@@ -9,8 +9,9 @@ Part = dict[str, Any]
 
 FORM = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data"
-JSON, HTML, XML, TEXT, YAML = (
+JSON, NDJSON, HTML, XML, TEXT, YAML = (
     "application/json",
+    "application/x-ndjson",
     "text/html",
     "text/xml",
     "text/plain",
@@ -20,6 +21,8 @@ JSON, HTML, XML, TEXT, YAML = (
 STRING: Part = {"type": "string"}
 INTEGER: Part = {"type": "integer"}
 BOOLEAN: Part = {"type": "boolean"}
+NUMBER: Part = {"type": "integer", "minimum": 0}
+INSTANT: Part = {"type": "string", "format": "date-time"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,3 +101,40 @@ def query(properties: Mapping[str, Part], required: Collection[str] = ()) -> lis
             parameter["description"] = parameter["schema"].pop("description")
         parameters.append(parameter)
     return parameters
+
+
+def control_view(
+    schema: Part,
+    *more: int,
+    path: tuple[str, ...] = (),
+    parameters: Any = None,
+    content: Mapping[str, Part] | None = None,
+    status: int = 200,
+) -> Callable[[Target], Part]:
+    """Return a function that describes a view of the control endpoints.
+
+    :param schema: the schema of the JSON response.
+    :param more: error statuses that only some views have.
+    :param path: the names of the path parameters.
+    :param parameters: the marshmallow schema of the query.
+    :param content: the schemas of the request body, by media type.
+    """
+
+    def describe(target: Target) -> Part:
+        has_body = target.method != "GET"
+        errors = {400, 401, 403, 503, *more, *([413] if has_body else [])}
+        part: Part = {
+            "security": [{}, {"token": []}],
+            "responses": {
+                str(status): response("Success.", {JSON: schema}),
+                **{str(code): f"control_{code}" for code in sorted(errors)},
+            },
+        }
+        if path or parameters:
+            query = [{"in": "query", "schema": parameters}] if parameters else []
+            part["parameters"] = [*path, *query]
+        if content:
+            part["requestBody"] = {"required": True, "content": bodies(content)}
+        return part
+
+    return describe

@@ -1,0 +1,91 @@
+"""Arguments and options that name something, which the shell can complete."""
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sendgrid_bounces.cli.options import Decorator, command_config, server_url
+from sendgrid_bounces.core.errors import BounceError
+
+if TYPE_CHECKING:
+    from sendgrid_bounces.cli.remote import RemoteControl
+    from sendgrid_bounces.storage.database import Storage
+
+Completer = Callable[[click.Context, click.Parameter, str], list[str]]
+
+
+def _completer(
+    of_database: Callable[["Storage"], Iterable[str]],
+    of_server: Callable[["RemoteControl"], Iterable[str]],
+) -> Completer:
+    """Return a function that completes names.
+
+    A database is read without the control service, whose import takes longer.
+    """
+
+    def complete(context: click.Context, _: click.Parameter, start: str) -> list[str]:
+        try:
+            with context.scope(cleanup=False):
+                names = _read_names(of_database, of_server)
+        except (BounceError, click.ClickException, OSError):
+            return []
+        return [name for name in names if name.startswith(start)]
+
+    return complete
+
+
+def _read_names(
+    of_database: Callable[["Storage"], Iterable[str]],
+    of_server: Callable[["RemoteControl"], Iterable[str]],
+) -> list[str]:
+    config, url = command_config(), server_url()
+    if url is not None:
+        from sendgrid_bounces.cli.remote import RemoteControl
+
+        server = RemoteControl(url, config.control_token, config.ssl_cert)
+        return [*of_server(server)]
+    from contextlib import closing
+
+    from sendgrid_bounces.storage.database import open_storage
+
+    with closing(open_storage(config.database_url, create=False)) as storage:
+        return [*of_database(storage)]
+
+
+_account_names = _completer(
+    lambda storage: (found.username for found in storage.accounts.all()),
+    lambda server: (found.name for found in server.accounts()),
+)
+_domain_names = _completer(
+    lambda storage: (found.name for found in storage.accounts.domains()),
+    lambda server: (found.name for found in server.domains()),
+)
+_snapshot_names = _completer(
+    lambda storage: (found.name for found in storage.snapshots.all()),
+    lambda server: (found.name for found in server.snapshots()),
+)
+
+
+def _owner_names(
+    context: click.Context, parameter: click.Parameter, start: str
+) -> list[str]:
+    return [
+        *_account_names(context, parameter, start),
+        *_domain_names(context, parameter, start),
+    ]
+
+
+#: The name of something new.
+NAME = click.argument("name")
+
+ACCOUNT = click.argument("account", shell_complete=_account_names)
+ACCOUNT_NAME = click.argument("name", shell_complete=_account_names)
+DOMAIN_NAME = click.argument("name", shell_complete=_domain_names)
+SNAPSHOT_NAME = click.argument("name", shell_complete=_snapshot_names)
+OWNER = click.argument("owner", shell_complete=_owner_names)
+
+
+def account_option(*flags: str, **options: Any) -> Decorator:
+    """Return a decorator that adds an option whose value is the name of an account."""
+    return click.option(*flags, shell_complete=_account_names, **options)

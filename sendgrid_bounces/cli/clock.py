@@ -1,0 +1,77 @@
+"""Commands for the clock."""
+
+import click
+
+from sendgrid_bounces.cli.connection import open_control
+from sendgrid_bounces.cli.groups import CommandGroup
+from sendgrid_bounces.cli.options import JSON, state_options
+from sendgrid_bounces.cli.output import echo_json
+from sendgrid_bounces.control.documents import ClockReading, render_clock
+from sendgrid_bounces.core.clock import parse_duration, parse_instant, render_instant
+
+
+@click.group(cls=CommandGroup)
+@state_options
+def clock() -> None:
+    """Show, set, freeze or advance the clock of servers with control endpoints."""
+
+
+@clock.command("show", short_help="Show the time")
+@JSON
+@state_options
+def show_clock(as_json: bool) -> None:  # noqa: FBT001 - click passes options by name
+    """Show the time and whether the clock is frozen."""
+    with open_control() as control:
+        _echo(control.clock(), as_json=as_json)
+
+
+@clock.command("set", short_help="Set the clock, and let it run")
+@click.argument("instant")
+@JSON
+@state_options
+def set_clock(instant: str, as_json: bool) -> None:  # noqa: FBT001 - click passes options by name
+    """Set the clock to INSTANT, such as 2012-02-15T12:00:00Z, and let it run."""
+    with open_control() as control:
+        _echo(control.set_clock(parse_instant(instant)), as_json=as_json)
+
+
+@clock.command("freeze", short_help="Freeze the clock")
+@click.argument("instant", required=False)
+@JSON
+@state_options
+def freeze_clock(instant: str | None, as_json: bool) -> None:  # noqa: FBT001 - click passes options by name
+    """Freeze the clock at INSTANT, such as 2012-02-15T12:00:00Z, or at the present."""
+    with open_control() as control:
+        frozen = control.freeze(None if instant is None else parse_instant(instant))
+        _echo(frozen, as_json=as_json)
+
+
+@clock.command("advance", short_help="Advance the clock")
+@click.argument("duration")
+@JSON
+@state_options
+def advance_clock(duration: str, as_json: bool) -> None:  # noqa: FBT001 - click passes options by name
+    """Advance the clock by an ISO 8601 DURATION, such as PT1H or P1DT12H."""
+    with open_control() as control:
+        _echo(control.advance(parse_duration(duration)), as_json=as_json)
+
+
+@clock.command("reset", short_help="Return to the system time")
+@JSON
+@state_options
+def reset_clock(as_json: bool) -> None:  # noqa: FBT001 - click passes options by name
+    """Return the clock to the system time."""
+    with open_control() as control:
+        reading = control.reset_clock()
+    if as_json:
+        echo_json(render_clock(reading))
+    else:
+        click.echo("the clock shows the system time")
+
+
+def _echo(reading: ClockReading, *, as_json: bool) -> None:
+    if as_json:
+        echo_json(render_clock(reading))
+    else:
+        frozen = " (frozen)" if reading.frozen else ""
+        click.echo(f"{render_instant(reading.now)}{frozen}")

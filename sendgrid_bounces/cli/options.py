@@ -1,0 +1,145 @@
+"""Options that commands share, and the settings that they are read into."""
+
+import os
+from collections.abc import Callable
+from typing import Any, cast
+
+import click
+from click.core import ParameterSource
+
+from sendgrid_bounces.config import FILE, PREFIX, SETTINGS, URL, Config, load_config
+
+Decorator = Callable[[Any], Any]
+
+#: The key of the settings of a command in the ``meta`` of its context.
+_CONFIG = f"{__name__}.config"
+
+#: The names under which the options ``--config``, ``--url`` and ``--database`` are
+#: recorded.
+_FILE, _URL = FILE.removeprefix(PREFIX), URL.removeprefix(PREFIX)
+_DATABASE = "DATABASE_URL"
+
+JSON = click.option(
+    "--json", "as_json", is_flag=True, help="Print JSON, as the control endpoints do."
+)
+
+
+def setting_option(name: str, *flags: str, **options: Any) -> Decorator:
+    """Return a decorator that adds an option for the setting *name* to a command.
+
+    The command gets its value from :func:`command_config`, not as an argument.
+    """
+    setting = next(setting for setting in SETTINGS if setting.name == name)
+    if setting.choices:
+        options["type"] = click.Choice(setting.choices)
+    if setting.bounds:
+        options["type"] = click.IntRange(*setting.bounds)
+    if not setting.is_path_list:
+        options.update(default=setting.default, show_default=bool(setting.default))
+    return click.option(
+        *flags,
+        **{
+            "cls": _SettingOption,
+            "envvar": setting.variable,
+            "show_envvar": True,
+            "expose_value": False,
+            "callback": _record,
+            "help": setting.help,
+            **options,
+        },
+    )
+
+
+def seed_option(help_: str) -> Decorator:
+    """Return a decorator that adds the repeatable option ``--seed`` to a command."""
+    return setting_option("SEED", "--seed", metavar="FILE", multiple=True, help=help_)
+
+
+def file_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the option ``--config`` to *command*."""
+    return click.option(
+        "--config",
+        metavar="FILE",
+        envvar=FILE,
+        show_envvar=True,
+        expose_value=False,
+        callback=_record,
+        help="Settings file (YAML or JSON); options and variables override it.",
+    )(command)
+
+
+def database_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options ``--database`` and ``--config`` to *command*."""
+    option = setting_option(_DATABASE, "--database", metavar="URL")
+    return cast(Callable[..., Any], option(file_option(command)))
+
+
+def state_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--url``, ``--database`` and ``--config`` to *command*."""
+    return click.option(
+        "--url",
+        metavar="URL",
+        envvar=URL,
+        show_envvar=True,
+        expose_value=False,
+        callback=_record,
+        help="Server to use instead of the database, such as http://127.0.0.1:8000. "
+        f"Its token is read from {PREFIX}CONTROL_TOKEN.",
+    )(database_option(command))
+
+
+def server_url() -> str | None:
+    """Return the URL of the server to use; None to use the database.
+
+    An option takes precedence over a variable, and a URL over a database.
+
+    :raises UsageError: if both are given as options.
+    """
+    given = click.get_current_context().ensure_object(dict)
+    if _URL in given and _DATABASE in given:
+        raise click.UsageError("--url cannot be combined with --database")
+    if _URL in given or _DATABASE in given:
+        return cast(str | None, given.get(_URL))
+    return os.environ.get(URL) or None
+
+
+def reject_url() -> None:
+    """Reject the option ``--url`` of the group in a command that has no such option.
+
+    :raises UsageError: if it is given.
+    """
+    context = click.get_current_context()
+    if _URL in context.ensure_object(dict):
+        raise click.UsageError(f"--url cannot be combined with {context.info_name}")
+
+
+def is_given(name: str) -> bool:
+    """Return whether the setting *name* is among the options of the current command."""
+    return name in click.get_current_context().ensure_object(dict)
+
+
+def command_config(*, is_serve: bool = False) -> Config:
+    """Return the settings of the current command, which are read once."""
+    context = click.get_current_context()
+    if _CONFIG not in context.meta:
+        options = dict(context.ensure_object(dict))
+        options.pop(_URL, None)
+        file = options.pop(_FILE, None)
+        config = load_config(options, os.environ, file, is_serve=is_serve)
+        context.meta[_CONFIG] = config
+    return cast(Config, context.meta[_CONFIG])
+
+
+class _SettingOption(click.Option):
+    """Option whose variable :func:`load_config` reads; click shows it in the help."""
+
+    def resolve_envvar_value(self, ctx: click.Context) -> None:
+        """Ignore the variable."""
+
+
+def _record(context: click.Context, option: click.Parameter, value: Any) -> None:
+    """Record an option of the command line for :func:`command_config`."""
+    source = context.get_parameter_source(str(option.name))
+    if source is ParameterSource.COMMANDLINE:
+        name = str(option.envvar).removeprefix(PREFIX)
+        context.ensure_object(dict)[name] = value

@@ -1,0 +1,96 @@
+"""The output of commands: tables, JSON, counts, and text that is safe to print."""
+
+import json
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain, islice
+from typing import Any
+
+import click
+
+#: Rows that are measured before the first one is printed.
+MEASURED_ROWS = 1_000
+
+_CONTROL_CHARACTER = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+_GAP = "  "
+
+
+def printable(text: str) -> str:
+    """Return *text* as one line with its control characters escaped."""
+    return _CONTROL_CHARACTER.sub(lambda match: repr(match[0])[1:-1], text)
+
+
+def pluralize(number: int, noun: str) -> str:
+    """Return *number* and *noun*, such as ``1 account`` or ``1,204 bounces``."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def count_nouns(numbers: Mapping[str, int]) -> list[str]:
+    """Return texts such as ``1 account`` for *numbers* by noun."""
+    return [pluralize(number, noun) for noun, number in numbers.items()]
+
+
+def join_words(words: Sequence[str]) -> str:
+    """Return *words* as ``one, two and three``."""
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def echo_json(value: Any) -> None:
+    """Print *value* as one line of JSON."""
+    click.echo(json.dumps(value))
+
+
+def echo_table(
+    header: Sequence[str], rows: Iterable[Sequence[object]], numbers: Iterable[int] = ()
+) -> None:
+    """Print a table whose columns are as wide as their cells.
+
+    The widths are those of the first rows, so that a long table is printed as it is
+    read.
+
+    :param rows: integers are printed with separators of thousands.
+    :param numbers: the indexes of the columns that are aligned to the right.
+    """
+    lines = ([_cell(value) for value in row] for row in rows)
+    first = [*islice(lines, MEASURED_ROWS)]
+    widths = [max(map(_width, column)) for column in zip(header, *first, strict=True)]
+    right = {*numbers}
+    click.echo(click.style(_line(header, widths, right), bold=True))
+    for cells in chain(first, lines):
+        click.echo(_line(cells, widths, right))
+
+
+def echo_fields(fields: Mapping[str, object]) -> None:
+    """Print a name and a value per line; a list has a line for each item."""
+    width = max(map(len, fields))
+    for name, value in fields.items():
+        items = value if isinstance(value, list) else [value]
+        for number, item in enumerate(items or ["-"]):
+            label = "" if number else name
+            styled = click.style(label.ljust(width), bold=True)
+            click.echo(f"{styled}{_GAP}{_cell(item)}")
+
+
+def _cell(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int) else printable(str(value))
+
+
+def _line(cells: Sequence[str], widths: Sequence[int], right: set[int]) -> str:
+    padded = []
+    for number, (cell, width) in enumerate(zip(cells, widths, strict=True)):
+        padding = " " * (width - _width(cell))
+        padded.append(padding + cell if number in right else cell + padding)
+    return _GAP.join(padded).rstrip(" ")
+
+
+def _width(text: str) -> int:
+    """Return the number of columns of *text* on a terminal."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        0 if unicodedata.combining(c) else 1 + (unicodedata.east_asian_width(c) in "FW")
+        for c in text
+    )

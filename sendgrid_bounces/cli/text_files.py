@@ -1,0 +1,50 @@
+"""Text files that commands read and write."""
+
+import io
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO, Any
+
+import click
+
+from sendgrid_bounces.core.errors import ParametersError
+
+
+@contextmanager
+def open_input(path: str) -> Iterator[IO[str]]:
+    """Open a UTF-8 text file or stdin (-) without translating line endings.
+
+    :raises ParametersError: when text that is not UTF-8 is read.
+    """
+    with click.open_file(path, "rb") as binary:
+        text = io.TextIOWrapper(binary, encoding="utf-8-sig", newline="")
+        try:
+            yield text
+        except UnicodeDecodeError:
+            raise ParametersError([(path, "must be UTF-8 text")]) from None
+        finally:
+            text.detach()  # leaves stdin open
+
+
+@contextmanager
+def open_output(path: str) -> Iterator[IO[str]]:
+    """Open a file or stdout (-) for UTF-8 text without translating line endings.
+
+    An existing file keeps its contents until the new text is complete.
+    """
+    with ExitStack() as stack:
+        file: IO[Any] = stack.enter_context(click.open_file(path, "ab"))
+        spool = file if path == "-" else stack.enter_context(TemporaryFile())
+        text = io.TextIOWrapper(spool, encoding="utf-8", newline="")
+        try:
+            yield text
+        finally:
+            text.detach()  # flushes, and leaves stdout open
+        if spool is not file:
+            if Path(path).is_file():
+                file.truncate(0)
+            spool.seek(0)
+            shutil.copyfileobj(spool, file)

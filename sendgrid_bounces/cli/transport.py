@@ -1,0 +1,174 @@
+"""HTTP to the control endpoints of a server: requests, errors and JSON."""
+
+import json
+import re
+import ssl
+from collections.abc import Iterable, Mapping
+from contextlib import closing, suppress
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from typing import Any
+from urllib.parse import SplitResult, urlencode, urlsplit
+
+from sendgrid_bounces.config import PREFIX
+from sendgrid_bounces.control import PREFIX as ROOT
+from sendgrid_bounces.core.errors import BounceError, ParametersError, UnknownNameError
+
+#: Seconds to wait for a connection, and for a response: a server may take minutes to
+#: store a million bounces.
+CONNECT_TIMEOUT, RESPONSE_TIMEOUT = 10, 600
+
+TOKEN_VARIABLE = f"{PREFIX}CONTROL_TOKEN"
+
+#: The last message of an error that has more problems than it lists.
+_MORE = re.compile("and ([0-9]+) more")
+
+
+class ServerError(BounceError):
+    """A server refuses a request, or does not answer."""
+
+
+class Transport:
+    """Sends requests to the control endpoints of one server.
+
+    :param url: the address of the server.
+    :param token: the token that the endpoints require; empty if none.
+    :param certificate: a PEM file to trust instead of the system's certificates.
+    :param timeout: seconds to wait for a response.
+    :raises ServerError: if the URL is invalid. The message does not contain it.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        token: str = "",
+        certificate: str = "",
+        timeout: int = RESPONSE_TIMEOUT,
+    ) -> None:
+        self._parts = _parse_url(url)
+        self._timeout = timeout
+        self._token = token
+        self._certificate = certificate
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, Any] | None = None,
+        body: str | Iterable[bytes] | None = None,
+        content_type: str = "application/json",
+    ) -> Any:
+        """Send a request, and return the JSON of its response.
+
+        :param query: None is left out, and a sequence is one parameter for each value.
+        :param body: text, or bytes that are sent while they are made.
+        :raises ParametersError: with the problems that the server reports.
+        :raises UnknownNameError: if it has no object of this name.
+        :raises ServerError: if it refuses the request, or does not answer.
+        """
+        headers = {"Accept": "application/json"}
+        if body is not None:
+            headers["Content-Type"] = content_type
+        if self._token:
+            headers["Authorization"] = f"Bearer {self._token}"
+        given = {k: v for k, v in (query or {}).items() if v is not None}
+        target = f"{self._parts.path.rstrip('/')}{ROOT}{path}"
+        if given:
+            target += f"?{urlencode(given, doseq=True)}"
+        data = body.encode() if isinstance(body, str) else body
+        try:
+            with closing(self._connect()) as connection:
+                with suppress(BrokenPipeError, ConnectionResetError):
+                    # The server may respond before it has read the whole body.
+                    connection.request(method, target, data, headers)
+                return self._read(connection.getresponse())
+        except HTTPException:
+            raise ServerError(f"{self._address} does not speak HTTP") from None
+        except ssl.SSLError as error:
+            problem = error.reason or error
+            raise ServerError(f"no TLS with {self._address}: {problem}") from None
+        except OSError as error:
+            reason = error.strerror or error
+            raise ServerError(f"no answer from {self._address}: {reason}") from None
+
+    @property
+    def _address(self) -> str:
+        return f"{self._parts.scheme}://{self._parts.netloc}"
+
+    def _connect(self) -> HTTPConnection:
+        host, port = str(self._parts.hostname), self._parts.port
+        timeout = min(CONNECT_TIMEOUT, self._timeout)
+        connection: HTTPConnection
+        if self._parts.scheme == "https":
+            context = None
+            if self._certificate:
+                from sendgrid_bounces.server.tls import client_context
+
+                context = client_context(self._certificate)
+            connection = HTTPSConnection(host, port, timeout=timeout, context=context)
+        else:
+            connection = HTTPConnection(host, port, timeout=timeout)
+        connection.connect()
+        connection.sock.settimeout(self._timeout)
+        return connection
+
+    def _read(self, response: HTTPResponse) -> Any:
+        """Return the JSON of *response*, or raise the error that it reports."""
+        text = response.read()
+        if response.headers.get_content_type() != "application/json":
+            raise ServerError(f"{self._address} is not a sendgrid-bounces server")
+        try:
+            document = json.loads(text)
+        except ValueError:
+            raise ServerError(f"{self._address} sends invalid JSON") from None
+        if response.status < HTTPStatus.BAD_REQUEST:
+            return document
+        raise self._error(response.status, document)
+
+    def _error(self, status: int, document: Any) -> BounceError:
+        if not isinstance(document, dict) or "error" not in document:
+            return ServerError(f"{self._address} is not a sendgrid-bounces server")
+        message = str(document["error"])
+        if status == HTTPStatus.UNAUTHORIZED:
+            fix = "is wrong" if self._token else "is missing"
+            return ServerError(
+                f"{self._address}: the token {fix}; set {TOKEN_VARIABLE}"
+            )
+        if "kind" in document and "name" in document:
+            return UnknownNameError(document["kind"], document["name"])
+        if "errors" in document:
+            return ParametersError([*map(_split, _listed(document["errors"]))])
+        return ServerError(message)
+
+
+def _parse_url(url: str) -> SplitResult:
+    """Return the parts of the URL of a server.
+
+    :raises ServerError: if it is invalid, or holds more than an address.
+    """
+    try:
+        parts = urlsplit(url)
+        is_address = parts.scheme in ("http", "https") and parts.port != 0
+    except ValueError:
+        is_address = False
+    if not is_address or not parts.hostname or not url.isprintable():
+        raise ServerError("invalid server URL (expected http://HOST:PORT)")
+    if parts.username is not None or parts.query or parts.fragment:
+        raise ServerError(
+            f"the server URL must be an address only; the token is read from "
+            f"{TOKEN_VARIABLE}"
+        )
+    return parts
+
+
+def _listed(messages: list[str]) -> list[str]:
+    """Return *messages*, with an empty one for each problem that is not listed."""
+    *first, last = messages
+    match = _MORE.fullmatch(last)
+    return [*first, *[""] * int(match[1])] if match else messages
+
+
+def _split(message: str) -> tuple[str, str]:
+    """Return the path and the text of a message."""
+    path, colon, text = message.partition(": ")
+    return (path, text) if colon else ("", message)

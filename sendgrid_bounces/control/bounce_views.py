@@ -1,0 +1,102 @@
+"""The routes of bounces."""
+
+import json
+from collections.abc import Iterator, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from sendgrid_bounces.control import api, documents
+from sendgrid_bounces.control.api import route
+from sendgrid_bounces.control.service import Control
+from sendgrid_bounces.core.bounces import Bounce
+from sendgrid_bounces.core.errors import ParametersError
+from sendgrid_bounces.core.timezones import time_zone
+from sendgrid_bounces.schemas.base import as_mapping
+from sendgrid_bounces.schemas.bounces import read_record
+from sendgrid_bounces.schemas.queries import (
+    COUNT,
+    DELETE,
+    LIST,
+    OWNER,
+    read_bounce_query,
+)
+from sendgrid_bounces.web.requests import request
+
+#: The media type of a body with one bounce per line, of any length.
+NDJSON = "application/x-ndjson"
+
+Records = Iterator[tuple[str, Any]]
+
+
+def read_records() -> Records:
+    """Yield each bounce of the body, after its place.
+
+    :raises RequestError: if the body is not JSON.
+    :raises ParametersError: if a line is not JSON.
+    """
+    if request.mimetype == NDJSON:
+        yield from _read_lines()
+        return
+    document = api.read_json()
+    if isinstance(document, list):
+        yield from ((f"[{i}]", record) for i, record in enumerate(document))
+    else:
+        yield "", document
+
+
+@route("/bounces", "GET", query=LIST)
+def list_bounces(
+    control: Control,
+    owner: str,
+    limit: int,
+    offset: int,
+    after: str | None = None,
+    **query: Any,
+) -> dict[str, Any]:
+    """List the bounces of an account or domain that match, oldest first."""
+    found = control.bounces(
+        owner, read_bounce_query(query), limit=limit, offset=offset, after=after
+    )
+    return documents.render_batch(found)
+
+
+@route("/bounces", "POST", query=OWNER, body=read_records, status=HTTPStatus.CREATED)
+def put_bounces(control: Control, owner: str, body: Records) -> dict[str, Any]:
+    """Add bounces, replacing those of the same addresses."""
+    return {"stored": control.put_bounces(owner, _read_bounces(control, owner, body))}
+
+
+@route("/bounces", "DELETE", query=DELETE)
+def remove_bounces(
+    control: Control, owner: str, email: Sequence[str]
+) -> dict[str, Any]:
+    """Remove the bounces of some addresses, or all."""
+    return {"removed": control.remove_bounces(owner, email)}
+
+
+@route("/bounces/count", "GET", query=COUNT)
+def count_bounces(
+    control: Control, owner: str, by: str | None = None, **query: Any
+) -> dict[str, Any]:
+    """Count the bounces that match."""
+    found = control.count_bounces(owner, read_bounce_query(query), by)
+    return documents.render_count(found)
+
+
+def _read_lines() -> Records:
+    for number, line in enumerate(request.read_lines(), 1):
+        place = f"line {number}"
+        try:
+            yield place, json.loads(line, object_pairs_hook=as_mapping)
+        except (ValueError, RecursionError) as error:
+            raise ParametersError([(place, f"not JSON: {error}")]) from None
+
+
+def _read_bounces(control: Control, owner: str, records: Records) -> Iterator[Bounce]:
+    zone = time_zone(control.owner(owner).timezone)
+    now = control.clock().now
+    for place, record in records:
+        try:
+            yield read_record(record, zone, now)
+        except ParametersError as error:
+            raise error.within(place, ", ") if place else error from None

@@ -1,0 +1,247 @@
+"""The documents of the control service, and their forms in JSON.
+
+Endpoints, commands and pages use the same forms. Each ``render_`` function has a
+``parse_`` function that undoes it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sendgrid_bounces.core.bounces import Bounce
+from sendgrid_bounces.core.clock import parse_instant, render_instant
+from sendgrid_bounces.core.contents import Counts, Snapshot
+from sendgrid_bounces.core.faults import FaultRule, StoredFault
+from sendgrid_bounces.core.requests import LoggedRequest
+
+Json = Mapping[str, Any]
+
+#: Whose bounce list a domain uses, in JSON.
+LISTS = {False: "own", True: "account"}
+
+
+@dataclass(frozen=True, slots=True)
+class ClockReading:
+    """The current time of the clock."""
+
+    now: int
+    frozen: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """The emulator as a whole.
+
+    :param database: the name of the database product.
+    :param seed_files: the number of files that a reset loads.
+    """
+
+    version: str
+    database: str
+    seed_files: int
+    contents: Counts
+
+
+@dataclass(frozen=True, slots=True)
+class DomainReport:
+    """A Mailgun domain.
+
+    :param timezone: the time zone of the account.
+    :param shares_list: whether it has the bounces of the account.
+    """
+
+    name: str
+    account: str
+    timezone: str
+    shares_list: bool
+    bounces: int
+
+
+@dataclass(frozen=True, slots=True)
+class AccountReport:
+    """An account and what belongs to it.
+
+    :param profile: None for the profile of the server.
+    :param customers: the names of its customers.
+    """
+
+    name: str
+    profile: str | None
+    timezone: str
+    reseller: str | None
+    bounces: int
+    customers: tuple[str, ...]
+    domains: tuple[DomainReport, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BounceOwner:
+    """The account or domain that a bounce list is named by.
+
+    :param timezone: the time zone of the account.
+    """
+
+    name: str
+    timezone: str
+
+
+@dataclass(frozen=True, slots=True)
+class BounceBatch:
+    """Consecutive bounces of a list, oldest first.
+
+    :param next: the cursor of the next batch; None after the last one.
+    """
+
+    bounces: tuple[Bounce, ...]
+    next: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class BounceCount:
+    """A number of bounces.
+
+    :param groups: the number of each group; None unless they were asked for.
+    """
+
+    count: int
+    groups: Mapping[str, int] | None = None
+
+
+def render_clock(reading: ClockReading) -> dict[str, Any]:
+    return {"now": render_instant(reading.now), "frozen": reading.frozen}
+
+
+def parse_clock(data: Json) -> ClockReading:
+    return ClockReading(parse_instant(data["now"]), data["frozen"])
+
+
+def render_counts(counts: Counts) -> dict[str, int]:
+    return asdict(counts)
+
+
+def parse_counts(data: Json) -> Counts:
+    return Counts(data["accounts"], data["domains"], data["bounces"])
+
+
+def render_overview(overview: Overview) -> dict[str, Any]:
+    return {
+        "version": overview.version,
+        "database": overview.database,
+        "seed_files": overview.seed_files,
+        **render_counts(overview.contents),
+    }
+
+
+def parse_overview(data: Json) -> Overview:
+    return Overview(
+        data["version"], data["database"], data["seed_files"], parse_counts(data)
+    )
+
+
+def render_snapshot(snapshot: Snapshot) -> dict[str, Any]:
+    return {**asdict(snapshot), "created": render_instant(snapshot.created)}
+
+
+def parse_snapshot(data: Json) -> Snapshot:
+    return Snapshot(**{**data, "created": parse_instant(data["created"])})
+
+
+def render_fault(fault: StoredFault) -> dict[str, Any]:
+    return {
+        "id": fault.id,
+        "rule": fault.rule.as_dict(),
+        "matched": fault.matched,
+        "fired": fault.triggered,
+    }
+
+
+def parse_fault(data: Json) -> StoredFault:
+    rule = FaultRule(**data["rule"])
+    return StoredFault(data["id"], rule, data["matched"], data["fired"])
+
+
+def render_request(entry: LoggedRequest) -> dict[str, Any]:
+    return {**asdict(entry), "time": render_instant(entry.time)}
+
+
+def parse_request(data: Json) -> LoggedRequest:
+    return LoggedRequest(**{**data, "time": parse_instant(data["time"])})
+
+
+def render_domain(domain: DomainReport) -> dict[str, Any]:
+    return {
+        "name": domain.name,
+        "account": domain.account,
+        "timezone": domain.timezone,
+        "list": LISTS[domain.shares_list],
+        "bounces": domain.bounces,
+    }
+
+
+def parse_domain(data: Json) -> DomainReport:
+    return DomainReport(
+        name=data["name"],
+        account=data["account"],
+        timezone=data["timezone"],
+        shares_list=data["list"] == LISTS[True],
+        bounces=data["bounces"],
+    )
+
+
+def render_account(account: AccountReport) -> dict[str, Any]:
+    return {
+        "name": account.name,
+        "profile": account.profile,
+        "timezone": account.timezone,
+        "reseller": account.reseller,
+        "bounces": account.bounces,
+        "customers": [*account.customers],
+        "domains": [render_domain(domain) for domain in account.domains],
+    }
+
+
+def parse_account(data: Json) -> AccountReport:
+    return AccountReport(
+        name=data["name"],
+        profile=data["profile"],
+        timezone=data["timezone"],
+        reseller=data["reseller"],
+        bounces=data["bounces"],
+        customers=tuple(data["customers"]),
+        domains=tuple(parse_domain(domain) for domain in data["domains"]),
+    )
+
+
+def render_bounce(bounce: Bounce) -> dict[str, Any]:
+    return {
+        "email": bounce.email,
+        "status": bounce.status,
+        "code": bounce.code,
+        "reason": bounce.reason,
+        "created": render_instant(bounce.created),
+        "reported": bounce.reported,
+    }
+
+
+def parse_bounce(data: Json) -> Bounce:
+    return Bounce(**{**data, "created": parse_instant(data["created"])})
+
+
+def render_batch(batch: BounceBatch) -> dict[str, Any]:
+    return {
+        "bounces": [render_bounce(bounce) for bounce in batch.bounces],
+        "next": batch.next,
+    }
+
+
+def parse_batch(data: Json) -> BounceBatch:
+    return BounceBatch(tuple(map(parse_bounce, data["bounces"])), data["next"])
+
+
+def render_count(count: BounceCount) -> dict[str, Any]:
+    groups = {} if count.groups is None else {"groups": dict(count.groups)}
+    return {"count": count.count, **groups}
+
+
+def parse_count(data: Json) -> BounceCount:
+    return BounceCount(data["count"], data.get("groups"))

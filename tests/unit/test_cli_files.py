@@ -1,0 +1,154 @@
+"""Commands that import and export bounces."""
+
+import csv
+import io
+import json
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sendgrid_bounces.core.errors import StorageError
+from sendgrid_bounces.storage.bounces import BounceStore
+
+EMPTY = '{"bounces": [], "next": null}\n'
+
+
+@pytest.mark.parametrize("form", ["csv", "json"])
+def test_export_and_import_round_trip(acme, tmp_path, form: str) -> None:
+    """Files and pipes keep every field of every bounce."""
+    rows = [
+        {
+            "email": "a@x",
+            "status": "5.1.1",
+            "reason": 'caf\u00e9, "no"\nno ',
+            "code": 550,
+        },
+        {"email": "b@x", "code": "777", "created": "2012-02-15T00:00:00Z"},
+    ]
+    (tmp_path / "in.json").write_text(json.dumps(rows))
+    acme("bounces", "import", "acme", str(tmp_path / "in.json"))
+    file = tmp_path / f"out.{form}"
+    acme("bounces", "export", "acme", str(file))
+    exported = acme("bounces", "export", "acme", "--format", form).stdout
+    assert file.read_text() == exported
+
+    acme("bounces", "clear", "acme", "--yes")
+    acme("account", "add", "other", "--timezone", "Asia/Tokyo", stdin="k\n")
+    for account, source in (("acme", str(file)), ("other", "-")):
+        imported = acme(
+            *("bounces", "import", account, source, "--format", form), stdin=exported
+        )
+        assert imported.stdout == "imported 2 bounces\n"
+        again = acme("bounces", "export", account, "--format", form).stdout
+        assert exported == again
+
+
+def test_export_defaults_to_csv_with_a_header(acme) -> None:
+    """An empty list has a header too; --format json writes an empty array."""
+    assert (
+        acme("bounces", "export", "acme").stdout
+    ) == "email,status,code,reason,created,reported\n"
+    assert acme("bounces", "export", "acme", "--format", "json").stdout == "[]\n"
+    acme("bounces", "add", "acme", "a@x")
+    exported = acme("bounces", "export", "acme").stdout
+    assert [row["email"] for row in csv.DictReader(io.StringIO(exported))] == ["a@x"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("x.csv", "code\n550\n", "line 1: missing column 'email'"),
+        ("x.csv", "email,colour\na@x,red\n", "line 1: unknown column 'colour'; valid"),
+        ("x.csv", "email,a b\na@x,red\n", "line 1: unknown column 2; valid columns: "),
+        ("x.csv", "", "line 1: missing column 'email'"),
+        ("x.csv", "email\na@x\n\nb@x,c\n", "line 4: has more cells"),
+        ("x.csv", "email,email\na@x,b@x\n", "line 1: duplicate column 'email'"),
+        ("x.csv", 'email,reason\na@x,"oops\nb@x,fine\n', "line 3: unexpected end"),
+        ("x.csv", 'email,reason\na@x,"oops"junk\n', "line 2: "),
+        ("x.csv", "email,reported\na@x,maybe\n", "line 2, reported: must be True"),
+        ("x.json", "[" * 100_000, "invalid JSON"),
+        ("x.csv", "email,created\na@x,\nb@x,never\n", "line 3, created: not a time"),
+        ("x.csv", "email,status\n,5.1.1\n", "line 2, email: required"),
+        ("x.csv", f"email\n{'a' * 2**21}\n", "line 2: field larger than"),
+        ("x.csv", b"email\n\xff\n", "must be UTF-8"),
+        ("x.json", "{}", "must be an array"),
+        ("x.json", "[", "invalid JSON"),
+        ("x.json", '[{"email": "a@x"}, {}]', "[1], email: required"),
+        ("x.json", "[5]", "[0]: must be a mapping"),
+        ("x.txt", "email\na@x\n", "--format"),
+    ],
+)
+def test_invalid_import_stores_nothing(acme, tmp_path, name, content, message) -> None:
+    """The error names its position; records before it are not stored either."""
+    path = tmp_path / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+
+    refused = acme(
+        "bounces", "import", "acme", str(path), code=2 if ".txt" in name else 1
+    )
+
+    assert message in refused.stderr
+    listed = acme("bounces", "list", "acme", "--json").stdout
+    assert listed == EMPTY
+
+
+@pytest.mark.parametrize("form", ["csv", "json"])
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    deadline=None,
+    max_examples=25,
+)
+@given(
+    reason=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
+)
+def test_any_reason_survives_a_file(acme, tmp_path, form: str, reason: str) -> None:
+    """Line endings, quotes, commas and control characters are kept."""
+    (tmp_path / "in.json").write_text(json.dumps([{"email": "a@x", "reason": reason}]))
+    acme("bounces", "import", "acme", str(tmp_path / "in.json"))
+    file = str(tmp_path / f"out.{form}")
+    acme("bounces", "export", "acme", file)
+    acme("bounces", "clear", "acme", "--yes")
+    assert acme("bounces", "import", "acme", file).stdout == "imported 1 bounce\n"
+    acme("bounces", "export", "acme", str(tmp_path / "again.json"))
+
+    assert json.loads((tmp_path / "again.json").read_text())[0]["reason"] == reason
+
+
+def test_csv_of_a_spreadsheet_is_imported(acme, tmp_path) -> None:
+    """It begins with a byte order mark, and its lines end in CRLF."""
+    path = tmp_path / "excel.csv"
+    path.write_bytes(b"\xef\xbb\xbfemail,reported\r\na@x,TRUE\r\n")
+    acme("bounces", "import", "acme", str(path))
+
+    exported = acme("bounces", "export", "acme").stdout
+    assert exported.splitlines()[1].startswith("a@x,550,550,,")
+    assert exported.endswith(",True\n")
+
+
+def test_failed_export_keeps_the_existing_file(acme, tmp_path, monkeypatch) -> None:
+    """No temporary file is left beside it."""
+    path = tmp_path / "kept.csv"
+    path.write_text("kept")
+
+    def fail(*_: object, **__: object) -> None:
+        raise StorageError("disk full")
+
+    monkeypatch.setattr(BounceStore, "find", fail)
+    assert "disk full" in acme("bounces", "export", "acme", str(path), code=1).stderr
+    assert [file.name for file in tmp_path.glob("*kept*")] == ["kept.csv"]
+    assert path.read_text() == "kept"
+
+
+def test_unwritable_file_is_one_line(acme, tmp_path) -> None:
+    """The error names the path and the reason."""
+    for path, message in (
+        (tmp_path / "absent" / "x.csv", "absent/x.csv: No such file"),
+        (tmp_path, "is a directory"),
+        ("/dev/full", "No space left"),
+    ):
+        code = 2 if path == tmp_path else 1
+        refused = acme(
+            *("bounces", "export", "acme", str(path), "--format", "csv"), code=code
+        )
+        assert message in refused.stderr
