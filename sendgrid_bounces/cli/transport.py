@@ -130,10 +130,8 @@ class Transport:
             return ServerError(f"{self._address} is not a sendgrid-bounces server")
         message = str(document["error"])
         if status == HTTPStatus.UNAUTHORIZED:
-            fix = "is wrong" if self._token else "is missing"
-            return ServerError(
-                f"{self._address}: the token {fix}; set {TOKEN_VARIABLE}"
-            )
+            problem = "wrong token" if self._token else "missing token"
+            return ServerError(f"{self._address}: {problem} (set {TOKEN_VARIABLE})")
         if "kind" in document and "name" in document:
             return UnknownNameError(document["kind"], document["name"])
         if "errors" in document:

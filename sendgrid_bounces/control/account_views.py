@@ -58,13 +58,13 @@ def add_domain(control: Control, body: Any) -> dict[str, Any]:
     return documents.render_domain(added)
 
 
-@route("/domains/<name>", "GET")
+@route("/domains/<address:name>", "GET")
 def show_domain(control: Control, name: str) -> dict[str, Any]:
     """Return a domain."""
     return documents.render_domain(control.domain(name))
 
 
-@route("/domains/<name>", "DELETE")
+@route("/domains/<address:name>", "DELETE")
 def remove_domain(control: Control, name: str) -> dict[str, Any]:
     """Remove a domain, with its bounces unless they are those of the account."""
     return {"removed": documents.render_counts(control.remove_domain(name))}

@@ -86,7 +86,7 @@ class BounceControl:
             for batch in store.find_brief(found.id, query)
             for row in batch
         )
-        return BounceCount(counts.total(), counts)
+        return BounceCount(counts.total(), dict(sorted(counts.items())))
 
     def put_bounces(self, owner: str, bounces: Iterable[Bounce]) -> int:
         """Add *bounces*, replacing those of the same addresses; return their number.

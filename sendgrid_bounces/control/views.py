@@ -174,19 +174,19 @@ def list_snapshots(control: Control) -> dict[str, Any]:
     return {"snapshots": [documents.render_snapshot(snapshot) for snapshot in found]}
 
 
-@route("/snapshots/<name>", "PUT")
+@route("/snapshots/<address:name>", "PUT")
 def take_snapshot(control: Control, name: str) -> dict[str, Any]:
     """Save the state as a snapshot, or replace a snapshot."""
     return documents.render_snapshot(control.take_snapshot(name))
 
 
-@route("/snapshots/<name>/restore", "POST")
+@route("/snapshots/<address:name>/restore", "POST")
 def restore_snapshot(control: Control, name: str) -> Counts:
     """Restore a snapshot."""
     return control.restore_snapshot(name)
 
 
-@route("/snapshots/<name>", "DELETE")
+@route("/snapshots/<address:name>", "DELETE")
 def remove_snapshot(control: Control, name: str) -> dict[str, Any]:
     """Remove a snapshot."""
     control.remove_snapshot(name)
