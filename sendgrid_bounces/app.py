@@ -60,8 +60,10 @@ def create_app(
     emulator.attach(app)
     if config.control:
         from sendgrid_bounces.control import middleware  # often not needed
+        from sendgrid_bounces.pages import routes
 
         middleware.register(app, emulator)
+        routes.register(app, _render_http_error)
     app.register_error_handler(HTTPException, _render_http_error)
     return app
 

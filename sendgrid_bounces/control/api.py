@@ -16,6 +16,7 @@ from werkzeug.exceptions import Forbidden, HTTPException, MethodNotAllowed, Unau
 from sendgrid_bounces.config import PREFIX as VARIABLES
 from sendgrid_bounces.control import PREFIX
 from sendgrid_bounces.control.service import Control
+from sendgrid_bounces.control.sessions import COOKIE, is_valid_cookie
 from sendgrid_bounces.core.errors import (
     BounceError,
     ConflictError,
@@ -182,6 +183,8 @@ def check_access(token: str) -> None:
                 f"{VARIABLES}CONTROL_TOKEN)"
             )
         return
+    if is_valid_cookie(request.cookies.get(COOKIE, ""), token):
+        return
     sent = request.authorization
     known = sent.token or "" if sent is not None and sent.type == "bearer" else ""
     if not hmac.compare_digest(known.encode(), token.encode()):
@@ -202,13 +205,18 @@ def render_bounce_error(error: BounceError) -> tuple[Response, int]:
 def render_http_error(error: HTTPException) -> Response:
     """Render an error of routing, of the access check or of reading the request."""
     status = HTTPStatus(error.code or 500)
-    response = jsonify(error=ERRORS_BY_STATUS.get(status, _description)(error))
+    response = jsonify(error=describe(error))
     response.status_code = status
     if isinstance(error, MethodNotAllowed):
         response.headers["Allow"] = ", ".join(_allowed(error))
     if status == HTTPStatus.UNAUTHORIZED:
         response.headers["WWW-Authenticate"] = "Bearer"
     return response
+
+
+def describe(error: HTTPException) -> str:
+    """Return the message of an HTTP error."""
+    return ERRORS_BY_STATUS.get(HTTPStatus(error.code or 500), _description)(error)
 
 
 @lru_cache(maxsize=256)

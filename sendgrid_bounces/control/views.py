@@ -9,7 +9,7 @@ from typing import Any
 from flask import Response, current_app
 from marshmallow import Schema, fields
 
-from sendgrid_bounces.control import PREFIX, api, documents
+from sendgrid_bounces.control import api, documents
 from sendgrid_bounces.control.api import route
 from sendgrid_bounces.control.documents import ClockReading
 from sendgrid_bounces.control.service import Control
@@ -252,7 +252,7 @@ def wait_for_requests(control: Control, **query: Any) -> dict[str, Any]:
 def _endpoints() -> Iterator[dict[str, str]]:
     """Yield the method, the path and the summary of each endpoint."""
     for rule in current_app.url_map.iter_rules():
-        if rule.rule.startswith(PREFIX):
+        if rule.endpoint.startswith("control"):  # the pages are not endpoints
             view = current_app.view_functions[rule.endpoint]
             for method in {*(rule.methods or ())} - {"HEAD", "OPTIONS"}:
                 summary = (view.__doc__ or "").partition("\n")[0]

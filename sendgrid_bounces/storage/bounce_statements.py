@@ -14,7 +14,12 @@ import peewee
 
 from sendgrid_bounces.storage.engine import Engine
 from sendgrid_bounces.storage.sql import COUNT_ALL
-from sendgrid_bounces.storage.tables import KEY_INDEX, TIME_INDEX, BounceRow
+from sendgrid_bounces.storage.tables import (
+    KEY_INDEX,
+    TIME_INDEX,
+    BounceListRow,
+    BounceRow,
+)
 
 #: A query shape's filters: the name of each and its number of values.
 Shape = tuple[tuple[str, int], ...]
@@ -101,6 +106,11 @@ LAST_KEYS = Statement(lambda _: _rows(ALL_COLUMNS, BounceRow.key.desc()), KEY_IN
 COUNT = Statement(lambda _: BounceRow.select(COUNT_ALL))
 DELETE = Statement(lambda _: BounceRow.delete())
 
+COUNT_LISTS = BounceRow.select(BounceRow.bounce_list, COUNT_ALL).group_by(
+    BounceRow.bounce_list
+)
+COUNT_TYPES = BounceRow.select(BounceRow.type, COUNT_ALL).group_by(BounceRow.type)
+
 OLDEST_FIRST = Walk(OLDEST, OLDEST_POSITION, "later")
 OLDEST_FIRST_BRIEF = Walk(OLDEST_BRIEF, OLDEST_POSITION, "later")
 NEWEST_FIRST = Walk(NEWEST, NEWEST_POSITION, "earlier")
@@ -155,3 +165,35 @@ def compile_statement(engine: Engine, statement: Statement, shape: Shape) -> str
     conditions += [BOUNCE_CONDITIONS[name](time, count) for name, count in shape]
     query = statement.build(time).where(*conditions)
     return engine.compile(query, "" if is_by_address else statement.index)
+
+
+def extreme_instants(function: Any) -> Any:
+    """Return the query of the oldest or newest instant of each list.
+
+    The instant is NULL for an empty list. The index has no instants without a list.
+
+    :param function: MIN or MAX.
+    """
+    is_listed = BounceRow.bounce_list == BounceListRow.id
+    return BounceListRow.select(
+        BounceRow.select(function(BounceRow.created)).where(is_listed)
+    )
+
+
+def histogram(engine: Engine, *, of_list: bool) -> Any:
+    """Return the query that counts the bounces of each interval and type.
+
+    The placeholders stand for the start, the width, the list if *of_list*, the start
+    and the end.
+    """
+    since = peewee.Expression(BounceRow.created, "-", 0)
+    interval = peewee.Expression(since, engine.integer_division, 1)
+    lists = BounceListRow.select(BounceListRow.id)
+    is_listed = (
+        BounceRow.bounce_list == 0 if of_list else BounceRow.bounce_list.in_(lists)
+    )
+    return (
+        BounceRow.select(interval.alias("position"), BounceRow.type, COUNT_ALL)
+        .where(is_listed, BounceRow.created >= 0, BounceRow.created < 0)
+        .group_by(peewee.SQL("position"), BounceRow.type)
+    )

@@ -11,10 +11,13 @@ from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any
 
+import peewee
+
 from sendgrid_bounces.core.bounces import (
     Bounce,
     BouncePage,
     BounceQuery,
+    BounceType,
     classify,
     fold,
     successor,
@@ -22,6 +25,8 @@ from sendgrid_bounces.core.bounces import (
 from sendgrid_bounces.core.clock import Clock
 from sendgrid_bounces.storage.bounce_statements import (
     COUNT,
+    COUNT_LISTS,
+    COUNT_TYPES,
     DELETE,
     FIRST_KEYS,
     LAST_KEYS,
@@ -34,11 +39,12 @@ from sendgrid_bounces.storage.bounce_statements import (
     Statement,
     Walk,
     compile_statement,
+    extreme_instants,
+    histogram,
 )
 from sendgrid_bounces.storage.deletions import DeletionStore
 from sendgrid_bounces.storage.engine import Engine
 from sendgrid_bounces.storage.spool import Spool
-from sendgrid_bounces.storage.sql import COUNT_ALL
 from sendgrid_bounces.storage.tables import BounceRow
 
 #: Rows per batch. Larger batches are no faster and delay other requests.
@@ -61,6 +67,9 @@ BounceTuple = tuple[str, str, str, str, bool, int, int]
 #: A brief row: email, status, reason, created, id.
 BriefTuple = tuple[str, str, str, int, int]
 
+#: The query without conditions.
+EVERYTHING = BounceQuery()
+
 #: The filters of a query: the values of each, by its name in :data:`BOUNCE_CONDITIONS`.
 Filters = dict[str, Sequence[Any]]
 
@@ -81,8 +90,12 @@ class BounceStore:
         keys = ("bounce_list", "key")
         self._put = engine.compile_upsert(BounceRow, keys)
         self._put_undated = engine.compile_upsert(BounceRow, keys, keep=("created",))
-        counts = BounceRow.select(BounceRow.bounce_list, COUNT_ALL)
-        self._counts = engine.compile(counts.group_by(BounceRow.bounce_list))
+        self._counts = engine.compile(COUNT_LISTS)
+        self._types = engine.compile(COUNT_TYPES)
+        self._newest = engine.compile(extreme_instants(peewee.fn.MAX))
+        self._oldest = engine.compile(extreme_instants(peewee.fn.MIN))
+        self._histogram = engine.compile(histogram(engine, of_list=False))
+        self._histogram_of_list = engine.compile(histogram(engine, of_list=True))
 
     def find(
         self,
@@ -143,13 +156,20 @@ class BounceStore:
             NEWEST_BY_KEY, bounce_list, _filters(between), limit, offset - skipped
         )
 
-    def page(self, bounce_list: int, page: BouncePage, limit: int) -> list[BounceTuple]:
-        """Return the rows of *page* in the order of their keys.
+    def page(
+        self,
+        bounce_list: int,
+        page: BouncePage,
+        limit: int,
+        query: BounceQuery = EVERYTHING,
+    ) -> list[BounceTuple]:
+        """Return the rows of *page* that match *query*, in the order of their keys.
 
         A page begins at a key instead of an offset, so earlier changes do not move the
         page, and a page far from the start costs as much as the first.
         """
-        filters = _prefix_filters(fold(page.prefix)) if page.prefix else {}
+        filters = _filters(query)
+        filters |= _prefix_filters(fold(page.prefix)) if page.prefix else {}
         if page.pivot is not None:
             bound = "key_before" if page.backwards else "key_after"
             values = [fold(page.pivot), *filters.get(bound, ())]
@@ -165,6 +185,40 @@ class BounceStore:
     def count_lists(self) -> dict[int, int]:
         """Return the number of bounces of each list that has some."""
         return {int(key): int(count) for key, count in self._engine.fetch(self._counts)}
+
+    def count_types(self) -> dict[BounceType, int]:
+        """Return the number of bounces of each type, on all lists."""
+        return {BounceType(t): int(n) for t, n in self._engine.fetch(self._types)}
+
+    def newest(self) -> int | None:
+        """Return the instant of the newest bounce on any list, if there is one."""
+        instants = [row[0] for row in self._engine.fetch(self._newest)]
+        return max((int(at) for at in instants if at is not None), default=None)
+
+    def oldest(self) -> int | None:
+        """Return the instant of the oldest bounce on any list, if there is one."""
+        instants = [row[0] for row in self._engine.fetch(self._oldest)]
+        return min((int(at) for at in instants if at is not None), default=None)
+
+    def histogram(
+        self, start: int, end: int, width: int, bounce_list: int | None = None
+    ) -> list[tuple[int, BounceType, int]]:
+        """Count the bounces in each interval, by type.
+
+        :param start: the first instant of the first interval.
+        :param end: the first instant after the last interval.
+        :param width: the length of an interval in seconds.
+        :param bounce_list: None for all lists.
+        :returns: the index of an interval, a type and their number of bounces; none if
+            the number is 0.
+        """
+        if bounce_list is None:
+            text, values = self._histogram, [start, width, start, end]
+        else:
+            text = self._histogram_of_list
+            values = [start, width, bounce_list, start, end]
+        rows = self._engine.fetch(text, values)
+        return [(int(at), BounceType(type_), int(n)) for at, type_, n in rows]
 
     def delete(self, bounce_list: int, *queries: BounceQuery, clock: Clock) -> int:
         """Delete the bounces that match any of *queries* in one transaction.

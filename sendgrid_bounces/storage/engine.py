@@ -36,6 +36,9 @@ class Engine:
     #: redundant ``a >= ?``.
     searches_row_values = True
 
+    #: The operator of a division of integers that rounds down.
+    integer_division = "/"
+
     #: Whether an upsert names the columns of the unique index.
     has_conflict_targets = True
 

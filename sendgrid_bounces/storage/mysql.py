@@ -64,6 +64,7 @@ class MySQLEngine(Engine):
     name = "mysql"
     searches_row_values = False
     has_conflict_targets = False
+    integer_division = "DIV"
     find_table = (
         "SELECT 1 FROM information_schema.tables "
         "WHERE table_schema = DATABASE() AND table_name = %s"

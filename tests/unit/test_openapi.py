@@ -96,6 +96,8 @@ def _routes(app: Flask) -> set[tuple[str, str]]:
     for rule in app.url_map.iter_rules():
         if rule.endpoint == "sendgrid_v3.unknown":  # it rejects every request
             continue
+        if rule.endpoint.startswith("pages."):  # pages are not an API
+            continue
         choices = re.findall(r"<any\((.*?)\):\w+>", rule.rule)
         for chosen in product(*(choice.split(", ") for choice in choices)):
             path = rule.rule

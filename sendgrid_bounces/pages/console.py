@@ -1,0 +1,247 @@
+"""The console: a form for each call of the vendors' APIs, from their description."""
+
+import base64
+import json
+from collections.abc import Iterator, Mapping
+from contextvars import Context
+from dataclasses import dataclass
+from functools import cache
+from time import perf_counter
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from flask import Response, current_app
+from werkzeug.exceptions import NotFound
+
+from sendgrid_bounces.control import PREFIX
+from sendgrid_bounces.control.effects import ConnectionDropped
+from sendgrid_bounces.control.service import Control
+from sendgrid_bounces.control.views import DESCRIPTION
+from sendgrid_bounces.pages.web import page, render
+from sendgrid_bounces.web.requests import request
+
+#: Characters of a response that the page shows.
+MAX_SHOWN = 100_000
+
+#: The names of the credentials in the form.
+USER, KEY = "auth_user", "auth_key"
+
+#: The security schemes of the description: how the credentials are sent.
+_FORM = "application/x-www-form-urlencoded"
+_JSON = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A parameter of a call.
+
+    :param place: ``path``, ``query``, ``header`` or ``body``.
+    """
+
+    name: str
+    place: str
+    description: str = ""
+    is_required: bool = False
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """An operation of the description.
+
+    :param body: the media type of the body; empty without a body.
+    """
+
+    id: str
+    group: str
+    method: str
+    path: str
+    summary: str
+    fields: tuple[Field, ...]
+    body: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The response to a call.
+
+    :param status: None if a fault rule dropped the connection.
+    """
+
+    url: str
+    status: str | None
+    milliseconds: float
+    size: int = 0
+    headers: tuple[tuple[str, str], ...] = ()
+    body: str = ""
+
+
+@page("/ui/console")
+def console(control: Control) -> Response:
+    """Show the calls, and the form of one."""
+    return _show(control, _selected(request.args), request.args)
+
+
+@page("/ui/console", "POST")
+def send(control: Control) -> Response:
+    """Make a call, and show the response."""
+    call = _selected(request.form)
+    return _show(control, call, request.form, _make(call, request.form))
+
+
+def _show(
+    control: Control,
+    call: Call,
+    values: Mapping[str, str],
+    answer: Answer | None = None,
+) -> Response:
+    groups: dict[str, list[Call]] = {}
+    for each in read_calls().values():
+        groups.setdefault(each.group, []).append(each)
+    return render(
+        control, "console.html", call=call, groups=groups, values=values, answer=answer
+    )
+
+
+def _selected(values: Mapping[str, str]) -> Call:
+    """Return the call that the parameters name, by default the first one."""
+    calls = read_calls()
+    name = values.get("call") or next(iter(calls))
+    if name not in calls:
+        raise NotFound("There is no such call.")
+    return calls[name]
+
+
+def _make(call: Call, values: Mapping[str, str]) -> Answer:
+    """Make *call* in this process, as a client would over HTTP."""
+    sent = {
+        place: {
+            field.name: values[field.name]
+            for field in call.fields
+            if field.place == place and values.get(field.name)
+        }
+        for place in ("path", "query", "header", "body")
+    }
+    path = call.path
+    for name, value in sent["path"].items():
+        path = path.replace(f"{{{name}}}", quote(value, safe="@"))
+    headers, login = _log_in(call, values)
+    headers |= sent["header"]
+    data: str | bytes | None = None
+    if call.body == _FORM:
+        data = urlencode({**login, **sent["body"]})
+    elif call.body == _JSON:
+        data = values.get("json", "")
+    if call.body != _FORM:
+        sent["query"] = {**login, **sent["query"]}
+    started = perf_counter()
+    try:
+        # An empty context, so that the two requests do not share `flask.g`.
+        response = Context().run(
+            current_app.test_client().open,
+            path,
+            method=call.method,
+            query_string=urlencode(sent["query"]),
+            data=data,
+            content_type=call.body or None,
+            headers=headers,
+        )
+        body = response.get_data()
+    except ConnectionDropped:
+        return Answer(path, None, (perf_counter() - started) * 1000)
+    elapsed = (perf_counter() - started) * 1000
+    return Answer(
+        path,
+        response.status,
+        elapsed,
+        len(body),
+        tuple(response.headers.items()),
+        body.decode(errors="replace")[:MAX_SHOWN],
+    )
+
+
+def _log_in(
+    call: Call, values: Mapping[str, str]
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the headers and the parameters that carry the credentials."""
+    user, key = values.get(USER, ""), values.get(KEY, "")
+    if call.group == "Mailgun":
+        basic = base64.b64encode(f"api:{key}".encode()).decode()
+        return {"Authorization": f"Basic {basic}"}, {}
+    if call.group == "SendGrid v3":
+        return {"Authorization": f"Bearer {key}"}, {}
+    return {}, {"api_user": user, "api_key": key}
+
+
+@cache
+def read_calls() -> dict[str, Call]:
+    """Return the calls of the vendors' APIs, by name."""
+    description = json.loads(DESCRIPTION.read_bytes())
+    calls: dict[str, Call] = {}
+    for path, methods in description["paths"].items():
+        if path.startswith((f"{PREFIX}/", "/_")) or path.endswith("/"):
+            continue
+        for method, operation in methods.items():
+            call = _read_call(description, path, method, operation)
+            if call is not None:
+                calls.setdefault(call.id, call)
+    return dict(sorted(calls.items(), key=lambda item: item[1].group))
+
+
+def _read_call(description: Any, path: str, method: str, operation: Any) -> Call | None:
+    content = _resolve(description, operation.get("requestBody", {})).get("content", {})
+    body = next((kind for kind in (_FORM, _JSON) if kind in content), "")
+    if content and not body:
+        return None  # a file
+    fields = [*_parameters(description, operation)]
+    if body == _FORM:
+        fields += _properties(description, content[body]["schema"])
+    return Call(
+        id=f"{method.upper()} {path}",
+        group=operation["tags"][0],
+        method=method.upper(),
+        path=path,
+        summary=operation.get("summary", ""),
+        fields=tuple(
+            each for each in fields if each.name not in ("api_user", "api_key")
+        ),
+        body=body,
+    )
+
+
+def _parameters(description: Any, operation: Any) -> Iterator[Field]:
+    for raw in operation.get("parameters", ()):
+        parameter = _resolve(description, raw)
+        schema = _resolve(description, parameter.get("schema", {}))
+        yield Field(
+            parameter["name"],
+            parameter["in"],
+            parameter.get("description", schema.get("description", "")),
+            parameter.get("required", False),
+            tuple(map(str, schema.get("enum", ()))),
+        )
+
+
+def _properties(description: Any, schema: Any) -> Iterator[Field]:
+    schema = _resolve(description, schema)
+    for part in schema.get("allOf", ()):
+        yield from _properties(description, part)
+    for name, raw in schema.get("properties", {}).items():
+        found = _resolve(description, raw)
+        yield Field(
+            name,
+            "body",
+            found.get("description", ""),
+            name in schema.get("required", ()),
+            tuple(map(str, found.get("enum", ()))),
+        )
+
+
+def _resolve(description: Any, part: Any) -> Any:
+    """Follow the reference of *part*, if it is one."""
+    while "$ref" in part:
+        found = description
+        for name in part["$ref"].removeprefix("#/").split("/"):
+            found = found[name]
+        part = found
+    return part

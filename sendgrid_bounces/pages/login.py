@@ -1,0 +1,58 @@
+"""The login with the control token."""
+
+import hmac
+
+from flask import Response, render_template
+from werkzeug.exceptions import HTTPException, Unauthorized
+
+from sendgrid_bounces.control import PREFIX, api
+from sendgrid_bounces.control.sessions import COOKIE, LIFETIME, issue_cookie
+from sendgrid_bounces.emulator import current_emulator
+from sendgrid_bounces.pages.web import HOME, bp, html, layout, render_error, see
+from sendgrid_bounces.web.requests import request
+
+
+@bp.route("/ui/login", methods=["GET", "POST"])
+def login() -> Response:
+    """Ask for the token, and set the cookie of a session."""
+    token = current_emulator().config.control_token
+    target = _safe_target(request.values.get("next", HOME))
+    try:
+        api.check_access(token)
+    except Unauthorized:
+        pass
+    except HTTPException as error:
+        return render_error(403, api.describe(error))
+    else:
+        return see(target)
+    sent = request.form.get("token", "")
+    if not hmac.compare_digest(sent.encode(), token.encode()):
+        is_wrong = request.method == "POST"
+        text = render_template(
+            "pages/login.html", target=target, is_wrong=is_wrong, **layout()
+        )
+        return html(text, 401 if is_wrong else 200)
+    response = see(target)
+    response.set_cookie(
+        COOKIE,
+        issue_cookie(token),
+        max_age=LIFETIME,
+        path=PREFIX,
+        secure=request.is_secure,
+        httponly=True,
+        samesite="Strict",
+    )
+    return response
+
+
+@bp.post("/ui/logout")
+def logout() -> Response:
+    """Remove the cookie of the session."""
+    response = see(HOME)
+    response.delete_cookie(COOKIE, path=PREFIX, httponly=True, samesite="Strict")
+    return response
+
+
+def _safe_target(target: str) -> str:
+    """Return *target* if it is a page, and else the overview."""
+    return target if target.startswith(HOME) else HOME

@@ -1,0 +1,160 @@
+"""Read accounts, bounces and their numbers for the pages."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import chain
+
+from sendgrid_bounces.core.accounts import Account, Domain
+from sendgrid_bounces.core.bounces import Bounce, BouncePage, BounceQuery
+from sendgrid_bounces.core.errors import ParametersError
+from sendgrid_bounces.storage.bounces import BounceTuple, as_bounce
+from sendgrid_bounces.storage.database import Storage
+
+#: Bounces on a page.
+PAGE_SIZE = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """An account or a domain in the tree of accounts.
+
+    :param bounces: the number of bounces; None for a domain on the account's list.
+    """
+
+    name: str
+    kind: str
+    bounces: int | None
+    children: "tuple[Node, ...]" = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A page of bounces, and the parameters of the URLs of the neighbouring pages.
+
+    :param previous: None on the first page.
+    :param next: None on the last page.
+    """
+
+    bounces: tuple[Bounce, ...]
+    previous: Mapping[str, str] | None = None
+    next: Mapping[str, str] | None = None
+
+
+@dataclass(slots=True)
+class _Tree:
+    """The accounts and domains by owner."""
+
+    counts: Mapping[int, int]
+    customers: dict[int | None, list[Account]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
+    domains: dict[int, list[Domain]] = field(default_factory=lambda: defaultdict(list))
+
+    def nodes(self, owner: int | None) -> Iterator[Node]:
+        for account in self.customers[owner]:
+            kind = "reseller" if account.is_reseller else "account"
+            yield Node(
+                account.username,
+                "customer" if account.reseller else kind,
+                self.counts.get(account.bounce_list, 0),
+                (*self.nodes(account.id), *map(self.domain, self.domains[account.id])),
+            )
+
+    def domain(self, domain: Domain) -> Node:
+        is_shared = domain.bounce_list == domain.account.bounce_list
+        bounces = None if is_shared else self.counts.get(domain.bounce_list, 0)
+        return Node(domain.name, "domain", bounces)
+
+
+def read_tree(storage: Storage) -> tuple[Node, ...]:
+    """Return the accounts without a reseller, with customers and domains below them."""
+    tree = _Tree(storage.bounces.count_lists())
+    for account in storage.accounts.all():
+        tree.customers[account.reseller].append(account)
+    for domain in storage.accounts.domains():
+        tree.domains[domain.account.id].append(domain)
+    return tuple(tree.nodes(None))
+
+
+def read_by_time(
+    storage: Storage, bounce_list: int, query: BounceQuery, older: str, newer: str
+) -> Rows:
+    """Return a page of the bounces that match, newest first.
+
+    :param older: the cursor after which the page begins; empty for the first page.
+    :param newer: the cursor before which the page ends; empty for the first page.
+    :raises ParametersError: if a cursor is invalid.
+    """
+    found = storage.bounces.find(
+        bounce_list,
+        query,
+        PAGE_SIZE + 1,
+        after=_parse_cursor("older", older) or _parse_cursor("newer", newer),
+        newest_first=not newer or bool(older),
+    )
+    rows = [*chain.from_iterable(found)]
+    is_backwards = bool(newer and not older)
+    return _slice(
+        rows,
+        is_backwards=is_backwards,
+        is_first=not older and not newer,
+        names=("newer", "older"),
+        cursor=lambda row: f"{row[-2]}.{row[-1]}",
+    )
+
+
+def read_by_address(
+    storage: Storage, bounce_list: int, query: BounceQuery, page: BouncePage
+) -> Rows:
+    """Return a page of the bounces that match, in the order of their addresses."""
+    rows = storage.bounces.page(bounce_list, page, PAGE_SIZE + 1, query)
+    if page.backwards:
+        rows = rows[::-1]
+    return _slice(
+        rows,
+        is_backwards=page.backwards,
+        is_first=page.pivot is None,
+        names=("before", "after"),
+        cursor=lambda row: str(row[0]),
+    )
+
+
+def _slice(
+    rows: list[BounceTuple],
+    *,
+    is_backwards: bool,
+    is_first: bool,
+    names: tuple[str, str],
+    cursor: Callable[[BounceTuple], str],
+) -> Rows:
+    """Return at most :data:`PAGE_SIZE` of *rows* and the neighbouring pages.
+
+    :param rows: one more than a page, if there are as many; the first is next to the
+        page that the reader comes from.
+    """
+    has_more, rows = len(rows) > PAGE_SIZE, rows[:PAGE_SIZE]
+    if is_backwards:
+        rows = rows[::-1]
+    if not rows:
+        return Rows(())
+    has_previous = has_more if is_backwards else not is_first
+    has_next = is_backwards or has_more
+    return Rows(
+        tuple(map(as_bounce, rows)),
+        {names[0]: cursor(rows[0])} if has_previous else None,
+        {names[1]: cursor(rows[-1])} if has_next else None,
+    )
+
+
+def _parse_cursor(name: str, text: str) -> tuple[int, int] | None:
+    """Return the instant and the identifier of a row."""
+    if not text:
+        return None
+    parts = text.split(".")
+    try:
+        created, id_ = map(int, parts)
+    except ValueError:
+        problem = "must be the position of a row, as in the links of a page"
+        raise ParametersError([(name, problem)]) from None
+    return created, id_

@@ -1,0 +1,60 @@
+"""The registration of all pages in an application."""
+
+from collections.abc import Callable
+from functools import wraps
+
+from flask import Flask, Response
+from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import HTTPException, NotFound
+
+from sendgrid_bounces.control import PREFIX
+from sendgrid_bounces.pages import (
+    bounces,
+    console,
+    faults,
+    login,
+    overview,
+    requests,
+    state,
+)
+from sendgrid_bounces.pages.web import HOME, bp, guarded, is_navigation, see
+from sendgrid_bounces.web.requests import request
+
+#: The modules that register pages.
+MODULES = (bounces, console, faults, login, overview, requests, state)
+
+#: The endpoint of the JSON index, which has the same URL as the overview.
+INDEX = "control.show_index"
+
+#: Paths without another answer to browsers, from which they are redirected.
+_REDIRECTED = frozenset(("/", PREFIX))
+
+
+def register(app: Flask, render_error: Callable[[HTTPException], Response]) -> None:
+    """Register the pages, and send browsers without a path to the overview.
+
+    Other clients get the same answers as without pages. The handlers run only for
+    requests that no dialect has a view for.
+
+    :param render_error: renders the errors of the application.
+    """
+    app.register_blueprint(bp)
+    show = guarded(overview.overview)
+
+    def show_overview() -> Response | None:
+        return show() if request.path == HOME and is_navigation() else None
+
+    def handle_missing(error: NotFound) -> Response:
+        if request.path in _REDIRECTED and is_navigation():
+            return see(HOME)
+        return show_overview() or render_error(error)
+
+    app.register_error_handler(NotFound, handle_missing)
+    if INDEX in app.view_functions:
+        show_index = app.view_functions[INDEX]
+
+        @wraps(show_index)
+        def show_either() -> ResponseReturnValue:
+            return show_overview() or app.ensure_sync(show_index)()
+
+        app.view_functions[INDEX] = show_either

@@ -1,0 +1,128 @@
+// Live updates, dialogs, shortcuts and copy buttons. Every page works without this script, except
+// for live updates and copying.
+"use strict";
+
+const $ = (selector, root = document) => root.querySelector(selector);
+const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
+
+// --- Live updates: an element with data-live polls its URL every second. ------------------------
+// The answer is a fragment (200) or nothing (204). The X-Last-Id header becomes the next ?after=.
+
+const live = {
+  paused: sessionStorage.getItem("paused") === "yes",
+  busy: false,
+  async poll(box) {
+    const url = new URL(box.dataset.live, location.href);
+    if (box.dataset.after) url.searchParams.set("after", box.dataset.after);
+    const answer = await fetch(url, { headers: { "X-Fragment": "1" }, cache: "no-store" });
+    if (answer.status === 401) location.reload();
+    if (answer.status !== 200) return;
+    const last = answer.headers.get("X-Last-Id");
+    const fragment = document.createElement("template");
+    fragment.innerHTML = await answer.text();
+    if (box.dataset.after === undefined) {
+      box.replaceChildren(fragment.content);
+      return;
+    }
+    if (last) box.dataset.after = last;
+    const rows = [...fragment.content.children];
+    const height = document.documentElement.scrollHeight;
+    rows.forEach((row) => row.classList.add("new"));
+    box.prepend(...rows);
+    while (box.children.length > Number(box.dataset.keep || 200)) box.lastElementChild.remove();
+    if (scrollY > 80) scrollBy(0, document.documentElement.scrollHeight - height);
+    $$("[data-empty]").forEach((note) => note.remove());
+  },
+  async tick() {
+    if (!live.paused && !live.busy && document.visibilityState === "visible") {
+      live.busy = true;
+      for (const box of $$("[data-live]")) await live.poll(box).catch(() => live.show(true));
+      live.busy = false;
+    }
+  },
+  show(failed = false) {
+    const button = $("#live");
+    if (!button) return;
+    button.classList.toggle("paused", live.paused || failed);
+    button.setAttribute("aria-pressed", String(live.paused));
+    $("span:last-child", button).textContent = live.paused ? "Paused" : failed ? "No answer" : "Live";
+  },
+  toggle() {
+    live.paused = !live.paused;
+    sessionStorage.setItem("paused", live.paused ? "yes" : "no");
+    live.show();
+  },
+};
+
+// --- Dialogs: a button with data-dialog opens one; the focus is on Cancel. ----------------------
+
+function openDialog(dialog) {
+  dialog.showModal();
+  const cancel = $("[data-close]", dialog);
+  if (cancel) cancel.focus();
+}
+
+// --- Keyboard: j and k move in the list, Enter opens, Esc goes back, / filters, p pauses. -------
+
+function move(step) {
+  const rows = $$("[data-rows] tr[data-href]");
+  if (!rows.length) return;
+  const now = rows.findIndex((row) => row.getAttribute("aria-selected") === "true");
+  const next = rows[Math.min(Math.max(now + step, 0), rows.length - 1)];
+  rows.forEach((row) => row.setAttribute("aria-selected", String(row === next)));
+  ($("a", next) || next).focus({ preventScroll: true });
+  next.scrollIntoView({ block: "nearest" });
+}
+
+const keys = {
+  "/": () => $("[data-filter]")?.focus(),
+  j: () => move(1),
+  k: () => move(-1),
+  p: () => live.toggle(),
+  "?": () => openDialog($("#shortcuts")),
+  Escape: () => $("[data-back]") && location.assign($("[data-back]").href),
+};
+
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || $("dialog[open]")) return;
+  if (event.target.matches("input, select, textarea")) {
+    if (event.key === "Escape") event.target.blur();
+    return;
+  }
+  const action = keys[event.key];
+  if (action) {
+    event.preventDefault();
+    action();
+  }
+});
+
+// --- Clicks ------------------------------------------------------------------------------------
+
+async function copy(button) {
+  await navigator.clipboard.writeText($(button.dataset.copy).textContent);
+  const label = button.textContent;
+  button.textContent = "Copied";
+  setTimeout(() => { button.textContent = label; }, 1500);
+}
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-dialog], [data-close], [data-copy], #live");
+  if (!button) return;
+  if (button.id === "live") live.toggle();
+  else if (button.dataset.copy) copy(button);
+  else if (button.dataset.dialog) {
+    event.preventDefault();
+    openDialog($(button.dataset.dialog));
+  } else button.closest("dialog").close();
+});
+
+// A destructive button stays disabled until the asked-for word is typed.
+document.addEventListener("input", (event) => {
+  const word = event.target.dataset.word;
+  if (word) $("button.danger", event.target.form).disabled = event.target.value !== word;
+});
+
+$$("[data-scripted]").forEach((element) => element.classList.remove("hidden"));
+$$("[data-word]").forEach((input) => { $("button.danger", input.form).disabled = true; });
+live.show();
+setInterval(live.tick, 1000);

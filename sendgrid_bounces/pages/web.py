@@ -1,0 +1,263 @@
+"""HTTP of the pages: access, security headers, errors and static files."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from functools import cache, partial, wraps
+from pathlib import Path
+from typing import Any, TypeVar
+
+from flask import Blueprint, Response, render_template, url_for
+from werkzeug.exceptions import HTTPException, NotFound, Unauthorized
+from werkzeug.utils import redirect
+
+from sendgrid_bounces import __version__
+from sendgrid_bounces.control import PREFIX, api
+from sendgrid_bounces.control.service import Control
+from sendgrid_bounces.core.clock import render_instant
+from sendgrid_bounces.core.errors import BounceError, ParametersError
+from sendgrid_bounces.core.requests import LoggedRequest
+from sendgrid_bounces.emulator import current_emulator
+from sendgrid_bounces.web.requests import request
+from sendgrid_bounces.web.responses import look_up
+
+#: The URL of the overview.
+HOME = f"{PREFIX}/"
+
+STATIC = Path(__file__).with_name("static")
+
+#: Media types of the static files.
+MEDIA_TYPES = {
+    "emulator.css": "text/css; charset=utf-8",
+    "emulator.js": "text/javascript; charset=utf-8",
+}
+
+#: Headers of every page. A page can load and call this server only.
+#: A form sends ``Origin: null`` with a stricter referrer policy.
+SECURITY_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; "
+        "img-src 'self' data:; connect-src 'self'; form-action 'self'; "
+        "base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+}
+
+#: Header of the script's requests, which get a fragment of a page.
+FRAGMENT = "X-Fragment"
+
+#: The links to the pages: endpoint and label. The overview is :data:`HOME`.
+NAVIGATION = (
+    ("pages.requests", "Requests"),
+    ("pages.faults", "Faults & clock"),
+    ("pages.state", "State"),
+    ("pages.console", "Console"),
+)
+
+#: The messages after a redirect, by the parameter ``done`` of the URL.
+NOTICES = {
+    "account": "The account was saved.",
+    "advanced": "The clock was advanced.",
+    "bounce": "The bounce was saved.",
+    "cleared": "The bounces were deleted.",
+    "deleted": "The bounce was deleted.",
+    "fault": "The fault rule was added.",
+    "faults-cleared": "All fault rules were removed.",
+    "fault-removed": "The fault rule was removed.",
+    "frozen": "The clock is frozen.",
+    "log-cleared": "The request log was cleared.",
+    "loaded": "The seed was loaded.",
+    "removed": "The snapshot was removed.",
+    "reset": "The state was reset.",
+    "restored": "The snapshot was restored.",
+    "running": "The clock shows the system time.",
+    "saved": "The snapshot was saved.",
+}
+
+HAS_IDS = hasattr(LoggedRequest, "id")
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+bp = Blueprint("pages", __name__, url_prefix=PREFIX, template_folder="templates")
+bp.add_app_template_filter(render_instant, "instant")
+bp.add_app_template_filter(lambda number: f"{number:,}", "grouped")
+
+
+@bp.app_template_filter("clock_time")
+def clock_time(received: int) -> str:
+    """Return the time of day, in UTC, of an instant in milliseconds."""
+    return date_time(received)[11:]
+
+
+@bp.app_template_filter("date_time")
+def date_time(received: int) -> str:
+    """Return the date and time, in UTC, of an instant in milliseconds."""
+    seconds, milliseconds = divmod(received, 1000)
+    text = render_instant(seconds).rstrip("Z").replace("T", " ")
+    return f"{text}.{milliseconds:03}"
+
+
+@bp.app_template_filter("counted")
+def counted(number: int, noun: str) -> str:
+    """Return the number and the noun, such as ``2 fault rules``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def page(rule: str, *methods: str) -> Callable[[View], View]:
+    """Return a decorator that registers a page behind the access check.
+
+    The view is called with the control, then with the parameters of the path.
+
+    :param methods: GET if there are none.
+    """
+
+    def register(view: View) -> View:
+        handler = guarded(view)
+        bp.add_url_rule(rule, view.__name__, handler, methods=[*(methods or ("GET",))])
+        return view
+
+    return register
+
+
+def guarded(view: View) -> Callable[..., Response]:
+    """Return *view* behind the access check, with errors as pages."""
+
+    @wraps(view)
+    def handle(**arguments: Any) -> Response:
+        control = Control(current_emulator())
+        token = current_emulator().config.control_token
+        try:
+            api.check_access(token)
+            result: Response = view(control, **arguments)
+        except Unauthorized as error:
+            return _ask_to_log_in(error)
+        except HTTPException as error:
+            return render_error(error.code or 500, api.describe(error))
+        except BounceError as error:
+            status, body = look_up(error, api.ERRORS_BY_TYPE)
+            return render_error(status, str(body["error"]))
+        return result
+
+    return handle
+
+
+def render(
+    control: Control,
+    template: str,
+    status: int = 200,
+    *,
+    error: ParametersError | None = None,
+    **context: Any,
+) -> Response:
+    """Return a page or a fragment.
+
+    :param error: problems of a form, shown beside its fields.
+    """
+    problems = dict(error.problems) if error else {}
+    text = render_template(
+        f"pages/{template}",
+        clock=control.clock(),
+        faults_active=len(control.faults()),
+        notice=NOTICES.get(request.args.get("done", "")),
+        problems=problems,
+        has_token=bool(current_emulator().config.control_token),
+        database=current_emulator().storage.engine.name,
+        **layout(),
+        **context,
+    )
+    return html(text, 400 if error and status == 200 else status)  # noqa: PLR2004 - OK
+
+
+def render_error(status: int, message: str) -> Response:
+    """Return a page about an error, with a link back to the overview."""
+    text = render_template(
+        "pages/error.html", status=status, message=message, **layout()
+    )
+    return html(text, status)
+
+
+def layout() -> dict[str, Any]:
+    """Return the variables of the base template that need no control."""
+    return {
+        "home": HOME,
+        "navigation": NAVIGATION,
+        "static_url": static_url,
+        "version": __version__,
+        "has_ids": HAS_IDS,
+        "is_home": request.path == HOME,
+    }
+
+
+def html(text: str, status: int = 200, headers: Mapping[str, str] = {}) -> Response:
+    """Return an HTML response with the security headers."""
+    response = Response(text, status, {**SECURITY_HEADERS, **headers})
+    response.content_type = "text/html; charset=utf-8"
+    return response
+
+
+def done(endpoint: str, notice: str, **parameters: Any) -> Response:
+    """Return the redirect after a change.
+
+    :param notice: a key of :data:`NOTICES`.
+    """
+    return see(url_for(endpoint, **parameters, done=notice))
+
+
+def see(url: str) -> Response:
+    """Return a redirect to *url* that is followed with GET."""
+    return redirect(url, 303, Response)  # type: ignore[return-value] # it is the class
+
+
+def is_navigation() -> bool:
+    """Return whether a person navigates to the URL in a browser."""
+    if request.method != "GET":
+        return False
+    mode = request.headers.get("Sec-Fetch-Mode")
+    if mode is not None:
+        return mode == "navigate"
+    return "text/html" in request.headers.get("Accept", "")
+
+
+@cache
+def _version(name: str) -> str:
+    return hashlib.sha256((STATIC / name).read_bytes()).hexdigest()[:12]
+
+
+def static_url(name: str) -> str:
+    """Return the URL of a static file, which changes with its contents."""
+    return url_for("pages.static", version=_version(name), name=name)
+
+
+@bp.get("/static/<version>/<name>", endpoint="static")
+def send_static(version: str, name: str) -> Response:
+    """Return a static file, which browsers may cache for ever."""
+    if name not in MEDIA_TYPES or version != _version(name):
+        return render_error(404, "There is no such file.")
+    headers = {
+        "Cache-Control": "public, max-age=31536000, immutable",
+        "Content-Type": MEDIA_TYPES[name],
+        "X-Content-Type-Options": "nosniff",
+    }
+    return Response((STATIC / name).read_bytes(), 200, headers)
+
+
+@bp.route("/ui/", defaults={"path": ""})
+@bp.route("/ui/<path:path>", methods=["GET", "POST"])
+def unknown(path: str) -> Response:
+    """Return the page about an unknown URL."""
+    del path
+    raise_missing = partial(_raise, NotFound("There is no such page."))
+    return guarded(raise_missing)()
+
+
+def _raise(error: Exception, _: Control) -> Response:
+    raise error
+
+
+def _ask_to_log_in(error: Unauthorized) -> Response:
+    """Return a redirect to the login page, or an error for the script."""
+    if request.method != "GET" or request.headers.get(FRAGMENT):
+        return render_error(401, error.description or "Log in first.")
+    path = request.full_path.rstrip("?")
+    return see(url_for("pages.login", next=path))

@@ -1,0 +1,83 @@
+"""The numbers of bounces by list, type and time, on both database products."""
+
+import pytest
+from conftest import NOW, bounce
+
+from sendgrid_bounces.core.bounces import BouncePage, BounceQuery, BounceType
+from sendgrid_bounces.core.timezones import DAY
+from sendgrid_bounces.storage.bounces import as_bounce
+
+ANCIENT = -60 * 365 * DAY
+
+
+@pytest.fixture(name="filled")
+def _filled(storage, bounce_list: int) -> int:
+    """A list with bounces of all types and times."""
+    storage.bounces.put(
+        bounce_list,
+        [
+            bounce("a@x", created=NOW),
+            bounce("b@x", created=NOW - 1, status="4.2.2"),
+            bounce("c@x", created=NOW - DAY, status="550"),
+            bounce("d@x", created=ANCIENT, status="unknown"),
+        ],
+    )
+    return bounce_list
+
+
+def test_numbers_of_lists_and_types(storage, filled: int) -> None:
+    other = storage.accounts.get("other").bounce_list
+
+    assert storage.bounces.count_lists() == {filled: 4, other: 1}
+    assert storage.bounces.count_types() == {
+        BounceType.HARD: 3,
+        BounceType.SOFT: 1,
+        BounceType.OTHER: 1,
+    }
+
+
+def test_newest_and_oldest_instants(storage, filled: int) -> None:
+    assert (storage.bounces.oldest(), storage.bounces.newest()) == (ANCIENT, NOW)
+
+
+def test_empty_database_has_no_instants(storage) -> None:
+    assert (storage.bounces.oldest(), storage.bounces.newest()) == (None, None)
+
+
+def test_histogram_counts_intervals_by_type(storage, filled: int) -> None:
+    start = NOW - NOW % DAY - DAY
+    of_list = storage.bounces.histogram(start, start + 2 * DAY, DAY, filled)
+    of_all = storage.bounces.histogram(start, start + 2 * DAY, DAY)
+
+    assert sorted(of_list) == [
+        (0, BounceType.HARD, 1),
+        (1, BounceType.SOFT, 1),
+        (1, BounceType.HARD, 1),
+    ]
+    assert sum(n for _, _, n in of_all) == 4
+    assert storage.bounces.histogram(ANCIENT, ANCIENT + 10, 10, filled) == [
+        (0, BounceType.OTHER, 1)
+    ]
+
+
+def test_pages_by_address_are_filtered(storage, filled: int) -> None:
+    hard = BounceQuery(type=BounceType.HARD, created_from=NOW - DAY)
+    rows = storage.bounces.page(filled, BouncePage(), 10, hard)
+
+    assert [as_bounce(row).email for row in rows] == ["a@x", "c@x"]
+
+
+@pytest.mark.parametrize("newest_first", [True, False])
+def test_list_continues_after_a_row(storage, filled: int, newest_first: bool) -> None:
+    def find(after=None):
+        found = storage.bounces.find(
+            filled, BounceQuery(), 2, after=after, newest_first=newest_first
+        )
+        return [row for rows in found for row in rows]
+
+    first = find()
+    second = find(first[-1][-2:])
+    emails = [row[0] for row in first + second]
+    expected = ["d@x", "c@x", "b@x", "a@x"]
+    assert emails == (expected[::-1] if newest_first else expected)
+    assert find(second[-1][-2:]) == []

@@ -1,0 +1,526 @@
+"""The dashboard's pages through Flask's client: contents, safety, bad input."""
+
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from itertools import chain
+
+import pytest
+from conftest import NOW, FixedClock, bounce, make_app
+from flask.testing import FlaskClient
+
+from sendgrid_bounces.control.sessions import LIFETIME, is_valid_cookie, issue_cookie
+from sendgrid_bounces.core.bounces import BounceType
+from sendgrid_bounces.core.timezones import DAY
+from sendgrid_bounces.emulator import EXTENSION
+from sendgrid_bounces.pages.chart import draw_chart, last_days
+from sendgrid_bounces.pages.web import NOTICES, STATIC
+
+BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+ORIGIN = {"Origin": "http://localhost"}
+TOKEN = "t0ken"
+
+PAGES = [
+    "/_emulator/",
+    "/_emulator/ui/bounces?owner=acme",
+    "/_emulator/ui/requests",
+    "/_emulator/ui/faults",
+    "/_emulator/ui/state",
+    "/_emulator/ui/console",
+]
+
+
+@pytest.fixture(name="make")
+def _make(url: str, clock: FixedClock) -> Iterator:
+    apps = []
+
+    def make(**config: str) -> FlaskClient:
+        app = make_app(url, clock, **{"CONTROL": "on", **config})
+        apps.append(app)
+        return app.test_client()
+
+    yield make
+    for app in apps:
+        app.extensions[EXTENSION].storage.close()
+
+
+@pytest.fixture(name="browser")
+def _browser(make) -> FlaskClient:
+    """A client with an account `acme`."""
+    client = make()
+    client.environ_base["HTTP_ACCEPT"] = BROWSER["Accept"]
+    _storage(client).accounts.add("acme")
+    return client
+
+
+def _storage(client: FlaskClient):
+    return client.application.extensions[EXTENSION].storage
+
+
+def _add(client: FlaskClient, *bounces, owner: str = "acme") -> None:
+    storage = _storage(client)
+    storage.bounces.put(storage.accounts.get(owner).bounce_list, bounces)
+
+
+class _Checker(HTMLParser):
+    """Collects the identifiers, labels and inline code of a page."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ids: list[str] = []
+        self.references: set[str] = set()
+        self.inline: list[str] = []
+        self.urls: list[str] = []
+
+    def handle_starttag(self, tag: str, attributes: list) -> None:
+        for name, value in attributes:
+            if name == "id":
+                self.ids.append(value)
+            if name in ("for", "aria-labelledby", "aria-describedby"):
+                self.references.update(value.split())
+            if name == "style" or name.startswith("on"):
+                self.inline.append(f"{tag} {name}")
+            if name in ("src", "href", "action"):
+                self.urls.append(value)
+        if tag == "style" or (tag == "script" and "src" not in dict(attributes)):
+            self.inline.append(tag)
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_pages_have_no_inline_code_and_no_foreign_url(browser, path: str) -> None:
+    _add(browser, bounce())
+    answer = browser.get(path)
+    checker = _Checker()
+    checker.feed(answer.text)
+
+    assert answer.status_code == 200
+    assert checker.inline == []
+    assert checker.references <= {*checker.ids}
+    assert all(url.startswith(("/", "#", "?", "data:,")) for url in checker.urls)
+    policy = answer.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["Cache-Control"] == "no-store"
+
+
+def test_api_clients_keep_the_answers_of_the_vendor(make) -> None:
+    for config in ({}, {"CONTROL": "off"}):
+        answer = make(**config).get("/")
+        assert (answer.status_code, answer.json) == (404, {"error": "404 Not Found"})
+
+
+def test_browsers_are_redirected_to_the_overview(browser) -> None:
+    answer = browser.get("/")
+
+    assert (answer.status_code, answer.location) == (303, "/_emulator/")
+    fetched = browser.get("/", headers={"Sec-Fetch-Mode": "cors"})
+    assert fetched.status_code == 404
+    assert browser.post("/").status_code == 404
+
+
+def test_there_are_no_pages_without_control(make) -> None:
+    client = make(CONTROL="off")
+
+    for path in ["/", *PAGES, "/_emulator/ui/login"]:
+        assert client.get(path, headers=BROWSER).status_code == 404
+
+
+def test_static_files_are_cached_by_their_contents(browser) -> None:
+    page = browser.get("/_emulator/").text
+    urls = re.findall(r'"(/_emulator/static/[^"]+)"', page)
+
+    assert len(urls) == 2
+    for url in urls:
+        answer = browser.get(url)
+        assert answer.status_code == 200
+        assert "immutable" in answer.headers["Cache-Control"]
+        assert browser.get(url.replace("/static/", "/static/x")).status_code == 404
+
+
+def test_static_files_stay_short() -> None:
+    lines = {path.name: len(path.read_text().splitlines()) for path in STATIC.iterdir()}
+
+    assert lines.keys() == {"emulator.css", "emulator.js"}
+    assert lines["emulator.css"] <= 250
+    assert lines["emulator.js"] <= 150
+
+
+def test_reasons_and_names_are_escaped(browser) -> None:
+    _storage(browser).accounts.add('<i>"&')
+    _add(browser, bounce("<b>@x", reason="<img src=x onerror=alert(1)>"))
+
+    text = browser.get(PAGES[1]).text
+    assert "&lt;img src=x onerror=alert(1)&gt;" in text
+    assert "<img" not in text
+    assert "<b>@x" not in text
+    assert "<i>" not in browser.get("/_emulator/").text
+
+
+def test_pages_are_not_in_the_request_log(browser) -> None:
+    for path in [*PAGES, "/"]:
+        browser.get(path)
+
+    assert browser.get("/_emulator/requests").json == {"requests": []}
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/_emulator/ui/nothing", 404),
+        ("/_emulator/ui/bounces?owner=nobody", 404),
+        ("/_emulator/ui/bounces", 400),
+        ("/_emulator/ui/console?call=nothing", 404),
+    ],
+)
+def test_errors_are_pages_with_a_way_back(browser, path: str, status: int) -> None:
+    answer = browser.get(path)
+
+    assert answer.status_code == status
+    assert 'href="/_emulator/">Go to the overview' in answer.text
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
+def test_foreign_pages_cannot_change_anything(browser, method: str) -> None:
+    _add(browser, bounce())
+    answer = browser.open(
+        "/_emulator/ui/reset",
+        method=method,
+        data={"to": "empty", "word": "remove"},
+        headers={"Origin": "http://evil.example"},
+    )
+
+    assert answer.status_code in (403, 404, 405)
+    assert browser.get("/_emulator/ui/bounces?owner=acme").status_code == 200
+
+
+# --- Login ------------------------------------------------------------------------
+
+
+def test_login_sets_a_strict_cookie(make) -> None:
+    client = make(CONTROL_TOKEN=TOKEN)
+    page = "/_emulator/ui/faults?status=503"
+    asked = client.get(page, headers=BROWSER)
+    assert asked.status_code == 303
+    assert (
+        asked.location == "/_emulator/ui/login?next=/_emulator/ui/faults?status%3D503"
+    )
+    assert client.get(asked.location).status_code == 200
+
+    wrong = client.post(asked.location, data={"token": "x"})
+    assert (wrong.status_code, "Set-Cookie" in wrong.headers) == (401, False)
+
+    form = {"token": TOKEN, "next": page}
+    right = client.post("/_emulator/ui/login", data=form)
+    assert (right.status_code, right.location) == (303, page)
+    cookie = right.headers["Set-Cookie"]
+    assert TOKEN not in cookie
+    for part in ("HttpOnly", "SameSite=Strict", "Path=/_emulator"):
+        assert part in cookie
+    assert client.get(page).status_code == 200
+    assert client.get("/_emulator/clock").status_code == 200
+
+    client.post("/_emulator/ui/logout", headers=ORIGIN)
+    assert client.get(page, headers=BROWSER).status_code == 303
+
+
+@pytest.mark.parametrize("target", ["http://evil.example/", "//evil.example", "/x"])
+def test_login_leads_to_pages_only(make, target: str) -> None:
+    client = make(CONTROL_TOKEN=TOKEN)
+    answer = client.post("/_emulator/ui/login", data={"token": TOKEN, "next": target})
+
+    assert answer.location == "/_emulator/"
+
+
+def test_cookie_is_bound_to_the_token_and_expires() -> None:
+    clock = FixedClock()
+    value = issue_cookie(TOKEN, clock)
+
+    assert is_valid_cookie(value, TOKEN, clock)
+    assert not is_valid_cookie(value, "other", clock)
+    assert not is_valid_cookie(value[:-1] + "x", TOKEN, clock)
+    assert not is_valid_cookie(f"{NOW * 2}.{value.partition('.')[2]}", TOKEN, clock)
+    for text in ("", ".", "é.é", "x.y"):
+        assert not is_valid_cookie(text, TOKEN, clock)
+    clock.instant += LIFETIME
+    assert not is_valid_cookie(value, TOKEN, clock)
+
+
+# --- Overview ---------------------------------------------------------------------
+
+
+def test_overview_says_what_to_do_without_accounts(make) -> None:
+    text = make().get("/_emulator/", headers=BROWSER).text
+
+    for hint in ("No accounts yet", "No bounces yet", "No requests yet"):
+        assert hint in text
+
+
+def test_overview_shows_accounts_and_banners(browser) -> None:
+    storage = _storage(browser)
+    owner = storage.accounts.add("agency")
+    storage.accounts.add("client@agency", owner)
+    storage.accounts.add_domain("mg.example", owner)
+    storage.accounts.add_domain("shared.example", owner, shares_list=True)
+    _add(browser, bounce("a@x"), bounce("b@x", status="4.2.2"), owner="agency")
+    browser.put("/_emulator/clock", json={"action": "freeze"})
+    browser.post("/_emulator/faults", json={"status": 503})
+
+    text = browser.get("/_emulator/").text
+    for part in ("agency", "client@agency", "mg.example", "shared list", "reseller"):
+        assert part in text
+    assert "Clock frozen" in text
+    assert "1 fault rule</strong> active" in text
+    assert text.count("<rect") == 2
+    assert "2012-02-15: 1 hard" in text
+
+
+@pytest.mark.parametrize("days", ["30", "90", "365", "all", "x"])
+def test_chart_covers_the_range_up_to_the_newest_bounce(browser, days: str) -> None:
+    _add(browser, bounce("a@x"), bounce("b@x", created=NOW - 40 * 366 * DAY))
+    text = browser.get(f"/_emulator/?days={days}").text
+
+    assert text.count("<rect") == (2 if days == "all" else 1)
+
+
+def test_bars_are_stacked_inside_the_chart() -> None:
+    span = last_days(90, NOW)
+    chart = draw_chart(
+        span,
+        [(0, BounceType.HARD, 3), (0, BounceType.SOFT, 1), (89, BounceType.OTHER, 5)],
+    )
+
+    assert (len(chart.intervals), chart.total) == (90, 9)
+    assert chart.intervals[-1].label == "2012-02-15"
+    hard, soft, other = chart.bars
+    assert soft.y + soft.height == pytest.approx(hard.y)
+    assert hard.y + hard.height == pytest.approx(chart.bottom)
+    assert other.x + other.width <= chart.width
+    assert [tick.label for tick in chart.y_ticks] == ["0", "3", "6"]
+
+
+def test_account_is_added(browser) -> None:
+    form = {"name": "new one", "api_key": "k"}
+    answer = browser.post("/_emulator/ui/accounts", data=form, headers=ORIGIN)
+
+    assert answer.status_code == 303
+    assert "The account was saved." in browser.get(answer.location).text
+    assert _storage(browser).accounts.get("new one").key_hash
+
+
+# --- Bounces ----------------------------------------------------------------------
+
+
+def _addresses(text: str) -> list[str]:
+    return re.findall(r'<td class="address">([^<]*)', text)
+
+
+def _follow(client: FlaskClient, text: str, relation: str) -> str:
+    (url,) = re.findall(rf'rel="{relation}" href="([^"]+)"', text)
+    return client.get(url.replace("&amp;", "&")).text
+
+
+@pytest.mark.parametrize("prefix", ["", "u"])
+def test_pages_of_bounces_lead_to_each_other(browser, prefix: str) -> None:
+    found = [bounce(f"u{i:03}@x.com", created=NOW - i // 3) for i in range(120)]
+    _add(browser, *found)
+    first = browser.get(f"{PAGES[1]}&prefix={prefix}").text
+    second = _follow(browser, first, "next")
+    third = _follow(browser, second, "next")
+
+    pages = [_addresses(text) for text in (first, second, third)]
+    assert [len(page) for page in pages] == [50, 50, 20]
+    assert sorted(chain.from_iterable(pages)) == [each.email for each in found]
+    assert 'rel="next"' not in third
+    assert 'rel="prev"' not in first
+    back = _follow(browser, third, "prev")
+    assert _addresses(back) == pages[1]
+    assert _addresses(_follow(browser, back, "prev")) == pages[0]
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("type=soft", ["b@y"]),
+        ("prefix=A", ["a@x"]),
+        ("prefix=z", []),
+        ("since=2012-02-15", ["c@x", "a@x"]),
+        ("until=2012-02-14", ["b@y"]),
+        ("prefix=b&type=hard", []),
+        ("prefix=c&since=2012-02-15&until=2012-02-15", ["c@x"]),
+    ],
+)
+def test_bounces_are_filtered(browser, query: str, expected: list) -> None:
+    _add(
+        browser,
+        bounce("a@x"),
+        bounce("b@y", status="4.2.2", created=NOW - DAY),
+        bounce("c@x"),
+    )
+
+    assert _addresses(browser.get(f"{PAGES[1]}&{query}").text) == expected
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("type=x", "type: must be one of hard, soft, other"),
+        ("since=7", "since: must be a date such as 2012-02-15"),
+        ("until=9999-12-31", "until: must be a date"),
+        ("older=x", "older: must be the position of a row"),
+    ],
+)
+def test_bad_filters_have_their_message(browser, query: str, message: str) -> None:
+    answer = browser.get(f"{PAGES[1]}&{query}")
+
+    assert answer.status_code == 400
+    assert message in answer.text
+
+
+def test_bounces_are_added_and_deleted(browser) -> None:
+    def send(**form: str):
+        return browser.post(PAGES[1], data=form, headers=ORIGIN)
+
+    assert send(action="add", email="a@x", status="5.1.1").status_code == 303
+    assert send(action="add", email="b@x", created="never").status_code == 400
+    assert send(action="delete", email="b@x").status_code == 404
+    assert _addresses(browser.get(PAGES[1]).text) == ["a@x"]
+    assert send(action="delete", email="a@x").status_code == 303
+    send(action="add", email="a@x")
+    assert "Delete 1 bounce<" in browser.get(PAGES[1]).text
+    assert send(action="clear").status_code == 303
+    assert "No bounces yet" in browser.get(PAGES[1]).text
+
+
+# --- Faults, clock and state ------------------------------------------------------
+
+
+def test_fault_rules_are_added_and_removed(browser) -> None:
+    form = {"action": "add", "operation": "count", "status": "503", "times": "2"}
+    browser.post("/_emulator/ui/faults", data=form, headers=ORIGIN)
+    (fault,) = browser.get("/_emulator/faults").json["faults"]
+    assert fault["rule"] == {"operation": "count", "status": 503, "times": 2}
+
+    text = browser.get("/_emulator/ui/faults").text
+    assert "Remove 1 fault rule" in text
+    remove = {"action": "remove", "id": str(fault["id"])}
+    browser.post("/_emulator/ui/faults", data=remove, headers=ORIGIN)
+    assert "No fault rules" in browser.get("/_emulator/ui/faults").text
+
+
+@pytest.mark.parametrize(
+    ("form", "message"),
+    [
+        ({"status": "200"}, "status: must be an integer from 400 to 599"),
+        ({"status": "x"}, "status: must be an integer from 400 to 599"),
+        ({"operation": "x", "status": "500"}, "operation: must be one of"),
+        ({}, "must have an effect"),
+    ],
+)
+def test_bad_fault_rules_have_their_message(browser, form: dict, message: str) -> None:
+    answer = browser.post(
+        "/_emulator/ui/faults", data={"action": "add", **form}, headers=ORIGIN
+    )
+
+    assert answer.status_code == 400
+    assert message in answer.text
+
+
+def test_every_preset_is_a_valid_rule(browser) -> None:
+    text = browser.get("/_emulator/ui/faults").text
+    presets = re.findall(r'href="/_emulator/ui/faults\?([^"#]+)#', text)
+
+    assert len(presets) == 5
+    for preset in presets:
+        data = f"action=add&{preset.replace('&amp;', '&')}"
+        kind = "application/x-www-form-urlencoded"
+        answer = browser.post(
+            "/_emulator/ui/faults", data=data, content_type=kind, headers=ORIGIN
+        )
+        assert answer.status_code == 303, preset
+
+
+def test_clock_is_frozen_advanced_and_reset(browser) -> None:
+    def send(**form: str) -> int:
+        path = "/_emulator/ui/clock"
+        return browser.post(path, data=form, headers=ORIGIN).status_code
+
+    assert send(action="freeze", instant="2012-02-15T12:00:00Z") == 303
+    assert send(action="advance", duration="PT1H") == 303
+    assert browser.get("/_emulator/clock").json["now"] == "2012-02-15T13:00:00Z"
+    assert send(action="freeze", instant="x") == 400
+    assert send(action="advance", duration="x") == 400
+    assert send(action="reset") == 303
+    assert browser.get("/_emulator/clock").json["frozen"] is False
+
+
+def test_seeds_are_checked_and_loaded(browser) -> None:
+    def send(action: str, source: str):
+        data = {"action": action, "source": source}
+        return browser.post("/_emulator/ui/seed", data=data, headers=ORIGIN)
+
+    seed = "accounts:\r\n- username: new\r\n  bounces:\r\n  - email: a@x\r\n"
+    assert "Valid: 1 account, 1 bounce, 0 fault rules" in send("check", seed).text
+    assert _storage(browser).accounts.find("new") is None
+    wrong = send("load", "accounts:\n- name: x\n")
+    assert wrong.status_code == 400
+    assert "accounts[0].username: required" in wrong.text
+    assert "- name: x" in wrong.text
+    assert send("load", seed).status_code == 303
+    assert _storage(browser).accounts.find("new")
+
+
+def test_snapshots_are_saved_restored_and_removed(browser) -> None:
+    def send(name: str, action: str) -> int:
+        data = {"name": name, "action": action}
+        path = "/_emulator/ui/snapshots"
+        return browser.post(path, data=data, headers=ORIGIN).status_code
+
+    assert send("one", "save") == 303
+    assert send("not a name", "save") == 400
+    _add(browser, bounce())
+    assert "by 1 account, 0 domains and 0 bounces" in browser.get(PAGES[4]).text
+    assert send("one", "restore") == 303
+    assert "No bounces yet" in browser.get(PAGES[1]).text
+    assert send("one", "remove") == 303
+    assert send("one", "remove") == 404
+
+
+def test_reset_asks_with_counts_and_takes_a_snapshot(browser) -> None:
+    def send(**form: str) -> int:
+        path = "/_emulator/ui/reset"
+        return browser.post(path, data=form, headers=ORIGIN).status_code
+
+    _add(browser, bounce())
+    text = browser.get(PAGES[4]).text
+    assert "Removes 1 account, 0 domains, 1 bounce, 0 fault rules" in text
+    assert send(to="empty", word="x") == 400
+    assert send(to="empty", word="remove", snapshot="yes") == 303
+    (snapshot,) = browser.get("/_emulator/snapshots").json["snapshots"]
+    assert (snapshot["name"], snapshot["bounces"]) == ("before-reset", 1)
+    assert _storage(browser).accounts.all() == []
+
+
+# --- Console ----------------------------------------------------------------------
+
+
+def test_console_makes_calls(controlled_client) -> None:
+    call = "GET /api/bounces.count.json"
+    page = controlled_client.get(f"/_emulator/ui/console?call={call}").text
+    for field in ("auth_user", "auth_key", "start_date"):
+        assert f'name="{field}"' in page
+    form = {"call": call, "auth_user": "acme", "auth_key": "wrong"}
+    answer = controlled_client.post("/_emulator/ui/console", data=form, headers=ORIGIN)
+
+    assert "403 FORBIDDEN" in answer.text
+    assert 'value="wrong"' not in answer.text
+    log = controlled_client.get("/_emulator/requests").json["requests"]
+    assert [entry["operation"] for entry in log] == ["count"]
+
+
+def test_every_notice_is_used() -> None:
+    source = "".join(
+        path.read_text() for path in STATIC.parent.glob("*.py") if path.name != "web.py"
+    )
+
+    assert [name for name in NOTICES if f'"{name}"' not in source] == []
