@@ -18,6 +18,7 @@ from sendgrid_bounces.dialects.mailgun import v2, v3
 from sendgrid_bounces.dialects.sendgrid import direct, reseller
 from sendgrid_bounces.dialects.sendgrid import v3 as sendgrid_v3
 from sendgrid_bounces.emulator import Emulator, current_emulator
+from sendgrid_bounces.receiving import views as receiving
 from sendgrid_bounces.storage.clock import SharedClock
 from sendgrid_bounces.storage.database import closing_on_error, open_storage
 from sendgrid_bounces.web.dialect import Dialect, find_owner
@@ -77,6 +78,7 @@ def routed_app(dialects: tuple[Dialect, ...] = DIALECTS, *, has_control: bool) -
     app.url_map.converters["address"] = AddressConverter
     for dialect in dialects:
         app.register_blueprint(dialect.blueprint)
+    app.register_blueprint(receiving.bp)
     app.register_blueprint(health.bp)
     if has_control:
         from sendgrid_bounces.control.endpoints import bp  # often not needed

@@ -79,7 +79,10 @@ class Authenticator:
 
         Without an account, or a key of the account, this takes as long as a wrong key.
         """
-        key_hash = account.key_hash if account else ""
+        return self.verify_hash(account.key_hash if account else "", key)
+
+    def verify_hash(self, key_hash: str, key: str) -> bool:
+        """Return whether *key_hash* is a hash of *key*; an empty hash is of none."""
         digest = self._digest(key)
         cached = self._verified.get(key_hash)
         if cached is not None and hmac.compare_digest(cached, digest):

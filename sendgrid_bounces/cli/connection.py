@@ -14,6 +14,7 @@ from sendgrid_bounces.core.errors import AbsentError
 if TYPE_CHECKING:
     from sendgrid_bounces.cli.remote import RemoteControl
     from sendgrid_bounces.control.service import Control
+    from sendgrid_bounces.emulator import Emulator
 
 
 @contextmanager
@@ -29,10 +30,21 @@ def open_control(*, create: bool = False) -> "Iterator[Control | RemoteControl]"
 
         yield RemoteControl(url, config.control_token, config.ssl_cert)
         return
-    from sendgrid_bounces.app import open_emulator
     from sendgrid_bounces.control.service import Control
 
-    config = replace(config, control=True)
+    with open_local(create=create) as emulator:
+        yield Control(emulator)
+
+
+@contextmanager
+def open_local(*, create: bool = False) -> "Iterator[Emulator]":
+    """Open the emulator on the database of the current command.
+
+    :param create: see :func:`open_control`.
+    """
+    from sendgrid_bounces.app import open_emulator
+
+    config = replace(command_config(), control=True)
     try:
         emulator = open_emulator(config, Clock(), create=False)
     except AbsentError as error:
@@ -41,7 +53,7 @@ def open_control(*, create: bool = False) -> "Iterator[Control | RemoteControl]"
         emulator = open_emulator(config, Clock())
         click.echo(f"Created the {emulator.storage.engine}", err=True)
     with closing(emulator.storage):
-        yield Control(emulator)
+        yield emulator
 
 
 def _advice(port: int) -> str:

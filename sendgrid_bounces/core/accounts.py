@@ -57,10 +57,12 @@ class BounceList:
     """A bounce list, found by the name of an account or a domain.
 
     :param timezone: the zone of the account.
+    :param owner: the account or domain, as it is stored.
     """
 
     id: int
     timezone: str
+    owner: str
 
 
 def is_domain_name(text: str) -> bool:

@@ -1,8 +1,9 @@
 """Sources: where real bounces come from, and how their events meet a list."""
 
+import operator
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, astuple, dataclass, field, fields
 from typing import Any
 
 from sendgrid_bounces.core.bounces import Bounce
@@ -87,6 +88,10 @@ class SourceCounts:
     ignored: int = 0
     skipped: int = 0
     refused: int = 0
+
+    def __add__(self, other: "SourceCounts") -> "SourceCounts":
+        """Return the sums."""
+        return SourceCounts(*map(operator.add, astuple(self), astuple(other)))
 
 
 COUNTERS = tuple(field.name for field in fields(SourceCounts))

@@ -45,7 +45,7 @@ class BounceEvent:
     :param status: enhanced status code (RFC 3463); never empty.
     :param code: SMTP reply code; empty if none was reported.
     :param created: Unix time in seconds.
-    :param key: identifies the event among repeats of its source.
+    :param key: identifies the event among repeats of its source; empty if nothing does.
     :param note: why the event is not listed; empty if it is.
     :param only_if_unknown: the provider had the address on its list before this event,
         so an existing bounce is the better record.
@@ -76,12 +76,14 @@ class Batch:
     :param ignored: number of elements without a bounce, by kind: ``{"delivered": 2}``.
     :param skipped: a message for each element that cannot be read.
     :param confirm_url: the URL that confirms a subscription, if one is requested.
+    :param token: a key that the request uses up, whatever it reports.
     """
 
     events: tuple[BounceEvent, ...] = ()
     ignored: Mapping[str, int] = field(default_factory=dict)
     skipped: tuple[str, ...] = ()
     confirm_url: str = ""
+    token: str = ""
 
     @property
     def listed(self) -> tuple[BounceEvent, ...]:

@@ -13,17 +13,19 @@ from sendgrid_bounces.sources.verification import Secrets, verify_token
 class Kind:
     """A kind of source.
 
+    Both functions take the raw body, the header fields and the Unix time of receipt.
+
     :param verify: checks a request; raises ``SignatureError`` or ``PayloadError``.
     :param parse: returns the events of a verified request; raises ``PayloadError``.
-        Both take the raw body and the header fields; *parse* also takes the Unix time
-        of receipt.
     """
 
-    verify: Callable[[bytes, Mapping[str, str], Secrets], None]
+    verify: Callable[[bytes, Mapping[str, str], Secrets, int], None]
     parse: Callable[[bytes, Mapping[str, str], int], Batch]
 
 
-def _verify_mail(body: bytes, headers: Mapping[str, str], secrets: Secrets) -> None:
+def _verify_mail(
+    body: bytes, headers: Mapping[str, str], secrets: Secrets, now: int
+) -> None:
     verify_token(headers, secrets.token)
 
 

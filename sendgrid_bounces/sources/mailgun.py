@@ -9,6 +9,7 @@ from email.policy import compat32
 from typing import Any
 from urllib.parse import parse_qsl
 
+from sendgrid_bounces.core.sources import REMEMBERED
 from sendgrid_bounces.sources.events import (
     Batch,
     BounceEvent,
@@ -31,19 +32,23 @@ from sendgrid_bounces.sources.verification import (
 
 MAX_FIELDS = 1_000
 
+#: Digits of a Unix time that are read.
+_MAX_DIGITS = 12
+
 #: Codes of Mailgun's own for addresses that it did not try.
 _SUPPRESSED_BOUNCE, _SUPPRESSED = "605", {"605", "607"}
 
 _HEX = re.compile(r"[0-9a-f]{64}", re.IGNORECASE)
 
 
-def verify(body: bytes, headers: Mapping[str, str], secrets: Secrets) -> None:
+def verify(body: bytes, headers: Mapping[str, str], secrets: Secrets, now: int) -> None:
     """Check the HMAC of timestamp and token, which stand in *body*.
 
     The HMAC does not cover the event: the token is the event's key, so that a captured
-    signature cannot carry another event.
+    signature cannot carry another event. Tokens are remembered for a while, so older
+    signatures are rejected.
 
-    :raises SignatureError: if it does not match, or *secrets* has no key.
+    :raises SignatureError: if it does not match or is too old, or *secrets* has no key.
     :raises PayloadError: if *body* cannot be read.
     """
     if not secrets.key:
@@ -55,6 +60,8 @@ def verify(body: bytes, headers: Mapping[str, str], secrets: Secrets) -> None:
     expected = hmac.new(secrets.key.encode(), signed, hashlib.sha256).hexdigest()
     if not is_same(signature.lower(), expected):
         raise SignatureError("the signature does not match the timestamp and token")
+    if not timestamp.isdecimal() or int(timestamp[:_MAX_DIGITS]) < now - REMEMBERED:
+        raise SignatureError("the signature is older than 48 hours")
 
 
 def parse(body: bytes, headers: Mapping[str, str], now: int) -> Batch:
@@ -63,15 +70,17 @@ def parse(body: bytes, headers: Mapping[str, str], now: int) -> Batch:
     :raises PayloadError: if *body* cannot be read.
     """
     payload = _load(body, headers)
-    key = f"mailgun {_signature(payload)[1]}"
+    token = _signature(payload)[1]
+    key = f"mailgun {token}" if token else ""
     data = section(payload, "event-data")
     try:
         event = _event(data, key, now) if data else _legacy_event(payload, key, now)
     except EventError as error:
-        return Batch(skipped=(str(error),))
+        return Batch(skipped=(str(error),), token=key)
     if event is None:
-        return Batch(ignored={text(data or payload, "event")[:40] or "unknown": 1})
-    return Batch((event,))
+        kind = text(data or payload, "event")[:40] or "unknown"
+        return Batch(ignored={kind: 1}, token=key)
+    return Batch((event,), token=key)
 
 
 def _event(data: Mapping[str, Any], key: str, now: int) -> BounceEvent | None:

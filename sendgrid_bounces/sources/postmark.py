@@ -17,7 +17,7 @@ from sendgrid_bounces.sources.verification import Secrets, verify_token
 _PERMANENT = {"HardBounce", "BadEmailAddress"}
 
 
-def verify(body: bytes, headers: Mapping[str, str], secrets: Secrets) -> None:
+def verify(body: bytes, headers: Mapping[str, str], secrets: Secrets, now: int) -> None:
     """Check the token: Postmark sends basic authentication or a custom header field.
 
     :raises SignatureError: if it is wrong or missing, or *secrets* is empty.
@@ -34,6 +34,7 @@ def parse(body: bytes, headers: Mapping[str, str], now: int) -> Batch:
     if text(record, "RecordType") != "Bounce":
         return Batch(ignored={text(record, "RecordType")[:40] or "unknown": 1})
     kind, details = text(record, "Type"), text(record, "Details")
+    number = text(record, "ID")
     try:
         event = bounce_event(
             record.get("Email"),
@@ -41,7 +42,7 @@ def parse(body: bytes, headers: Mapping[str, str], now: int) -> Batch:
             code=find_code(details),
             reason=details or text(record, "Description"),
             created=read_time(record.get("BouncedAt"), now),
-            key=f"postmark {text(record, 'ID')}",
+            key=f"postmark {number}" if number else "",
             permanence=Permanence.PERMANENT
             if kind in _PERMANENT
             else Permanence.NOT_LISTED,

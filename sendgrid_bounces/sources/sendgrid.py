@@ -2,9 +2,10 @@
 
 import base64
 import binascii
+import re
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sendgrid_bounces.sources.events import (
     Batch,
@@ -25,14 +26,19 @@ from sendgrid_bounces.sources.verification import (
     verify_token,
 )
 
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+
 SIGNATURE = "X-Twilio-Email-Event-Webhook-Signature"
 TIMESTAMP = "X-Twilio-Email-Event-Webhook-Timestamp"
+
+_PEM_LINE = re.compile("-----[A-Z ]{1,40}-----")
 
 #: Types of ``bounce`` events. SendGrid keeps blocks apart and goes on sending to them.
 _UNLISTED_TYPES = {"blocked", "expired"}
 
 
-def verify(body: bytes, headers: Mapping[str, str], secrets: Secrets) -> None:
+def verify(body: bytes, headers: Mapping[str, str], secrets: Secrets, now: int) -> None:
     """Check the signature over the timestamp and the raw *body*, and the bearer token.
 
     :raises SignatureError: if a check fails, or *secrets* is empty.
@@ -124,17 +130,29 @@ def _key(element: Mapping[str, Any]) -> str:
     return "sendgrid " + " ".join(text(element, name) for name in fields).lower()
 
 
-def _verify_signature(body: bytes, headers: Mapping[str, str], key: str) -> None:
+def load_key(text: str) -> "EllipticCurvePublicKey":
+    """Return the public key that SendGrid shows as base64; also in PEM.
+
+    :raises SignatureError: if it is not a key on an elliptic curve.
+    """
     # An optional dependency, and slow to import.
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+    from cryptography.hazmat.primitives.serialization import load_der_public_key
+
+    encoded = "".join(_PEM_LINE.sub("", text).split())
+    try:
+        key = load_der_public_key(base64.b64decode(encoded, validate=True))
+    except (binascii.Error, ValueError):
+        raise SignatureError("the source's public key is invalid") from None
+    if not isinstance(key, EllipticCurvePublicKey):
+        raise SignatureError("the source's public key is not an elliptic curve key")
+    return key
+
+
+def _verify_signature(body: bytes, headers: Mapping[str, str], key: str) -> None:
     from cryptography.exceptions import InvalidSignature
-    from cryptography.hazmat.primitives.asymmetric.ec import (
-        ECDSA,
-        EllipticCurvePublicKey,
-    )
+    from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
     from cryptography.hazmat.primitives.hashes import SHA256
-    from cryptography.hazmat.primitives.serialization import (
-        load_der_public_key,
-    )
 
     timestamp, given = find_header(headers, TIMESTAMP), find_header(headers, SIGNATURE)
     if not given or not timestamp:
@@ -143,12 +161,7 @@ def _verify_signature(body: bytes, headers: Mapping[str, str], key: str) -> None
         signature = base64.b64decode(given, validate=True)
     except (binascii.Error, ValueError):
         raise SignatureError("the signature is not valid base64") from None
-    try:
-        public_key = load_der_public_key(base64.b64decode(key, validate=True))
-    except (binascii.Error, ValueError):
-        raise SignatureError("the source's public key is invalid") from None
-    if not isinstance(public_key, EllipticCurvePublicKey):
-        raise SignatureError("the source's public key is not an elliptic curve key")
+    public_key = load_key(key)
     signed = timestamp.encode("utf-8", "surrogateescape") + body
     try:
         public_key.verify(signature, signed, ECDSA(SHA256()))

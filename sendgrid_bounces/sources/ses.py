@@ -38,12 +38,15 @@ _SIGNED = (
 _OPTIONAL = {"Subject", "SubscribeURL", "Token"}
 _CONFIRMATIONS = {"SubscriptionConfirmation", "UnsubscribeConfirmation"}
 
+#: The beginning of a URL that somebody can be asked to open.
+_CONFIRM_URL = re.compile(r"https://sns\.[a-z0-9-]{1,40}\.amazonaws\.com(\.cn)?/")
+
 #: Bounce types and subtypes. SES suppresses addresses after permanent bounces only;
 #: transient and undetermined ones include out-of-office replies.
 _SUPPRESSED = {"Suppressed", "OnAccountSuppressionList"}
 
 
-def verify(body: bytes, headers: Mapping[str, str], secrets: Secrets) -> None:
+def verify(body: bytes, headers: Mapping[str, str], secrets: Secrets, now: int) -> None:
     """Check the token, the topic and the signature, as far as *secrets* names them.
 
     No certificate is fetched: the signature is checked with ``secrets.certificate``.
@@ -72,7 +75,10 @@ def parse(body: bytes, headers: Mapping[str, str], now: int) -> Batch:
     envelope = load_object(body)
     kind = text(envelope, "Type")
     if kind in _CONFIRMATIONS:
-        return Batch(ignored={kind: 1}, confirm_url=text(envelope, "SubscribeURL"))
+        url = text(envelope, "SubscribeURL")
+        if not _CONFIRM_URL.match(url):
+            return Batch(skipped=("SubscribeURL: is not a URL of Amazon SNS",))
+        return Batch(ignored={kind: 1}, confirm_url=url)
     if kind == "Notification":
         try:
             notification = load_object(text(envelope, "Message"))

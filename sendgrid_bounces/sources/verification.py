@@ -3,8 +3,9 @@
 import base64
 import binascii
 import hmac
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 
 class SignatureError(Exception):
@@ -20,13 +21,14 @@ class Secrets:
     """The secrets that a source checks requests with. All that are set must match.
 
     :param key: SendGrid: public key, base64 of DER; Mailgun: webhook signing key.
-    :param token: bearer token, or the password of basic authentication.
+    :param token: whether a text is the token: the bearer token, or the password of
+        basic authentication.
     :param certificate: SES: the certificate of Amazon SNS, PEM.
     :param topics: SES: the topic ARNs that are accepted; empty accepts every topic.
     """
 
     key: str = ""
-    token: str = ""
+    token: Callable[[str], bool] | None = None
     certificate: bytes = b""
     topics: tuple[str, ...] = ()
 
@@ -45,12 +47,19 @@ def is_same(given: str, expected: str) -> bool:
     )
 
 
-def verify_token(headers: Mapping[str, str], token: str) -> None:
+def expect(token: str) -> Callable[[str], bool]:
+    """Return a function that compares a text with *token* in constant time."""
+    return partial(is_same, expected=token)
+
+
+def verify_token(
+    headers: Mapping[str, str], is_token: Callable[[str], bool] | None
+) -> None:
     """Check the bearer token, or the password of basic authentication.
 
-    :raises SignatureError: if *token* is empty, or the request has no or another token.
+    :raises SignatureError: if the source or the request has none, or another one.
     """
-    if not token:
+    if is_token is None:
         raise SignatureError("the source has no secret to verify requests with")
     scheme, _, credentials = find_header(headers, "Authorization").partition(" ")
     credentials = credentials.strip()
@@ -60,7 +69,7 @@ def verify_token(headers: Mapping[str, str], token: str) -> None:
         raise SignatureError(
             "the Authorization header is missing or has another scheme"
         )
-    if not is_same(credentials, token):
+    if not is_token(credentials):
         raise SignatureError("the token is wrong")
 
 

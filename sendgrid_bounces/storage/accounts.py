@@ -61,9 +61,10 @@ class AccountStore:
         :raises UnknownNameError: if neither exists.
         """
         if account := self.find(name):
-            return BounceList(account.bounce_list, account.timezone)
+            return BounceList(account.bounce_list, account.timezone, account.username)
         if domain := self.find_domain(name):
-            return BounceList(domain.bounce_list, domain.account.timezone)
+            zone = domain.account.timezone
+            return BounceList(domain.bounce_list, zone, domain.name)
         raise UnknownNameError("account or domain", name)
 
     def all(self) -> list[Account]:

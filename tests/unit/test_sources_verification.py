@@ -17,7 +17,12 @@ from hypothesis import strategies as st
 
 from sendgrid_bounces.sources import mailgun, postmark, sendgrid, ses
 from sendgrid_bounces.sources.kinds import KINDS
-from sendgrid_bounces.sources.verification import Secrets, SignatureError, find_header
+from sendgrid_bounces.sources.verification import (
+    Secrets,
+    SignatureError,
+    expect,
+    find_header,
+)
 
 # The published test vector of SendGrid's Python library (test/unit/test_eventwebhook.py).
 KEY = (
@@ -41,17 +46,19 @@ BODY = (
     b'"smtp-id":"<LRzXl_NHStOGhQ4kofSm_A@ismtpd0039p1iad1.sendgrid.net>","timestamp":1600112492}]\r\n'
 )
 SIGNATURE, TIMESTAMP = HEADERS
+NOW = 1_329_300_000
 
 
 class TestSendGrid:
     def test_published_vector_verifies(self):
-        sendgrid.verify(BODY, HEADERS, Secrets(key=KEY))
+        sendgrid.verify(BODY, HEADERS, Secrets(key=KEY), NOW)
 
     def test_header_names_have_any_case(self):
         sendgrid.verify(
             BODY,
             {name.lower(): value for name, value in HEADERS.items()},
             Secrets(key=KEY),
+            NOW,
         )
 
     @given(position=st.integers(0, len(BODY) - 1), change=st.integers(1, 255))
@@ -59,7 +66,7 @@ class TestSendGrid:
         body = bytearray(BODY)
         body[position] ^= change
         with pytest.raises(SignatureError, match="does not match"):
-            sendgrid.verify(bytes(body), HEADERS, Secrets(key=KEY))
+            sendgrid.verify(bytes(body), HEADERS, Secrets(key=KEY), NOW)
 
     @pytest.mark.parametrize(
         "body",
@@ -67,7 +74,7 @@ class TestSendGrid:
     )
     def test_only_the_raw_body_verifies(self, body: bytes):
         with pytest.raises(SignatureError, match="does not match"):
-            sendgrid.verify(body, HEADERS, Secrets(key=KEY))
+            sendgrid.verify(body, HEADERS, Secrets(key=KEY), NOW)
 
     @pytest.mark.parametrize(
         ("changes", "message"),
@@ -82,14 +89,14 @@ class TestSendGrid:
     )
     def test_other_headers_fail(self, changes: dict[str, str], message: str):
         with pytest.raises(SignatureError, match=message):
-            sendgrid.verify(BODY, HEADERS | changes, Secrets(key=KEY))
+            sendgrid.verify(BODY, HEADERS | changes, Secrets(key=KEY), NOW)
 
     @pytest.mark.parametrize(
         "key", [OTHER_KEY, "!", base64.b64encode(b"no key").decode()]
     )
     def test_other_keys_fail(self, key: str):
         with pytest.raises(SignatureError):
-            sendgrid.verify(BODY, HEADERS, Secrets(key=key))
+            sendgrid.verify(BODY, HEADERS, Secrets(key=key), NOW)
 
     def test_rsa_key_fails(self):
         key = rsa.generate_private_key(65537, 2048).public_key()
@@ -97,7 +104,9 @@ class TestSendGrid:
             serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
         )
         with pytest.raises(SignatureError, match="not an elliptic curve key"):
-            sendgrid.verify(BODY, HEADERS, Secrets(key=base64.b64encode(der).decode()))
+            sendgrid.verify(
+                BODY, HEADERS, Secrets(key=base64.b64encode(der).decode()), NOW
+            )
 
     def test_own_signature_verifies(self):
         key = ec.generate_private_key(ec.SECP256R1())
@@ -109,16 +118,18 @@ class TestSendGrid:
         ).decode()
         headers = {SIGNATURE: signature, TIMESTAMP: "17"}
         sendgrid.verify(
-            b"\xff\x00", headers, Secrets(key=base64.b64encode(der).decode())
+            b"\xff\x00", headers, Secrets(key=base64.b64encode(der).decode()), NOW
         )
 
     def test_key_and_token_must_both_match(self):
-        secrets = Secrets(key=KEY, token="s3cret")
-        sendgrid.verify(BODY, HEADERS | {"Authorization": "Bearer s3cret"}, secrets)
+        secrets = Secrets(key=KEY, token=expect("s3cret"))
+        sendgrid.verify(
+            BODY, HEADERS | {"Authorization": "Bearer s3cret"}, secrets, NOW
+        )
         with pytest.raises(SignatureError):
-            sendgrid.verify(BODY, HEADERS, secrets)
+            sendgrid.verify(BODY, HEADERS, secrets, NOW)
         with pytest.raises(SignatureError):
-            sendgrid.verify(BODY, {"Authorization": "Bearer s3cret"}, secrets)
+            sendgrid.verify(BODY, {"Authorization": "Bearer s3cret"}, secrets, NOW)
 
 
 def basic(text: str) -> str:
@@ -131,7 +142,9 @@ class TestToken:
         ["Bearer s3cret", "bearer  s3cret", basic("user:s3cret"), basic(":s3cret")],
     )
     def test_right_token_verifies(self, authorization: str):
-        postmark.verify(b"", {"authorization": authorization}, Secrets(token="s3cret"))
+        postmark.verify(
+            b"", {"authorization": authorization}, Secrets(token=expect("s3cret")), NOW
+        )
 
     @pytest.mark.parametrize(
         "authorization",
@@ -150,16 +163,19 @@ class TestToken:
     def test_other_token_fails(self, authorization: str):
         with pytest.raises(SignatureError):
             postmark.verify(
-                b"", {"Authorization": authorization}, Secrets(token="s3cret")
+                b"",
+                {"Authorization": authorization},
+                Secrets(token=expect("s3cret")),
+                NOW,
             )
 
     @pytest.mark.parametrize("kind", KINDS)
     def test_source_without_secrets_accepts_nothing(self, kind: str):
         with pytest.raises(SignatureError, match="no secret"):
-            KINDS[kind].verify(b"{}", {"Authorization": "Bearer "}, Secrets())
+            KINDS[kind].verify(b"{}", {"Authorization": "Bearer "}, Secrets(), NOW)
 
     def test_secrets_have_no_representation(self):
-        assert "s3cret" not in repr(Secrets(token="s3cret", key="s3cret"))
+        assert "s3cret" not in repr(Secrets(key="s3cret"))
 
 
 def signed(key: str, **changes: str) -> dict[str, str]:
@@ -176,11 +192,12 @@ class TestMailgun:
             json.dumps({"signature": signed("k"), "event-data": {}}).encode(),
             {},
             Secrets(key="k"),
+            NOW,
         )
 
     def test_form_verifies(self):
         headers = {"Content-Type": "application/x-www-form-urlencoded"}
-        mailgun.verify(urlencode(signed("k")).encode(), headers, Secrets(key="k"))
+        mailgun.verify(urlencode(signed("k")).encode(), headers, Secrets(key="k"), NOW)
 
     @pytest.mark.parametrize(
         "changes",
@@ -196,12 +213,35 @@ class TestMailgun:
     def test_changed_field_fails(self, changes: dict[str, str]):
         body = json.dumps({"signature": signed("k", **changes)}).encode()
         with pytest.raises(SignatureError):
-            mailgun.verify(body, {}, Secrets(key="k"))
+            mailgun.verify(body, {}, Secrets(key="k"), NOW)
+
+    @pytest.mark.parametrize("age", [0, -(10**6), 48 * 3600])
+    def test_recent_signature_verifies(self, age: int):
+        body = json.dumps({"signature": signed("k")}).encode()
+        mailgun.verify(body, {}, Secrets(key="k"), NOW + age)
+
+    @pytest.mark.parametrize("age", [48 * 3600 + 1, 10**9])
+    def test_old_signature_fails(self, age: int):
+        body = json.dumps({"signature": signed("k")}).encode()
+        with pytest.raises(SignatureError, match="older than 48 hours"):
+            mailgun.verify(body, {}, Secrets(key="k"), NOW + age)
+
+    @pytest.mark.parametrize("timestamp", ["-1", "1e12", "now", "\u0661\u00b2"])
+    def test_timestamp_must_be_a_number(self, timestamp: str):
+        text = timestamp + "t" * 50
+        digest = hmac.new(b"k", text.encode(), hashlib.sha256).hexdigest()
+        fields = signed("k", timestamp=timestamp, signature=digest)
+        body = json.dumps({"signature": fields}).encode()
+        with pytest.raises(SignatureError, match="older than 48 hours"):
+            mailgun.verify(body, {}, Secrets(key="k"), 0)
 
     def test_other_key_fails(self):
         with pytest.raises(SignatureError, match="does not match"):
             mailgun.verify(
-                json.dumps({"signature": signed("k")}).encode(), {}, Secrets(key="l")
+                json.dumps({"signature": signed("k")}).encode(),
+                {},
+                Secrets(key="l"),
+                NOW,
             )
 
 
@@ -250,7 +290,7 @@ class TestSes:
     @pytest.mark.parametrize("version", ["1", "2"])
     def test_signature_verifies(self, sns_key, certificate, version: str):
         body = json.dumps(self.envelope(sns_key, version)).encode()
-        ses.verify(body, {}, Secrets(certificate=certificate))
+        ses.verify(body, {}, Secrets(certificate=certificate), NOW)
 
     @pytest.mark.parametrize(
         "changes",
@@ -265,20 +305,25 @@ class TestSes:
     def test_changed_field_fails(self, sns_key, certificate, changes: dict[str, str]):
         body = json.dumps(self.envelope(sns_key, **changes)).encode()
         with pytest.raises(SignatureError):
-            ses.verify(body, {}, Secrets(certificate=certificate))
+            ses.verify(body, {}, Secrets(certificate=certificate), NOW)
 
     def test_invalid_certificate_fails(self, sns_key):
         body = json.dumps(self.envelope(sns_key)).encode()
         with pytest.raises(SignatureError, match="certificate"):
-            ses.verify(body, {}, Secrets(certificate=b"no PEM"))
+            ses.verify(body, {}, Secrets(certificate=b"no PEM"), NOW)
 
     def test_token_and_topic(self):
         headers = {"Authorization": basic("aws:s3cret")}
         body = json.dumps({"TopicArn": TOPIC}).encode()
-        ses.verify(body, headers, Secrets(token="s3cret"))
-        ses.verify(body, headers, Secrets(token="s3cret", topics=(TOPIC,)))
+        ses.verify(body, headers, Secrets(token=expect("s3cret")), NOW)
+        ses.verify(body, headers, Secrets(token=expect("s3cret"), topics=(TOPIC,)), NOW)
         with pytest.raises(SignatureError, match="topic"):
-            ses.verify(body, headers, Secrets(token="s3cret", topics=("arn:other",)))
+            ses.verify(
+                body,
+                headers,
+                Secrets(token=expect("s3cret"), topics=("arn:other",)),
+                NOW,
+            )
 
     def test_subscription_confirmation_is_signed_with_its_url(self):
         fields = {

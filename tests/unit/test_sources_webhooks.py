@@ -78,6 +78,42 @@ def test_mailgun_key_is_the_token():
     assert event.key == "mailgun t1"
 
 
+@pytest.mark.parametrize("event", ["delivered", "failed"])
+def test_token_of_mailgun_is_used_up_whatever_the_event(event: str):
+    payload = {"signature": {"token": "t1"}, "event-data": {"event": event}}
+    assert KINDS["mailgun"].parse(json.dumps(payload).encode(), {}, NOW).token == (
+        "mailgun t1"
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "payload"),
+    [
+        ("mailgun", {"event-data": {"event": "failed", "recipient": "a@x.org"}}),
+        ("postmark", {"RecordType": "Bounce", "Email": "a@x.org"}),
+    ],
+)
+def test_event_without_an_identifier_has_no_key(kind: str, payload: dict):
+    (event,) = parse(kind, payload)
+    assert event.key == ""
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "http://sns.us-east-1.amazonaws.com/",
+        "https://sns.us-east-1.amazonaws.com.example.com/",
+        "https://example.com/sns.us-east-1.amazonaws.com/",
+        "javascript:alert(1)",
+    ],
+)
+def test_confirmation_url_of_another_host_is_skipped(url: str):
+    body = json.dumps({"Type": "SubscriptionConfirmation", "SubscribeURL": url})
+    batch = ses.parse(body.encode(), {}, NOW)
+    assert (batch.confirm_url, len(batch.skipped)) == ("", 1)
+
+
 def test_listed_addresses_of_providers_are_added_only_if_unknown():
     (dropped,) = parse(
         "sendgrid",

@@ -1,0 +1,69 @@
+"""Mails from stdin, files, mboxes and Maildirs. Nothing here deletes a mail."""
+
+import mailbox
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import click
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A mail to read.
+
+    :param place: the file, for messages.
+    :param mark_read: to be called when the mail has been read.
+    """
+
+    place: str
+    raw: bytes
+    mark_read: Callable[[], None] = lambda: None
+
+
+def read_mails(path: str) -> Iterator[Incoming]:
+    """Yield the mails in *path*: a file, an mbox, a Maildir, or stdin (-).
+
+    :raises UsageError: if *path* is a folder that is not a Maildir.
+    """
+    if path == "-":
+        from sendgrid_bounces.sources.mail import split_mails
+
+        raw = sys.stdin.buffer.read()
+        yield from (Incoming("stdin", mail) for mail in split_mails(raw))
+    elif not Path(path).is_dir():
+        yield from _read_file(Path(path))
+    elif (Path(path) / "new").is_dir():
+        yield from _read_maildir(Path(path))
+    else:
+        raise click.UsageError(f"{path} is a folder, but not a Maildir")
+
+
+def _read_file(path: Path) -> Iterator[Incoming]:
+    with path.open("rb") as file:
+        is_mbox = file.read(5) == b"From "
+    if not is_mbox:
+        yield Incoming(str(path), path.read_bytes())
+        return
+    with closing(mailbox.mbox(path, create=False)) as box:
+        for number, key in enumerate(box.iterkeys(), 1):
+            yield Incoming(f"{path}, mail {number}", box.get_bytes(key))
+
+
+def _read_maildir(folder: Path) -> Iterator[Incoming]:
+    """Yield the new mails, each of which moves to ``cur`` when it has been read."""
+    for path in sorted((folder / "new").iterdir()):
+        try:
+            raw = path.read_bytes()
+        except FileNotFoundError:  # another program has moved it
+            continue
+        yield Incoming(str(path), raw, partial(_move, folder, path))
+
+
+def _move(folder: Path, path: Path) -> None:
+    name = path.name.partition(":")[0]
+    with suppress(FileNotFoundError):
+        path.rename(folder / "cur" / f"{name}:2,S")

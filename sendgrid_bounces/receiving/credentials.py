@@ -1,0 +1,73 @@
+"""The secrets of a source, read where its settings say."""
+
+import os
+from pathlib import Path
+
+from sendgrid_bounces.auth import Authenticator
+from sendgrid_bounces.core.sources import SourceSettings
+from sendgrid_bounces.sources.verification import Secrets, expect
+
+#: Bytes of a file that are read.
+MAX_FILE = 64 * 1024
+
+
+class SecretError(Exception):
+    """A secret cannot be read."""
+
+
+def load_secrets(settings: SourceSettings, authenticator: Authenticator) -> Secrets:
+    """Return the secrets of a source. Files and variables are read on each call.
+
+    :raises SecretError: if one cannot be read, or is empty.
+    """
+    key = settings.key or _read("key", settings.key_file, settings.key_variable)
+    token = _read("token", settings.token_file, settings.token_variable)
+    is_token = expect(token) if token else None
+    if settings.token_hash:
+
+        def is_token(text: str) -> bool:
+            return _is_text(text) and authenticator.verify_hash(
+                settings.token_hash, text
+            )
+
+    certificate = _read_file("certificate", settings.certificate_file)
+    return Secrets(key, is_token, certificate, settings.topics)
+
+
+def _read(what: str, file: str, variable: str) -> str:
+    """Return the secret in *file* or else in *variable*; empty if neither is set."""
+    if file:
+        try:
+            return _read_file(what, file).decode().strip()
+        except UnicodeDecodeError:
+            raise SecretError(f"cannot read the {what} in {file}: not UTF-8") from None
+    secret = os.environ.get(variable, "").strip() if variable else ""
+    if variable and not secret:
+        raise SecretError(f"the variable {variable} with the {what} is not set")
+    return secret
+
+
+def _read_file(what: str, path: str) -> bytes:
+    """Return the content of *path*; empty for no path."""
+    if not path:
+        return b""
+    try:
+        if not Path(path).is_file():  # a device or a pipe could block
+            raise SecretError(f"cannot read the {what} in {path}: not a file")
+        with Path(path).open("rb") as file:
+            content = file.read(MAX_FILE)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise SecretError(f"cannot read the {what} in {path}: {reason}") from None
+    if not content.strip():
+        raise SecretError(f"cannot read the {what} in {path}: the file is empty")
+    return content
+
+
+def _is_text(text: str) -> bool:
+    """Return whether *text* can be encoded, which a password need not be."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,279 @@
+"""``bounces receive``: mails become bounces, and mail systems get their exit codes."""
+
+import json
+import mailbox
+from collections.abc import Callable
+from contextlib import closing
+from email.message import EmailMessage
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from sendgrid_bounces.cli import main
+from sendgrid_bounces.core.errors import StorageError
+from sendgrid_bounces.core.sources import Source, SourceCounts
+from sendgrid_bounces.sources.mail import flufl
+from sendgrid_bounces.storage.database import open_storage
+from sendgrid_bounces.storage.sources import SourceStore
+
+MAILS = Path(__file__).parent.parent / "mails"
+EXIM = (MAILS / "exim.eml").read_bytes()  # ike@example.org failed
+POSTFIX = (MAILS / "postfix.eml").read_bytes()  # ada and bob@example.net failed
+VACATION = (MAILS / "vacation.eml").read_bytes()
+UNREADABLE = (
+    b"From: MAILER-DAEMON@mx.example.org\nMessage-ID: <17@mx.example.org>\n"
+    b"Subject: Undelivered mail\n\nIt failed.\n"
+)
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture(name="run")
+def _run(url: str, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Return a function that runs a command on a database with the account acme."""
+    with closing(open_storage(url)) as storage:
+        account = storage.accounts.add("acme")
+        storage.accounts.add_domain("mg.example.com", account)
+    monkeypatch.setenv("SENDGRID_BOUNCES_DATABASE_URL", url)
+
+    def run(*args: str, stdin: bytes = b"", code: int = 0) -> Result:
+        result = CliRunner().invoke(main, args, input=stdin)
+        assert result.exit_code == code, result.output
+        return result
+
+    return run
+
+
+def listed(run: Run, owner: str = "acme") -> list[str]:
+    lines = run("bounces", "export", owner, "--format", "json").stdout
+    return [record["email"] for record in json.loads(lines)]
+
+
+def read_source(url: str, name: str) -> Source:
+    with closing(open_storage(url)) as storage:
+        return storage.sources.get(name)
+
+
+def test_mail_on_stdin_is_listed_once(run: Run):
+    answer = run("bounces", "receive", "acme", stdin=EXIM)
+    assert answer.stdout.splitlines() == [
+        "listed ike@example.org 5.1.1 550",
+        "1 mail: 1 listed, 0 known, 0 ignored, 0 unread",
+    ]
+    again = run("bounces", "receive", "acme", "-", stdin=EXIM).stdout
+    assert again.splitlines()[0] == "known ike@example.org 5.1.1 550"
+    assert listed(run) == ["ike@example.org"]
+
+
+def test_bounce_of_a_mail_is_reported_by_a_mail_server(run: Run):
+    run("bounces", "receive", "acme", stdin=EXIM)
+    (record,) = json.loads(run("bounces", "export", "acme", "--format", "json").stdout)
+    assert (record["status"], record["code"]) == ("5.1.1", "550")
+    assert record["reported"] is True
+    assert "User unknown" in record["reason"]
+
+
+def test_owner_can_be_a_domain_in_any_letter_case(run: Run, url: str):
+    run("bounces", "receive", "MG.example.com", stdin=EXIM)
+    assert listed(run, "mg.example.com") == ["ike@example.org"]
+    source = read_source(url, "bounces receive mg.example.com")
+    assert (source.owner, source.kind, source.path) == ("mg.example.com", "mail", None)
+    assert source.counts == SourceCounts(listed=1)
+
+
+def test_mbox_is_read_and_not_changed(run: Run, tmp_path: Path):
+    path = tmp_path / "mbox"
+    with closing(mailbox.mbox(path)) as box:
+        for raw in (EXIM, VACATION, POSTFIX):
+            box.add(raw)
+    before = path.read_bytes()
+
+    answer = run("bounces", "receive", "acme", str(path))
+    assert answer.stdout.splitlines() == [
+        "listed ike@example.org 5.1.1 550",
+        f"ignored {path}, mail 2 (vacation)",
+        "listed ada@example.net 5.1.1 550",
+        "listed bob@example.net 4.2.2 452",
+        "3 mails: 3 listed, 0 known, 1 ignored, 0 unread",
+    ]
+    assert path.read_bytes() == before
+
+
+def test_mbox_on_stdin_is_read(run: Run):
+    stdin = b"".join(
+        b"From MAILER-DAEMON Wed Feb 15 12:00:00 2012\n" + raw.rstrip() + b"\n\n"
+        for raw in (EXIM, POSTFIX)
+    )
+    assert "2 mails: 3 listed" in run("bounces", "receive", "acme", stdin=stdin).stdout
+
+
+def test_read_mails_of_a_maildir_move_and_unread_ones_stay(run: Run, tmp_path: Path):
+    folder = tmp_path / "Maildir"
+    mailbox.Maildir(folder)
+    for name, raw in (("1.a", EXIM), ("2.b", UNREADABLE), ("3.c", VACATION)):
+        (folder / "new" / name).write_bytes(raw)
+
+    answer = run("bounces", "receive", "acme", str(folder))
+    assert "3 mails: 1 listed, 0 known, 1 ignored, 1 unread" in answer.stdout
+    assert [path.name for path in (folder / "new").iterdir()] == ["2.b"]
+    names = sorted(path.name for path in (folder / "cur").iterdir())
+    assert names == ["1.a:2,S", "3.c:2,S"]
+    assert (folder / "cur" / "1.a:2,S").read_bytes() == EXIM
+
+
+def test_folder_without_mails_is_misuse(run: Run, tmp_path: Path):
+    answer = run("bounces", "receive", "acme", str(tmp_path), code=64)
+    assert "is a folder, but not a Maildir" in answer.stderr
+
+
+def test_unreadable_mail_is_named_and_copied(run: Run, url: str, tmp_path: Path):
+    folder = tmp_path / "new" / "unread"
+    for _ in range(2):
+        answer = run(
+            "bounces", "receive", "acme", "--unread", str(folder), stdin=UNREADABLE
+        )
+        assert answer.stderr == (
+            "unread stdin, Message-ID <17@mx.example.org>: "
+            "a bounce mail without a recipient\n"
+        )
+    (copy,) = folder.iterdir()
+    assert copy.read_bytes() == UNREADABLE
+    source = read_source(url, "bounces receive acme")
+    assert source.counts == SourceCounts(skipped=2)
+    assert source.problem == "a bounce mail without a recipient"
+
+
+@pytest.mark.parametrize("stdin", [b"", b"\0\xff", b"hello\n", VACATION, b"\n" * 9])
+def test_mail_that_is_not_a_bounce_succeeds(run: Run, stdin: bytes):
+    run("bounces", "receive", "acme", stdin=stdin)
+    assert listed(run) == []
+
+
+def test_mails_are_ignored_with_a_reason(run: Run):
+    delayed = str(MAILS / "postfix-delayed.eml")
+    answer = run("bounces", "receive", "acme", delayed, str(MAILS / "arf.eml"))
+    assert answer.stdout.splitlines() == [
+        "ignored carol@example.org (delayed)",
+        f"ignored {MAILS / 'arf.eml'} (complaint)",
+        "2 mails: 0 listed, 0 known, 2 ignored, 0 unread",
+    ]
+
+
+def test_dry_run_prints_bounces_for_an_import(run: Run, url: str, tmp_path: Path):
+    paths = [str(MAILS / name) for name in ("exim.eml", "vacation.eml", "postfix.eml")]
+    answer = run("bounces", "receive", "nobody", "--dry-run", *paths)
+    file = tmp_path / "bounces.json"
+    file.write_text(answer.stdout)
+    assert answer.stderr == f"ignored {MAILS / 'vacation.eml'} (vacation)\n"
+    assert listed(run) == []
+
+    assert run("bounces", "import", "acme", str(file)).stdout == "imported 3 bounces\n"
+    run("bounces", "receive", "mg.example.com", *paths)
+    exported = [
+        json.loads(run("bounces", "export", owner, "--format", "json").stdout)
+        for owner in ("acme", "mg.example.com")
+    ]
+    for records in exported:
+        for record in records:
+            del record["created"]
+    assert exported[0] == exported[1]
+
+
+def test_dry_run_needs_no_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    answer = CliRunner().invoke(
+        main, ["bounces", "receive", "acme", "--dry-run"], input=EXIM
+    )
+    assert (answer.exit_code, len(json.loads(answer.stdout))) == (0, 1)
+    assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize(
+    ("recipient", "email"),
+    [("original", "bounced@example.org"), ("final", "mailbox@example.net")],
+)
+def test_address_of_a_forwarded_mail_is_chosen(run: Run, recipient: str, email: str):
+    report = (
+        b"From: MAILER-DAEMON@mx.example.net\nSubject: Failure\n"
+        b'Content-Type: multipart/report; report-type=delivery-status; boundary="b"\n\n'
+        b"--b\nContent-Type: message/delivery-status\n\nReporting-MTA: dns; mx\n\n"
+        b"Original-Recipient: rfc822; bounced@example.org\n"
+        b"Final-Recipient: rfc822; mailbox@example.net\n"
+        b"Action: failed\nStatus: 5.1.1\n\n--b--\n"
+    )
+    run("bounces", "receive", "acme", "--recipient", recipient, stdin=report)
+    assert listed(run) == [email]
+
+
+def test_address_is_found_in_the_return_address(run: Run):
+    mail = EmailMessage()
+    mail["From"] = "MAILER-DAEMON@mx.example.net"
+    mail["To"] = "bounces+ada=example.org@lists.example.com"
+    mail["Subject"] = "Undelivered mail"
+    mail.set_content("550 5.1.1 no such user")
+    verp = "bounces+{local}={domain}@lists.example.com"
+    run("bounces", "receive", "acme", "--verp", verp, stdin=mail.as_bytes())
+    assert listed(run) == ["ada@example.org"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "Missing argument 'OWNER'"),
+        (["nobody"], "there is no account or domain 'nobody'"),
+        (["acme", "absent.eml"], "'absent.eml' does not exist"),
+        (["acme", "--verp", "x"], "must be an address with {local} and {domain}"),
+        (["acme", "--recipient", "other"], "'other' is not one of"),
+        (["acme", "--unknown"], "No such option"),
+        (["acme", "--database", "x:"], "the database URL must be"),
+    ],
+)
+def test_misuse_has_its_exit_code(run: Run, arguments: list[str], message: str):
+    code = 75 if "--database" in arguments else 64
+    answer = run("bounces", "receive", *arguments, stdin=EXIM, code=code)
+    assert message in answer.stderr
+    assert answer.stderr.count("\n") == 1
+
+
+def test_absent_database_is_a_temporary_failure(run: Run, tmp_path: Path):
+    absent = f"sqlite:///{tmp_path / 'absent.sqlite3'}"
+    run("bounces", "receive", "acme", "--database", absent, stdin=EXIM, code=75)
+
+
+@pytest.mark.parametrize(
+    "error", [StorageError("the disk is full"), OSError(28, "full"), KeyError("bug")]
+)
+def test_failure_is_temporary(run: Run, monkeypatch: pytest.MonkeyPatch, error):
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(SourceStore, "receive", fail)
+    answer = run("bounces", "receive", "acme", stdin=EXIM, code=75)
+    assert answer.stderr.startswith("Error: ")
+    assert answer.stderr.count("\n") == 1
+
+
+def test_failed_mail_of_a_maildir_stays(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    mailbox.Maildir(tmp_path / "m")
+    (tmp_path / "m" / "new" / "1").write_bytes(EXIM)
+
+    def fail(*_: object) -> None:
+        raise StorageError("away")
+
+    monkeypatch.setattr(SourceStore, "receive", fail)
+    run("bounces", "receive", "acme", str(tmp_path / "m"), code=75)
+    assert (tmp_path / "m" / "new" / "1").exists()
+
+
+def test_missing_library_is_mentioned(run: Run, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(flufl, "is_installed", lambda: False)
+    answer = run("bounces", "receive", "acme", stdin=EXIM)
+    assert "pip install 'sendgrid-bounces[mail]'" in answer.stderr
+    assert listed(run) == ["ike@example.org"]
+
+
+def test_help_succeeds(run: Run):
+    assert "stdin" in run("bounces", "receive", "--help").stdout
