@@ -12,7 +12,9 @@ from sendgrid_bounces.core.errors import (
 from sendgrid_bounces.core.sources import SOURCES_PATH, Source
 from sendgrid_bounces.emulator import Emulator, current_emulator
 from sendgrid_bounces.web.requests import request
-from sendgrid_bounces.web.responses import log_failure
+from sendgrid_bounces.web.responses import ErrorTable, look_up
+
+PATH = f"{SOURCES_PATH}/<name>"
 
 #: Maximum size of a request body in bytes. Mail systems accept mails of 10 MB.
 MAX_BODY = 16 * 1024 * 1024
@@ -20,10 +22,13 @@ MAX_BODY = 16 * 1024 * 1024
 #: Unreadable elements of one request that are logged.
 MAX_LOGGED = 10
 
-METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
+#: Methods by which providers may probe the endpoint, besides GET.
+OTHER_METHODS = ("PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 
-#: The status for a request that a repeat would not mend. Mailgun repeats all others.
-_FINAL = {"mailgun": 406}
+#: The status for a request that Mailgun should not repeat, which it does after others.
+NOT_ACCEPTABLE = 406
+
+UNAUTHORIZED = 401
 
 bp = Blueprint("receiving", __name__)
 
@@ -39,58 +44,71 @@ class RefusedError(Exception):
         self.status = status
 
 
-@bp.route(f"{SOURCES_PATH}/<name>", methods=METHODS, provide_automatic_options=False)
-def source(name: str) -> Response:
-    """Receive events by POST. Providers probe the URL by other methods."""
+@bp.post(PATH, provide_automatic_options=False)
+def receive(name: str) -> Response:
+    """Receive the events of a source."""
     emulator = current_emulator()
+    source = _find(emulator, name)
     try:
-        found = emulator.storage.sources.find(name)
-    except StorageError as error:
-        log_failure(error)
-        return _error(503, "the database does not answer")
-    if found is None or found.path is None:
-        return _error(404, f"there is no source {name[:64]!r}")
-    if request.method != "POST":
-        return jsonify(source=found.name, kind=found.kind)
-    try:
-        return _receive(emulator, found)
+        return _receive(emulator, source)
     except RefusedError as error:
-        return _refuse(emulator, found, error)
-    except StorageError as error:
-        log_failure(error)
-        return _error(503, "the database does not answer")
+        return _refuse(emulator, source, error)
+
+
+@bp.get(PATH, provide_automatic_options=False)
+def probe(name: str) -> Response:
+    """Return the kind of a source, for providers that check the URL."""
+    source = _find(current_emulator(), name)
+    return jsonify(source=source.name, kind=source.kind)
+
+
+@bp.route(PATH, methods=OTHER_METHODS, provide_automatic_options=False)
+def unknown(name: str) -> Response:
+    """Answer a probe by another method."""
+    return probe(name)
+
+
+def _find(emulator: Emulator, name: str) -> Source:
+    """Return the source *name*.
+
+    :raises UnknownNameError: if it does not exist, or has no endpoint.
+    """
+    source = emulator.storage.sources.get(name)
+    if source.path is None:
+        raise UnknownNameError("source", name)
+    return source
 
 
 def _receive(emulator: Emulator, source: Source) -> Response:
     """Verify, read and store the request.
 
     :raises RefusedError: if it is not accepted.
-    :raises StorageError: if the database does not answer.
     """
-    from sendgrid_bounces.receiving.credentials import SecretError
-    from sendgrid_bounces.receiving.delivery import deliver  # often not needed
+    from sendgrid_bounces.receiving.credentials import SecretError  # often not needed
+    from sendgrid_bounces.receiving.delivery import deliver
     from sendgrid_bounces.receiving.verification import read_request
     from sendgrid_bounces.sources.verification import PayloadError, SignatureError
 
-    now = emulator.clock.now()
+    now, is_mailgun = emulator.clock.now(), source.kind == "mailgun"
     try:
         body = request.read_body(MAX_BODY)
         headers = dict(request.headers)
         batch = read_request(source, emulator.authenticator, headers, body, now)
-        receipt = deliver(emulator.storage, source, batch, now)
+        counts = deliver(emulator.storage, source, batch, now).counts
     except RequestEntityTooLarge:
         raise RefusedError(413, f"the body exceeds {MAX_BODY} bytes") from None
     except RequestError as error:
         raise RefusedError(400, error.reason) from None
     except SignatureError as error:
-        raise RefusedError(_FINAL.get(source.kind, 401), str(error)) from None
+        status = NOT_ACCEPTABLE if is_mailgun else UNAUTHORIZED
+        raise RefusedError(status, str(error)) from None
     except PayloadError as error:
-        raise RefusedError(_FINAL.get(source.kind, 400), str(error)) from None
+        status = NOT_ACCEPTABLE if is_mailgun else 400
+        raise RefusedError(status, str(error)) from None
     except (SecretError, UnknownNameError) as error:
         raise RefusedError(503, str(error)) from None
     for problem in batch.skipped[:MAX_LOGGED]:
         current_app.logger.warning("source %s: %s", source.name, problem)
-    counts = receipt.counts
     return jsonify(
         listed=counts.listed,
         known=counts.known,
@@ -105,14 +123,24 @@ def _refuse(emulator: Emulator, source: Source, error: RefusedError) -> Response
     try:
         now = emulator.clock.now()
         emulator.storage.sources.refuse(source.name, str(error), now)
-    except BounceError as failure:
+    except StorageError as failure:
         current_app.logger.warning("refusal not counted: %s", failure)
-    return _error(error.status, str(error))
-
-
-def _error(status: int, message: str) -> Response:
-    response = jsonify(error=message)
-    response.status_code = status
-    if status == 401:  # noqa: PLR2004 - Amazon SNS waits for this before it sends the password
+    response = jsonify(error=str(error))
+    response.status_code = error.status
+    if error.status == UNAUTHORIZED:
+        # Amazon SNS sends the password of a URL only after this.
         response.headers["WWW-Authenticate"] = 'Basic realm="sources"'
     return response
+
+
+@bp.errorhandler(BounceError)
+def _render_error(error: BounceError) -> tuple[Response, int]:
+    status, message = look_up(error, ERROR_TABLE)
+    return jsonify(error=message), status
+
+
+ERROR_TABLE: ErrorTable = {
+    UnknownNameError: (404, str),
+    StorageError: (503, lambda _: "the database does not answer"),
+    BounceError: (400, str),
+}

@@ -32,6 +32,7 @@ ROUTES = (
     ("reference/sendgrid-v3.rst", "sendgrid-v3-routes"),
     ("reference/resellers.rst", "reseller-routes"),
     ("reference/mailgun.rst", "mailgun-routes"),
+    ("reference/sources.rst", "source-routes"),
 )
 SITE = "".join(page.read_text(encoding="utf-8") for page in DOCS.rglob("*.rst"))
 

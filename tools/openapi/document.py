@@ -19,6 +19,7 @@ from tools.openapi import (
     control,
     fields,
     mailgun,
+    receiving,
     routes,
     sendgrid,
     sendgrid_v3,
@@ -50,7 +51,11 @@ def build(dialects: Sequence[Dialect] = DIALECTS) -> Part:
     """Return the document about *dialects* and the control endpoints."""
     operations = {dialect.name: dialect.operations for dialect in dialects}
     app = routed_app(tuple(dialects), has_control=True)
-    sections = [*_dialect_sections(app, dialects), control.section(operations)]
+    sections = [
+        *_dialect_sections(app, dialects),
+        receiving.SECTION,
+        control.section(operations),
+    ]
     plugin = MarshmallowPlugin()
     spec = APISpec(
         "SendGrid and Mailgun bounces",
