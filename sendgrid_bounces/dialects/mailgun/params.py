@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any
 
-from marshmallow import EXCLUDE, Schema, ValidationError, fields, missing, validate
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, missing
 
+from sendgrid_bounces.core.addresses import is_address
 from sendgrid_bounces.core.bounces import Bounce, BouncePage
 from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.dialects.mailgun.dates import parse_date
@@ -32,7 +33,6 @@ DEFAULT_CODE = "550"
 MAX_SHOWN = 200
 
 _INTEGER = re.compile("[+-]?[0-9]{1,4000}")
-_validate_email = validate.Email()
 
 #: The columns of a CSV file that are read; others are ignored.
 COLUMNS = ("address", "code", "error", "created_at")
@@ -93,10 +93,9 @@ def parse_address(value: Any) -> str:
     """
     if not value:
         raise ValidationError("Missing mandatory parameter: address")
-    try:
-        return _validate_email(value if isinstance(value, str) else "")
-    except ValidationError:
-        raise _invalid("address", value) from None
+    if not isinstance(value, str) or not is_address(value):
+        raise _invalid("address", value)
+    return value
 
 
 def parse_code(value: Any) -> str:

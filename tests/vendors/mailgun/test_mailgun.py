@@ -188,6 +188,22 @@ def test_import_with_an_invalid_last_row_stores_nothing(app, client) -> None:
 
 
 @pytest.mark.parametrize(
+    "address", ["bob@valid-mailgun-domain", "bob@my_host.example.com", "bob@localhost"]
+)
+def test_domain_of_an_address_is_lenient(client, address) -> None:
+    """The tests of client libraries use such addresses; in each kind of request."""
+    path, key = "/v3/empty.example.com/bounces", _basic(KEY)
+    answers = [
+        client.post(path, data={"address": address}, headers=key),
+        client.post(path, json=[{"address": address}], headers=key),
+    ]
+
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert _upload(client, f"address\n{address}\n".encode())[0] == 202
+    assert client.get(f"{path}/{address}", headers=key).status_code == 200
+
+
+@pytest.mark.parametrize(
     ("content", "message"),
     [
         (b"address\na@example.com\n\xff@example.com\n", "while reading csv: not UTF-8"),

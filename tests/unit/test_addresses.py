@@ -1,0 +1,73 @@
+"""The syntax of e-mail addresses."""
+
+import pytest
+
+from sendgrid_bounces.core.addresses import is_address
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ann@example.com",
+        "a.b+c@example.co.uk",
+        "o'hara!#$%&*/=?^`{|}~-_@example.com",
+        "bob@valid-mailgun-domain",
+        "bob@my_host.example.com",
+        "root@localhost",
+        "ann@1.example",
+        "ann@xn--bcher-kva.example",
+        "änn@bücher.example",
+        "用户@例子.广告",
+        '"ann b"@example.com',
+        '"a@b"@example.com',
+        r'"a\"b\\"@example.com',
+        '""@example.com',
+        "ann@[192.0.2.1]",
+        "ann@[IPv6:2001:db8::1]",
+        "ann@" + "a" * 63 + ".example",
+    ],
+)
+def test_addresses_are_recognized(text):
+    assert is_address(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "@",
+        "ann",
+        "ann@",
+        "@example.com",
+        "a@b@example.com",
+        "a b@example.com",
+        "a\0@example.com",
+        "ann@example.com\n",
+        "ann@exa mple.com",
+        ".ann@example.com",
+        "ann.@example.com",
+        "a..b@example.com",
+        "ann@example.com.",
+        "ann@.example.com",
+        "ann@example..com",
+        "ann@-example.com",
+        "ann@example-.com",
+        "ann@" + "a" * 64 + ".example",
+        "Ann <ann@example.com>",
+        "ann@example.com,bob@example.com",
+        '"ann@example.com',
+        'ann"@example.com',
+        '"a"b"@example.com',
+        '"ann\\"@example.com',
+        '"@example.com',
+        "ann@[192.0.2.256]",
+        "ann@[2001:db8::1]",
+        "ann@[IPv6:192.0.2.1]",
+        "ann@[192.0.2.1",
+        "än\u00a0n@example.com",
+        "än\ud800n@example.com",
+        "ä?@b?.example",
+    ],
+)
+def test_other_text_is_not_an_address(text):
+    assert not is_address(text)
