@@ -1,10 +1,11 @@
 """Import and export of bounces."""
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from sendgrid_bounces.cli.files import READERS, WRITERS, Record
-from sendgrid_bounces.cli.progress import counting_bar, reading_bar
+from sendgrid_bounces.cli.progress import counting_bar, elapsed_time, reading_bar
 from sendgrid_bounces.cli.queries import walk
 from sendgrid_bounces.cli.text_files import open_input, open_output
 from sendgrid_bounces.core.bounces import Bounce
@@ -29,11 +30,17 @@ def import_file(
     """
     zone = time_zone(control.owner(owner).timezone)
     now = control.clock().now
-    with open_input(file) as text, reading_bar(text, "Importing") as update:
-        records = READERS[file_format](text)
-        found = _read_bounces(records, zone, now, update)
+    with open_input(file) as text, ExitStack() as progress:
+        update = progress.enter_context(reading_bar(text, "Importing"))
+
+        def bounces() -> Iterator[Bounce]:
+            records = READERS[file_format](text)
+            yield from _read_bounces(records, zone, now, update)
+            progress.close()
+            progress.enter_context(elapsed_time("Storing"))
+
         try:
-            return control.put_bounces(owner, found)
+            return control.put_bounces(owner, bounces())
         except ParametersError as error:
             raise error.within(file, ", ") from None
 

@@ -345,7 +345,8 @@ def _glob_filters(query: BounceQuery) -> Filters:
     """Return the filters of globs; addresses without wildcards are looked up."""
     filters: Filters = {}
     globs = [fold(glob) for glob in query.email_globs]
-    if any({"*", "?"} & {*glob} for glob in globs):
+    has_wildcards = any({"*", "?"} & {*glob} for glob in globs)
+    if globs and (has_wildcards or query.emails):
         filters["email_globs"] = [_glob_pattern(glob) for glob in globs]
     elif globs:
         filters["emails"] = globs

@@ -2,6 +2,8 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
+from fnmatch import fnmatchcase
 
 import pytest
 from conftest import bounce
@@ -116,6 +118,29 @@ def test_batches_form_one_list(
     assert all(0 < len(rows) <= bounces_module.BATCH_SIZE for rows in batches)
 
 
+@pytest.mark.parametrize("offset", [0, 3])
+def test_find_continues_after_a_row(storage, bounce_list, offset: int) -> None:
+    """Rows of the same instant are told apart; an offset counts from there."""
+    given = [bounce(f"{i}@x", created=i // 7) for i in range(20)]
+    storage.bounces.put(bounce_list, given)
+    rows = [
+        r for batch in storage.bounces.find(bounce_list, QUERIES["all"]) for r in batch
+    ]
+    after = rows[8][-2:]
+    found = storage.bounces.find(bounce_list, QUERIES["all"], 5, offset, after=after)
+
+    assert [row for batch in found for row in batch] == rows[9 + offset : 14 + offset]
+
+
+def test_lists_are_counted(storage, bounce_list) -> None:
+    """Empty lists are left out."""
+    storage.accounts.add("empty")
+    storage.bounces.put(bounce_list, [bounce("a@x"), bounce("b@x")])
+    other = storage.accounts.get("other").bounce_list
+
+    assert storage.bounces.count_lists() == {bounce_list: 2, other: 1}
+
+
 def test_newest_first_reverses_the_order(storage, bounce_list) -> None:
     """Limit and offset apply across batches."""
     given = [bounce(f"{i}@x", created=i // 7) for i in range(600)]
@@ -164,7 +189,10 @@ QUERY = st.builds(
     created_before=st.none() | INSTANTS,
     type=st.sampled_from([None, *BounceType]),
     emails=st.lists(st.sampled_from(["a@x", "B@x", "\u00e4@X", "z@x"])).map(tuple),
+    status_glob=st.sampled_from(["", "5*", "?.*", "550", "%", "_.0.0", "!*", "|*"]),
 )
+GLOBS = st.sampled_from(["*", "?@x", "A@X", "*\u00c4*", "%@x", "_@x", "b@*", "|", "!"])
+QUERY = st.builds(replace, QUERY, email_globs=st.lists(GLOBS, max_size=3).map(tuple))
 
 
 def _matches(query: BounceQuery, found: Bounce) -> bool:
@@ -174,6 +202,13 @@ def _matches(query: BounceQuery, found: Bounce) -> bool:
         and (query.created_before is None or found.created < query.created_before)
         and query.type in (None, found.type)
         and (not query.emails or fold(found.email) in map(fold, query.emails))
+        and (not query.status_glob or fnmatchcase(found.status, query.status_glob))
+        and (
+            not query.email_globs
+            or any(
+                fnmatchcase(fold(found.email), fold(glob)) for glob in query.email_globs
+            )
+        )
     )
 
 
