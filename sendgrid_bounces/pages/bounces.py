@@ -40,6 +40,18 @@ def bounces(control: Control) -> Response:
     return _show(control, owner, found, rows)
 
 
+@page("/ui/bounces/delete")
+def confirm_deletion(control: Control) -> Response:
+    """Ask before a bounce is deleted."""
+    owner, email = _owner(), request.args.get("email", "")
+    storage = current_emulator().storage
+    found = storage.accounts.named_list(owner)
+    if not storage.bounces.count(found.id, BounceQuery(emails=(email,))):
+        raise UnknownNameError("bounce of", email)
+    total = storage.bounces.count(found.id, BounceQuery())
+    return render(control, "confirm.html", owner=owner, email=email, total=total)
+
+
 @page("/ui/bounces", "POST")
 def change_bounces(control: Control) -> Response:
     """Add or delete a bounce, or delete all bounces."""

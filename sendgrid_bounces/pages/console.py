@@ -26,7 +26,13 @@ MAX_SHOWN = 100_000
 #: The names of the credentials in the form.
 USER, KEY = "auth_user", "auth_key"
 
-#: The security schemes of the description: how the credentials are sent.
+#: The groups of calls in the order of the list.
+GROUPS = ("SendGrid", "SendGrid v3", "Mailgun")
+
+#: The call of the first form.
+DEFAULT = "GET /api/bounces.get.json"
+
+#: The media types of bodies that the form can send.
 _FORM = "application/x-www-form-urlencoded"
 _JSON = "application/json"
 
@@ -104,9 +110,9 @@ def _show(
 
 
 def _selected(values: Mapping[str, str]) -> Call:
-    """Return the call that the parameters name, by default the first one."""
+    """Return the call that the parameters name, or the default."""
     calls = read_calls()
-    name = values.get("call") or next(iter(calls))
+    name = values.get("call") or DEFAULT
     if name not in calls:
         raise NotFound("There is no such call.")
     return calls[name]
@@ -185,7 +191,7 @@ def read_calls() -> dict[str, Call]:
             call = _read_call(description, path, method, operation)
             if call is not None:
                 calls.setdefault(call.id, call)
-    return dict(sorted(calls.items(), key=lambda item: item[1].group))
+    return dict(sorted(calls.items(), key=lambda item: GROUPS.index(item[1].group)))
 
 
 def _read_call(description: Any, path: str, method: str, operation: Any) -> Call | None:

@@ -21,7 +21,9 @@ const live = {
     const fragment = document.createElement("template");
     fragment.innerHTML = await answer.text();
     if (box.dataset.after === undefined) {
-      box.replaceChildren(fragment.content);
+      const text = fragment.innerHTML.trim();
+      const isUsed = box.contains(document.activeElement);
+      if (text !== box.innerHTML.trim() && !isUsed) box.replaceChildren(fragment.content);
       return;
     }
     if (last) box.dataset.after = last;
@@ -36,7 +38,9 @@ const live = {
   async tick() {
     if (!live.paused && !live.busy && document.visibilityState === "visible") {
       live.busy = true;
-      for (const box of $$("[data-live]")) await live.poll(box).catch(() => live.show(true));
+      const polls = $$("[data-live]").map((box) => live.poll(box));
+      const results = await Promise.allSettled(polls);
+      live.show(results.some((result) => result.status === "rejected"));
       live.busy = false;
     }
   },
@@ -70,7 +74,7 @@ function move(step) {
   const now = rows.findIndex((row) => row.getAttribute("aria-selected") === "true");
   const next = rows[Math.min(Math.max(now + step, 0), rows.length - 1)];
   rows.forEach((row) => row.setAttribute("aria-selected", String(row === next)));
-  ($("a", next) || next).focus({ preventScroll: true });
+  $("a, button", next)?.focus({ preventScroll: true });
   next.scrollIntoView({ block: "nearest" });
 }
 
@@ -126,3 +130,4 @@ $$("[data-scripted]").forEach((element) => element.classList.remove("hidden"));
 $$("[data-word]").forEach((input) => { $("button.danger", input.form).disabled = true; });
 live.show();
 setInterval(live.tick, 1000);
+document.addEventListener("visibilitychange", live.tick);
