@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
+from threading import Thread
 
 import click
 
@@ -22,6 +23,7 @@ from sendgrid_bounces.cli.options import (
 )
 from sendgrid_bounces.cli.output import count_nouns, join_words
 from sendgrid_bounces.config import PREFIX, Config, is_loopback
+from sendgrid_bounces.control import PREFIX as CONTROL_PATH
 from sendgrid_bounces.core.contents import Counts
 
 DEMO_SEED = resources.files("sendgrid_bounces") / "demo.yaml"
@@ -57,8 +59,11 @@ REACHABLE = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 - compared, 
 @click.option(
     "--quiet", is_flag=True, help="Do not print a line for each request at a terminal."
 )
+@click.option(
+    "--open", "opens_browser", is_flag=True, help="Open the dashboard in a browser."
+)
 @database_option
-def serve(demo: bool, quiet: bool) -> None:  # noqa: FBT001 - click passes options by name
+def serve(demo: bool, quiet: bool, opens_browser: bool) -> None:  # noqa: FBT001 - click passes options by name
     """Run the server until Ctrl-C or SIGTERM.
 
     The first line on stdout is "Listening on URL", printed when the server accepts
@@ -68,18 +73,22 @@ def serve(demo: bool, quiet: bool) -> None:  # noqa: FBT001 - click passes optio
     if demo and is_given("DATABASE_URL"):
         raise click.UsageError("--demo cannot be combined with --database")
     config = command_config(is_serve=True)
+    if opens_browser and not config.control:
+        raise click.UsageError("--open requires control endpoints (--control on)")
     with _demo_folder(demo) as folder:
         if folder is not None:
             url = f"sqlite:///{folder / 'demo.sqlite3'}?synchronous=off"
             seeds = (str(DEMO_SEED), *config.seed)
             config = replace(config, database_url=url, seed=seeds)
-        _run(config, DEMO_CALLS if demo else "", quiet=quiet)
+        calls = DEMO_CALLS if demo else ""
+        _run(config, calls, quiet=quiet, opens_browser=opens_browser)
 
 
-def _run(config: Config, calls: str, *, quiet: bool) -> None:
+def _run(config: Config, calls: str, *, quiet: bool, opens_browser: bool) -> None:
     """Serve until a signal arrives.
 
     :param calls: a template of example calls, printed when the server is ready.
+    :param opens_browser: whether to open the dashboard in a browser.
     """
     from sendgrid_bounces.app import check_seed_files, prepare_database
     from sendgrid_bounces.server.access_log import check_writable
@@ -98,6 +107,10 @@ def _run(config: Config, calls: str, *, quiet: bool) -> None:
 
         def announce() -> None:
             click.echo(f"Listening on {url}")
+            if config.control:
+                _show_dashboard(
+                    f"{_reachable(url)}{CONTROL_PATH}/", opens_browser=opens_browser
+                )
             curl = "curl --insecure" if context else "curl"
             click.echo(calls.format(curl=curl, url=url), err=True, nl=False)
 
@@ -112,14 +125,29 @@ def _describe(config: Config, url: str, database: str, contents: Counts) -> None
     click.echo(f"Using the {database}: {found}", err=True)
     if contents.accounts or config.auth == "any":
         return
-    for address, reachable in REACHABLE.items():
-        url = url.replace(f"//{address}:", f"//{reachable}:")
-    where = f" --url {url}" if config.control else ""
+    where = f" --url {_reachable(url)}" if config.control else ""
     click.echo(
         f"There are no accounts. To add one: sendgrid-bounces account add NAME{where}\n"
         "To accept every account and key: sendgrid-bounces serve --auth any",
         err=True,
     )
+
+
+def _show_dashboard(url: str, *, opens_browser: bool) -> None:
+    """Print the URL of the dashboard, and open it if *opens_browser*."""
+    click.echo(f"Dashboard: {url}", err=True)
+    if opens_browser:
+        import webbrowser
+
+        # Some browsers run in the foreground.
+        Thread(target=webbrowser.open, args=(url,), daemon=True).start()
+
+
+def _reachable(url: str) -> str:
+    """Return *url* with an address to connect to, if it has that of all interfaces."""
+    for address, reachable in REACHABLE.items():
+        url = url.replace(f"//{address}:", f"//{reachable}:")
+    return url
 
 
 def _warn_about_control(config: Config) -> None:
