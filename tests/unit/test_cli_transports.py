@@ -151,8 +151,8 @@ SCENARIO: tuple[tuple[str, str], ...] = (
     ("reset --yes --json", ""),
 )
 
-#: Commands that have no server, and one without state.
-LOCAL = {("serve",), ("init-db",), ("health",), ("completion",)}
+#: Commands without a control service: mails reach a server by its sources.
+LOCAL = {("serve",), ("init-db",), ("health",), ("completion",), ("bounces", "receive")}
 
 ENTRY = LoggedRequest(
     time=5,
