@@ -12,6 +12,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from sendgrid_bounces.auth import Authenticator
 from sendgrid_bounces.config import Config, load_config
 from sendgrid_bounces.control import api, health
+from sendgrid_bounces.core.accounts import ScryptCosts
 from sendgrid_bounces.core.clock import Clock
 from sendgrid_bounces.core.contents import Counts
 from sendgrid_bounces.dialects.mailgun import v2, v3
@@ -40,6 +41,7 @@ def create_app(
     *,
     dialects: tuple[Dialect, ...] = DIALECTS,
     load_seeds: bool = True,
+    tag_costs: ScryptCosts | None = None,
 ) -> Flask:
     """Return a WSGI application on one database.
 
@@ -48,12 +50,13 @@ def create_app(
     :param clock: the source of the current time; by default the system clock.
     :param load_seeds: whether to load the seed files; False if the parent process has
         loaded the files already.
+    :param tag_costs: see :class:`~sendgrid_bounces.auth.Authenticator`.
     :raises BounceError: if a setting is invalid, a seed file cannot be loaded, or the
         database cannot be opened.
     """
     if not isinstance(config, Config):
         config = load_config(config or {})
-    emulator = open_emulator(config, clock or Clock(), dialects)
+    emulator = open_emulator(config, clock or Clock(), dialects, tag_costs=tag_costs)
     if load_seeds:
         with closing_on_error(emulator.storage):
             load_seed_files(emulator)
@@ -93,15 +96,20 @@ def open_emulator(
     dialects: tuple[Dialect, ...] = DIALECTS,
     *,
     create: bool = True,
+    tag_costs: ScryptCosts | None = None,
 ) -> Emulator:
     """Return the emulator on the database of *config*.
 
     :param create: whether to create a database that does not exist.
+    :param tag_costs: see :class:`~sendgrid_bounces.auth.Authenticator`.
     """
     storage = open_storage(config.database_url, create=create)
     with closing_on_error(storage):
         authenticator = Authenticator(
-            storage, config.key_hash, accept_any=config.auth == "any"
+            storage,
+            config.key_hash,
+            accept_any=config.auth == "any",
+            tag_costs=tag_costs,
         )
     if config.control:
         clock = SharedClock(storage.clock, clock)

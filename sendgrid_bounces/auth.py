@@ -27,7 +27,7 @@ from sendgrid_bounces.storage.database import Storage
 #: Verified keys in the cache, which is cleared when it is full.
 CACHE_SIZE = 10_000
 
-#: The costs of a key tag. They never change: tags in the database would not match.
+#: The costs of a key tag. They never change: stored tags would not match.
 TAG_COSTS: ScryptCosts = (2**12, 8, 1)
 
 #: The user name of callers that have an API key only.
@@ -42,6 +42,8 @@ class Authenticator:
     the process under a random secret, until the key of the account changes.
 
     :param accept_any: whether every key is valid, and unknown accounts are created.
+    :param tag_costs: the costs of key tags, for a database that no other process uses;
+        by default :data:`TAG_COSTS`.
     :raises ParametersError: if scrypt does not accept *costs*.
     """
 
@@ -51,8 +53,10 @@ class Authenticator:
         costs: ScryptCosts = DEFAULT_COSTS,
         *,
         accept_any: bool = False,
+        tag_costs: ScryptCosts | None = None,
     ) -> None:
         self._costs = costs
+        self._tag_costs = tag_costs or TAG_COSTS
         self._accounts = storage.accounts
         self._tag_salt = storage.key_salt.encode()
         self._accept_any = accept_any
@@ -205,6 +209,6 @@ class Authenticator:
         The tag finds accounts by their key alone, at the cost of one more hash. A tag
         is too short to disclose anything useful about the key.
         """
-        n, r, p = TAG_COSTS
+        n, r, p = self._tag_costs
         digest = hashlib.scrypt(key.encode(), salt=self._tag_salt, n=n, r=r, p=p)
         return int.from_bytes(digest[:2], "big")

@@ -85,13 +85,10 @@ class TestAccount:
         generated = f"test-{secrets.token_hex(4)}"
         #: The ``api_user`` of SendGrid requests.
         self.username = username or generated
-        #: The ``api_key`` of SendGrid requests and the password of Mailgun requests.
-        self.api_key, hashed = test_app.hashed_key
-        if api_key is not None:
-            self.api_key, hashed = (
-                api_key,
-                self._emulator.authenticator.hash_key(api_key),
-            )
+        #: The ``api_key`` of SendGrid v2, the Bearer key of v3, and the password of
+        #: Mailgun requests. A generated key belongs to this account only.
+        self.api_key = _generate_key() if api_key is None else api_key
+        hashed = self._emulator.authenticator.hash_key(self.api_key)
         #: The Mailgun domain.
         self.domain = (domain or f"{generated}.example.com").lower()
         self._names: list[str] = []
@@ -387,6 +384,11 @@ def check_options(options: Iterable[str], receiver: str) -> None:
 def _render(conditions: Mapping[str, Any]) -> str:
     """Return *conditions* as they are written in a call."""
     return ", ".join(f"{k}={v!r}" for k, v in conditions.items()) or "any fields"
+
+
+def _generate_key() -> str:
+    """Return a key in the form of SendGrid's, which its SDKs check."""
+    return f"SG.{secrets.token_urlsafe(16)}.{secrets.token_urlsafe(32)}"
 
 
 def _whole_seconds(seconds: float, name: str) -> int:

@@ -5,7 +5,6 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cached_property
 from os import PathLike
 from pathlib import Path
 from threading import Lock
@@ -25,8 +24,9 @@ from sendgrid_bounces.web.dialect import Dialect
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-#: A fast hash: the API keys of tests need no protection.
-FAST_HASH = "scrypt:128:8:1"
+#: Fast hashes, of keys and of their tags: the keys of tests need no protection.
+FAST_HASH = "scrypt:128:1:1"
+FAST_COSTS = (2, 1, 1)
 
 #: A seed: the path of a seed file, its text, or its parsed content.
 Seed = str | PathLike[str] | Mapping[str, Any]
@@ -68,6 +68,8 @@ class TestApp:
             self._app = create_app(
                 {**values, "CONTROL": "on", "SEED": files, **(settings or {})},
                 dialects=dialects,
+                # Another process may use the other database, and find accounts by key.
+                tag_costs=FAST_COSTS if self._owns_database else None,
             )
             self.emulator: Emulator = self._app.extensions[EXTENSION]
             self.control = Control(self.emulator)
@@ -81,15 +83,6 @@ class TestApp:
         """The host names of the vendors that the application emulates."""
         dialects = self.emulator.dialects
         return tuple(dict.fromkeys(host for d in dialects for host in d.hosts))
-
-    @cached_property
-    def hashed_key(self) -> tuple[str, dict[str, Any]]:
-        """The default API key of test accounts, and its account fields.
-
-        All of them share the key, since hashing is the slowest step of their creation.
-        """
-        key = "key-of-the-tests"
-        return key, self.emulator.authenticator.hash_key(key)
 
     def load_seed(self, seed: Seed) -> list[str]:
         """Load *seed* in one transaction, and return the names of its accounts.
