@@ -21,7 +21,7 @@ def _completer(
 ) -> Completer:
     """Return a function that completes names.
 
-    A database is read without the control service, whose import takes longer.
+    A database is opened without the control service, to avoid its slow import.
     """
 
     def complete(context: click.Context, _: click.Parameter, start: str) -> list[str]:
@@ -87,5 +87,5 @@ OWNER = click.argument("owner", shell_complete=_owner_names)
 
 
 def account_option(*flags: str, **options: Any) -> Decorator:
-    """Return a decorator that adds an option whose value is the name of an account."""
+    """Return a decorator that adds an option for the name of an account."""
     return click.option(*flags, shell_complete=_account_names, **options)

@@ -13,7 +13,6 @@ from sendgrid_bounces.cli.options import JSON, state_options
 from sendgrid_bounces.cli.output import echo_json, echo_table, pluralize
 from sendgrid_bounces.cli.progress import elapsed_time
 from sendgrid_bounces.cli.queries import QUERY_OPTIONS, echo_batches, read_query, walk
-from sendgrid_bounces.cli.receive import receive
 from sendgrid_bounces.control.documents import render_count
 from sendgrid_bounces.core.errors import UnknownAddressError
 from sendgrid_bounces.core.timezones import time_zone
@@ -29,7 +28,16 @@ FORMAT = click.option(
 )
 
 
-@click.group(cls=CommandGroup)
+#: Commands whose modules take long to import.
+SOURCES = {
+    "receive": (
+        "sendgrid_bounces.cli.receive:receive",
+        "List the recipients of bounce mails",
+    )
+}
+
+
+@click.group(cls=CommandGroup, sources=SOURCES)
 @state_options
 def bounces() -> None:
     """List, count, add, remove, import and export bounces.
@@ -187,9 +195,6 @@ def clear_bounces(owner: str, yes: bool) -> None:  # noqa: FBT001 - click passes
         with elapsed_time(f"Removing {number}"):
             removed = control.remove_bounces(owner)
     click.echo(f"removed {pluralize(removed, 'bounce')}")
-
-
-bounces.add_command(receive)
 
 
 def _infer_format(file: str) -> str:

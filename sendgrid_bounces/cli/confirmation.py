@@ -11,7 +11,7 @@ def confirm(question: str, *, yes: bool) -> None:
     """Ask *question*, and end the command with exit code 1 unless the answer is yes.
 
     :param yes: whether the option ``--yes`` answers the question.
-    :raises UsageError: if nobody can answer, because stdin is not a terminal.
+    :raises UsageError: if stdin is not a terminal.
     """
     if yes:
         return

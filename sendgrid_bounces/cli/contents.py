@@ -102,7 +102,7 @@ def enumerate_contents(counts: Counts | Snapshot) -> str:
 
 
 def count_owned(accounts: Sequence[AccountReport], name: str) -> dict[str, int]:
-    """Return the numbers of what belongs to the account *name*, by noun."""
+    """Count the customers, domains and bounces of the account *name*, by noun."""
     known = {each.name: each for each in accounts}
     found, names = [], [name]
     while names:
@@ -148,7 +148,7 @@ def _question(removed: str, seed_files: int, *, empty: bool) -> str:
 
 
 def _removed(control: "Control | RemoteControl", account: str | None) -> str:
-    """Return what a reset removes, with numbers.
+    """Describe the data that a reset removes, with numbers.
 
     :param account: the account or domain to reset; None for everything.
     """

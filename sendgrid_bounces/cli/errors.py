@@ -7,14 +7,14 @@ from typing import Any, NoReturn
 
 import click
 
-from sendgrid_bounces.cli.groups import LazyGroup
+from sendgrid_bounces.cli.groups import CommandGroup
 from sendgrid_bounces.core.errors import BounceError
 
-#: The exit code of a command whose output nobody reads any more.
+#: The exit code after the reader of the output has stopped, as in ``... | head``.
 BROKEN_PIPE = 1
 
 
-class OneLineErrors(LazyGroup):
+class OneLineErrors(CommandGroup):
     """Command group that reports each error in one line on stderr.
 
     The exit code is 1, or 2 for a usage error.

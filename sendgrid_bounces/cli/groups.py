@@ -3,19 +3,46 @@
 from collections.abc import Mapping
 from difflib import get_close_matches
 from importlib import import_module
+from types import MappingProxyType
 from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
 
+#: The place of each command, such as ``package.module:function``, and its short help.
+Sources = Mapping[str, tuple[str, str]]
+
+_NONE: Sources = MappingProxyType({})
+
 
 class CommandGroup(click.Group):
-    """Command group that lists its commands in the order of their definition."""
+    """Command group that lists its commands in the order of their definition.
+
+    :param sources: commands whose modules are imported only when they run.
+    """
+
+    def __init__(
+        self, *arguments: Any, sources: Sources = _NONE, **options: Any
+    ) -> None:
+        super().__init__(*arguments, **options)
+        self._sources = sources
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of the commands."""
         del ctx
-        return [*self.commands]
+        own = [name for name in self.commands if name not in self._sources]
+        return [*own, *self._sources]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command; import its module if necessary."""
+        del ctx
+        if cmd_name in self._sources and cmd_name not in self.commands:
+            place, short_help = self._sources[cmd_name]
+            module, _, attribute = place.partition(":")
+            command = getattr(import_module(module), attribute)
+            command.short_help = short_help
+            self.add_command(command, cmd_name)
+        return self.commands.get(cmd_name)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -33,47 +60,12 @@ class CommandGroup(click.Group):
         hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
         raise click.UsageError(f"No such command {name!r} ({hint})", ctx)
 
-
-class LazyGroup(CommandGroup):
-    """Command group that imports the module of a command when the command runs.
-
-    :param sources: the place of each command, such as ``package.module:function``, and
-        its short help.
-    """
-
-    def __init__(
-        self, *arguments: Any, sources: Mapping[str, tuple[str, str]], **options: Any
-    ) -> None:
-        super().__init__(*arguments, **options)
-        self._sources = sources
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names of the commands."""
-        del ctx
-        return [*self._sources]
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import and return a command."""
-        del ctx
-        if cmd_name not in self._sources:
-            return None
-        if cmd_name not in self.commands:
-            place, short_help = self._sources[cmd_name]
-            module, _, attribute = place.partition(":")
-            command = getattr(import_module(module), attribute)
-            command.short_help = short_help
-            self.add_command(command, cmd_name)
-        return self.commands[cmd_name]
-
     def format_commands(
         self, ctx: click.Context, formatter: click.HelpFormatter
     ) -> None:
         """Write the list of commands without importing them."""
-        del ctx
         with formatter.section("Commands"):
-            formatter.write_dl(
-                [(name, text) for name, (_, text) in self._sources.items()]
-            )
+            formatter.write_dl([*self._short_helps(ctx).items()])
 
     def shell_complete(
         self, ctx: click.Context, incomplete: str
@@ -81,7 +73,16 @@ class LazyGroup(CommandGroup):
         """Return the commands that begin with *incomplete*, or the options."""
         commands = [
             CompletionItem(name, help=text)
-            for name, (_, text) in self._sources.items()
+            for name, text in self._short_helps(ctx).items()
             if name.startswith(incomplete)
         ]
         return [*commands, *click.Command.shell_complete(self, ctx, incomplete)]
+
+    def _short_helps(self, ctx: click.Context) -> dict[str, str]:
+        """Return the short help of each command by name."""
+        return {
+            name: self._sources[name][1]
+            if name in self._sources
+            else self.commands[name].get_short_help_str()
+            for name in self.list_commands(ctx)
+        }

@@ -46,7 +46,7 @@ def echo_json(value: Any) -> None:
 def echo_table(
     header: Sequence[str], rows: Iterable[Sequence[object]], numbers: Iterable[int] = ()
 ) -> None:
-    """Print a table whose columns are as wide as their cells.
+    """Print a table with columns as wide as their cells.
 
     The widths are those of the first rows, so that a long table is printed as it is
     read.

@@ -38,7 +38,7 @@ def counting_bar(length: int, label: str) -> Iterator[Callable[[int], None]]:
 
 @contextmanager
 def elapsed_time(label: str) -> Iterator[None]:
-    """Show the time that the block has taken, for work whose progress is unknown."""
+    """Show the duration of the block, for work without a measurable progress."""
     if not sys.stderr.isatty():
         yield
         return

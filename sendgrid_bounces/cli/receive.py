@@ -89,7 +89,7 @@ def _compile_verp(
         raise click.BadParameter(str(error)) from None
 
 
-@click.command(cls=MailCommand, short_help="List the recipients of bounce mails")
+@click.command(cls=MailCommand)
 @click.argument("owner")
 @click.argument("paths", nargs=-1, type=click.Path(exists=True, allow_dash=True))
 @click.option(

@@ -25,8 +25,8 @@ from sendgrid_bounces.core.errors import UnknownNameError
 from sendgrid_bounces.core.faults import StoredFault
 from sendgrid_bounces.core.requests import LoggedRequest
 
-#: How many bounces or requests a call returns, and how many seconds it waits. They are
-#: the defaults of the service, whose modules take long to import.
+#: How many bounces or requests a call returns, and how many seconds it waits. These are
+#: the defaults of the service, whose import takes longer.
 DEFAULT_LIMIT, DEFAULT_WAIT = 100, 5
 
 #: The media type of a list that is sent line by line.

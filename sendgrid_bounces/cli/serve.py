@@ -151,7 +151,7 @@ def _reachable(url: str) -> str:
 
 
 def _warn_about_control(config: Config) -> None:
-    """Print a line if other machines can use the control endpoints, or nobody can."""
+    """Print a line if the control endpoints are open to other machines, or are off."""
     if config.control_token or is_loopback(config.host):
         return
     variable = f"{PREFIX}CONTROL_TOKEN"

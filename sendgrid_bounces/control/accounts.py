@@ -44,7 +44,7 @@ class AccountControl:
         """Add an account, and return it.
 
         :param api_key: without a key it cannot make calls.
-        :param reseller: the account whose customer it becomes.
+        :param reseller: the name of its reseller, if it is a customer.
         :param profile: None for the profile of the server.
         :raises ParametersError: if a value is invalid.
         :raises UnknownNameError: if the reseller does not exist.

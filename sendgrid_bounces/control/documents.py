@@ -16,7 +16,7 @@ from sendgrid_bounces.core.requests import LoggedRequest
 
 Json = Mapping[str, Any]
 
-#: Whose bounce list a domain uses, in JSON.
+#: The values of ``list`` in JSON: a domain has its own list, or that of the account.
 LISTS = {False: "own", True: "account"}
 
 
@@ -59,7 +59,7 @@ class DomainReport:
 
 @dataclass(frozen=True, slots=True)
 class AccountReport:
-    """An account and what belongs to it.
+    """An account with its customers and domains.
 
     :param profile: None for the profile of the server.
     :param customers: the names of its customers.

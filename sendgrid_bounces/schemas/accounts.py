@@ -14,7 +14,7 @@ class NewAccountSchema(StrictSchema):
     )
     api_key = Text(metadata={"description": "Without it, the account has no calls."})
     reseller = Text(
-        metadata={"description": "The account whose customer it becomes."},
+        metadata={"description": "The reseller of a customer."},
         allow_none=True,
     )
     profile = Text(

@@ -20,13 +20,13 @@ from live import COMMAND, TIMEOUT, Live, free_port, kill, named, serving, start
 
 pytestmark = pytest.mark.server
 
-ANY = "0.0.0.0"  # noqa: S104 - that is what the test is about
+ANY = "0.0.0.0"  # noqa: S104 - the subject of the test
 
 QUICK = named(KEY_HASH="scrypt:128:8:1")
 
 
 def _run(*args: str, stdin: str = "", code: int = 0, **variables: str) -> str:
-    """Run a command and return what it prints: stdout, or stderr if it fails."""
+    """Run a command and return its stdout, or its stderr if it fails."""
     ended = subprocess.run(
         [*COMMAND, *args],
         input=stdin,
@@ -177,7 +177,7 @@ def test_requests_are_shown_at_a_terminal(url: str) -> None:
 
 
 def test_removal_is_confirmed_at_a_terminal(url: str) -> None:
-    """No is not an error."""
+    """The answer no is not an error."""
     _run("account", "add", "acme", "--database", url, stdin="k\n")
     for answer, code, text in (("n", 1, "Nothing was"), ("y", 0, "removed acme")):
         terminal = Terminal("account", "remove", "acme", "--database", url)
@@ -202,7 +202,7 @@ def test_long_work_shows_its_progress(url: str, tmp_path: Path) -> None:
 
 
 def test_large_file_is_imported_over_http(url: str, tmp_path: Path) -> None:
-    """As lines, all or none; what is exported is what was imported."""
+    """As lines, all or none. The export equals the import."""
     rows = [
         {"email": f"{i}@x", "reason": "r" * 100, "created": "2012-02-15T00:00:00Z"}
         for i in range(30_000)
@@ -288,7 +288,7 @@ def test_reader_that_stops_ends_a_list_quietly(url: str, tmp_path: Path) -> None
 
 @pytest.mark.mysql
 def test_database_is_created_on_its_server(mysql_url: str) -> None:
-    """Without --create, the error says what to type."""
+    """Without --create, the error names the command."""
     url = f"{mysql_url}_new".replace("mysql://", "mariadb://")
     name = url.rpartition("/")[2]
     err = _run("init-db", "--database", url, code=1)

@@ -334,7 +334,7 @@ def test_schemes_of_mariadb_are_synonyms(run, scheme: str) -> None:
 
 
 def test_many_problems_are_one_line(run, tmp_path) -> None:
-    """The error lists the first ones and counts the others."""
+    """The error lists the first 10 and counts the rest."""
     path = tmp_path / "seed.yaml"
     path.write_text("accounts: [" + "{username: ''}," * 30 + "]")
 

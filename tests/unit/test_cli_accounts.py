@@ -54,7 +54,7 @@ def test_account_is_shown_with_all_that_belongs_to_it(acme) -> None:
 
 
 def test_account_is_changed(acme) -> None:
-    """Each option by itself; what is not named stays."""
+    """Each option changes one field."""
     assert acme("account", "set", "acme", "--profile", "recorded").stdout == (
         "changed acme\n"
     )
@@ -121,7 +121,7 @@ def test_removal_asks_with_numbers(acme, decline) -> None:
     ids=" ".join,
 )
 def test_removal_needs_a_terminal_or_consent(acme, command) -> None:
-    """Without a terminal nobody can answer; the exit code is that of a usage error."""
+    """Without a terminal, the exit code is that of a usage error."""
     acme("domain", "add", "mg.example", "acme")
     acme("fault", "add", "--status", "503")
     acme("snapshot", "save", "before")
@@ -143,7 +143,7 @@ def test_removal_needs_a_terminal_or_consent(acme, command) -> None:
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
 )
 def test_name_is_checked_before_the_question(run, terminal, command, kind) -> None:
-    """Nobody confirms the removal of something that does not exist."""
+    """An unknown name is an error, not a question."""
     refused = run(*command, code=1)
     assert f"there is no {kind} 'x'" in refused.stderr
     assert refused.stdout == ""

@@ -40,7 +40,7 @@ def test_invalid_seed_file_is_named(run, seed: str, tmp_path) -> None:
 
 
 def test_reset_asks_for_confirmation(acme, decline, seed: str) -> None:
-    """The question counts what is removed, and names what follows."""
+    """The question counts the removed data, and names the next step."""
     acme("bounces", "add", "acme", "b@x")
     for args, question in (
         (
