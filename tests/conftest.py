@@ -18,7 +18,7 @@ from sendgrid_bounces.cli import confirmation, main
 from sendgrid_bounces.config import PREFIX
 from sendgrid_bounces.core.bounces import Bounce
 from sendgrid_bounces.core.clock import Clock
-from sendgrid_bounces.core.timezones import TimeZone
+from sendgrid_bounces.core.times import parse_instant
 from sendgrid_bounces.emulator import EXTENSION
 from sendgrid_bounces.storage.database import Storage, open_storage
 from sendgrid_bounces.web.dialect import Dialect
@@ -45,7 +45,7 @@ SEEDS = os.pathsep.join(str(seed) for seed in sorted(CASES.glob("*/seed.yaml")))
 #: The operations of each dialect.
 OPERATIONS = {dialect.name: dialect.operations for dialect in DIALECTS}
 
-NOW = TimeZone().parse("2012-02-15 12:00:00")
+NOW = parse_instant("2012-02-15 12:00:00")
 
 
 class FixedClock(Clock):

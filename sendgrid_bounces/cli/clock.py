@@ -7,7 +7,7 @@ from sendgrid_bounces.cli.groups import CommandGroup
 from sendgrid_bounces.cli.options import JSON, state_options
 from sendgrid_bounces.cli.output import echo_json
 from sendgrid_bounces.control.documents import ClockReading, render_clock
-from sendgrid_bounces.core.clock import parse_duration, parse_instant, render_instant
+from sendgrid_bounces.core.times import parse_duration, parse_instant, render_instant
 
 
 @click.group(cls=CommandGroup)
@@ -51,7 +51,7 @@ def freeze_clock(instant: str | None, as_json: bool) -> None:  # noqa: FBT001 - 
 @JSON
 @state_options
 def advance_clock(duration: str, as_json: bool) -> None:  # noqa: FBT001 - click passes options by name
-    """Advance the clock by an ISO 8601 DURATION, such as PT1H or P1DT12H."""
+    """Advance the clock by DURATION, such as PT1H, 1h30m, 2d or 90 (seconds)."""
     with open_control() as control:
         _echo(control.advance(parse_duration(duration)), as_json=as_json)
 

@@ -11,6 +11,7 @@ import click
 
 from sendgrid_bounces.control.documents import BounceBatch, render_bounce
 from sendgrid_bounces.core.bounces import BounceQuery, BounceType
+from sendgrid_bounces.core.times import parse_time
 from sendgrid_bounces.core.timezones import time_zone
 
 if TYPE_CHECKING:
@@ -158,6 +159,6 @@ def _parse_date(text: str) -> date | None:
 
 def _parse_time(option: str, text: str, zone: "TimeZone") -> int:
     try:
-        return zone.parse(text)
-    except (ValueError, OverflowError) as error:
+        return parse_time(text, zone)
+    except ValueError as error:
         raise click.UsageError(f"{option}: {error} (got {text[:40]!r})") from None

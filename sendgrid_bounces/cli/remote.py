@@ -19,11 +19,11 @@ from sendgrid_bounces.control.documents import (
     Overview,
 )
 from sendgrid_bounces.core.bounces import Bounce, BounceQuery
-from sendgrid_bounces.core.clock import render_instant
 from sendgrid_bounces.core.contents import Counts, Snapshot
 from sendgrid_bounces.core.errors import UnknownNameError
 from sendgrid_bounces.core.faults import StoredFault
 from sendgrid_bounces.core.requests import LoggedRequest
+from sendgrid_bounces.core.times import render_instant
 
 #: How many bounces or requests a call returns, and how many seconds it waits. These are
 #: the defaults of the service, whose import takes longer.

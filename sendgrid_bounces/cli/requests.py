@@ -11,9 +11,9 @@ from sendgrid_bounces.cli.groups import CommandGroup
 from sendgrid_bounces.cli.options import JSON, state_options
 from sendgrid_bounces.cli.output import echo_json, echo_table, pluralize
 from sendgrid_bounces.control.documents import render_request
-from sendgrid_bounces.core.clock import parse_instant, render_instant
 from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.core.requests import LoggedRequest
+from sendgrid_bounces.core.times import parse_instant, render_instant
 
 
 def _instant(_context: object, _option: object, text: str | None) -> int | None:

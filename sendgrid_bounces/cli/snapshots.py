@@ -10,8 +10,8 @@ from sendgrid_bounces.cli.groups import CommandGroup
 from sendgrid_bounces.cli.options import JSON, state_options
 from sendgrid_bounces.cli.output import echo_json, echo_table
 from sendgrid_bounces.control.documents import render_counts, render_snapshot
-from sendgrid_bounces.core.clock import render_instant
 from sendgrid_bounces.core.errors import UnknownNameError
+from sendgrid_bounces.core.times import render_instant
 
 
 @click.group(cls=CommandGroup)

@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from sendgrid_bounces.core.bounces import Bounce
-from sendgrid_bounces.core.clock import parse_instant, render_instant
 from sendgrid_bounces.core.contents import Counts, Snapshot
 from sendgrid_bounces.core.faults import FaultRule, StoredFault
 from sendgrid_bounces.core.requests import LoggedRequest
+from sendgrid_bounces.core.times import parse_instant, render_instant
 
 Json = Mapping[str, Any]
 

@@ -11,11 +11,12 @@ from sendgrid_bounces import __version__
 from sendgrid_bounces.control.accounts import AccountControl
 from sendgrid_bounces.control.bounces import BounceControl
 from sendgrid_bounces.control.documents import ClockReading, Overview
-from sendgrid_bounces.core.clock import Clock, ClockState, check_instant
+from sendgrid_bounces.core.clock import Clock, ClockState
 from sendgrid_bounces.core.contents import Counts, Snapshot
 from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.core.faults import StoredFault
 from sendgrid_bounces.core.requests import LoggedRequest, RequestFilter
+from sendgrid_bounces.core.times import check_instant
 from sendgrid_bounces.emulator import Emulator
 from sendgrid_bounces.schemas.faults import check_names, read_fault_rules
 from sendgrid_bounces.schemas.requests import DEFAULT_LIMIT, DEFAULT_WAIT

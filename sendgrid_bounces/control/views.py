@@ -14,8 +14,8 @@ from sendgrid_bounces.control.api import route
 from sendgrid_bounces.control.documents import ClockReading
 from sendgrid_bounces.control.service import Control
 from sendgrid_bounces.core.accounts import MAX_NAME
-from sendgrid_bounces.core.clock import parse_duration, parse_instant
 from sendgrid_bounces.core.contents import Counts
+from sendgrid_bounces.core.times import parse_duration, parse_instant
 from sendgrid_bounces.schemas.base import (
     ParametersSchema,
     StrictSchema,
@@ -111,9 +111,7 @@ class AdvanceSchema(ActionSchema):
 
     duration = Text(
         required=True,
-        metadata={
-            "description": "An ISO 8601 duration of weeks to seconds, such as PT1H."
-        },
+        metadata={"description": "Weeks to seconds, such as PT1H, 1h30m or 90."},
     )
 
 

@@ -19,12 +19,9 @@ DAY = 24 * HOUR
 #: The number of days, or of quarters of an hour, that a zone caches.
 MAX_CACHED_PERIODS = 10_000
 
-_STAMP = re.compile(
-    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[ T]([0-9]{2}:[0-9]{2}:[0-9]{2})"
-    r"(?:\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})?"
-)
 _ZONE_NAME = re.compile(r"[A-Za-z0-9_+/-]{1,64}")
 _MINUTES = [f"{minute:02}:{second:02}" for minute in range(60) for second in range(60)]
+_SECOND = timedelta(seconds=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
@@ -75,20 +72,14 @@ class TimeZone:
         except _UnevenError:
             return [f"{before}{self._render(instant)}{after}" for instant in instants]
 
-    def parse(self, text: str) -> int:
-        """Return the instant of ``YYYY-MM-DD HH:MM:SS`` in this zone.
+    def instant(self, moment: datetime) -> int:
+        """Return the instant of *moment*, which is in this zone unless it has another.
 
-        ``T`` may replace the blank. A final ``Z`` or an offset such as ``+01:00``
-        overrides the zone. Fractions of a second are dropped.
-
-        :raises ValueError: if *text* has another form or is not a real time.
+        :raises OverflowError: if *moment* is too close to the year 1 or 9999.
         """
-        match = _STAMP.fullmatch(text)
-        if match is None:
-            raise ValueError("not a time of the form YYYY-MM-DD HH:MM:SS")
-        offset = (match[3] or "").replace("Z", "+00:00")
-        moment = datetime.fromisoformat(f"{match[1]} {match[2]}{offset}")
-        return _instant(moment if offset else moment.replace(tzinfo=self._zone))
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=self._zone)
+        return _instant(moment)
 
     def today(self, now: int) -> date:
         """Return the local day of the instant *now*."""
@@ -169,7 +160,7 @@ def _date(day: int) -> str:
 
 
 def _instant(moment: datetime) -> int:
-    return round((moment - _EPOCH).total_seconds())
+    return (moment - _EPOCH) // _SECOND
 
 
 @lru_cache(maxsize=64)

@@ -122,7 +122,7 @@ def _parse_filters(zone: TimeZone) -> BounceQuery:
 def _parse_day(text: str, zone: TimeZone, days: int) -> int:
     """Return the first instant of the day *text* in *zone*, or *days* days later."""
     day = date.fromisoformat(text) + timedelta(days)
-    return zone.parse(f"{day.isoformat()} 00:00:00")
+    return zone.day_starts[day]
 
 
 def _show(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import count
 
 from sendgrid_bounces.core.bounces import EARLIEST, BounceType
-from sendgrid_bounces.core.clock import render_instant
+from sendgrid_bounces.core.times import render_instant
 from sendgrid_bounces.core.timezones import DAY
 
 #: The number of intervals that a chart has at most.

@@ -8,9 +8,10 @@ from typing import Any
 from flask import Response
 
 from sendgrid_bounces.control.service import Control
-from sendgrid_bounces.core.clock import Clock, parse_duration, parse_instant
+from sendgrid_bounces.core.clock import Clock
 from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.core.faults import StoredFault
+from sendgrid_bounces.core.times import parse_duration, parse_instant
 from sendgrid_bounces.emulator import current_emulator
 from sendgrid_bounces.pages.web import done, page, render
 from sendgrid_bounces.schemas.faults import FAULT_RULE, dialect_names, operation_names

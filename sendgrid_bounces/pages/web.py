@@ -13,9 +13,9 @@ from werkzeug.utils import redirect
 from sendgrid_bounces import __version__
 from sendgrid_bounces.control import PREFIX, api
 from sendgrid_bounces.control.service import Control
-from sendgrid_bounces.core.clock import render_instant
 from sendgrid_bounces.core.errors import BounceError, ParametersError
 from sendgrid_bounces.core.requests import LoggedRequest
+from sendgrid_bounces.core.times import render_instant
 from sendgrid_bounces.emulator import current_emulator
 from sendgrid_bounces.web.requests import request
 from sendgrid_bounces.web.responses import look_up

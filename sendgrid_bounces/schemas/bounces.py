@@ -5,10 +5,10 @@ from typing import Any
 from marshmallow import ValidationError, fields
 
 from sendgrid_bounces.core.bounces import Bounce
-from sendgrid_bounces.core.clock import render_instant
 from sendgrid_bounces.core.errors import ParametersError
+from sendgrid_bounces.core.times import Time, parse_record_time, render_instant
 from sendgrid_bounces.core.timezones import TimeZone
-from sendgrid_bounces.schemas.base import MESSAGES, StrictSchema, Text, load
+from sendgrid_bounces.schemas.base import MESSAGES, StrictSchema, Text, got, load
 
 #: The code of a bounce that has neither code nor status.
 DEFAULT_CODE = "550"
@@ -25,22 +25,35 @@ class Code(fields.Field[str | int]):
         return value
 
 
+class Created(fields.Field[Time]):
+    """A time: text, or Unix seconds."""
+
+    default_error_messages = MESSAGES
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> Time:
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            raise ValidationError("must be a time: text, or Unix seconds")
+        return value
+
+
 class RecordSchema(StrictSchema):
-    """The fields of a bounce, in the order of exports.
+    """The fields of a bounce, in the order of exports; null means absent.
 
     :class:`Bounce` checks the texts.
     """
 
     email = Text(required=True)
-    status = Text()
+    status = Text(allow_none=True)
     code = Code(
-        metadata={"description": "An integer if a mail server reported the bounce."}
+        allow_none=True,
+        metadata={"description": "An integer if a mail server reported the bounce."},
     )
-    reason = Text()
-    created = Text(
+    reason = Text(allow_none=True)
+    created = Created(
         allow_none=True,
         metadata={
-            "description": "A time in the account's time zone unless it has an offset."
+            "description": "A time in the account's time zone unless it has an offset; "
+            "the year 1 means none."
         },
     )
     reported = fields.Boolean(
@@ -56,31 +69,38 @@ FIELDS = tuple(RECORD.fields)
 
 
 def read_record(raw: Any, zone: TimeZone, now: int) -> Bounce:
-    """Return the bounce of a mapping.
+    """Return the bounce of a mapping; see :func:`read_dated_record`."""
+    bounce, _ = read_dated_record(raw, zone, now)
+    return bounce
+
+
+def read_dated_record(raw: Any, zone: TimeZone, now: int) -> tuple[Bounce, bool]:
+    """Return the bounce of a mapping, and whether the mapping has its time.
 
     An integer as code means that a mail server reported the bounce, unless the record
-    has ``reported``.
+    has ``reported``. Blanks around each text except the reason are removed.
 
     :param zone: the time zone of ``created``.
     :param now: the instant of a record without ``created``.
     :raises ParametersError: with the problem of each invalid field.
     """
     record = load(RECORD, raw)
-    code, status = record.get("code", ""), record.get("status", "")
-    created, reported = now, record.get("reported")
-    if record.get("created"):
-        try:
-            created = zone.parse(record["created"])
-        except (ValueError, OverflowError) as error:
-            raise ParametersError([("created", str(error))]) from None
-    return Bounce(
-        email=record["email"],
+    code, status = record.get("code"), (record.get("status") or "").strip()
+    code_text = "" if code is None else str(code).strip()
+    created, reported = record.get("created"), record.get("reported")
+    try:
+        instant = parse_record_time(created, zone)
+    except ValueError as error:
+        raise ParametersError([("created", f"{error}{got(created)}")]) from None
+    bounce = Bounce(
+        email=record["email"].strip(),
         status=status,
-        code=str(code) if code or status else DEFAULT_CODE,
-        reason=record.get("reason", ""),
-        created=created,
+        code=code_text if code_text or status else DEFAULT_CODE,
+        reason=record.get("reason") or "",
+        created=now if instant is None else instant,
         reported=isinstance(code, int) if reported is None else reported,
     )
+    return bounce, instant is not None
 
 
 def write_record(bounce: Bounce) -> dict[str, Any]:

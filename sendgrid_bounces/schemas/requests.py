@@ -5,8 +5,8 @@ from typing import Any
 
 from marshmallow import ValidationError, fields
 
-from sendgrid_bounces.core.clock import parse_instant
 from sendgrid_bounces.core.errors import ParametersError
+from sendgrid_bounces.core.times import parse_instant
 from sendgrid_bounces.schemas.base import (
     MESSAGES,
     ParametersSchema,
@@ -23,7 +23,7 @@ DEFAULT_WAIT, MAX_WAIT = 5, 30
 MIN_STATUS, MAX_STATUS = 100, 599
 
 #: The blank before a UTC offset: a plus sign that was not percent-encoded.
-_BLANK = re.compile(r" (?=[0-9]{2}:[0-9]{2}\Z)")
+_BLANK = re.compile(r"(?<=[0-9]) (?=[0-9]{2}:?[0-9]{2}\Z)(?<=:[0-9]{2} )")
 
 
 class Instant(fields.Field[int]):

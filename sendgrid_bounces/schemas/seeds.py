@@ -27,7 +27,7 @@ from sendgrid_bounces.schemas.base import (
     load,
     one_of,
 )
-from sendgrid_bounces.schemas.bounces import read_record
+from sendgrid_bounces.schemas.bounces import read_dated_record
 from sendgrid_bounces.schemas.faults import Operations, read_fault_rules
 from sendgrid_bounces.schemas.loader import parse, read_text
 
@@ -222,14 +222,14 @@ class _Reader:
         for i, raw in enumerate(raws):
             here = f"{path}[{i}]"
             try:
-                bounce = read_record(raw, zone, self._now)
+                bounce, is_dated = read_dated_record(raw, zone, self._now)
             except ParametersError as error:
                 self.problems += error.within(here).problems
                 continue
             first = first_paths.setdefault(fold(bounce.email), here)
             if first != here:
                 self.problems.append((f"{here}.email", f"same address as {first}"))
-            (seed.dated if raw.get("created") else seed.undated).append(bounce)
+            (seed.dated if is_dated else seed.undated).append(bounce)
         return seed
 
     def _check_unique(self, kind: str, name: str, path: str) -> None:

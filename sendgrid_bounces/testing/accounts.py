@@ -5,18 +5,18 @@ import secrets
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 from typing import Any
 
 from sendgrid_bounces.core.accounts import PROFILES
 from sendgrid_bounces.core.bounces import Bounce, BounceQuery
-from sendgrid_bounces.core.clock import parse_duration
 from sendgrid_bounces.core.errors import (
     NameTakenError,
     ParametersError,
     UnknownNameError,
 )
 from sendgrid_bounces.core.requests import LoggedRequest
+from sendgrid_bounces.core.times import Time, parse_duration, parse_instant
 from sendgrid_bounces.core.timezones import time_zone
 from sendgrid_bounces.schemas.bounces import read_record
 from sendgrid_bounces.storage.bounces import as_bounce
@@ -30,10 +30,6 @@ from sendgrid_bounces.testing.assertions import (
 
 #: Seconds between two looks at the request log.
 POLL_INTERVAL = 0.02
-
-#: A point in time: text, seconds since 1970, or a datetime. Text and datetimes without
-#: a time zone are UTC. Fractions of a second are discarded.
-Time = str | float | datetime
 
 #: The options of a test account.
 OPTIONS = ("profile", "seed", "username", "api_key", "domain", "unused_faults")
@@ -135,7 +131,7 @@ class TestAccount:
         now = (
             self._emulator.clock.now()
             if created is None
-            else _read_time(created, "created")
+            else parse_instant(created, "created")
         )
         bounce = read_record({"email": email, **record}, time_zone("UTC"), now)
         self._emulator.storage.bounces.put(self._bounce_list(), [bounce])
@@ -271,14 +267,14 @@ class TestAccount:
         """
         self._has_set_clock = True
         return self.control.freeze(
-            None if instant is None else _read_time(instant, "instant")
+            None if instant is None else parse_instant(instant)
         ).now
 
     def advance(self, seconds: float | timedelta | str) -> int:
         """Advance the emulator's clock, and return its time in seconds since 1970.
 
-        :param seconds: fractions are discarded; text is an ISO 8601 duration such as
-            ``PT1H``.
+        :param seconds: fractions are discarded; text is a duration such as ``PT1H``
+            or ``1h30m``.
         :raises ParametersError: if *seconds* is invalid, or the result out of range.
         """
         if isinstance(seconds, timedelta):
@@ -397,21 +393,3 @@ def _whole_seconds(seconds: float, name: str) -> int:
     except (ValueError, OverflowError):
         problem = f"must be a finite number of seconds (got {seconds})"
         raise ParametersError([(name, problem)]) from None
-
-
-def _read_time(moment: Time, name: str) -> int:
-    """Return *moment* in seconds since 1970.
-
-    :param name: the name of the argument, for the error.
-    :raises ParametersError: if *moment* is invalid.
-    """
-    if isinstance(moment, datetime):
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=timezone.utc)
-        return int(moment.timestamp())
-    if isinstance(moment, int | float):
-        return _whole_seconds(moment, name)
-    try:
-        return time_zone("UTC").parse(moment)
-    except ValueError as error:
-        raise ParametersError([(name, str(error))]) from None

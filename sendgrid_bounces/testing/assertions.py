@@ -6,8 +6,8 @@ from typing import Any
 from urllib.parse import unquote
 
 from sendgrid_bounces.core.bounces import fold
-from sendgrid_bounces.core.clock import render_instant
 from sendgrid_bounces.core.requests import LoggedRequest
+from sendgrid_bounces.core.times import render_instant
 
 #: Requests that a failure message lists.
 MAX_LISTED = 20

@@ -5,7 +5,7 @@ from datetime import datetime, timezone
 import pytest
 
 from sendgrid_bounces.core.bounces import EARLIEST, LATEST
-from sendgrid_bounces.core.clock import Clock, ClockState, parse_duration
+from sendgrid_bounces.core.clock import Clock, ClockState
 from sendgrid_bounces.core.errors import ParametersError
 
 
@@ -39,30 +39,3 @@ def test_advances_are_limited_by_the_calendar() -> None:
     for state in (ClockState(LATEST), ClockState(offset=LATEST)):
         with pytest.raises(ParametersError, match="duration: must stay within"):
             state.advanced(1, 0)
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [
-        ("PT0S", 0),
-        ("PT1S", 1),
-        ("PT90M", 5_400),
-        ("PT1H", 3_600),
-        ("P1D", 86_400),
-        ("P1W", 604_800),
-        ("P1W2DT3H4M5S", 788_645),
-        ("P1DT12H", 129_600),
-    ],
-)
-def test_durations_are_parsed_to_seconds(text: str, seconds: int) -> None:
-    """Each unit from weeks to seconds is optional."""
-    assert parse_duration(text) == seconds
-
-
-@pytest.mark.parametrize(
-    "text", ["PT1H\n", "", "P", "PT", "P1Y", "PT" + "9" * 40 + "S"]
-)
-def test_invalid_durations_are_rejected(text: str) -> None:
-    """The whole text must be a duration of bounded length."""
-    with pytest.raises(ParametersError, match="ISO 8601 duration in weeks to seconds"):
-        parse_duration(text)

@@ -10,8 +10,9 @@ MAXIMA = {
     "bounces.get.xml?start_date=": (45, 12, 2),
     "the same, control endpoints on": (80, 19, 4),
     "POST a fault rule": (35, 10, 4),
-    "upload a CSV file of one row": (50, 15, 4),
-    "load a seed file": (100, 14, 7),
+    # The rule for addresses is the package's own, and core.times has all forms of times.
+    "upload a CSV file of one row": (53, 16, 4),
+    "load a seed file": (100, 15, 7),
 }
 
 

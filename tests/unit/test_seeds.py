@@ -135,11 +135,11 @@ def test_seed_can_be_json(storage, authenticator) -> None:
         ),
         (
             "accounts: [{username: a, bounces: [{email: x, created: 2012-02-30 00:00:00}]}]",
-            "accounts[0].bounces[0].created: day is out of range",
+            "accounts[0].bounces[0].created: must be a real time: day is out of range",
         ),
         (
             "accounts: [{username: a, bounces: [{email: x, created: today}]}]",
-            "accounts[0].bounces[0].created: not a time of the form",
+            "accounts[0].bounces[0].created: must be a time such as",
         ),
         (
             "accounts: [{username: a, bounces: [{email: x}, {email: X}]}]",

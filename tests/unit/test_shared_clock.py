@@ -11,8 +11,9 @@ from conftest import NOW, FixedClock, make_app
 from flask.testing import FlaskClient
 
 from sendgrid_bounces.core.bounces import EARLIEST, LATEST
-from sendgrid_bounces.core.clock import ClockState, render_instant
+from sendgrid_bounces.core.clock import ClockState
 from sendgrid_bounces.core.faults import FaultRule
+from sendgrid_bounces.core.times import render_instant
 from sendgrid_bounces.emulator import EXTENSION
 from sendgrid_bounces.storage.database import open_storage
 
@@ -26,9 +27,8 @@ SEED = {
         }
     ]
 }
-DURATION_RULE = (
-    "must be an ISO 8601 duration in weeks to seconds, such as PT1H or P1DT12H"
-)
+DURATION_RULE = "must be a duration such as PT1H, 1h30m, 90"
+TIME_RULE = "must be a time such as 2012-02-15 12:00:00, 1329307200, 2012-02-15"
 BASIC = {"Authorization": "Basic " + base64.b64encode(b"api:s3cret").decode()}
 CREDENTIALS = "api_user=acme&api_key=s3cret"
 
@@ -138,18 +138,14 @@ def test_clock_determines_the_current_day(client) -> None:
         ),
         ({"action": "freeze", "instant": None}, ["instant: must not be null"]),
         *(
-            (
-                {"action": "freeze", "instant": instant},
-                ["instant: must be a time such as 2012-02-15T12:00:00Z"],
-            )
+            ({"action": "freeze", "instant": instant}, [f"instant: {TIME_RULE}"])
             for instant in (
-                "",
-                "now",
-                "2012-02-30T00:00:00Z",
-                "2012-02-15T12:00:00+1:00",
-                "2012-02-15",
-                "10000-01-01T00:00:00Z",
+                "", "now", "2012-02-15T12:00:00+1:00", "10000-01-01T00:00:00Z"
             )
+        ),
+        (
+            {"action": "freeze", "instant": "2012-02-30T00:00:00Z"},
+            ["instant: must be a real time: day is out of range for month"],
         ),
         (
             {"action": "freeze", "instant": "0001-01-01T00:00:00Z"},
@@ -170,7 +166,7 @@ def test_clock_determines_the_current_day(client) -> None:
             )
             for duration in (
                 "", "P", "PT", "P1DT", "-PT1H", "PT-1H", "+P1D", "P1Y", "P1M", "PT1.5S",
-                "1H", "PT1H ", "pt1h", "PT1S1H", "P1D1W", "PT\u0661S", "P1H", "PT1D",
+                "1 H", "pt1h", "PT1S1H", "P1D1W", "PT\u0661S", "P1H", "PT1D",
                 "PT" + "9" * 40 + "S",
             )
         ),

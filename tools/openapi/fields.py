@@ -8,6 +8,7 @@ from marshmallow import Schema, fields
 
 from sendgrid_bounces.control import views
 from sendgrid_bounces.core.accounts import MAX_NAME
+from sendgrid_bounces.core.times import TIME_FORMS
 from sendgrid_bounces.dialects.mailgun import params as mailgun
 from sendgrid_bounces.dialects.sendgrid import params
 from sendgrid_bounces.schemas import base, bounces, faults, requests, seeds
@@ -18,8 +19,8 @@ from sendgrid_bounces.schemas.faults import (
 )
 from tools.openapi.parts import STRING, Part, array, ref
 
-TIME = r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)?$"
-
+#: The accepted forms of times.
+TIME = f"^({'|'.join(form.pattern.pattern for form in TIME_FORMS)})$"
 
 #: The JSON schemas of the fields of Mailgun's records, by their parser.
 MAILGUN: Mapping[Callable[[Any], Any], Part] = {
@@ -55,6 +56,7 @@ TYPES: Mapping[type[fields.Field[Any]], Callable[[Any], Part]] = {
     params.Emails: lambda _: array(STRING, maxItems=params.MAX_EMAILS),
     mailgun.Parsed: lambda field: MAILGUN[field.parse],
     base.Text: lambda _: STRING,
+    bounces.Created: lambda _: {"type": ["string", "number"]},
     bounces.Code: lambda _: {"type": ["string", "integer"]},
     faults.DropConnection: lambda _: {"enum": [True, False, "before", "after"]},
     faults.Truncate: lambda _: {
