@@ -15,13 +15,14 @@ from sendgrid_bounces.pages import (
     login,
     overview,
     requests,
+    sources,
     state,
 )
 from sendgrid_bounces.pages.web import HOME, bp, guarded, is_navigation, see
 from sendgrid_bounces.web.requests import request
 
 #: The modules that register pages.
-MODULES = (bounces, console, faults, login, overview, requests, state)
+MODULES = (bounces, console, faults, login, overview, requests, sources, state)
 
 #: The endpoint of the JSON index, which has the same URL as the overview.
 INDEX = "control.show_index"

@@ -52,6 +52,7 @@ NAVIGATION = (
     ("pages.requests", "Requests"),
     ("pages.faults", "Faults & clock"),
     ("pages.state", "State"),
+    ("pages.sources", "Sources"),
     ("pages.console", "Console"),
 )
 

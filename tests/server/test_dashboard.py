@@ -52,6 +52,7 @@ PAGES = {
     "one request": ("ui/requests/", "Make a fault rule of this"),
     "faults": ("ui/faults?status=503", "New fault rule"),
     "state": ("ui/state", "Snapshots"),
+    "sources": ("ui/sources", "No sources"),
     "console": ("ui/console", "bounces.get.json"),
     "missing": ("ui/nothing", "Go to the overview"),
 }
@@ -168,7 +169,9 @@ def test_pages_are_accessible_and_fit(look, live: Live, name: str) -> None:
         expect(page.locator("main").get_by_text(text).first).to_be_attached()
         if name == "no script":
             continue
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), title
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (
+            title
+        )
         _check_accessibility(page)
 
 

@@ -11,6 +11,7 @@ from flask.testing import FlaskClient
 
 from sendgrid_bounces.control.sessions import LIFETIME, is_valid_cookie, issue_cookie
 from sendgrid_bounces.core.bounces import BounceType
+from sendgrid_bounces.core.sources import SourceSettings
 from sendgrid_bounces.core.timezones import DAY
 from sendgrid_bounces.emulator import EXTENSION
 from sendgrid_bounces.pages.chart import draw_chart, last_days
@@ -27,6 +28,7 @@ PAGES = [
     "/_emulator/ui/faults",
     "/_emulator/ui/state",
     "/_emulator/ui/console",
+    "/_emulator/ui/sources",
 ]
 
 
@@ -499,6 +501,19 @@ def test_reset_asks_with_counts_and_takes_a_snapshot(browser) -> None:
     (snapshot,) = browser.get("/_emulator/snapshots").json["snapshots"]
     assert (snapshot["name"], snapshot["bounces"]) == ("before-reset", 1)
     assert _storage(browser).accounts.all() == []
+
+
+def test_sources_show_what_arrived_and_what_went_wrong(browser) -> None:
+    assert "No sources" in browser.get("/_emulator/ui/sources").text
+    store = _storage(browser).sources
+    store.add("postfix", "acme", "mail", SourceSettings())
+    store.refuse("postfix", "the token is <wrong>", NOW)
+
+    text = browser.get("/_emulator/ui/sources").text
+    assert "POST http://localhost/_sources/postfix" in text
+    assert "nothing yet" in text
+    assert "the token is &lt;wrong&gt;" in text
+    assert '<td class="number" data-label="refused">1</td>' in text
 
 
 # --- Console ----------------------------------------------------------------------

@@ -1,0 +1,25 @@
+"""The sources of real bounces, and what has arrived from each."""
+
+from flask import Response, current_app
+
+from sendgrid_bounces.control.service import Control
+from sendgrid_bounces.core.sources import COUNTERS
+from sendgrid_bounces.emulator import current_emulator
+from sendgrid_bounces.pages.web import page, render
+from sendgrid_bounces.web.requests import request
+
+#: The endpoint with the same data as JSON.
+TWIN = "control.list_sources"
+
+
+@page("/ui/sources")
+def sources(control: Control) -> Response:
+    """Show the sources, their counters and their last problems."""
+    return render(
+        control,
+        "sources.html",
+        sources=current_emulator().storage.sources.all(),
+        counters=COUNTERS,
+        base=request.host_url.rstrip("/"),
+        has_twin=TWIN in current_app.view_functions,
+    )
