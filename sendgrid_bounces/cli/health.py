@@ -12,9 +12,10 @@ from sendgrid_bounces.cli.options import (
     reject_url,
     setting_option,
 )
-from sendgrid_bounces.control.health import PATH
-from sendgrid_bounces.server.sockets import authority
-from sendgrid_bounces.server.tls import client_context
+from sendgrid_bounces.control import PREFIX
+
+#: The path of the health endpoint.
+PATH = f"{PREFIX}/health"
 
 #: Seconds that a server has to answer.
 TIMEOUT = 10
@@ -41,6 +42,9 @@ def health() -> None:
 
     The exit code is 0 if they do, and 1 otherwise.
     """
+    from sendgrid_bounces.server.sockets import authority
+    from sendgrid_bounces.server.tls import client_context
+
     reject_url()
     config = command_config()
     address = authority(ANY_ADDRESS.get(config.host, config.host), config.port)

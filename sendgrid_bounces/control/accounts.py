@@ -6,6 +6,7 @@ from typing import Any
 
 from sendgrid_bounces.control.documents import AccountReport, DomainReport
 from sendgrid_bounces.core.accounts import PROFILES, Account, Domain
+from sendgrid_bounces.core.bounces import BounceQuery
 from sendgrid_bounces.core.contents import Counts
 from sendgrid_bounces.core.errors import ParametersError, UnknownNameError
 from sendgrid_bounces.core.timezones import TimeZone
@@ -29,8 +30,14 @@ class AccountControl:
 
         :raises UnknownNameError: if it does not exist.
         """
-        self.emulator.storage.accounts.get(name)
-        return next(found for found in self.accounts() if found.name == name)
+        store = self.emulator.storage.accounts
+        account = store.get(name)
+        domains = [d for d in store.domains() if d.account.id == account.id]
+        lists = {account.bounce_list, *(domain.bounce_list for domain in domains)}
+        for report in _report_accounts(store.all(), domains, self._count(lists)):
+            if report.name == account.username:
+                return report
+        raise UnknownNameError("account", name)  # it has just been removed
 
     def add_account(
         self,
@@ -98,10 +105,10 @@ class AccountControl:
 
         :raises UnknownNameError: if it does not exist.
         """
-        for found in self.domains():
-            if found.name == name.lower():
-                return found
-        raise UnknownNameError("domain", name)
+        found = self.emulator.storage.accounts.find_domain(name)
+        if found is None:
+            raise UnknownNameError("domain", name)
+        return _report_domain(found, self._count({found.bounce_list}))
 
     def add_domain(
         self, name: str, account: str, *, shares_list: bool = False
@@ -125,6 +132,11 @@ class AccountControl:
         :raises UnknownNameError: if it does not exist.
         """
         return self._removed(lambda: self.emulator.storage.accounts.remove_domain(name))
+
+    def _count(self, lists: set[int]) -> dict[int, int]:
+        """Return the number of bounces of each list."""
+        count = self.emulator.storage.bounces.count
+        return {found: count(found, BounceQuery()) for found in lists}
 
     def _settings(self, changes: Mapping[str, Any]) -> dict[str, Any]:
         """Return the columns of *changes*, with the key hashed."""

@@ -1,5 +1,6 @@
 """The command line as a whole: help, versions, completion, settings and errors."""
 
+import io
 import os
 import re
 import sqlite3
@@ -16,7 +17,7 @@ from click.testing import CliRunner
 from conftest import bounce
 
 from sendgrid_bounces import __version__
-from sendgrid_bounces.cli import main, output
+from sendgrid_bounces.cli import main, output, progress
 from sendgrid_bounces.cli.completion import PROGRAM, VARIABLE
 from sendgrid_bounces.storage.database import open_storage
 
@@ -173,6 +174,49 @@ def test_help_starts_quickly(name: str) -> None:
     assert ended.stderr.split() == []
     ratios = [_timed(*program, **variables) / _timed("-c", "pass") for _ in range(5)]
     assert min(ratios) < 8
+
+
+def test_help_of_no_command_imports_heavy_modules() -> None:
+    """In one process, one after the other."""
+    calls = [[*names, "--help"] for names in COMMANDS]
+    code = (
+        "import sys; from sendgrid_bounces.cli import main\n"
+        f"for call in {calls}:\n"
+        "    try: main(call)\n"
+        f"    except SystemExit: assert not {[*HEAVY]} & sys.modules.keys(), call"
+    ).replace(str([*HEAVY]), str({*HEAVY}))
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert ended.stderr == ""
+    assert ended.stdout.count("Usage:") == len(calls)
+
+
+class Screen(io.StringIO):
+    """A terminal that keeps its output."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_long_work_shows_its_duration(monkeypatch) -> None:
+    """On a line that is removed at the end; quick work shows nothing."""
+    monkeypatch.setattr(progress, "INTERVAL", 0.01)
+    for delay, pattern in (
+        (0.01, r"(\rRemoving \.\.\. 0 s)+\r +\r"),
+        (60, ""),
+    ):
+        monkeypatch.setattr(progress, "DELAY", delay)
+        monkeypatch.setattr(sys, "stderr", Screen())
+        with progress.elapsed_time("Removing"):
+            deadline = time.monotonic() + 10
+            while pattern and not sys.stderr.getvalue():
+                assert time.monotonic() < deadline
+        assert re.fullmatch(pattern, sys.stderr.getvalue())
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    with progress.elapsed_time("Removing"):
+        pass
+    assert sys.stderr.getvalue() == ""
 
 
 def _complete(*words: str) -> list[str]:
