@@ -27,6 +27,11 @@ COMMANDS = {
         ("clock", "clock:clock", "Show, set, freeze or advance the clock"),
         ("fault", "faults:fault", "Inject faults into responses"),
         ("requests", "requests:requests", "List or clear the request log"),
+        (
+            "migration-report",
+            "migration:migration_report",
+            "Show how to replace v2 calls by v3",
+        ),
         ("completion", "completion:completion", "Print a script for shell completion"),
     )
 }

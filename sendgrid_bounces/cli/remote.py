@@ -22,6 +22,7 @@ from sendgrid_bounces.core.bounces import Bounce, BounceQuery
 from sendgrid_bounces.core.contents import Counts, Snapshot
 from sendgrid_bounces.core.errors import UnknownNameError
 from sendgrid_bounces.core.faults import StoredFault
+from sendgrid_bounces.core.migration import MigrationReport
 from sendgrid_bounces.core.requests import LoggedRequest
 from sendgrid_bounces.core.times import render_instant
 
@@ -139,6 +140,9 @@ class RemoteControl:
 
     def clear_requests(self) -> int:
         return int(self._send("DELETE", "/requests")["removed"])
+
+    def migration(self) -> MigrationReport:
+        return documents.parse_migration(self._get("/migration"))
 
     def accounts(self) -> list[AccountReport]:
         found = self._get("/accounts")["accounts"]

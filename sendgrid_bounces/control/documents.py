@@ -11,6 +11,12 @@ from typing import Any
 from sendgrid_bounces.core.bounces import Bounce
 from sendgrid_bounces.core.contents import Counts, Snapshot
 from sendgrid_bounces.core.faults import FaultRule, StoredFault
+from sendgrid_bounces.core.migration import (
+    MigratedCall,
+    MigrationReport,
+    SeenCall,
+    Trap,
+)
 from sendgrid_bounces.core.requests import LoggedRequest
 from sendgrid_bounces.core.times import parse_instant, render_instant
 
@@ -245,3 +251,42 @@ def render_count(count: BounceCount) -> dict[str, Any]:
 
 def parse_count(data: Json) -> BounceCount:
     return BounceCount(data["count"], data.get("groups"))
+
+
+def render_migration(report: MigrationReport) -> dict[str, Any]:
+    return {
+        "calls": [_render_migrated(found) for found in report.calls],
+        "unknown": report.unknown,
+    }
+
+
+def _render_migrated(found: MigratedCall) -> dict[str, Any]:
+    return {
+        "dialect": found.call.dialect,
+        "operation": found.call.operation,
+        "format": found.call.format,
+        "parameters": [*found.call.parameters],
+        "type": found.call.type or None,
+        "count": found.count,
+        "requests": [*found.requests],
+        "note": found.note,
+        "traps": [{"name": trap.name, "text": trap.text} for trap in found.traps],
+    }
+
+
+def parse_migration(data: Json) -> MigrationReport:
+    return MigrationReport(tuple(map(_parse_migrated, data["calls"])), data["unknown"])
+
+
+def _parse_migrated(data: Json) -> MigratedCall:
+    call = SeenCall(
+        data["dialect"],
+        data["operation"],
+        data["format"],
+        tuple(data["parameters"]),
+        data["type"] or "",
+    )
+    traps = tuple(Trap(**trap) for trap in data["traps"])
+    return MigratedCall(
+        call, data["count"], tuple(data["requests"]), data["note"], traps
+    )

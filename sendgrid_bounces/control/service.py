@@ -15,6 +15,7 @@ from sendgrid_bounces.core.clock import Clock, ClockState
 from sendgrid_bounces.core.contents import Counts, Snapshot
 from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.core.faults import StoredFault
+from sendgrid_bounces.core.migration import MigrationReport, report_migration
 from sendgrid_bounces.core.requests import LoggedRequest, RequestFilter
 from sendgrid_bounces.core.times import check_instant
 from sendgrid_bounces.emulator import Emulator
@@ -239,6 +240,17 @@ class Control(AccountControl, BounceControl):
     def clear_requests(self) -> int:
         """Clear the request log, and return the number of requests in it."""
         return self.emulator.storage.requests.clear()
+
+    def migration(self) -> MigrationReport:
+        """Return the distinct logged calls that have a successor, and its requests."""
+        entries = self.emulator.storage.requests
+        size = self.emulator.config.journal_size
+        return report_migration(
+            (entry, dialect.migration)
+            for dialect in self.emulator.dialects
+            if dialect.migration is not None
+            for entry in entries.find(RequestFilter(dialect=dialect.name), size)
+        )
 
     def _filter(self, filters: Mapping[str, Any]) -> RequestFilter:
         wanted = RequestFilter(**filters)

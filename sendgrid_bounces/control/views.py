@@ -247,6 +247,12 @@ def wait_for_requests(control: Control, **query: Any) -> dict[str, Any]:
     return {"count": control.wait_for_requests(**query)}
 
 
+@route("/migration", "GET")
+def show_migration(control: Control) -> dict[str, Any]:
+    """Return the v3 requests that replace the logged calls of SendGrid v2."""
+    return documents.render_migration(control.migration())
+
+
 def _endpoints() -> Iterator[dict[str, str]]:
     """Yield the method, the path and the summary of each endpoint."""
     for rule in current_app.url_map.iter_rules():

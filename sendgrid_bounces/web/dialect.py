@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from flask import Blueprint
 
+from sendgrid_bounces.core.migration import Migration
 from sendgrid_bounces.core.requests import RequestInfo
 from sendgrid_bounces.web.responses import ErrorRenderer
 
@@ -22,6 +23,7 @@ class Dialect:
     :param hosts: the vendor's host names, which the in-process mock intercepts.
     :param key_pattern: regular expression of the vendor's API keys, for redaction;
         empty if the keys have no recognizable form.
+    :param migration: the requests of a successor that replace the dialect's calls.
     """
 
     name: str
@@ -32,6 +34,7 @@ class Dialect:
     read_request_info: Callable[[], RequestInfo]
     hosts: tuple[str, ...] = ()
     key_pattern: str = ""
+    migration: Migration | None = None
 
 
 def find_owner(dialects: Iterable[Dialect], path: str) -> Dialect | None:

@@ -136,6 +136,8 @@ SCENARIO: tuple[tuple[str, str], ...] = (
     ("requests list --json", ""),
     ("requests list --dialect mailgun --since 1970-01-01T00:00:00Z --limit 1", ""),
     ("requests list --operation nothing", ""),
+    ("migration-report", ""),
+    ("migration-report --json", ""),
     ("requests clear", ""),
     ("clock advance PT1H", ""),
     ("clock advance P9999999D", ""),

@@ -118,6 +118,20 @@ def _schemas(operations: Operations) -> Mapping[str, Any]:
             {"id": INTEGER, "rule": ref("Rule"), "matched": NUMBER, "fired": NUMBER}
         ),
         "Entry": _logged_request(operations),
+        "Migration": record({"calls": array(ref("MigratedCall")), "unknown": NUMBER}),
+        "MigratedCall": record(
+            {
+                "dialect": STRING,
+                "operation": STRING,
+                "format": STRING,
+                "parameters": array(STRING),
+                "type": {"type": ["string", "null"]},
+                "count": NUMBER,
+                "requests": array(STRING, description="curl commands."),
+                "note": STRING,
+                "traps": array(record({"name": STRING, "text": STRING})),
+            }
+        ),
         "Health": record({"status": STRING, "version": STRING, "database": STRING}),
         "ControlError": record(
             {"error": STRING},
@@ -186,6 +200,7 @@ VIEWS: Mapping[str, Callable[[Target], Part]] = {
     "control.wait_for_requests": control_view(
         record({"count": NUMBER}), parameters=WAIT
     ),
+    "control.show_migration": control_view(ref("Migration")),
     **state.VIEWS,
 }
 

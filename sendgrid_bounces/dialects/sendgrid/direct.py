@@ -17,6 +17,7 @@ from sendgrid_bounces.core.errors import (
 )
 from sendgrid_bounces.dialects.sendgrid import params, web
 from sendgrid_bounces.dialects.sendgrid.documents import ErrorList
+from sendgrid_bounces.dialects.sendgrid.migration import TO_V3
 from sendgrid_bounces.dialects.sendgrid.operations import OPERATIONS, Call
 from sendgrid_bounces.dialects.sendgrid.profiles import PROFILES
 from sendgrid_bounces.emulator import current_emulator
@@ -128,4 +129,5 @@ DIALECT = Dialect(
     read_request_info=partial(web.read_request_info, NAME, _read_operation),
     hosts=web.HOSTS,
     key_pattern=web.KEY_PATTERN,
+    migration=TO_V3,
 )

@@ -22,6 +22,7 @@ from sendgrid_bounces.core.errors import (
 )
 from sendgrid_bounces.dialects.sendgrid import operations, params, web
 from sendgrid_bounces.dialects.sendgrid.documents import Document, ErrorCode, ErrorList
+from sendgrid_bounces.dialects.sendgrid.migration import TO_V3
 from sendgrid_bounces.dialects.sendgrid.operations import Call, Operation
 from sendgrid_bounces.dialects.sendgrid.params import Arguments
 from sendgrid_bounces.dialects.sendgrid.profiles import RESELLER_PROFILE
@@ -205,4 +206,5 @@ DIALECT = Dialect(
     read_request_info=partial(web.read_request_info, NAME, _read_operation),
     hosts=web.HOSTS,
     key_pattern=web.KEY_PATTERN,
+    migration=TO_V3,
 )
