@@ -216,7 +216,7 @@ def test_missing_driver_is_reported(tmp_path: Path) -> None:
     )
 
     assert ended.stderr == (
-        "Error: a MySQL database needs a driver: pip install 'sendgrid-bounces[mysql]'\n"
+        "Error: a MySQL database needs a driver: pip install 'PyMySQL[rsa]'\n"
     )
 
 
