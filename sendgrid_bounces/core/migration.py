@@ -181,7 +181,7 @@ def migrate(call: SeenCall, count: int, table: Migration) -> MigratedCall:
     )
 
 
-def _order(call: SeenCall) -> Sequence[object]:
+def _order(call: SeenCall) -> tuple[str, str, tuple[str, ...], str, str]:
     return call.dialect, call.operation, call.parameters, call.type, call.format
 
 
