@@ -14,21 +14,24 @@ Pairs = list[tuple[str, str]]
 #: The variable of the shell that stands for the credential, which the log never has.
 _VARIABLE = "$API_KEY"
 
-#: The options of curl that authenticate a request, by dialect or vendor.
-_CURL_LOGIN: Mapping[str, list[str]] = {
-    "sendgrid.v3": ["-H", f'"Authorization: Bearer {_VARIABLE}"'],
-    "mailgun": ["-u", f'"api:{_VARIABLE}"'],
+#: The option of curl that authenticates a request, by dialect or vendor.
+_CURL_LOGIN: Mapping[str, str] = {
+    "sendgrid.v3": f'-H "Authorization: Bearer {_VARIABLE}"',
+    "mailgun": f'-u "api:{_VARIABLE}"',
 }
 
-#: The arguments of requests that authenticate a request, by dialect or vendor.
+#: The argument of requests that authenticates a request, by dialect or vendor.
 _PYTHON_LOGIN: Mapping[str, str] = {
-    "sendgrid.v3": 'headers={"Authorization": f"Bearer {sendgrid_bounces.api_key}"}',
-    "mailgun": 'auth=("api", sendgrid_bounces.api_key)',
+    "sendgrid.v3": 'headers={{"Authorization": "Bearer " + {key}}}',
+    "mailgun": 'auth=("api", {key})',
 }
 
-#: The parameters that name the account of a test, and the attribute of the fixture.
-_ACCOUNT_PARAMETERS = {"api_user": "username", "api_key": "api_key"}
+_NOT_FOUND = 404
 
+#: The statuses of requests with wrong credentials.
+_REFUSED = (401, 403)
+
+#: The parameters that hold addresses.
 _EMAILS = ("email", "address")
 
 
@@ -37,46 +40,72 @@ def as_curl(entry: LoggedRequest, base: str) -> str:
 
     :param base: the URL of the server, without a trailing slash.
     """
-    words = ["curl"] if entry.method == "GET" else ["curl", "-X", entry.method]
-    words += _find(_CURL_LOGIN, entry.dialect, [])
+    words = ["curl"]
+    if entry.method != "GET":
+        words[0] += f" -X {shlex.quote(entry.method)}"
+    elif entry.parameters:
+        words[0] += " -G"
+    if login := _find(_CURL_LOGIN, entry.dialect):
+        words.append(login)
     for name, value in _pairs(entry):
         if value == MASK or is_secret(name):
-            words += ["--data-urlencode", f'"{name}={_VARIABLE}"']
+            words.append(f'--data-urlencode "{name}={_VARIABLE}"')
         else:
-            words += ["--data-urlencode", shlex.quote(f"{name}={value}")]
-    if entry.method == "GET" and entry.parameters:
-        words.insert(1, "-G")
-    return " ".join([*words, shlex.quote(base + quote(entry.path, safe="/:@%+"))])
+            words.append(f"--data-urlencode {shlex.quote(f'{name}={value}')}")
+    words.append(shlex.quote(base + quote(entry.path, safe="/:@%+")))
+    return " \\\n  ".join(words)
 
 
 def as_pytest(entry: LoggedRequest) -> str:
-    """Return a test that makes the request to a server of the pytest fixture."""
-    pairs = _pairs(entry)
-    emails = [value for name, value in pairs if name in _EMAILS]
-    last = entry.path.rpartition("/")[2]
-    if "@" in last:
-        emails.append(last)
-    lines = [
-        "import requests",
-        "",
-        "",
-        f"def test_{_identifier(entry)}(sendgrid_bounces):",
-    ]
-    lines += [f"    sendgrid_bounces.add({json.dumps(email)})" for email in emails]
-    arguments = [f'f"{{sendgrid_bounces.url}}{_path(entry)}"']
-    if pairs:
-        keyword = "params" if entry.method in ("GET", "DELETE") else "data"
-        values = ", ".join(f"({json.dumps(n)}, {_value(n, v)})" for n, v in pairs)
-        arguments.append(f"{keyword}=[{values}]")
-    if login := _find(_PYTHON_LOGIN, entry.dialect, ""):
-        arguments.append(login)
-    lines.append("    response = requests.request(")
-    lines.append(f'        "{entry.method}",')
-    lines += [f"        {argument}," for argument in [*arguments, "timeout=5"]]
-    lines.append("    )")
-    if entry.status is not None:
+    """Return a test that makes the request to a server of the pytest fixture.
+
+    A request that failed because of its credentials has a wrong key in the test.
+    """
+    is_refused = entry.fault is None and entry.status in _REFUSED
+    key = '"wrong"' if is_refused else "sendgrid_bounces.api_key"
+    lines = [f"    sendgrid_bounces.add({_text(each)})" for each in _addresses(entry)]
+    if entry.fault is not None and entry.status is not None:
+        lines.append(f"    sendgrid_bounces.fail_next({entry.status})")
+    elif entry.status is None:
+        lines.append('    sendgrid_bounces.fail_next(drop_connection="before")')
+    call = "\n".join(f"        {line}," for line in _arguments(entry, key))
+    call = f"requests.request(\n{call}\n    )"
+    if entry.status is None:
+        lines.append("    with pytest.raises(requests.ConnectionError):")
+        lines.append("        " + call.replace("\n", "\n    "))
+    else:
+        lines.append(f"    response = {call}")
         lines.append(f"    assert response.status_code == {entry.status}")
-    return "\n".join(lines) + "\n"
+    imports = (
+        "import pytest\nimport requests" if entry.status is None else "import requests"
+    )
+    body = "\n".join(lines)
+    return f"{imports}\n\n\ndef test_{_identifier(entry)}(sendgrid_bounces):\n{body}\n"
+
+
+def _addresses(entry: LoggedRequest) -> list[str]:
+    """Return the addresses that the request names, if they were on the list."""
+    if entry.fault is None and entry.status == _NOT_FOUND:
+        return []
+    found = [value for name, value in _pairs(entry) if name in _EMAILS]
+    last = entry.path.rpartition("/")[2]
+    return [*found, last] if "@" in last else found
+
+
+def _arguments(entry: LoggedRequest, key: str) -> Iterator[str]:
+    """Yield the arguments of ``requests.request()``.
+
+    :param key: the expression of the API key.
+    """
+    yield _text(entry.method)
+    yield f'f"{{sendgrid_bounces.url}}{_path(entry)}"'
+    if pairs := _pairs(entry):
+        keyword = "params" if entry.method in ("GET", "DELETE") else "data"
+        values = ", ".join(f"({_text(n)}, {_value(n, v, key)})" for n, v in pairs)
+        yield f"{keyword}=[{values}]"
+    if login := _find(_PYTHON_LOGIN, entry.dialect):
+        yield login.format(key=key)
+    yield "timeout=5"
 
 
 def _pairs(entry: LoggedRequest) -> Pairs:
@@ -89,9 +118,9 @@ def _each_pair(parameters: Mapping[str, str | list[str]]) -> Iterator[tuple[str,
             yield name, one
 
 
-def _find(table: Mapping[str, list[str] | str], dialect: str, default):  # type: ignore[no-untyped-def]
-    """Return the row of *table* for the dialect or its vendor."""
-    return table.get(dialect, table.get(dialect.partition(".")[0], default))
+def _find(table: Mapping[str, str], dialect: str) -> str:
+    """Return the row of *table* for the dialect or else its vendor, or nothing."""
+    return table.get(dialect, table.get(dialect.partition(".")[0], ""))
 
 
 def _identifier(entry: LoggedRequest) -> str:
@@ -101,13 +130,19 @@ def _identifier(entry: LoggedRequest) -> str:
 
 def _path(entry: LoggedRequest) -> str:
     """Return the path, with the domain of the fixture, inside an f-string."""
-    path = entry.path.replace("{", "{{").replace("}", "}}")
-    path = json.dumps(path)[1:-1]
+    path = _text(entry.path)[1:-1].replace("{", "{{").replace("}", "}}")
     if entry.domain:
         path = path.replace(f"/{entry.domain}/", "/{sendgrid_bounces.domain}/")
     return path
 
 
-def _value(name: str, value: str) -> str:
-    attribute = _ACCOUNT_PARAMETERS.get(name)
-    return f"sendgrid_bounces.{attribute}" if attribute else json.dumps(value)
+def _value(name: str, value: str, key: str) -> str:
+    """Return the expression of a parameter."""
+    if name == "api_key":
+        return key
+    return "sendgrid_bounces.username" if name == "api_user" else _text(value)
+
+
+def _text(value: str) -> str:
+    """Return a string literal."""
+    return json.dumps(value, ensure_ascii=False)

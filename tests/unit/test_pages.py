@@ -1,20 +1,26 @@
 """The dashboard's pages through Flask's client: contents, safety, bad input."""
 
 import re
+import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from itertools import chain
+from pathlib import Path
 
 import pytest
 from conftest import NOW, FixedClock, bounce, make_app
 from flask.testing import FlaskClient
 
+from sendgrid_bounces.control.service import Control
 from sendgrid_bounces.control.sessions import LIFETIME, is_valid_cookie, issue_cookie
 from sendgrid_bounces.core.bounces import BounceType
 from sendgrid_bounces.core.sources import SourceSettings
 from sendgrid_bounces.core.timezones import DAY
 from sendgrid_bounces.emulator import EXTENSION
 from sendgrid_bounces.pages.chart import draw_chart, last_days
+from sendgrid_bounces.pages.snippets import as_curl, as_pytest
 from sendgrid_bounces.pages.web import NOTICES, STATIC
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
@@ -539,3 +545,70 @@ def test_every_notice_is_used() -> None:
     )
 
     assert [name for name in NOTICES if f'"{name}"' not in source] == []
+
+
+# --- A request as a curl command and as a test ------------------------------------
+
+CALLS = [
+    ("GET", "/api/bounces.count.json?api_user=acme&api_key=s3cret&type=hard", {}, 200),
+    ("GET", "/api/bounces.get.json?api_user=acme&api_key=wrong", {}, 403),
+    ("POST", "/api/bounces.delete.json", {"email": "it's@x.com \"{}$(id)"}, 200),
+    ("GET", "/v3/mg.example/bounces", {}, 200),
+    ("DELETE", "/v3/mg.example/bounces/a@x.com", {}, 200),
+    ("GET", "/v3/suppression/bounces", {}, 200),
+]
+
+
+@pytest.fixture(name="log")
+def _log(make) -> list:
+    """The entries of :data:`CALLS`, of a call with a fault and of a dropped call."""
+    client = make()
+    seed = {
+        "username": "acme",
+        "api_key": "s3cret",
+        "domains": [{"name": "mg.example"}],
+    }
+    control = Control(client.application.extensions[EXTENSION])
+    control.seed({"accounts": [seed]})
+    for method, path, form, _status in CALLS:
+        headers = {"Accept": "*/*"}
+        if "/v3/suppression" in path:
+            headers["Authorization"] = "Bearer s3cret"
+        auth = ("api", "s3cret") if "mg.example" in path else None
+        if form:
+            form = {"api_user": "acme", "api_key": "s3cret", **form}
+        client.open(path, method=method, data=form, headers=headers, auth=auth)
+    control.add_fault({"status": 503, "times": 1})
+    client.get(CALLS[0][1])
+    control.add_fault({"drop_connection": "before", "times": 1})
+    with pytest.raises(ConnectionError):
+        client.get(CALLS[0][1])
+    return control.requests()
+
+
+def test_curl_command_has_no_credential_and_is_quoted(log: list) -> None:
+    commands = [as_curl(entry, "http://localhost") for entry in log]
+
+    for command, (_, path, form, _) in zip(commands, CALLS, strict=False):
+        words = shlex.split(command.replace("\\\n", ""))
+        assert words[-1] == "http://localhost" + path.partition("?")[0]
+        assert "s3cret" not in command
+        assert "$API_KEY" in command
+        for name, value in form.items():
+            assert f"{name}={value}" in words
+
+
+@pytest.mark.slow
+def test_tests_of_requests_pass(log: list, tmp_path: Path) -> None:
+    for number, entry in enumerate(log):
+        path = tmp_path / f"test_{number}.py"
+        path.write_text(as_pytest(entry), encoding="utf-8")
+    ended = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", tmp_path],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert f"{len(CALLS) + 2} passed" in ended.stdout, ended.stdout
