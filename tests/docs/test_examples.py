@@ -132,6 +132,8 @@ def test_pytest_examples_pass(suite: str, tmp_path: Path) -> None:
                 pytest.skip(f"the package {name} is not installed")
         write_file(block, tmp_path)
     flags = ["-q", "-W", "error", "-p", "no:cacheprovider", "--strict-markers"]
+    for slow in ("schemathesis", "hypothesispytest", "anyio"):
+        flags += ["-p", f"no:{slow}"]
     ended = subprocess.run(
         [sys.executable, "-m", "pytest", *flags],
         cwd=tmp_path,

@@ -45,7 +45,7 @@ def test_faults_raise_the_exceptions_of_a_network(name: str, real: bool) -> None
             (DROPPED, {"drop_connection": "after"}, 10),
             (TRUNCATED, {"truncate": True}, 10),
             (TRUNCATED, {"truncate": 0}, 10),
-            (TIMED_OUT, {"latency_ms": 400}, 0.2),
+            (TIMED_OUT, {"latency_ms": 200}, 0.1),
         ):
             account.fail_next(**effect)
             with pytest.raises(errors[package]):

@@ -1,0 +1,193 @@
+"""Requests generated from the OpenAPI description, and checks of their responses."""
+
+import copy
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from conftest import FixedClock, make_app
+from flask import Flask
+
+from sendgrid_bounces.cli.serve import DEMO_SEED
+from sendgrid_bounces.control.service import Control
+from sendgrid_bounces.control.views import DESCRIPTION
+from sendgrid_bounces.core.sources import SourceSettings
+from sendgrid_bounces.emulator import EXTENSION
+
+schemathesis = pytest.importorskip("schemathesis", reason="needs Python 3.11")
+
+TOKEN = "t0ken"
+
+#: The snapshot of the initial state, and the one in the examples of the description.
+FRESH, SNAPSHOT = "fresh", "before"
+
+#: The beginning of a dispatcher error, in JSON and in XML.
+ERROR = re.compile(rb'(?s){"error|{"message":"error|<.*?<message>error')
+
+#: Two calls of each operation find a wrong description; ten find a rare one.
+QUICK = {"max-examples": 2, "deterministic": True, "database": "none"}
+THOROUGH = {**QUICK, "max-examples": 10}
+FEW = {"phases": {"coverage": {"enabled": False}}}
+
+AUTH = {
+    "openapi": {
+        "api_user": {"api_key": "demo"},
+        "api_key": {"api_key": "demo"},
+        "mailgun": {"username": "api", "password": "demo"},
+        "sendgrid_v3": {"bearer": "demo"},
+        "token": {"bearer": TOKEN},
+    }
+}
+#: The name of a source. Its provider defines the bodies, so the description does not.
+SOURCE = "events"
+UNDESCRIBED = "POST /_sources/{name}"
+
+#: A call that waits for requests returns at once.
+PARAMETERS = {"query.timeout": 0}
+SOURCES = {"include-path": "/_sources/{name}", "parameters": {"path.name": SOURCE}}
+
+RECORDED_CONFIG = {"seed": 1, "generation": QUICK, "auth": AUTH, **FEW}
+CONFIG = {**RECORDED_CONFIG, "parameters": PARAMETERS, "operations": [SOURCES]}
+THOROUGH_CONFIG = {
+    "seed": 1,
+    "generation": THOROUGH,
+    "auth": AUTH,
+    "parameters": PARAMETERS,
+    "operations": [
+        SOURCES,
+        {"include-path-regex": "/user|/customer", **FEW},  # aliases of one path
+        {
+            "include-path": "/_emulator/seed",  # its schema is large
+            "generation": {**THOROUGH, "max-examples": 25},
+            **FEW,
+        },
+    ],
+}
+DOCUMENT = json.loads(DESCRIPTION.read_text(encoding="utf-8"))
+
+
+def with_html_read(document: dict) -> dict:
+    """Return *document* with the schema of JSON that is labelled text/html."""
+    read = copy.deepcopy(document)
+    for part in (*read["paths"].values(), {"": read["components"]}):
+        for operation in part.values():
+            for response in operation["responses"].values():
+                body = response.get("content", {}).get("text/html")
+                if body and "contentSchema" in body["schema"]:
+                    body["schema"] = body["schema"]["contentSchema"]
+    return read
+
+
+@schemathesis.serializer("message/rfc822")
+def _write_mail(_, value: object) -> bytes:
+    return str(value).encode()
+
+
+@schemathesis.serializer("application/x-ndjson")
+def _write_lines(_, value: object) -> bytes:
+    rows = value if isinstance(value, list) else [value]
+    return "".join(f"{json.dumps(row)}\n" for row in rows).encode()
+
+
+@schemathesis.deserializer("text/html")
+def _read_html(_, response) -> object:
+    """Read JSON in the profile ``recorded``, and the error page of SendGrid v3."""
+    text = response.content.decode()
+    return text if text.startswith("<html>") else json.loads(text)
+
+
+def load(document: dict, config: dict):
+    """Return the schema from which pytest makes one test for each operation."""
+    loaded = schemathesis.Config.from_dict(config)
+    return schemathesis.openapi.from_dict(document, config=loaded)
+
+
+schemathesis.checks.load_all_checks()
+CHECKS = schemathesis.checks.CHECKS.get_by_names(
+    [
+        "not_a_server_error",
+        "status_code_conformance",
+        "content_type_conformance",
+        "response_schema_conformance",
+    ]
+)
+
+
+@contextmanager
+def application(profile: str, folder: Path) -> Iterator[Flask]:
+    """Open an application with the demo seed, which the examples refer to."""
+    app = make_app(
+        f"sqlite:///{folder / 'bounces.sqlite3'}?synchronous=off",
+        FixedClock(),
+        CONTROL="on",
+        CONTROL_TOKEN=TOKEN,
+        PROFILE=profile,
+        SEED=str(DEMO_SEED),
+    )
+    Control(app.extensions[EXTENSION]).take_snapshot(FRESH)
+    yield app
+    app.extensions[EXTENSION].storage.close()
+
+
+@pytest.fixture(name="documented_app", scope="module")
+def documented_application(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Flask]:
+    """An application with the profile ``documented``."""
+    with application("documented", tmp_path_factory.mktemp("documented")) as app:
+        yield app
+
+
+@pytest.fixture(name="recorded_app", scope="module")
+def recorded_application(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
+    """An application with the profile ``recorded``."""
+    with application("recorded", tmp_path_factory.mktemp("recorded")) as app:
+        yield app
+
+
+@pytest.fixture(name="outcomes", scope="module")
+def outcomes_by_operation() -> Iterator[defaultdict[str, set[bool]]]:
+    """Whether calls succeeded, by operation; of each operation, one call must."""
+    outcomes: defaultdict[str, set[bool]] = defaultdict(set)
+    yield outcomes
+    failed = {label for label, seen in outcomes.items() if True not in seen}
+    assert failed <= {UNDESCRIBED}, failed
+
+
+def check_documented(case, app: Flask, outcomes: dict[str, set[bool]]) -> None:
+    """Send the request of *case* and check that its response is described."""
+    _refresh(app)
+    response = case.call_and_validate(app=app, checks=CHECKS)
+    outcomes[case.operation.label].add(_is_success(response))
+
+
+def check_recorded(case, app: Flask) -> None:
+    """Send the request of *case*, which has the label of the profile ``recorded``."""
+    _refresh(app)
+    response = case.call_and_validate(app=app, checks=CHECKS)
+    labels = {"json": "text/html", "xml": "text/xml; charset=ISO-8859-1"}
+    assert response.headers["content-type"] == [labels[case.path.rpartition(".")[2]]]
+
+
+def _refresh(app: Flask) -> None:
+    """Restore the initial state, with the snapshot and the rule of the examples."""
+    emulator = app.extensions[EXTENSION]
+    control = Control(emulator)
+    control.restore_snapshot(FRESH)
+    for snapshot in control.snapshots():
+        if snapshot.name != FRESH:
+            control.remove_snapshot(snapshot.name)
+    control.take_snapshot(SNAPSHOT)
+    control.clear_faults()
+    control.add_fault({"path": "/nowhere", "malformed": True})
+    if emulator.storage.sources.find(SOURCE) is None:  # it was removed with its account
+        emulator.storage.sources.add(SOURCE, "demo", "ses", SourceSettings())
+
+
+def _is_success(response) -> bool:
+    """Return whether *response* is no error; the dispatcher's errors have status 200."""
+    return response.status_code < 300 and not ERROR.match(response.content)
