@@ -13,6 +13,7 @@ from sendgrid_bounces.pages import (
     console,
     faults,
     login,
+    migration,
     overview,
     requests,
     sources,
@@ -22,7 +23,17 @@ from sendgrid_bounces.pages.web import HOME, bp, guarded, is_navigation, see
 from sendgrid_bounces.web.requests import request
 
 #: The modules that register pages.
-MODULES = (bounces, console, faults, login, overview, requests, sources, state)
+MODULES = (
+    bounces,
+    console,
+    faults,
+    login,
+    migration,
+    overview,
+    requests,
+    sources,
+    state,
+)
 
 #: The endpoint of the JSON index, which has the same URL as the overview.
 INDEX = "control.show_index"

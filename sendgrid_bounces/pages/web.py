@@ -54,6 +54,7 @@ NAVIGATION = (
     ("pages.state", "State"),
     ("pages.sources", "Sources"),
     ("pages.console", "Console"),
+    ("pages.migration", "Migration"),
 )
 
 #: The messages after a redirect, by the parameter ``done`` of the URL.

@@ -54,6 +54,7 @@ PAGES = {
     "state": ("ui/state", "Snapshots"),
     "sources": ("ui/sources", "No sources"),
     "console": ("ui/console", "bounces.get.json"),
+    "migration": ("ui/migration", "sendgrid.direct get.json"),
     "missing": ("ui/nothing", "Go to the overview"),
 }
 

@@ -35,6 +35,7 @@ PAGES = [
     "/_emulator/ui/state",
     "/_emulator/ui/console",
     "/_emulator/ui/sources",
+    "/_emulator/ui/migration",
 ]
 
 
@@ -537,6 +538,17 @@ def test_console_makes_calls(controlled_client) -> None:
     assert 'value="wrong"' not in answer.text
     log = controlled_client.get("/_emulator/requests").json["requests"]
     assert [entry["operation"] for entry in log] == ["count"]
+
+
+def test_migration_report_shows_requests_and_differences(browser) -> None:
+    assert "No calls of SendGrid v2 yet" in browser.get("/_emulator/ui/migration").text
+    browser.get("/api/bounces.get.json?api_user=acme&api_key=s3cret&type=hard")
+
+    text = browser.get("/_emulator/ui/migration").text
+    assert "sendgrid.direct get.json" in text
+    assert "type=hard" in text
+    assert "/v3/suppression/bounces" in text
+    assert "s3cret" not in text
 
 
 def test_every_notice_is_used() -> None:
