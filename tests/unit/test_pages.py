@@ -135,6 +135,22 @@ def test_there_are_no_pages_without_control(make) -> None:
         assert client.get(path, headers=BROWSER).status_code == 404
 
 
+@pytest.mark.parametrize(("control", "loads"), [("off", False), ("on", True)])
+def test_pages_are_loaded_only_with_control(
+    url: str, control: str, loads: bool
+) -> None:
+    script = (
+        "import sys; from sendgrid_bounces.app import create_app; "
+        "create_app({'DATABASE_URL': sys.argv[1], 'CONTROL': sys.argv[2]}); "
+        "print('sendgrid_bounces.pages' in sys.modules, 'yaml' in sys.modules)"
+    )
+    output = subprocess.check_output(
+        [sys.executable, "-c", script, url, control], text=True
+    )
+
+    assert output == f"{loads} False\n"
+
+
 def test_static_files_are_cached_by_their_contents(browser) -> None:
     page = browser.get("/_emulator/").text
     urls = re.findall(r'"(/_emulator/static/[^"]+)"', page)
