@@ -104,6 +104,9 @@ def open_emulator(
     :param tag_costs: see :class:`~sendgrid_bounces.auth.Authenticator`.
     """
     storage = open_storage(config.database_url, create=create)
+    storage.accounts.reserved_domains = frozenset(
+        name for dialect in dialects for name in dialect.reserved_domains
+    )
     with closing_on_error(storage):
         authenticator = Authenticator(
             storage,

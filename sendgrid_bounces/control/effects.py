@@ -42,13 +42,15 @@ def drop_connection(environ: Any) -> None:
 
 
 def replace_response(
-    match: Match, render: Callable[[int], Response]
+    match: Match, render: Callable[[int], Response], *, sends_retry_after: bool
 ) -> Response | None:
     """Return the response to send instead of handling the request, if there is one.
 
     Sleeps first if the rule has a latency.
 
     :param render: renders a status in the vendor's format.
+    :param sends_retry_after: whether a rate limit sets ``Retry-After``, a delay,
+        besides ``X-RateLimit-Reset``, an instant.
     """
     rule = match.rule
     if rule.latency_ms is not None:
@@ -64,7 +66,8 @@ def replace_response(
     if rule.retry_after is not None:
         response.headers["Retry-After"] = str(rule.retry_after)
     if match.window_end is not None:
-        response.headers["Retry-After"] = str(match.window_end - match.now)
+        if sends_retry_after:
+            response.headers["Retry-After"] = str(match.window_end - match.now)
         response.headers["X-RateLimit-Limit"] = str(rule.limit)
         response.headers["X-RateLimit-Remaining"] = "0"
         response.headers["X-RateLimit-Reset"] = str(match.window_end)

@@ -44,7 +44,9 @@ def register(app: Flask, emulator: Emulator) -> None:
             faults, clock = emulator.storage.faults.all_with_clock()
             g.now = clock.now(emulator.clock.system.now())
             g.match = _match(emulator, faults, info) if faults else None
-            response = g.match and replace_response(g.match, render)
+            response = g.match and replace_response(
+                g.match, render, sends_retry_after=dialect.sends_retry_after
+            )
         except StorageError as error:  # the request log would fail, too
             log_failure(error)
             return dialect.render_error(503, path)

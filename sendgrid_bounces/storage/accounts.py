@@ -1,5 +1,6 @@
 """The accounts and domains in a database, and the bounce lists they name."""
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,13 +24,20 @@ from sendgrid_bounces.storage.engine import Engine
 from sendgrid_bounces.storage.sql import columns_like
 from sendgrid_bounces.storage.tables import AccountRow, BounceListRow, DomainRow
 
+RESERVED = "domain %r cannot be reached: its paths belong to another API"
+
 ACCOUNT_COLUMNS = columns_like(AccountRow, Account)
+
+
+logger = logging.getLogger(__name__)
 
 
 class AccountStore:
     """The accounts and domains in a database."""
 
     def __init__(self, engine: Engine) -> None:
+        #: Domains that no request reaches; creating one logs a warning.
+        self.reserved_domains: frozenset[str] = frozenset()
         self._engine = engine
         self._contents = ContentsStore(engine)
         accounts = AccountRow.select(*ACCOUNT_COLUMNS)
@@ -160,6 +168,8 @@ class AccountStore:
         def add() -> Domain:
             found = self.find_domain(name)
             if found is None:
+                if name.lower() in self.reserved_domains:
+                    logger.warning(RESERVED, name.lower())
                 bounce_list = account.bounce_list if shares_list else self._new_list()
                 self._engine.insert(
                     DomainRow,

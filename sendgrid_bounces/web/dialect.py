@@ -23,6 +23,10 @@ class Dialect:
     :param hosts: the vendor's host names, which the in-process mock intercepts.
     :param key_pattern: regular expression of the vendor's API keys, for redaction;
         empty if the keys have no recognizable form.
+    :param sends_retry_after: whether a response that a rate limit causes has the header
+        ``Retry-After``.
+    :param reserved_domains: domains that cannot be reached, since the dialect owns
+        their paths.
     :param migration: the requests of a successor that replace the dialect's calls.
     """
 
@@ -34,12 +38,15 @@ class Dialect:
     read_request_info: Callable[[], RequestInfo]
     hosts: tuple[str, ...] = ()
     key_pattern: str = ""
+    sends_retry_after: bool = True
+    reserved_domains: tuple[str, ...] = ()
     migration: Migration | None = None
 
 
 def find_owner(dialects: Iterable[Dialect], path: str) -> Dialect | None:
-    """Return the first dialect that owns *path*."""
+    """Return the first dialect that owns *path*, or the folder of this path."""
+    folder = f"{path}/"
     for dialect in dialects:
-        if path.startswith(dialect.owns):
+        if folder.startswith(dialect.owns):
             return dialect
     return None

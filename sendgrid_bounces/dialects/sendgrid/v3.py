@@ -7,7 +7,9 @@ API key; ``on-behalf-of`` names a customer of a reseller.
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import NoReturn
 
+from flask import Blueprint
 from werkzeug.exceptions import (
     MethodNotAllowed,
     NotAcceptable,
@@ -52,11 +54,11 @@ MAX_BODY = 1024 * 1024
 #: Bytes of a body that request info is read from.
 MAX_INFO_BODY = 64 * 1024
 
-bp = web.blueprint("sendgrid_v3")
+bp = Blueprint("sendgrid_v3", __name__)
 
-#: Methods that no route of this dialect has. Without a route for them the router would
-#: continue with Mailgun's ``/v3/<domain>/bounces``.
-ALL_METHODS = ["GET", "DELETE", "POST", "PUT", "PATCH", "OPTIONS"]
+#: The methods of paths and methods that do not exist. Without a route for them the
+#: router would continue with Mailgun's ``/v3/<domain>/bounces``.
+ALL_METHODS = ["GET", "DELETE", "POST", "PUT", "PATCH", "OPTIONS", "TRACE"]
 
 #: The paths that exist, for the error of another method -> the methods that they have.
 METHODS: Mapping[re.Pattern[str], list[str]] = {
@@ -170,12 +172,30 @@ def classification(classification: str) -> Response:
     return _respond(v3_operations.count_domains(call, query, classification))
 
 
+@bp.before_request
+def refuse_head() -> None:
+    """Reject HEAD, which the router accepts with GET."""
+    if request.method == "HEAD":
+        refuse_route()
+
+
+@bp.route("/v3/suppression", methods=ALL_METHODS)
 @bp.route("/v3/suppression/", methods=ALL_METHODS)
 @bp.route("/v3/suppression/<address:_rest>", methods=ALL_METHODS)
+@bp.route("/v3/suppressions", methods=ALL_METHODS)
 @bp.route("/v3/suppressions/", methods=ALL_METHODS)
 @bp.route("/v3/suppressions/<address:_rest>", methods=ALL_METHODS)
 def unknown(_rest: str = "") -> Response:
     """Reject a path or method that does not exist, so that it never reaches Mailgun."""
+    refuse_route()
+
+
+def refuse_route() -> NoReturn:
+    """Reject the path or the method of the request.
+
+    :raises MethodNotAllowed: if the path exists.
+    :raises UnknownRouteError: if it does not.
+    """
     for pattern, methods in METHODS.items():
         if pattern.fullmatch(request.path):
             raise MethodNotAllowed(methods)
@@ -306,4 +326,6 @@ DIALECT = Dialect(
     read_request_info=read_request_info,
     hosts=("api.sendgrid.com", "api.eu.sendgrid.com"),
     key_pattern=web.KEY_PATTERN,
+    sends_retry_after=False,
+    reserved_domains=("suppression", "suppressions"),
 )

@@ -21,6 +21,7 @@ MAX_LIMIT = 500
 #: Addresses per DELETE statement.
 CHUNK = 500
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _INTEGER = re.compile("-?[0-9]{1,18}")
 
 BODY_RULE = "the body must be a JSON object"
@@ -164,7 +165,8 @@ def parse_body(body: bytes) -> Mapping[str, Any]:
     if not body:
         return {}
     try:
-        document = json.loads(body, object_pairs_hook=as_mapping)
+        # Decoded here, since json.loads() would guess the encoding.
+        document = json.loads(body.decode(), object_pairs_hook=as_mapping)
     except (ValueError, RecursionError, ParametersError):
         raise RequestError(BODY_RULE) from None
     if not isinstance(document, dict):
@@ -177,10 +179,15 @@ def _checked_emails(value: Any) -> tuple[str, ...]:
     if (
         not isinstance(value, list)
         or not value
-        or not all(isinstance(e, str) and e and "\0" not in e for e in value)
+        or not all(isinstance(email, str) and _is_text(email) for email in value)
     ):
         raise ParametersError([("emails", "must be an array of one or more addresses")])
     return tuple(value)
+
+
+def _is_text(value: str) -> bool:
+    """Return whether a database can hold *value*; JSON may escape half a character."""
+    return bool(value) and "\0" not in value and not _SURROGATE.search(value)
 
 
 def _single_values(schema: Schema, pairs: list[tuple[str, str]]) -> dict[str, str]:
