@@ -132,7 +132,7 @@ SETTINGS = (
     Setting(
         "TIMEOUT",
         "30",
-        "Disconnect a client after this many seconds without progress.",
+        "Disconnect a client that keeps the server waiting for this many seconds.",
         bounds=(1, 3_600),
     ),
     Setting("SSL_CERT", "", "TLS certificate chain (PEM file); enables HTTPS."),

@@ -3,8 +3,9 @@
 import errno
 import socket
 import ssl
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from sendgrid_bounces.core.errors import BounceError
@@ -12,63 +13,112 @@ from sendgrid_bounces.core.errors import BounceError
 #: Connections that wait to be accepted.
 BACKLOG = 512
 
+#: Bytes per second that a client must send on average.
+MIN_RATE = 500
+
+#: Seconds for which a thread waits for a client even if all threads are busy.
+GRACE = 1.0
+
 
 class ListenError(BounceError):
     """The server cannot listen on an address."""
 
 
-class IdleTimeout:
-    """Socket mixin: a blocking call fails after *idle_timeout* seconds of inactivity.
+class ClientWaits:
+    """The threads of a server that wait for clients: for how long, and for which.
+
+    :param idle_timeout: seconds that a client may keep a thread waiting. It earns a
+        second for each ``MIN_RATE`` bytes that it sends.
+    """
+
+    def __init__(self, idle_timeout: float) -> None:
+        self.idle_timeout = idle_timeout
+        self._since: dict[IdleTimeoutSocket, float] = {}
+
+    @contextmanager
+    def waiting(self, client: "IdleTimeoutSocket") -> Iterator[None]:
+        """Record that a thread waits for *client*."""
+        self._since[client] = time.monotonic()
+        try:
+            yield
+        finally:
+            del self._since[client]
+
+    def disconnect(self, kept: int) -> None:
+        """Disconnect the clients that keep threads waiting, except *kept* of them.
+
+        The first are those that have sent nothing for longest. A client that has sent
+        something within ``GRACE`` seconds is not disconnected.
+        """
+        waiting = list(self._since.copy().items())
+        latest = time.monotonic() - GRACE
+        for client, since in waiting[: max(len(waiting) - kept, 0)]:
+            if since < latest:
+                client.is_stalled = True
+                with suppress(OSError):  # the thread has closed it
+                    socket.socket.shutdown(client, socket.SHUT_RD)
+
+
+class IdleTimeoutSocket(socket.socket):
+    """A socket with a timeout for the client.
 
     Gunicorn's sockets block indefinitely, so a stalled client would occupy a thread
     forever.
     """
 
-    idle_timeout: float
-    #: Whether a call has failed because of the idle timeout.
+    waits: ClientWaits
+    idle_timeout = 0.0
+    #: Seconds that the client may still keep a thread waiting.
+    credit = 0.0
+    #: Whether the client is too slow. The socket is of no further use.
     is_stalled = False
+
+    def limit(self, waits: ClientWaits) -> None:
+        """Apply the timeout of *waits* to the next request."""
+        self.waits = waits
+        self.idle_timeout = self.credit = waits.idle_timeout
 
     def setblocking(self, flag: bool) -> None:  # noqa: FBT001 - overrides the socket's
         """Switch between blocking with the idle timeout and non-blocking mode."""
-        if self.fileno() >= 0:  # type: ignore[attr-defined] # of the socket
-            self.settimeout(self.idle_timeout if flag else 0)  # type: ignore[attr-defined] # of the socket
+        if self.fileno() >= 0:
+            self.settimeout(self.idle_timeout if flag else 0)
 
-    def recv(self, *arguments: Any) -> Any:
+    def recv(self, *arguments: Any) -> bytes:
         """Receive bytes."""
-        with self._resetting_stalled():
-            return super().recv(*arguments)  # type: ignore[misc] # of the socket
+        timeout = self.gettimeout()
+        if not timeout:
+            return super().recv(*arguments)
+        began = time.monotonic()
+        with self._checking_stalled(), self.waits.waiting(self):
+            self.settimeout(max(min(timeout, self.credit), 0.001))
+            try:
+                data = super().recv(*arguments)
+            finally:
+                self.settimeout(timeout)
+        spent = time.monotonic() - began - len(data) / MIN_RATE
+        self.credit = min(self.credit - spent, self.idle_timeout)
+        return data
 
     def sendall(self, *arguments: Any) -> None:
         """Send all bytes."""
-        with self._resetting_stalled():
-            super().sendall(*arguments)  # type: ignore[misc] # of the socket
+        with self._checking_stalled():
+            super().sendall(*arguments)
 
     @contextmanager
-    def _resetting_stalled(self) -> Iterator[None]:
+    def _checking_stalled(self) -> Iterator[None]:
         """Raise the idle timeout as a reset connection, which Gunicorn handles."""
         try:
             yield
         except TimeoutError:
-            if self.gettimeout() != self.idle_timeout:  # type: ignore[attr-defined] # of the socket
+            if self.gettimeout() != self.idle_timeout:
                 raise  # a timeout of Gunicorn
             self.is_stalled = True
-            raise ConnectionResetError(
-                errno.ECONNRESET, "client idle timeout"
-            ) from None
+        if self.is_stalled:
+            raise TimeoutError(errno.ECONNRESET, "client idle timeout") from None
 
 
-class IdleTimeoutSocket(IdleTimeout, socket.socket):
-    """A plain socket with an idle timeout."""
-
-
-class IdleTimeoutSSLSocket(IdleTimeout, ssl.SSLSocket):
-    """A TLS socket with the idle timeout of the socket underneath."""
-
-    def do_handshake(self, *arguments: Any) -> None:
-        """Perform the TLS handshake."""
-        self.idle_timeout = self.gettimeout() or 0
-        with self._resetting_stalled():
-            super().do_handshake(*arguments)
+class IdleTimeoutSSLSocket(IdleTimeoutSocket, ssl.SSLSocket):
+    """A TLS socket with a timeout for the client."""
 
 
 def shared_tls_context() -> Callable[[Any, Callable[[], ssl.SSLContext]], Any]:

@@ -15,7 +15,12 @@ from urllib.parse import parse_qsl
 
 import flask
 from werkzeug.datastructures import Authorization, Headers
-from werkzeug.exceptions import MethodNotAllowed, RequestEntityTooLarge
+from werkzeug.exceptions import (
+    HTTPException,
+    MethodNotAllowed,
+    RequestEntityTooLarge,
+    RequestTimeout,
+)
 from werkzeug.formparser import MultiPartParser
 from werkzeug.routing import BaseConverter
 
@@ -65,13 +70,14 @@ class StrictRequest(flask.Request):
 
         :raises RequestError: if it is incomplete.
         :raises RequestEntityTooLarge: if it is longer than *limit* bytes.
+        :raises RequestTimeout: if the client sends it too slowly.
         """
         if self._body_error is not None:  # the stream cannot be read again
             raise self._body_error
         if self._body is None:
             try:
                 self._body = self._read_stream(limit)
-            except (RequestError, RequestEntityTooLarge) as error:
+            except (RequestError, HTTPException) as error:
                 self._body_error = error
                 raise
         return self._body
@@ -113,7 +119,7 @@ class StrictRequest(flask.Request):
         except RequestEntityTooLarge:
             raise
         except Exception:  # noqa: BLE001 - WSGI servers raise their own error classes
-            raise RequestError("the body cannot be read") from None
+            raise self._read_error() from None
         if upload is None:
             return None
         if upload.stream.seek(0, 2) > limit:
@@ -165,6 +171,12 @@ class StrictRequest(flask.Request):
         except ValueError:  # Werkzeug's parser accepts ASCII only
             return None
 
+    def _read_error(self) -> Exception:
+        """Return the error for a body that could not be read."""
+        if getattr(client_socket(self.environ), "is_stalled", False):
+            return RequestTimeout()
+        return RequestError("the body cannot be read")
+
     def _is_client_connected(self) -> bool:
         """Return whether the client is still connected, as far as can be known."""
         connection = client_socket(self.environ)
@@ -189,7 +201,7 @@ class StrictRequest(flask.Request):
         except RequestEntityTooLarge:
             raise
         except Exception:  # noqa: BLE001 - WSGI servers raise their own error classes
-            raise RequestError("the body cannot be read") from None
+            raise self._read_error() from None
         if len(body) > limit:
             raise RequestEntityTooLarge
         if self.content_length not in (None, len(body)):

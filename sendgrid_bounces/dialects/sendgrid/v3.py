@@ -11,10 +11,10 @@ from typing import NoReturn
 
 from flask import Blueprint
 from werkzeug.exceptions import (
+    HTTPException,
     MethodNotAllowed,
     NotAcceptable,
     NotFound,
-    RequestEntityTooLarge,
 )
 
 from sendgrid_bounces.core.accounts import Account
@@ -243,7 +243,7 @@ def _emails() -> tuple[str, ...]:
     try:
         body = request.read_body(MAX_BODY)
         document = v3_params.parse_body(body) if len(body) <= MAX_INFO_BODY else {}
-    except (RequestError, RequestEntityTooLarge):
+    except (RequestError, HTTPException):
         return ()
     emails = document.get("emails")
     found = emails if isinstance(emails, list) else []

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from flask import Blueprint
-from werkzeug.exceptions import NotFound, RequestEntityTooLarge
+from werkzeug.exceptions import HTTPException, NotFound
 
 from sendgrid_bounces.auth import API_KEY_USER
 from sendgrid_bounces.core.accounts import Account
@@ -73,7 +73,7 @@ def read_request_info(
         return info  # the body stays unread
     try:
         arguments = read_arguments()
-    except (RequestError, RequestEntityTooLarge):
+    except (RequestError, HTTPException):
         return info
     return replace(
         info,

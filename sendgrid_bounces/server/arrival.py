@@ -1,0 +1,125 @@
+"""Receive requests without a thread: TLS handshakes, heads and short bodies."""
+
+import re
+import ssl
+import time
+from typing import Any
+
+from gunicorn.http import get_parser
+from gunicorn.http.errors import LimitRequestHeaders
+from gunicorn.sock import ssl_wrap_socket
+
+from sendgrid_bounces.server.sockets import MIN_RATE, ClientWaits, IdleTimeoutSocket
+
+#: Bytes of the longest head, and of the longest body that is received with it.
+MAX_HEAD, MAX_SHORT_BODY = 64 * 1024, 64 * 1024
+
+#: Bytes that one call receives.
+PIECE = 16 * 1024
+
+_HEAD_END = b"\r\n\r\n"
+_EXPECT = re.compile(rb"\r\nexpect[ \t]*:", re.IGNORECASE)
+_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,5})[ \t]*\r\n", re.IGNORECASE)
+
+
+class Arrival:
+    """The request that arrives on a connection.
+
+    :param conn: Gunicorn's connection. It gets a parser, and a socket that limits the
+        time for the rest of a long body.
+    :param waits: has the seconds in which a request must arrive, besides a second for
+        each ``MIN_RATE`` bytes.
+    """
+
+    def __init__(self, conn: Any, waits: ClientWaits) -> None:
+        conn.sock = IdleTimeoutSocket(fileno=conn.sock.detach())
+        self._conn = conn
+        self._waits = waits
+        self._is_touched = self._is_complete = False
+        self._buffer = bytearray()
+        self._begin()
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the client has sent a part of a TLS handshake or of a request."""
+        is_handshaking = self._is_touched and self._conn.parser is None
+        return is_handshaking or bool(self._buffer)
+
+    def start_waiting(self) -> float:
+        """Wait for the client; return the time at which to disconnect it."""
+        self._waiting_since = time.monotonic()
+        return self._waiting_since + max(self._credit, 0)
+
+    def stop_waiting(self) -> None:
+        """Count the time since :meth:`start_waiting`, before a thread is free."""
+        if self._waiting_since:
+            self._credit -= time.monotonic() - self._waiting_since
+            self._waiting_since = 0
+
+    def receive(self) -> bool:
+        """Receive the available bytes; return whether the request can be handled.
+
+        :raises LimitRequestHeaders: if the head is too long.
+        :raises OSError: if the connection or its TLS handshake fails.
+        """
+        self._is_touched = True
+        if self._is_complete:
+            self._begin()
+        self._conn.sock.settimeout(0)
+        try:
+            if self._conn.parser is None:
+                self._create_parser()
+            self._buffer += self._conn.parser.unreader.take_buffered()
+            while not self._has_enough():
+                piece = self._conn.sock.recv(PIECE)
+                if not piece:
+                    break  # the parser reports the early end
+                self._buffer += piece
+                self._credit += len(piece) / MIN_RATE
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return False
+        self._conn.parser.unreader.unread(self._buffer)
+        self._conn.sock.limit(self._waits)
+        self._is_complete = True
+        return True
+
+    def _begin(self) -> None:
+        """Wait for the next request."""
+        self._is_complete = False
+        self._credit = self._waits.idle_timeout
+        self._waiting_since = 0.0
+        self._buffer = bytearray()
+        self._searched = self._needed = 0
+
+    def _create_parser(self) -> None:
+        """Create the parser, after the TLS handshake if there is one."""
+        conn = self._conn
+        if conn.cfg.is_ssl:
+            if not isinstance(conn.sock, ssl.SSLSocket):
+                conn.sock = ssl_wrap_socket(conn.sock, conn.cfg)
+            conn.sock.do_handshake()
+        conn.parser = get_parser(conn.cfg, conn.sock, conn.client)
+
+    def _has_enough(self) -> bool:
+        """Return whether the head, and the body if it is short, are complete."""
+        if not self._needed:
+            end = self._buffer.find(_HEAD_END, max(self._searched - 3, 0))
+            self._searched = len(self._buffer)
+            if end < 0 and self._searched > MAX_HEAD:
+                raise LimitRequestHeaders("head too long")
+            if end < 0:
+                return False
+            head = bytes(self._buffer[: end + 2])
+            self._needed = end + len(_HEAD_END) + _short_body(head)
+        return len(self._buffer) >= self._needed
+
+
+def _short_body(head: bytes) -> int:
+    """Return the length of the body, or 0 if a thread must read the body.
+
+    A client that expects "100 Continue" sends no body before a thread has sent that.
+    """
+    length = _LENGTH.search(head)
+    if length is None or _EXPECT.search(head):
+        return 0
+    return int(length[1]) if int(length[1]) <= MAX_SHORT_BODY else 0

@@ -1,0 +1,222 @@
+"""Gunicorn's threaded worker, in which threads do not wait for requests."""
+
+import bisect
+import resource
+import selectors
+import socket
+import ssl
+import time
+from concurrent.futures import Future
+from contextlib import suppress
+from datetime import timedelta
+from functools import partial
+from http import HTTPStatus
+from itertools import takewhile
+from types import SimpleNamespace
+from typing import Any
+
+from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, ParseException
+from gunicorn.util import close_graceful
+from gunicorn.workers.gthread import ThreadWorker
+
+from sendgrid_bounces.app import render_error
+from sendgrid_bounces.server.arrival import Arrival
+from sendgrid_bounces.server.sockets import ClientWaits
+
+#: Limits on reading the rest of a refused body: many clients send all of a request
+#: before they read the response.
+DRAIN_SECONDS, DRAIN_BYTES = 2, 64 * 1024 * 1024
+
+#: Files that a thread opens, for two database connections and an upload, and others.
+FILES_PER_THREAD, OTHER_FILES = 8, 64
+
+#: The statuses of errors that reach no view; the first match counts.
+ERROR_STATUSES: dict[type[BaseException], HTTPStatus] = {
+    LimitRequestLine: HTTPStatus.REQUEST_URI_TOO_LONG,
+    LimitRequestHeaders: HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+    ParseException: HTTPStatus.BAD_REQUEST,
+    BaseException: HTTPStatus.INTERNAL_SERVER_ERROR,
+}
+
+#: The response to a plain HTTP request on a TLS port.
+PLAIN_HTTP = (
+    b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Type: text/plain\r\n\r\n"
+    b"This port speaks TLS: the URL must begin with https://\n"
+)
+
+
+class Worker(ThreadWorker):
+    """Gunicorn's threaded worker, with threads for complete requests only.
+
+    A connection waits on the poller until its request has arrived. While all threads
+    are busy, the worker accepts no connection, so that another worker gets it.
+
+    A malformed request is answered without its URL, which can contain an API key, and
+    is not logged.
+    """
+
+    #: Seconds that a request may take to arrive, or a client keep a thread waiting.
+    idle_timeout = 30
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.worker_connections = _connection_limit(self.cfg)
+        # Neither kept nor silent connections alone make the worker refuse new ones.
+        self.max_keepalived = self.max_pending = self.worker_connections * 2 // 5
+        self.busy = 0
+
+    def init_process(self) -> None:
+        """Run the worker."""
+        self.waits = ClientWaits(self.idle_timeout)
+        super().init_process()
+
+    def set_accept_enabled(self, enabled: bool) -> None:  # noqa: FBT001 - overrides
+        """Accept connections only while a thread is free."""
+        super().set_accept_enabled(enabled and self.busy < self.cfg.threads)
+
+    def enqueue_req(self, conn: Any) -> None:
+        """Hand a readable connection to a thread; a new one waits for its request."""
+        if not hasattr(conn, "arrival"):
+            conn.arrival = Arrival(conn, self.waits)
+            self._await_request(conn)
+            return
+        conn.arrival.stop_waiting()
+        self.busy += 1
+        self.set_accept_enabled(self._accepting)
+        super().enqueue_req(conn)
+
+    def handle(self, conn: Any) -> bool | None:
+        """Handle a request; return whether the connection is kept, None if it waits.
+
+        A finished connection is closed here: closing takes time, which the main thread
+        of the worker does not have.
+        """
+        conn.is_drained = False
+        try:
+            if not conn.arrival.receive():
+                return None
+        except (ssl.SSLError, LimitRequestHeaders) as error:
+            if not isinstance(error, ssl.SSLEOFError):
+                self.handle_error(None, conn.sock, conn.client, error)
+            kept = False
+        except OSError:  # the client is gone
+            kept = False
+        else:
+            kept = bool(super().handle(conn))
+        if not kept and (conn.is_drained or conn.sock.is_stalled):
+            conn.close()
+        elif not kept:
+            close_graceful(conn.sock)
+        return kept
+
+    def finish_request(self, conn: Any, fs: "Future[bool | None]") -> None:
+        """Wait for the rest of a request, for the next one, or close the connection."""
+        self.busy -= 1
+        if not fs.cancelled() and not fs.exception() and fs.result() is None:
+            self._await_request(conn)
+        else:
+            super().finish_request(conn, fs)
+
+    def murder_pending(self) -> None:
+        """Disconnect the clients whose time is up.
+
+        Those for which threads wait have less time if all threads are busy.
+        """
+        now = time.monotonic()
+        for conn in takewhile(lambda conn: conn.timeout <= now, self.pending_conns):
+            self._log_timeout(conn)
+        super().murder_pending()
+        if self.busy >= self.cfg.threads:
+            self.waits.disconnect(kept=self.cfg.threads // 2)
+
+    def handle_error(
+        self, req: Any, client: socket.socket, addr: Any, exc: BaseException
+    ) -> None:
+        """Respond to a malformed request, or to a failure of the application."""
+        if isinstance(exc, ssl.SSLError):
+            self._handle_tls_error(client, addr, exc)
+            return
+        status = next(s for kind, s in ERROR_STATUSES.items() if isinstance(exc, kind))
+        if status == HTTPStatus.INTERNAL_SERVER_ERROR:
+            self.log.error("error handling a request", exc_info=exc)
+        response = render_error(self.wsgi, status, _path(exc))
+        head = "".join(f"{name}: {value}\r\n" for name, value in response.headers)
+        first = f"HTTP/1.1 {status} {status.phrase}\r\nConnection: close\r\n"
+        with suppress(OSError):  # the client can be gone
+            client.sendall(f"{first}{head}\r\n".encode() + response.data)
+
+    def _await_request(self, conn: Any) -> None:
+        """Wait on the poller for a request, or for more of it.
+
+        Of too many connections, the one that has waited for longest is closed.
+        """
+        deadline = conn.arrival.start_waiting()
+        conn.timeout = deadline if self.alive else 0
+        conn.sock.settimeout(0)
+        bisect.insort(self.pending_conns, conn, key=lambda conn: conn.timeout)
+        is_readable = partial(self.on_pending_socket_readable, conn)
+        self.poller.register(conn.sock, selectors.EVENT_READ, is_readable)
+        if len(self.pending_conns) > self.max_pending:
+            self.pending_conns[0].timeout = 0
+
+    def _cap_keepalive(self, deadline: float) -> None:
+        """Close idle connections soon, since the worker stops."""
+        super()._cap_keepalive(deadline)
+        for conn in self.pending_conns:
+            conn.timeout = min(conn.timeout, deadline)
+
+    def _keepalive_after(self, conn: Any, keepalive: Any) -> bool:
+        """Read the rest of the body; return whether the connection is kept."""
+        deadline = time.monotonic() + DRAIN_SECONDS
+        if conn.sock.is_stalled:
+            return False
+        conn.is_drained = conn.parser.finish_body(
+            deadline=deadline, max_bytes=DRAIN_BYTES
+        )
+        if not conn.is_drained:
+            conn.sock.is_stalled = time.monotonic() >= deadline
+        return bool(keepalive) and conn.is_drained
+
+    def _handle_tls_error(
+        self, client: socket.socket, addr: Any, error: ssl.SSLError
+    ) -> None:
+        """Log a failed TLS handshake; respond to a client that uses plain HTTP."""
+        reason = (error.reason or str(error)).replace("_", " ").lower()
+        name = addr[0] if addr else "a client"
+        self.log.warning("TLS handshake with %s failed: %s", name, reason)
+        if error.reason == "HTTP_REQUEST":
+            with suppress(OSError):
+                socket.socket.sendall(client, PLAIN_HTTP)
+
+    def _log_timeout(self, conn: Any) -> None:
+        """Write a line of the access log for a request that has not arrived in time."""
+        if conn.arrival.has_begun:
+            names = ("REQUEST_METHOD", "RAW_URI", "SERVER_PROTOCOL")
+            environ = dict.fromkeys(names, "-")
+            environ["REMOTE_ADDR"] = conn.client[0] if conn.client else "-"
+            status = f"{HTTPStatus.REQUEST_TIMEOUT.value}"
+            response = SimpleNamespace(status=status, sent=0, headers=())
+            self.log.access(response, (), environ, timedelta())
+
+
+def _connection_limit(cfg: Any) -> int:
+    """Return the number of connections of a worker.
+
+    The limit on open files, which is raised if possible, must allow for them.
+    """
+    threads: int = cfg.threads
+    reserved = FILES_PER_THREAD * threads + OTHER_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    files: int = cfg.worker_connections + reserved
+    if hard != resource.RLIM_INFINITY:
+        files = min(files, hard)
+    if soft != resource.RLIM_INFINITY and soft < files:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
+    return max(files - reserved, threads)
+
+
+def _path(error: BaseException) -> str:
+    """Return the path in the request line of a parse error, or an empty string."""
+    line = getattr(error, "req", "")
+    target = line.split(" ")[1:2] if isinstance(line, str) else []
+    return target[0].partition("?")[0] if target else ""

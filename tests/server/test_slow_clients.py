@@ -1,0 +1,197 @@
+"""Slow and silent clients: they delay nobody, and are disconnected."""
+
+import http.client
+import os
+import resource
+import signal
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+import trustme
+from live import TIMEOUT, Live, serving
+
+pytestmark = pytest.mark.server
+
+COUNT = "/api/bounces.count.json?api_user=demo&api_key=demo"
+HEAD = b"GET " + COUNT.encode() + b" HTTP/1.1\r\nHost: x\r\n"
+BODY = (
+    b"POST /api/bounces.count.json HTTP/1.1\r\nHost: x\r\nContent-Length: 99999\r\n\r\n"
+)
+
+#: Seconds in which each good call must be answered. The calls took five seconds, or
+#: were not answered at all, when each connection took a thread.
+LIMIT = 1
+
+
+@pytest.fixture(name="demo", scope="module")
+def _demo() -> Iterator[Live]:
+    """A demo server with default settings."""
+    with serving("--demo") as live:
+        for _ in range(8):  # both workers cache the key
+            live.get(COUNT)
+        yield live
+
+
+@contextmanager
+def _connections(live: Live, count: int, beginning: bytes = b"") -> Iterator[list]:
+    """Open *count* connections that send *beginning* and then nothing."""
+    with ExitStack() as stack:
+        opened = []
+        for _ in range(count):
+            connection = socket.create_connection(live.address, TIMEOUT)
+            opened.append(stack.enter_context(connection))
+            connection.sendall(beginning)
+        time.sleep(0.2)
+        yield opened
+
+
+def _longest(live: Live, calls: int = 30) -> float:
+    """Return the seconds that the slowest of some good calls takes."""
+    longest = 0.0
+    for _ in range(calls):
+        began = time.monotonic()
+        assert live.get(COUNT) == '{"count": "6"}'
+        longest = max(longest, time.monotonic() - began)
+    return longest
+
+
+@pytest.mark.parametrize(
+    ("count", "beginning"),
+    [
+        (500, b""),
+        (64, b"GET /a"),
+        (64, HEAD),
+        (64, BODY.replace(b"99999", b"9") + b"abc"),
+        (28, BODY),
+    ],
+    ids=["silent", "request line", "headers", "short body", "long body"],
+)
+def test_stalled_clients_do_not_delay_others(demo: Live, count, beginning) -> None:
+    """Most of them need no thread; a worker whose threads are busy accepts nothing."""
+    with _connections(demo, count, beginning):
+        assert _longest(demo) < LIMIT
+
+
+def test_half_open_handshakes_do_not_delay_others(tmp_path: Path) -> None:
+    """The beginning of a TLS handshake needs no thread."""
+    authority = trustme.CA()
+    issued = authority.issue_cert("127.0.0.1")
+    issued.private_key_and_cert_chain_pem.write_to_path(tmp_path / "cert.pem")
+    pem = str(tmp_path / "cert.pem")
+    with serving("--demo", "--ssl-cert", pem, "--ssl-key", pem) as live:
+        live.context = ssl.create_default_context()
+        authority.configure_trust(live.context)
+        for _ in range(8):
+            live.get(COUNT)
+        with _connections(live, 64, b"\x16\x03\x01\x02\x00\x01"):
+            assert _longest(live) < LIMIT
+
+
+def test_clients_of_one_byte_a_second_do_not_delay_others(demo: Live) -> None:
+    """Each byte takes a thread for an instant."""
+    ended = threading.Event()
+    with _connections(demo, 40, b"GET /") as connections:
+
+        def trickle() -> None:
+            while not ended.wait(1):
+                for connection in connections:
+                    connection.sendall(b"a")
+
+        thread = threading.Thread(target=trickle)
+        thread.start()
+        try:
+            assert _longest(demo, 300) < LIMIT
+        finally:
+            ended.set()
+            thread.join(TIMEOUT)
+
+
+def test_client_that_does_not_close_does_not_delay_others(demo: Live) -> None:
+    """The server closes a finished connection without waiting for the client."""
+    request = HEAD + b"Connection: close\r\n\r\n"
+    with _connections(demo, 64, request):
+        assert _longest(demo) < LIMIT
+
+
+@pytest.fixture(name="strict")
+def _strict(tmp_path: Path) -> Iterator[tuple[Live, Path]]:
+    """A server of two threads with a timeout of one second, and its access log."""
+    log = tmp_path / "access.log"
+    flags = ("--workers", "1", "--threads", "2", "--timeout", "1")
+    with serving("--demo", *flags, "--access-log", str(log)) as live:
+        yield live, log
+
+
+@pytest.mark.parametrize(
+    ("beginning", "line"),
+    [
+        (b"GET /a", '"- - -" 408 '),
+        (BODY, '"POST /api/bounces.count.json HTTP/1.1" 408 '),
+        (BODY.replace(b"99999", b"99"), '"- - -" 408 '),
+    ],
+    ids=["head", "long body", "short body"],
+)
+def test_slow_request_is_disconnected_and_logged(strict, beginning, line) -> None:
+    """The timeout is for the whole request, not for each byte."""
+    live, log = strict
+    with _connections(live, 1, beginning) as (connection,):
+        began = time.monotonic()
+        connection.settimeout(0.3)
+        while True:
+            try:
+                if not connection.recv(1_000):
+                    break
+            except TimeoutError:
+                connection.sendall(b"a")
+            except ConnectionError:
+                break
+            assert time.monotonic() - began < 10
+    assert line in log.read_text()
+
+
+def test_large_body_has_more_time(strict) -> None:
+    """A client may send 500 bytes a second for longer than the timeout."""
+    live, _log = strict
+    piece = b"a=" + b"1" * 998
+    head = BODY.replace(b"99999", b"%d" % (70 * len(piece) + 69))
+    head = head.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+    with socket.create_connection(live.address, TIMEOUT) as connection:
+        connection.sendall(head + b"&".join([piece] * 67))
+        for _ in range(3):
+            time.sleep(0.9)
+            connection.sendall(b"&" + piece)
+        answer = connection.makefile("rb").read()
+    assert answer.startswith(b"HTTP/1.1 4")
+    assert b" 408 " not in answer.partition(b"\r\n")[0]
+
+
+def test_busy_worker_disconnects_stalled_clients_early() -> None:
+    """A kept connection would otherwise wait for the timeout of 30 seconds."""
+    with serving("--demo", "--workers", "1", "--threads", "4") as live:
+        kept = http.client.HTTPConnection(*live.address, timeout=TIMEOUT)
+        kept.request("GET", COUNT)
+        kept.getresponse().read()
+        with _connections(live, 4, BODY):
+            began = time.monotonic()
+            kept.request("GET", COUNT)
+            assert kept.getresponse().read() == b'{"count": "6"}'
+            assert time.monotonic() - began < 10
+        kept.close()
+
+
+def test_flood_of_connections_does_not_stop_the_worker() -> None:
+    """The worker closes the oldest connections before it runs out of files."""
+    with serving("--demo", "--workers", "1") as live:
+        resource.prlimit(live.process.pid, resource.RLIMIT_NOFILE, (300, 300))
+        os.kill(live.workers()[0], signal.SIGKILL)
+        live.when_up(COUNT)
+        workers = live.workers()
+        with _connections(live, 400):
+            assert _longest(live) < LIMIT
+        assert live.workers() == workers
