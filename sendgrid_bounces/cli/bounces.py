@@ -1,5 +1,7 @@
 """Commands for bounces."""
 
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -8,24 +10,37 @@ import click
 from sendgrid_bounces.cli.arguments import OWNER
 from sendgrid_bounces.cli.confirmation import YES, confirm
 from sendgrid_bounces.cli.connection import open_control
+from sendgrid_bounces.cli.doubts import STRICT, Doubts
 from sendgrid_bounces.cli.groups import CommandGroup
 from sendgrid_bounces.cli.options import JSON, state_options
-from sendgrid_bounces.cli.output import echo_json, echo_table, pluralize
+from sendgrid_bounces.cli.output import echo_json, echo_table, pluralize, printable
 from sendgrid_bounces.cli.progress import elapsed_time
 from sendgrid_bounces.cli.queries import QUERY_OPTIONS, echo_batches, read_query, walk
 from sendgrid_bounces.control.documents import render_count
 from sendgrid_bounces.core.errors import UnknownAddressError
 from sendgrid_bounces.core.timezones import time_zone
 
-#: The file formats of imports and exports, by the suffix of the file.
-FORMATS = ("csv", "json")
+#: The file formats of exports and imports, and the format of each suffix.
+EXPORT_FORMATS = {"csv": "csv", "json": "json"}
+IMPORT_FORMATS = {**EXPORT_FORMATS, "tsv": "csv", "txt": "text"}
 
-FORMAT = click.option(
-    "--format",
-    "file_format",
-    type=click.Choice(FORMATS),
-    help="The file format; needed if FILE does not end in .csv or .json.",
-)
+
+def _format_option(formats: Mapping[str, str]) -> Callable[[Any], Any]:
+    suffixes = ", ".join(f".{suffix}" for suffix in formats)
+    return click.option(
+        "--format",
+        "file_format",
+        type=click.Choice(list(dict.fromkeys(formats.values()))),
+        help=f"The file format; needed unless FILE ends in {suffixes}.",
+    )
+
+
+def _check_encoding(_context: Any, _option: Any, name: str | None) -> str | None:
+    try:
+        "".encode(name or "utf-8")
+    except (LookupError, ValueError):  # ValueError: it contains NUL
+        raise click.BadParameter(f"unknown encoding {name!r}") from None
+    return name
 
 
 #: Commands whose modules take long to import.
@@ -117,10 +132,14 @@ def count_bounces(owner: str, by: str | None, as_json: bool, **filters: Any) -> 
 @click.option("--code", default="", help="SMTP reply code, such as 550 (the default).")
 @click.option("--reason", default="", help="Diagnostic text of the remote server.")
 @click.option(
-    "--created", default="", help="YYYY-MM-DD HH:MM:SS; the current time if absent."
+    "--created",
+    default="",
+    metavar="TIME",
+    help="Such as '2012-02-15 12:00:00'; the current time if absent.",
 )
+@STRICT
 @state_options
-def add_bounce(owner: str, email: str, **fields: str) -> None:
+def add_bounce(owner: str, email: str, is_strict: bool, **fields: str) -> None:  # noqa: FBT001 - click passes options by name
     """Add a bounce of EMAIL to the list of OWNER, or replace the existing one."""
     from sendgrid_bounces.schemas.bounces import read_record
 
@@ -128,8 +147,9 @@ def add_bounce(owner: str, email: str, **fields: str) -> None:
         zone = time_zone(control.owner(owner).timezone)
         record = {"email": email, **fields}
         bounce = read_record(record, zone, control.clock().now)
+        Doubts(is_strict=is_strict).check("", bounce)
         control.put_bounces(owner, [bounce])
-    click.echo(f"added {email}")
+    click.echo(f"added {printable(bounce.email)}")
 
 
 @bounces.command("remove", short_help="Remove a bounce")
@@ -144,10 +164,32 @@ def remove_bounce(owner: str, email: str) -> None:
     click.echo(f"removed {email}")
 
 
-@bounces.command("import", short_help="Import bounces from a CSV or JSON file")
+@bounces.command("import", short_help="Import bounces from a file")
 @OWNER
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
-@FORMAT
+@_format_option(IMPORT_FORMATS)
+@click.option(
+    "--encoding",
+    metavar="NAME",
+    callback=_check_encoding,
+    help="The encoding of the file, such as cp1252; UTF-8 by default.",
+)
+@click.option(
+    "--ignore-unknown",
+    "ignores_unknown",
+    is_flag=True,
+    help="Skip unknown columns or fields.",
+)
+@click.option(
+    "--skip-invalid",
+    "skips_invalid",
+    is_flag=True,
+    help="Skip invalid bounces, and report each on stderr.",
+)
+@click.option(
+    "--dry-run", "is_dry_run", is_flag=True, help="Check the file, and store nothing."
+)
+@STRICT
 @JSON
 @state_options
 def import_bounces(
@@ -155,30 +197,40 @@ def import_bounces(
     file: str,
     file_format: str | None,
     as_json: bool,  # noqa: FBT001 - click passes options by name
+    is_dry_run: bool,  # noqa: FBT001
+    **options: Any,
 ) -> None:
-    """Import all bounces of FILE (- for stdin) into the list of OWNER, or none."""
+    """Import all bounces of FILE (- for stdin) into the list of OWNER, or none.
+
+    FILE is an export of this program, of SendGrid or of Mailgun, in CSV or JSON, or a
+    list of addresses.
+    """
     from sendgrid_bounces.cli.transfer import import_file
 
-    file_format = file_format or _infer_format(file)
+    file_format = file_format or _infer_format(file, IMPORT_FORMATS)
     with open_control() as control:
-        stored = import_file(control, owner, file, file_format)
+        result = import_file(
+            control, owner, file, file_format, is_dry_run=is_dry_run, **options
+        )
     if as_json:
-        echo_json({"stored": stored})
-    else:
-        click.echo(f"imported {pluralize(stored, 'bounce')}")
+        echo_json({**asdict(result), "dry_run": is_dry_run})
+        return
+    verb = "would import" if is_dry_run else "imported"
+    skipped = f", skipped {result.skipped:,}" if result.skipped else ""
+    click.echo(f"{verb} {pluralize(result.stored, 'bounce')}{skipped}")
 
 
 @bounces.command("export", short_help="Export bounces to a CSV or JSON file")
 @OWNER
 @click.argument("file", type=click.Path(dir_okay=False, allow_dash=True), default="-")
-@FORMAT
+@_format_option(EXPORT_FORMATS)
 @state_options
 def export_bounces(owner: str, file: str, file_format: str | None) -> None:
     """Export the bounces of OWNER to FILE, by default to stdout as CSV."""
     from sendgrid_bounces.cli.transfer import export_file
 
     default = "csv" if file == "-" else None
-    file_format = file_format or default or _infer_format(file)
+    file_format = file_format or default or _infer_format(file, EXPORT_FORMATS)
     with open_control() as control:
         export_file(control, owner, file, file_format)
 
@@ -197,10 +249,11 @@ def clear_bounces(owner: str, yes: bool) -> None:  # noqa: FBT001 - click passes
     click.echo(f"removed {pluralize(removed, 'bounce')}")
 
 
-def _infer_format(file: str) -> str:
+def _infer_format(file: str, formats: Mapping[str, str]) -> str:
     """Return the format that the suffix of *file* names."""
     suffix = Path(file).suffix.lower().removeprefix(".")
-    if suffix not in FORMATS:
-        flags = " or ".join(f"--format {known}" for known in FORMATS)
+    if suffix not in formats:
+        names = dict.fromkeys(formats.values())
+        flags = " or ".join(f"--format {known}" for known in names)
         raise click.UsageError(f"unknown file format: use {flags}")
-    return suffix
+    return formats[suffix]

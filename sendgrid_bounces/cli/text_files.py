@@ -14,17 +14,20 @@ from sendgrid_bounces.core.errors import ParametersError
 
 
 @contextmanager
-def open_input(path: str) -> Iterator[IO[str]]:
-    """Open a UTF-8 text file or stdin (-) without translating line endings.
+def open_input(
+    path: str, encoding: str = "utf-8-sig", errors: str = "strict"
+) -> Iterator[IO[str]]:
+    """Open a text file or stdin (-) without translating line endings.
 
-    :raises ParametersError: when text that is not UTF-8 is read.
+    :raises ParametersError: when text in another encoding is read.
     """
     with click.open_file(path, "rb") as binary:
-        text = io.TextIOWrapper(binary, encoding="utf-8-sig", newline="")
+        text = io.TextIOWrapper(binary, encoding, errors, newline="")
         try:
             yield text
-        except UnicodeDecodeError:
-            raise ParametersError([(path, "must be UTF-8 text")]) from None
+        except UnicodeError:
+            name = "UTF-8" if encoding == "utf-8-sig" else encoding
+            raise ParametersError([(path, f"must be {name} text")]) from None
         finally:
             text.detach()  # leaves stdin open
 

@@ -1,17 +1,19 @@
 """Import and export of bounces."""
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sendgrid_bounces.cli.files import READERS, WRITERS, Record
-from sendgrid_bounces.cli.progress import counting_bar, elapsed_time, reading_bar
+from sendgrid_bounces.cli.doubts import Doubts, echo_warning
+from sendgrid_bounces.cli.files import WRITERS, Record
+from sendgrid_bounces.cli.progress import counting_bar, reading_bar
 from sendgrid_bounces.cli.queries import walk
 from sendgrid_bounces.cli.text_files import open_input, open_output
 from sendgrid_bounces.core.bounces import Bounce
 from sendgrid_bounces.core.errors import ParametersError
-from sendgrid_bounces.core.timezones import TimeZone, time_zone
-from sendgrid_bounces.schemas.bounces import read_record, write_record
+from sendgrid_bounces.core.timezones import time_zone
+from sendgrid_bounces.schemas.bounces import write_record
+from sendgrid_bounces.schemas.imports import ImportOptions, read_bounces
 
 if TYPE_CHECKING:
     from sendgrid_bounces.cli.remote import RemoteControl
@@ -21,28 +23,66 @@ if TYPE_CHECKING:
 PROGRESS_INTERVAL = 1_000
 
 
-def import_file(
-    control: "Control | RemoteControl", owner: str, file: str, file_format: str
-) -> int:
-    """Store all bounces of *file* in the list of *owner*, or none; return how many.
+@dataclass(frozen=True, slots=True)
+class ImportResult:
+    """The numbers of imported and of skipped bounces."""
 
+    stored: int
+    skipped: int
+
+
+def import_file(
+    control: "Control | RemoteControl",
+    owner: str,
+    file: str,
+    file_format: str,
+    *,
+    encoding: str | None = None,
+    ignores_unknown: bool = False,
+    skips_invalid: bool = False,
+    is_strict: bool = False,
+    is_dry_run: bool = False,
+) -> ImportResult:
+    """Store all bounces of *file* in the list of *owner*, or none.
+
+    :param encoding: UTF-8 by default.
+    :param skips_invalid: whether to skip invalid bounces, with a warning.
+    :param is_strict: whether implausible bounces are invalid.
+    :param is_dry_run: whether to store nothing.
     :raises ParametersError: if a record is invalid; the message names its place.
     """
-    zone = time_zone(control.owner(owner).timezone)
-    now = control.clock().now
-    with open_input(file) as text, ExitStack() as progress:
-        update = progress.enter_context(reading_bar(text, "Importing"))
+    skipped: list[str] = []
+    doubts = Doubts(is_strict=is_strict)
 
-        def bounces() -> Iterator[Bounce]:
-            records = READERS[file_format](text)
-            yield from _read_bounces(records, zone, now, update)
-            progress.close()
-            progress.enter_context(elapsed_time("Storing"))
+    def skip(error: ParametersError) -> None:
+        skipped.append("")
+        echo_warning(f"skipped {file}, {error}")
 
+    def check(place: str, bounce: Bounce) -> None:
+        doubts.check(f"{file}, {place}, ", bounce)
+
+    options = ImportOptions(
+        zone=time_zone(control.owner(owner).timezone),
+        now=control.clock().now,
+        ignores_unknown=ignores_unknown,
+        on_invalid=skip if skips_invalid else None,
+        check=check,
+    )
+    errors = "strict" if encoding else "surrogateescape"
+    with (
+        open_input(file, encoding or "utf-8-sig", errors) as text,
+        reading_bar(text, "Importing") as update,
+    ):
+        found = _updating(read_bounces(text, file_format, options), update)
         try:
-            return control.put_bounces(owner, bounces())
+            if is_dry_run:
+                stored = sum(1 for _ in found)
+            else:
+                stored = control.put_bounces(owner, found)
         except ParametersError as error:
             raise error.within(file, ", ") from None
+    doubts.finish()
+    return ImportResult(stored, len(skipped))
 
 
 def export_file(
@@ -64,20 +104,11 @@ def _records(
         update(len(batch.bounces))
 
 
-def _read_bounces(
-    records: Iterable[tuple[str, Record]],
-    zone: TimeZone,
-    now: int,
-    update: Callable[[], None],
+def _updating(
+    bounces: Iterable[Bounce], update: Callable[[], None]
 ) -> Iterator[Bounce]:
-    """Yield the bounces of *records*, calling *update* at regular intervals.
-
-    :param now: the creation time of records without one.
-    """
-    for number, (place, record) in enumerate(records):
-        try:
-            yield read_record(record, zone, now)
-        except ParametersError as error:
-            raise error.within(place, ", ") from None
+    """Yield *bounces*, calling *update* at regular intervals."""
+    for number, bounce in enumerate(bounces):
+        yield bounce
         if number % PROGRESS_INTERVAL == 0:
             update()

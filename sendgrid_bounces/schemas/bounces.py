@@ -84,7 +84,27 @@ def read_dated_record(raw: Any, zone: TimeZone, now: int) -> tuple[Bounce, bool]
     :param now: the instant of a record without ``created``.
     :raises ParametersError: with the problem of each invalid field.
     """
-    record = load(RECORD, raw)
+    return _read(load(RECORD, raw), zone, now)
+
+
+def read_text_record(record: dict[str, Any], zone: TimeZone, now: int) -> Bounce:
+    """Return the bounce of a row; see :func:`read_dated_record`.
+
+    :param record: texts by the names of their fields.
+    """
+    if "email" not in record:
+        raise ParametersError([("email", "required")])
+    if "reported" in record:
+        reported = {"true": True, "false": False}.get(record["reported"].lower())
+        if reported is None:
+            problem = f"must be True or False{got(record['reported'])}"
+            raise ParametersError([("reported", problem)])
+        record = {**record, "reported": reported}
+    bounce, _ = _read(record, zone, now)
+    return bounce
+
+
+def _read(record: dict[str, Any], zone: TimeZone, now: int) -> tuple[Bounce, bool]:
     code, status = record.get("code"), (record.get("status") or "").strip()
     code_text = "" if code is None else str(code).strip()
     created, reported = record.get("created"), record.get("reported")

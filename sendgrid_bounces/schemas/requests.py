@@ -23,7 +23,7 @@ DEFAULT_WAIT, MAX_WAIT = 5, 30
 MIN_STATUS, MAX_STATUS = 100, 599
 
 #: The blank before a UTC offset: a plus sign that was not percent-encoded.
-_BLANK = re.compile(r"(?<=[0-9]) (?=[0-9]{2}:?[0-9]{2}\Z)(?<=:[0-9]{2} )")
+_BLANK = re.compile(r"([:.,][0-9]+) (?=[0-9]{2}:?[0-9]{2}\Z)")
 
 
 class Instant(fields.Field[int]):
@@ -33,7 +33,7 @@ class Instant(fields.Field[int]):
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> int:
         try:
-            return parse_instant(_BLANK.sub("+", value))
+            return parse_instant(_BLANK.sub(r"\1+", value))
         except ParametersError as error:
             raise ValidationError(error.problems[0][1]) from None
 

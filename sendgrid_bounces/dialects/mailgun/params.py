@@ -15,14 +15,15 @@ from sendgrid_bounces.core.addresses import is_address
 from sendgrid_bounces.core.bounces import Bounce, BouncePage
 from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.dialects.mailgun.dates import parse_date
+from sendgrid_bounces.schemas.cells import MAX_COLUMNS, clean_cells
 
 #: Bounds of a page, and of a batch.
 DEFAULT_LIMIT, MAX_LIMIT = 100, 1_000
 MAX_BATCH = 1_000
 
-#: Bounds of a CSV file. Its size alone would not bound the time: a row takes
+#: Bound of a CSV file. Its size alone would not bound the time: a row takes
 #: microseconds, however short it is.
-MAX_COLUMNS, MAX_ROWS = 100, 1_000_000
+MAX_ROWS = 1_000_000
 
 #: Larger integers are clamped: no list is that long.
 MAX_INTEGER = 2**62
@@ -352,10 +353,8 @@ def _read_row(
     :param width: the number of columns.
     :param places: the columns to read; of several columns with one name, the last.
     """
-    trimmed = list(map(str.strip, cells))
     try:
-        if any(trimmed[width:]):
-            raise _error("more cells than the header")
+        trimmed = clean_cells(cells, width)
         given = len(trimmed)
         record = {n: trimmed[place] for n, place in places.items() if place < given}
         return read_record(record, now)

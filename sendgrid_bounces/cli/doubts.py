@@ -1,0 +1,65 @@
+"""Warnings about implausible bounces, on stderr."""
+
+import os
+
+import click
+
+from sendgrid_bounces.core.bounces import Bounce
+from sendgrid_bounces.core.errors import ParametersError
+from sendgrid_bounces.core.plausibility import find_doubts
+
+#: Warnings that one command prints; further ones are counted.
+MAX_WARNINGS = 10
+
+STRICT = click.option(
+    "--strict",
+    "is_strict",
+    is_flag=True,
+    help="Reject implausible addresses, statuses and codes instead of warning.",
+)
+
+
+class Doubts:
+    """The warnings of one command.
+
+    :param is_strict: whether an implausible bounce is an error.
+    """
+
+    def __init__(self, *, is_strict: bool) -> None:
+        self._is_strict = is_strict
+        self._number = 0
+
+    def check(self, place: str, bounce: Bounce) -> None:
+        """Warn about the implausible fields of *bounce*.
+
+        :param place: the file and the place in it, for the warning.
+        :raises ParametersError: with these fields, if they are errors.
+        """
+        from sendgrid_bounces.schemas.base import got
+
+        problems = [
+            (field, f"{text}{got(getattr(bounce, field))}")
+            for field, text in find_doubts(bounce)
+        ]
+        if problems and self._is_strict:
+            raise ParametersError(problems)
+        for field, text in problems:
+            self.warn(f"{place}{field}: {text}")
+
+    def warn(self, message: str) -> None:
+        """Print a warning, unless there were many."""
+        self._number += 1
+        if self._number <= MAX_WARNINGS:
+            echo_warning(message)
+
+    def finish(self) -> None:
+        """Print the number of warnings that were not printed."""
+        if self._number > MAX_WARNINGS:
+            echo_warning(f"{self._number - MAX_WARNINGS:,} more warnings")
+
+
+def echo_warning(message: str) -> None:
+    """Print *message* on stderr."""
+    label = click.style("Warning:", fg="yellow", bold=True)
+    color = False if os.environ.get("NO_COLOR") else None
+    click.echo(f"{label} {' '.join(message.split())}", err=True, color=color)
