@@ -11,6 +11,7 @@ from sendgrid_bounces.auth import Authenticator
 from sendgrid_bounces.core.accounts import Account
 from sendgrid_bounces.core.errors import NameTakenError
 from sendgrid_bounces.schemas.seeds import AccountSeed, DomainSeed, ListSeed, Seed
+from sendgrid_bounces.schemas.sources import SourceSeed
 from sendgrid_bounces.storage.database import Storage
 
 
@@ -24,11 +25,12 @@ def apply_seed(storage: Storage, authenticator: Authenticator, seed: Seed) -> No
 
 
 def hash_keys(storage: Storage, authenticator: Authenticator, seed: Seed) -> Seed:
-    """Return *seed* with the hashes of its keys among the settings of its accounts."""
+    """Return *seed* with the hashes of its keys and tokens among the settings."""
     accounts = [
         hash_account_keys(storage, authenticator, account) for account in seed.accounts
     ]
-    return replace(seed, accounts=accounts)
+    sources = [hash_token(storage, authenticator, source) for source in seed.sources]
+    return replace(seed, accounts=accounts, sources=sources)
 
 
 def hash_account_keys(
@@ -55,6 +57,40 @@ def apply_hashed_seed(storage: Storage, seed: Seed) -> None:
         apply_account(storage, account, None)
     if seed.faults:
         storage.faults.add_seeded(seed.faults)
+    for source in seed.sources:
+        apply_source(storage, source)
+
+
+def hash_token(
+    storage: Storage, authenticator: Authenticator, seed: SourceSeed
+) -> SourceSeed:
+    """Return *seed* with the hash of its token, if any, among its settings."""
+    if not seed.token:
+        return seed
+    found = storage.sources.find(seed.name)
+    token_hash = found.settings.token_hash if found else ""
+    if not token_hash or not authenticator.verify_hash(token_hash, seed.token):
+        token_hash = authenticator.hash_key(seed.token)["key_hash"]
+    settings = replace(seed.settings, token_hash=token_hash)
+    return replace(seed, token="", settings=settings)
+
+
+def apply_source(storage: Storage, seed: SourceSeed) -> None:
+    """Store a source, whose token is hashed.
+
+    :raises UnknownNameError: if its owner does not exist.
+    :raises NameTakenError: if it exists with another owner or of another kind.
+    """
+    owner = storage.accounts.named_list(seed.owner).owner
+    found = storage.sources.find(seed.name)
+    if found is None:
+        storage.sources.add(seed.name, owner, seed.kind, seed.settings)
+    elif (found.owner, found.kind) != (owner, seed.kind):
+        raise NameTakenError(
+            f"source {seed.name!r} already exists with another owner or kind"
+        )
+    elif found.settings != seed.settings:
+        storage.sources.change(seed.name, seed.settings)
 
 
 def apply_account(

@@ -1,6 +1,5 @@
 """Commands for accounts."""
 
-import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -19,6 +18,7 @@ from sendgrid_bounces.cli.output import (
     echo_table,
     pluralize,
 )
+from sendgrid_bounces.cli.prompts import read_secret
 from sendgrid_bounces.control.documents import (
     AccountReport,
     DomainReport,
@@ -55,7 +55,7 @@ def add_account(
     with open_control(create=True) as control:
         control.add_account(
             name,
-            api_key=_read_key(),
+            api_key=read_secret("API key"),
             reseller=customer_of,
             profile=profile,
             timezone=timezone,
@@ -137,7 +137,7 @@ def set_key(name: str) -> None:
     """
     with open_control() as control:
         control.account(name)  # fail before prompting for a key
-        control.change_account(name, {"api_key": _read_key()})
+        control.change_account(name, {"api_key": read_secret("API key")})
     click.echo(f"set the key of {name}")
 
 
@@ -182,17 +182,3 @@ def _describe(domain: DomainReport) -> str:
     if domain.shares_list:
         return f"{domain.name} (shares the bounces of the account)"
     return f"{domain.name} ({pluralize(domain.bounces, 'bounce')})"
-
-
-def _read_key() -> str:
-    """Prompt for an API key, or read it from stdin if that is not a terminal.
-
-    A command-line argument would be visible to other users of the machine.
-    """
-    if sys.stdin is None:
-        raise click.ClickException("cannot read the API key: stdin is closed")
-    if sys.stdin.isatty():
-        key: Any = click.prompt("API key", hide_input=True, confirmation_prompt=True)
-    else:
-        key = sys.stdin.readline().rstrip("\r\n")
-    return str(key)

@@ -21,6 +21,7 @@ COMMANDS = {
         ("account", "accounts:account", "Manage accounts and their API keys"),
         ("domain", "domains:domain", "Manage the Mailgun domains of accounts"),
         ("bounces", "bounces:bounces", "Manage the bounces of an account or domain"),
+        ("source", "sources:source", "Manage sources of real bounces"),
         ("seed", "contents:seed", "Load seed files"),
         ("reset", "contents:reset", "Erase everything and load the seed files"),
         ("snapshot", "snapshots:snapshot", "Save and restore the state by name"),

@@ -17,6 +17,7 @@ from sendgrid_bounces.control.documents import (
     ClockReading,
     DomainReport,
     Overview,
+    SourceReport,
 )
 from sendgrid_bounces.core.bounces import Bounce, BounceQuery
 from sendgrid_bounces.core.contents import Counts, Snapshot
@@ -229,6 +230,16 @@ class RemoteControl:
     def remove_bounces(self, owner: str, emails: Sequence[str] = ()) -> int:
         query = {"owner": owner, "email": emails}
         return int(self._transport.call("DELETE", "/bounces", query)["removed"])
+
+    def sources(self) -> list[SourceReport]:
+        found = self._get("/sources")["sources"]
+        return [documents.parse_source(each) for each in found]
+
+    def add_source(self, source: Mapping[str, Any]) -> SourceReport:
+        return documents.parse_source(self._send("POST", "/sources", dict(source)))
+
+    def remove_source(self, name: str) -> None:
+        self._send("DELETE", f"/sources/{_quote(name)}")
 
     def _get(self, path: str, **query: Any) -> Any:
         return self._transport.call("GET", path, query)

@@ -18,6 +18,7 @@ from sendgrid_bounces.core.migration import (
     Trap,
 )
 from sendgrid_bounces.core.requests import LoggedRequest
+from sendgrid_bounces.core.sources import COUNTERS, SourceCounts
 from sendgrid_bounces.core.times import parse_instant, render_instant
 
 Json = Mapping[str, Any]
@@ -111,6 +112,30 @@ class BounceCount:
 
     count: int
     groups: Mapping[str, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SourceReport:
+    """A source of bounces, without its secrets.
+
+    :param path: of its endpoint; None if mails are piped into a command.
+    :param verified_by: the names of the settings that verify requests.
+    :param last_event: the instant of the last accepted request or mail.
+    :param last_problem: the instant of the last refusal or invalid event.
+    :param problem: the reason of that.
+    :param confirm_url: the URL that confirms a subscription; empty unless one waits.
+    """
+
+    name: str
+    owner: str
+    kind: str
+    path: str | None
+    verified_by: tuple[str, ...]
+    counts: SourceCounts
+    last_event: int | None
+    last_problem: int | None
+    problem: str
+    confirm_url: str
 
 
 def render_clock(reading: ClockReading) -> dict[str, Any]:
@@ -290,3 +315,41 @@ def _parse_migrated(data: Json) -> MigratedCall:
     return MigratedCall(
         call, data["count"], tuple(data["requests"]), data["note"], traps
     )
+
+
+def render_source(source: SourceReport) -> dict[str, Any]:
+    return {
+        "name": source.name,
+        "owner": source.owner,
+        "kind": source.kind,
+        "path": source.path,
+        "verified_by": [*source.verified_by],
+        **asdict(source.counts),
+        "last_event": _render_optional(source.last_event),
+        "last_problem": _render_optional(source.last_problem),
+        "problem": source.problem,
+        "confirm_url": source.confirm_url,
+    }
+
+
+def parse_source(data: Json) -> SourceReport:
+    return SourceReport(
+        name=data["name"],
+        owner=data["owner"],
+        kind=data["kind"],
+        path=data["path"],
+        verified_by=tuple(data["verified_by"]),
+        counts=SourceCounts(*(data[name] for name in COUNTERS)),
+        last_event=_parse_optional(data["last_event"]),
+        last_problem=_parse_optional(data["last_problem"]),
+        problem=data["problem"],
+        confirm_url=data["confirm_url"],
+    )
+
+
+def _render_optional(instant: int | None) -> str | None:
+    return None if instant is None else render_instant(instant)
+
+
+def _parse_optional(text: str | None) -> int | None:
+    return None if text is None else parse_instant(text)

@@ -1,5 +1,7 @@
 """Reset everything, or one account, to the seed files. Importing it loads PyYAML."""
 
+from collections.abc import Iterator
+
 from sendgrid_bounces import seeding
 from sendgrid_bounces.core.accounts import Account
 from sendgrid_bounces.core.errors import ConflictError, UnknownNameError
@@ -48,6 +50,19 @@ def reset_account(emulator: Emulator, name: str, *, empty: bool) -> None:
         if domain.name == name.lower()
     ]
 
+    owned = {
+        name,
+        name.lower(),
+        *(each.name for seed, _ in accounts for each in _domains(seed)),
+        *(each.username for seed, _ in accounts for each in seed.customers),
+    }
+    sources = [
+        seeding.hash_token(storage, authenticator, source)
+        for seed in found
+        for source in seed.sources
+        if source.owner in owned or source.owner.lower() in owned
+    ]
+
     def replace() -> None:
         if accounts or storage.accounts.find(name):
             _replace_account(storage, name, accounts)
@@ -56,6 +71,9 @@ def reset_account(emulator: Emulator, name: str, *, empty: bool) -> None:
         storage.contents.sweep()
         storage.requests.remove_owned(name)
         storage.faults.remove_owned(name)
+        storage.sources.remove_owned(name)
+        for source in sources:
+            seeding.apply_source(storage, source)
         for seed in found:
             storage.faults.add_seeded(rule for rule in seed.faults if rule.is_for(name))
 
@@ -104,6 +122,13 @@ def _replace_domain(
         storage.accounts.remove_domain(name, sweep=False)
     for seed, username in found:
         seeding.apply_domain(storage, seed, _owner(storage, username))
+
+
+def _domains(seed: AccountSeed) -> Iterator[DomainSeed]:
+    """Yield the domains of an account and of its customers."""
+    yield from seed.domains
+    for customer in seed.customers:
+        yield from customer.domains
 
 
 def _owner(storage: Storage, name: str) -> Account:

@@ -11,6 +11,7 @@ from sendgrid_bounces import __version__
 from sendgrid_bounces.control.accounts import AccountControl
 from sendgrid_bounces.control.bounces import BounceControl
 from sendgrid_bounces.control.documents import ClockReading, Overview
+from sendgrid_bounces.control.sources import SourceControl
 from sendgrid_bounces.core.clock import Clock, ClockState
 from sendgrid_bounces.core.contents import Counts, Snapshot
 from sendgrid_bounces.core.errors import ParametersError
@@ -31,7 +32,7 @@ POLL_INTERVAL = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Control(AccountControl, BounceControl):
+class Control(AccountControl, BounceControl, SourceControl):
     """Control of one emulator.
 
     Changes are visible to all processes on its database. A method that raises has

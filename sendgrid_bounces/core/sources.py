@@ -70,6 +70,11 @@ class SourceSettings:
         """Return the fields that are not empty, by name."""
         return {name: value for name, value in asdict(self).items() if value}
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the fields that are not empty, as in a seed file."""
+        return tuple("token" if n == "token_hash" else n for n in self.as_dict())
+
 
 @dataclass(frozen=True, slots=True)
 class SourceCounts:

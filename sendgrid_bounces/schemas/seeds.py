@@ -30,6 +30,7 @@ from sendgrid_bounces.schemas.base import (
 from sendgrid_bounces.schemas.bounces import read_dated_record
 from sendgrid_bounces.schemas.faults import Operations, read_fault_rules
 from sendgrid_bounces.schemas.loader import parse, read_text
+from sendgrid_bounces.schemas.sources import SourceSeed, read_source
 
 
 def _check_name(text: str) -> None:
@@ -83,6 +84,7 @@ class SeedSchema(StrictSchema):
         fields.Nested(AccountSchema, error_messages=MESSAGES), required=True
     )
     faults = List(fields.Raw(), load_default=list)
+    sources = List(fields.Raw(), load_default=list)
 
 
 SEED = SeedSchema()
@@ -126,6 +128,7 @@ class Seed:
 
     accounts: list[AccountSeed]
     faults: list[FaultRule]
+    sources: list[SourceSeed]
 
 
 def read_seed_file(path: str, now: int, operations: Operations) -> Seed:
@@ -157,9 +160,10 @@ def read_seed(text: str, now: int, operations: Operations) -> Seed:
         raise ParametersError([("", "nested too deeply")]) from None
     raws = document["faults"]
     rules = reader.fault_rules(raws, operations) if raws else []
+    sources = reader.sources(document["sources"])
     if reader.problems:
         raise ParametersError(reader.problems)
-    return Seed(accounts, rules)
+    return Seed(accounts, rules, sources)
 
 
 class _Reader:
@@ -195,6 +199,18 @@ class _Reader:
                 for i, domain in enumerate(raw["domains"])
             ],
         )
+
+    def sources(self, raws: list[Any]) -> list[SourceSeed]:
+        sources = []
+        for i, raw in enumerate(raws):
+            try:
+                source = read_source(raw)
+            except ParametersError as error:
+                self.problems += error.within(f"sources[{i}]").problems
+                continue
+            self._check_unique("source", source.name, f"sources[{i}].name")
+            sources.append(source)
+        return sources
 
     def fault_rules(self, raws: list[Any], operations: Operations) -> list[FaultRule]:
         try:

@@ -163,13 +163,13 @@ def test_key_is_read_from_stdin_and_stored_as_a_hash(acme, tmp_path) -> None:
 def test_key_is_set_on_the_named_account_only(acme, url, monkeypatch) -> None:
     """An account that is removed while its key is typed does not affect another one."""
 
-    def read_key() -> str:
+    def read_secret(_: str) -> str:
         with closing(open_storage(url)) as storage:
             storage.accounts.remove("acme")
             storage.accounts.add("other", key_hash="others")
         return "late"
 
-    monkeypatch.setattr(accounts, "_read_key", read_key)
+    monkeypatch.setattr(accounts, "read_secret", read_secret)
     assert "no account 'acme'" in acme("account", "set-key", "acme", code=1).stderr
     with closing(open_storage(url)) as storage:
         assert storage.accounts.get("other").key_hash == "others"

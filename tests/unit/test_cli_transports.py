@@ -127,6 +127,22 @@ SCENARIO: tuple[tuple[str, str], ...] = (
     ("fault list --json", ""),
     ("fault show 1", ""),
     ("fault show 7 --json", ""),
+    ("source add mx acme --kind mail", "s3cret\n"),
+    ("source add mx acme --kind mail", "s3cret\n"),
+    ("source add mx.2 MG.example --kind postmark --token-variable TOKEN", ""),
+    ("source add mg acme --kind mailgun --key-variable MAILGUN_KEY", ""),
+    ("source add mg2 acme --kind mailgun", ""),
+    ("source add mg2 acme --kind mailgun --key-file /nowhere/key", ""),
+    ("source add ses acme --kind ses --topic arn:1 --topic arn:2", "s3cret\n"),
+    ("source add sg acme --kind sendgrid", "n0key\n"),
+    ("source add sg nobody --kind sendgrid", "n0key\n"),
+    ("source add a/b acme --kind mail", "s3cret\n"),
+    ("source add x acme --kind brevo", ""),
+    ("source add x acme --kind mail --key-file /etc/hostname", ""),
+    ("source list", ""),
+    ("source list --json", ""),
+    ("source remove mg", ""),
+    ("source remove mg", ""),
     ("fault remove 1", ""),
     ("fault remove 1", ""),
     ("fault clear", ""),
@@ -153,7 +169,14 @@ SCENARIO: tuple[tuple[str, str], ...] = (
 )
 
 #: Commands without a control service: mails reach a server by its sources.
-LOCAL = {("serve",), ("init-db",), ("health",), ("completion",), ("bounces", "receive")}
+LOCAL = {
+    ("serve",),
+    ("init-db",),
+    ("health",),
+    ("completion",),
+    ("bounces", "receive"),
+    ("source", "test"),
+}
 
 ENTRY = LoggedRequest(
     time=5,

@@ -24,6 +24,7 @@ from sendgrid_bounces.schemas import accounts, queries, requests
 from sendgrid_bounces.schemas.bounces import RECORD
 from sendgrid_bounces.schemas.faults import FAULT_RULE
 from sendgrid_bounces.schemas.seeds import SEED, AccountSchema, DomainSchema
+from sendgrid_bounces.schemas.sources import SOURCE
 from tools.openapi.document import build, write
 
 DOCUMENT = json.loads(views.DESCRIPTION.read_text(encoding="utf-8"))
@@ -63,6 +64,7 @@ BODIES = {
     "NewAccount": accounts.NEW_ACCOUNT,
     "AccountChange": accounts.ACCOUNT_CHANGE,
     "NewDomain": accounts.NEW_DOMAIN,
+    "NewSource": SOURCE,
     **{
         f"Clock{action.title()}": schema
         for action, (schema, _) in views.CLOCK_ACTIONS.items()

@@ -11,7 +11,7 @@ from sendgrid_bounces.schemas.requests import COUNT, LIST, MAX_LIMIT, WAIT
 from sendgrid_bounces.schemas.seeds import SEED
 from sendgrid_bounces.storage.faults import MAX_FAULT_RULES
 from sendgrid_bounces.storage.snapshots import MAX_SNAPSHOTS
-from tools.openapi import state
+from tools.openapi import receiving, state
 from tools.openapi.parts import (
     BOOLEAN,
     INSTANT,
@@ -60,6 +60,7 @@ PARAMETERS: Mapping[str, Part] = {
         "description": "Not only dots.",
     },
     **state.PARAMETERS,
+    **receiving.CONTROL_PARAMETERS,
 }
 
 RESPONSES: Mapping[str, Part] = {
@@ -140,6 +141,7 @@ def _schemas(operations: Operations) -> Mapping[str, Any]:
             name={**STRING, "description": "Its name."},
         ),
         **state.SCHEMAS,
+        **receiving.CONTROL_SCHEMAS,
     }
 
 
@@ -202,6 +204,7 @@ VIEWS: Mapping[str, Callable[[Target], Part]] = {
     ),
     "control.show_migration": control_view(ref("Migration")),
     **state.VIEWS,
+    **receiving.CONTROL_VIEWS,
 }
 
 

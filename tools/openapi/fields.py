@@ -75,6 +75,7 @@ VALIDATED: Mapping[tuple[type[Schema], str], Part] = {
     (seeds.DomainSchema, "name"): {"pattern": f"^[^/]{{1,{MAX_NAME}}}$"},
     (seeds.DomainSchema, "bounces"): {"items": ref("Record")},
     (seeds.SeedSchema, "faults"): {"items": ref("Rule")},
+    (seeds.SeedSchema, "sources"): {"items": ref("NewSource")},
     (views.FreezeSchema, "instant"): {"pattern": TIME},
     (views.SetSchema, "instant"): {"pattern": TIME},
     **{

@@ -1,9 +1,12 @@
 """The section of the endpoints of sources."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
-from sendgrid_bounces.core.sources import KINDS
+from sendgrid_bounces.core.sources import COUNTERS, KINDS, MAX_SOURCE_NAME
 from sendgrid_bounces.receiving import views
+from sendgrid_bounces.schemas.sources import SOURCE
+from sendgrid_bounces.storage.sources import MAX_SOURCES
 from tools.openapi.parts import (
     FORM,
     JSON,
@@ -14,6 +17,8 @@ from tools.openapi.parts import (
     Part,
     Section,
     Target,
+    array,
+    control_view,
     record,
     ref,
     response,
@@ -30,6 +35,9 @@ ERRORS: Mapping[int, str] = {
     413: f"The body exceeds {views.MAX_BODY} bytes.",
     503: "The database does not answer, or a secret cannot be read: try again.",
 }
+
+_NULLABLE: Part = {"type": ["string", "null"]}
+_NULLABLE_INSTANT: Part = {"type": ["string", "null"], "format": "date-time"}
 
 _PARAMETERS: list[Part] = [
     {"in": "path", "name": "name", "required": True, "schema": STRING}
@@ -68,6 +76,56 @@ def _probe(_: Target) -> Part:
         },
     }
 
+
+#: Of the control endpoints.
+CONTROL_SCHEMAS: Mapping[str, Any] = {
+    "NewSource": SOURCE,
+    "SourceReport": record(
+        {
+            "name": STRING,
+            "owner": STRING,
+            "kind": {**STRING, "description": "What posts the events."},
+            "path": {
+                **_NULLABLE,
+                "description": "null for mails that are piped into a command.",
+            },
+            "verified_by": array(STRING),
+            **dict.fromkeys(COUNTERS, NUMBER),
+            "last_event": _NULLABLE_INSTANT,
+            "last_problem": _NULLABLE_INSTANT,
+            "problem": {
+                **STRING,
+                "description": "The latest refusal or invalid event.",
+            },
+            "confirm_url": {
+                **STRING,
+                "description": "The URL that confirms a subscription of Amazon SNS.",
+            },
+        }
+    ),
+}
+
+CONTROL_VIEWS: Mapping[str, Callable[[Target], Part]] = {
+    "control.list_sources": control_view(
+        record({"sources": array(ref("SourceReport"), maxItems=MAX_SOURCES)})
+    ),
+    "control.add_source": control_view(
+        ref("SourceReport"), 404, 409, content={JSON: ref("NewSource")}, status=201
+    ),
+    "control.remove_source": control_view(
+        record({"removed": STRING}), 404, path=("source_name",)
+    ),
+}
+
+CONTROL_PARAMETERS: Mapping[str, Part] = {
+    "source_name": {
+        "name": "name",
+        "in": "path",
+        "required": True,
+        "schema": {"type": "string", "minLength": 1, "maxLength": MAX_SOURCE_NAME},
+        "example": "hook",
+    }
+}
 
 SECTION = Section(
     tag=("Sources", "Endpoints for the events of mail systems and providers."),

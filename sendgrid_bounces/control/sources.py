@@ -1,0 +1,83 @@
+"""The part of the control service that manages sources."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sendgrid_bounces import seeding
+from sendgrid_bounces.control.documents import SourceReport
+from sendgrid_bounces.core.errors import NameTakenError, ParametersError
+from sendgrid_bounces.core.sources import Source, SourceSettings
+from sendgrid_bounces.emulator import Emulator
+from sendgrid_bounces.schemas.sources import read_source
+
+
+class SourceControl:
+    """The sources of one emulator."""
+
+    emulator: Emulator
+
+    def sources(self) -> list[SourceReport]:
+        """Return the sources, sorted by name."""
+        return [_report(source) for source in self.emulator.storage.sources.all()]
+
+    def add_source(self, source: Mapping[str, Any]) -> SourceReport:
+        """Add a source, and return it.
+
+        :param source: its fields, as in a seed file.
+        :raises ParametersError: if a field is invalid, or a file cannot be read.
+        :raises UnknownNameError: if the owner does not exist.
+        :raises ConflictError: if the source exists.
+        """
+        storage = self.emulator.storage
+        seed = read_source(source)
+        _check_files(seed.settings)
+        storage.accounts.named_list(seed.owner)  # fail before hashing the token
+        hashed = seeding.hash_token(storage, self.emulator.authenticator, seed)
+
+        def add() -> None:
+            if storage.sources.find(seed.name):
+                raise NameTakenError(f"source {seed.name!r} already exists")
+            seeding.apply_source(storage, hashed)
+
+        storage.engine.transact(add)
+        return _report(storage.sources.get(seed.name))
+
+    def remove_source(self, name: str) -> None:
+        """Remove a source. The bounces that it added stay.
+
+        :raises UnknownNameError: if it does not exist.
+        """
+        self.emulator.storage.sources.remove(name)
+
+
+def _check_files(settings: SourceSettings) -> None:
+    """Check that the files with secrets can be read.
+
+    :raises ParametersError: if one cannot.
+    """
+    names = ("key_file", "token_file", "certificate_file")
+    paths = {name: getattr(settings, name) for name in names}
+    problems = [
+        (name, f"cannot read {path}")
+        for name, path in paths.items()
+        if path and not (Path(path).is_file() and os.access(path, os.R_OK))
+    ]
+    if problems:
+        raise ParametersError(problems)
+
+
+def _report(source: Source) -> SourceReport:
+    return SourceReport(
+        name=source.name,
+        owner=source.owner,
+        kind=source.kind,
+        path=source.path,
+        verified_by=source.settings.names,
+        counts=source.counts,
+        last_event=source.last_event,
+        last_problem=source.last_problem,
+        problem=source.problem,
+        confirm_url=source.confirm_url,
+    )
