@@ -19,7 +19,7 @@ from sendgrid_bounces.core.migration import (
 )
 from sendgrid_bounces.core.requests import LoggedRequest
 from sendgrid_bounces.core.sources import COUNTERS, SourceCounts
-from sendgrid_bounces.core.times import parse_instant, render_instant
+from sendgrid_bounces.core.times import parse_instant, render_instant, render_optional
 
 Json = Mapping[str, Any]
 
@@ -325,8 +325,8 @@ def render_source(source: SourceReport) -> dict[str, Any]:
         "path": source.path,
         "verified_by": [*source.verified_by],
         **asdict(source.counts),
-        "last_event": _render_optional(source.last_event),
-        "last_problem": _render_optional(source.last_problem),
+        "last_event": render_optional(source.last_event),
+        "last_problem": render_optional(source.last_problem),
         "problem": source.problem,
         "confirm_url": source.confirm_url,
     }
@@ -345,10 +345,6 @@ def parse_source(data: Json) -> SourceReport:
         problem=data["problem"],
         confirm_url=data["confirm_url"],
     )
-
-
-def _render_optional(instant: int | None) -> str | None:
-    return None if instant is None else render_instant(instant)
 
 
 def _parse_optional(text: str | None) -> int | None:

@@ -99,6 +99,19 @@ class SourceCounts:
         return SourceCounts(*map(operator.add, astuple(self), astuple(other)))
 
 
+@dataclass(frozen=True, slots=True)
+class SourceSummary:
+    """All sources together.
+
+    :param refused: requests that were not accepted.
+    :param last_event: the instant of the last accepted request or mail.
+    """
+
+    number: int
+    refused: int
+    last_event: int | None
+
+
 COUNTERS = tuple(field.name for field in fields(SourceCounts))
 
 

@@ -111,6 +111,11 @@ def render_instant(instant: int) -> str:
     return time_zone("UTC").render(instant).replace(" ", "T") + "Z"
 
 
+def render_optional(instant: int | None) -> str | None:
+    """Return *instant* as text, or None."""
+    return None if instant is None else render_instant(instant)
+
+
 def parse_duration(text: str) -> int:
     """Return the seconds of a duration such as ``PT1H``, ``1h30m``, ``2d`` or ``90``.
 

@@ -5,6 +5,8 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import peewee
+
 from sendgrid_bounces.core.bounces import fold
 from sendgrid_bounces.core.errors import (
     ConflictError,
@@ -18,11 +20,13 @@ from sendgrid_bounces.core.sources import (
     Source,
     SourceCounts,
     SourceSettings,
+    SourceSummary,
     read_settings,
 )
 from sendgrid_bounces.storage.bounces import upsert_values
 from sendgrid_bounces.storage.deletions import MAX_AHEAD, DeletionStore, chunks
 from sendgrid_bounces.storage.engine import Engine
+from sendgrid_bounces.storage.sql import COUNT_ALL
 from sendgrid_bounces.storage.tables import (
     BounceListRow,
     BounceRow,
@@ -62,6 +66,13 @@ class SourceStore:
         self._relaxed = engine.relaxed(TIMEOUT)
         self._deletions = DeletionStore(engine)
         sources = SourceRow.select(*SOURCE_COLUMNS)
+        self._summary = engine.compile(
+            SourceRow.select(
+                COUNT_ALL,
+                peewee.fn.SUM(SourceRow.refused),
+                peewee.fn.MAX(SourceRow.last_event),
+            )
+        )
         self._find = engine.compile(sources.where(SourceRow.name == ""))
         self._lock = engine.compile(
             BounceListRow.update(id=0).where(BounceListRow.id == 0)
@@ -76,6 +87,11 @@ class SourceStore:
         """Return all sources in the order of their names."""
         query = SourceRow.select(*SOURCE_COLUMNS).order_by(SourceRow.name)
         return [_source(row) for row in self._engine.fetch_query(query)]
+
+    def summary(self) -> SourceSummary:
+        """Return the number of sources and their activity."""
+        ((number, refused, last_event),) = self._engine.fetch(self._summary)
+        return SourceSummary(number, int(refused or 0), last_event)
 
     def find(self, name: str) -> Source | None:
         """Return the source *name*, if it exists."""

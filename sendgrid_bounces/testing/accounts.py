@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import timedelta
+from email.message import EmailMessage
 from typing import Any
 
 from sendgrid_bounces.core.accounts import PROFILES
@@ -30,6 +31,9 @@ from sendgrid_bounces.testing.assertions import (
 
 #: Seconds between two looks at the request log.
 POLL_INTERVAL = 0.02
+
+#: The body of a webhook, or a mail. Mappings and lists become JSON.
+Payload = str | bytes | EmailMessage | Mapping[str, Any] | list[Any]
 
 #: The options of a test account.
 OPTIONS = ("profile", "seed", "username", "api_key", "domain", "unused_faults")
@@ -136,6 +140,20 @@ class TestAccount:
         bounce = read_record({"email": email, **record}, time_zone("UTC"), now)
         self._emulator.storage.bounces.put(self._bounce_list(), [bounce])
         return bounce
+
+    def deliver(self, kind: str, payload: Payload) -> list[Bounce]:
+        """Deliver the body of a webhook or a bounce mail, and return the new bounces.
+
+        Nothing is verified. Repeats, deletions and older events have the effect that
+        they have at an endpoint of a source.
+
+        :param kind: ``sendgrid``, ``mailgun``, ``ses``, ``postmark`` or ``mail``.
+        :param payload: text, bytes, a mail, or data for JSON.
+        :raises ParametersError: if *kind* or *payload* is invalid.
+        """
+        from sendgrid_bounces.testing.deliveries import deliver
+
+        return deliver(self._emulator, self.username, kind, payload)
 
     def bounces(self) -> list[Bounce]:
         """Return the bounces of the account, oldest first."""

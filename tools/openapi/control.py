@@ -133,7 +133,10 @@ def _schemas(operations: Operations) -> Mapping[str, Any]:
                 "traps": array(record({"name": STRING, "text": STRING})),
             }
         ),
-        "Health": record({"status": STRING, "version": STRING, "database": STRING}),
+        "Health": record(
+            {"status": STRING, "version": STRING, "database": STRING},
+            sources=receiving.SUMMARY,
+        ),
         "ControlError": record(
             {"error": STRING},
             errors=array(STRING, minItems=1),

@@ -77,6 +77,11 @@ def _probe(_: Target) -> Part:
     }
 
 
+SUMMARY: Part = {
+    **record({"number": NUMBER, "refused": NUMBER, "last_event": _NULLABLE_INSTANT}),
+    "description": "Absent without sources.",
+}
+
 #: Of the control endpoints.
 CONTROL_SCHEMAS: Mapping[str, Any] = {
     "NewSource": SOURCE,
