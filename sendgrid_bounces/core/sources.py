@@ -11,9 +11,9 @@ from sendgrid_bounces.core.bounces import Bounce
 #: The kinds of sources that post requests.
 KINDS = ("mail", "mailgun", "postmark", "sendgrid", "ses")
 
-#: Seconds that the key of an event and a deletion are remembered. Providers repeat an
+#: Seconds that the key of an event and a deletion are kept. Providers repeat an
 #: event for a day and more.
-REMEMBERED = 48 * 60 * 60
+RETENTION = 48 * 60 * 60
 
 #: The maximum length of the name of a source in characters. The name of an endpoint is
 #: shorter; see :data:`ENDPOINT_NAME`.

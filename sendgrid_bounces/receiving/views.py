@@ -25,7 +25,7 @@ MAX_LOGGED = 10
 #: Methods by which providers may probe the endpoint, besides GET.
 OTHER_METHODS = ("PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 
-#: The status for a request that Mailgun should not repeat, which it does after others.
+#: The only error status after which Mailgun does not repeat a request.
 NOT_ACCEPTABLE = 406
 
 UNAUTHORIZED = 401

@@ -76,7 +76,7 @@ class Batch:
     :param ignored: number of elements without a bounce, by kind: ``{"delivered": 2}``.
     :param skipped: a message for each element that cannot be read.
     :param confirm_url: the URL that confirms a subscription, if one is requested.
-    :param token: a key that the request uses up, whatever it reports.
+    :param token: the key of the request itself, which is valid once.
     """
 
     events: tuple[BounceEvent, ...] = ()

@@ -9,7 +9,7 @@ from email.policy import compat32
 from typing import Any
 from urllib.parse import parse_qsl
 
-from sendgrid_bounces.core.sources import REMEMBERED
+from sendgrid_bounces.core.sources import RETENTION
 from sendgrid_bounces.sources.events import (
     Batch,
     BounceEvent,
@@ -45,7 +45,7 @@ def verify(body: bytes, headers: Mapping[str, str], secrets: Secrets, now: int) 
     """Check the HMAC of timestamp and token, which stand in *body*.
 
     The HMAC does not cover the event: the token is the event's key, so that a captured
-    signature cannot carry another event. Tokens are remembered for a while, so older
+    signature cannot carry another event. Tokens are kept for a limited time, so older
     signatures are rejected.
 
     :raises SignatureError: if it does not match or is too old, or *secrets* has no key.
@@ -60,7 +60,7 @@ def verify(body: bytes, headers: Mapping[str, str], secrets: Secrets, now: int) 
     expected = hmac.new(secrets.key.encode(), signed, hashlib.sha256).hexdigest()
     if not is_same(signature.lower(), expected):
         raise SignatureError("the signature does not match the timestamp and token")
-    if not timestamp.isdecimal() or int(timestamp[:_MAX_DIGITS]) < now - REMEMBERED:
+    if not timestamp.isdecimal() or int(timestamp[:_MAX_DIGITS]) < now - RETENTION:
         raise SignatureError("the signature is older than 48 hours")
 
 

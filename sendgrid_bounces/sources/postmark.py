@@ -40,7 +40,7 @@ def parse(body: bytes, headers: Mapping[str, str], now: int) -> Batch:
             record.get("Email"),
             status=find_status(details),
             code=find_code(details),
-            reason=details or text(record, "Description"),
+            reason=details.removeprefix("smtp;") or text(record, "Description"),
             created=read_time(record.get("BouncedAt"), now),
             key=f"postmark {number}" if number else "",
             permanence=Permanence.PERMANENT

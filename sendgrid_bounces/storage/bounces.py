@@ -223,8 +223,8 @@ class BounceStore:
     def delete(self, bounce_list: int, *queries: BounceQuery, clock: Clock) -> int:
         """Delete the bounces that match any of *queries* in one transaction.
 
-        If there are sources, the deletion is remembered for a while, so that a late
-        copy of an event does not undo it.
+        If there are sources, the deletion is recorded, so that a late copy of an event
+        does not undo it.
 
         :returns: the number of deleted bounces.
         """

@@ -1,7 +1,7 @@
 """Recent deletions, which hold against late copies of older events.
 
-A deletion is remembered as its query, not as the addresses that it removed: deleting a
-million bounces adds one row. Without a source, nothing is remembered.
+A deletion is recorded as its query, not as the addresses that it removed: deleting a
+million bounces adds one row. Without a source, no deletion is recorded.
 """
 
 import hashlib
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 
 from sendgrid_bounces.core.bounces import Bounce, BounceQuery, fold
-from sendgrid_bounces.core.sources import REMEMBERED
+from sendgrid_bounces.core.sources import RETENTION
 from sendgrid_bounces.storage.engine import Engine
 from sendgrid_bounces.storage.tables import DeletionRow, SourceRow
 
@@ -42,7 +42,7 @@ class DeletionStore:
         return bool(self._engine.fetch(self._any_source, (1,)))
 
     def add(self, bounce_list: int, queries: Iterable[BounceQuery], now: int) -> None:
-        """Remember a deletion at *now*, as a part of the current transaction."""
+        """Record a deletion at *now*, as a part of the current transaction."""
         rows = {
             (bounce_list, address, text): (bounce_list, address, text, now)
             for query in queries
@@ -53,8 +53,8 @@ class DeletionStore:
         self.purge(now)
 
     def purge(self, now: int) -> None:
-        """Forget the deletions that are older than :data:`REMEMBERED`."""
-        self._engine.execute(self._purge, (now - REMEMBERED, now + MAX_AHEAD))
+        """Delete the records of deletions that are older than :data:`RETENTION`."""
+        self._engine.execute(self._purge, (now - RETENTION, now + MAX_AHEAD))
 
     def find(self, bounce_list: int, bounces: Sequence[Bounce]) -> list[bool]:
         """Return whether a later deletion would have removed each of *bounces*."""

@@ -15,7 +15,7 @@ from sendgrid_bounces.core.errors import (
 )
 from sendgrid_bounces.core.sources import (
     COUNTERS,
-    REMEMBERED,
+    RETENTION,
     ReceivedBounce,
     Source,
     SourceCounts,
@@ -59,7 +59,7 @@ SOURCE_COLUMNS = (
 
 
 class SourceStore:
-    """The sources of one database, and the memory of their events."""
+    """The sources of one database, and the keys of their events."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -161,10 +161,10 @@ class SourceStore:
     ) -> list[bool]:
         """Add *bounces* to a list, unless it knows better, in one transaction.
 
-        An event is without effect if its key is remembered, if the bounce of its
-        address is newer, or if a later deletion would have removed it.
+        An event has no effect if its key is recorded, if the bounce of its address is
+        newer, or if a later deletion would have removed it.
 
-        :param keys: further keys to remember.
+        :param keys: further keys to record.
         :returns: for each of *bounces* whether the list now has it.
         """
 
@@ -191,8 +191,8 @@ class SourceStore:
                     stored[key] = received.bounce.created
                     changed[key] = upsert_values(bounce_list, received.bounce)
             self._engine.execute_many(self._put_bounce, list(changed.values()))
-            remembered = dict.fromkeys(filter(None, [*digests, *more]))
-            rows = [(bounce_list, event, now) for event in remembered]
+            recorded = dict.fromkeys(filter(None, [*digests, *more]))
+            rows = [(bounce_list, event, now) for event in recorded]
             self._engine.execute_many(self._put_event, rows)
             return listed
 
@@ -240,7 +240,7 @@ class SourceStore:
         engine.execute_query(query)
 
     def _seen(self, bounce_list: int, digests: Sequence[str]) -> set[str]:
-        """Return the digests among *digests* that the list remembers."""
+        """Return the digests among *digests* that are recorded."""
         found: set[str] = set()
         for chunk in chunks([*dict.fromkeys(filter(None, digests))]):
             query = EventRow.select(EventRow.digest).where(
@@ -263,7 +263,7 @@ class SourceStore:
         return found
 
     def _purge(self, now: int) -> None:
-        bounds = (now - REMEMBERED, now + MAX_AHEAD)
+        bounds = (now - RETENTION, now + MAX_AHEAD)
         self._engine.execute(self._purge_events, bounds)
         self._deletions.purge(now)
 

@@ -29,7 +29,7 @@ from sendgrid_bounces.testing import EmulatorServer
 DEMO_SEED = ROOT / "sendgrid_bounces" / "demo.yaml"
 
 #: The programs that this module can play.
-PROGRAMS = {"cat", "curl", "echo", "printf", "python3", "sendgrid-bounces"}
+PROGRAMS = {"cat", "curl", "echo", "grep", "printf", "python3", "sendgrid-bounces"}
 
 
 class Session:
@@ -79,6 +79,10 @@ class Session:
 
     def _cat(self, words: Sequence[str], *_: object) -> str:
         return "".join((self.folder / name).read_text() for name in words)
+
+    def _grep(self, words: Sequence[str], input_: str, *_: object) -> str:
+        lines = input_.splitlines(keepends=True)
+        return "".join(line for line in lines if words[0] in line)
 
     def _python3(self, words: Sequence[str], _input: str, variables: dict) -> str:
         ended = subprocess.run(
@@ -189,6 +193,7 @@ def _request(words: Sequence[str], input_: str) -> str:
     parser = argparse.ArgumentParser(exit_on_error=False)
     parser.add_argument("url")
     parser.add_argument("-d", action="append", default=[])
+    parser.add_argument("--data-binary")
     parser.add_argument("-F", action="append", default=[])
     parser.add_argument("-H", action="append", default=[])
     parser.add_argument("-o")
@@ -203,6 +208,9 @@ def _request(words: Sequence[str], input_: str) -> str:
     if options.d:
         headers["Content-Type"] = "application/x-www-form-urlencoded"
         body = "&".join(options.d).encode()
+    if options.data_binary:
+        name = options.data_binary.removeprefix("@")
+        body = input_.encode() if name == "-" else Path(name).read_bytes()
     if options.F:
         boundary = uuid.uuid4().hex
         headers["Content-Type"] = f"multipart/form-data; boundary={boundary}"

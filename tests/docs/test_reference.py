@@ -19,12 +19,14 @@ from player import programs
 from sendgrid_bounces.cli import main
 from sendgrid_bounces.config import FILE, SETTINGS, URL
 from sendgrid_bounces.core.requests import LoggedRequest
+from sendgrid_bounces.core.sources import KINDS
 from sendgrid_bounces.dialects.sendgrid.params import DELETE, GET
 from sendgrid_bounces.emulator import EXTENSION
 from sendgrid_bounces.schemas.bounces import RECORD
 from sendgrid_bounces.schemas.faults import FAULT_RULE
 from sendgrid_bounces.schemas.requests import LIST as FILTERS
 from sendgrid_bounces.schemas.seeds import SEED, AccountSchema, DomainSchema
+from sendgrid_bounces.schemas.sources import SOURCE
 from sendgrid_bounces.testing import EmulatorServer
 
 ROUTES = (
@@ -297,6 +299,19 @@ def test_every_field_and_filter_of_the_request_log_is_listed() -> None:
 )
 def test_every_field_of_a_seed_file_is_listed(name: str, fields: dict) -> None:
     assert set(codes("reference/seed-files.rst", name)) == {*fields}
+
+
+def test_every_field_of_a_source_is_listed() -> None:
+    fields = [
+        code
+        for cell in table("reference/sources.rst", "source-fields")
+        for code in re.findall("``(.+?)``", cell[0])
+    ]
+    assert sorted(fields) == sorted(SOURCE.fields)
+
+
+def test_every_kind_of_source_is_listed() -> None:
+    assert sorted(codes("how-to/publish-sources.rst", "source-kinds")) == sorted(KINDS)
 
 
 def test_every_extra_is_listed() -> None:

@@ -60,7 +60,7 @@ def stored(storage: Storage, bounce_list: int) -> list[tuple[str, int, str]]:
     return [(each.email, each.created, each.status) for each in bounces]
 
 
-def remembered(storage: Storage) -> tuple[int, int]:
+def kept_rows(storage: Storage) -> tuple[int, int]:
     ((events,),) = storage.engine.fetch("SELECT COUNT(*) FROM source_event")
     ((deletions,),) = storage.engine.fetch("SELECT COUNT(*) FROM deletion")
     return events, deletions
@@ -128,13 +128,13 @@ def test_repeated_event_is_without_effect_for_48_hours_after_its_last_repeat(
     assert receive(storage, bounce_list, now=NOW + 143 * HOUR)
 
 
-def test_keys_of_ignored_events_are_remembered(storage: Storage, bounce_list: int):
+def test_keys_of_ignored_events_are_kept_rows(storage: Storage, bounce_list: int):
     storage.sources.receive(bounce_list, [], ["token"], NOW)
     assert not receive(storage, bounce_list, key="token")
     assert receive(storage, bounce_list, key="other")
 
 
-def test_keys_are_remembered_for_each_list(storage: Storage, bounce_list: int):
+def test_keys_are_kept_for_each_list(storage: Storage, bounce_list: int):
     other = storage.accounts.get("other").bounce_list
     assert receive(storage, bounce_list)
     assert receive(storage, other)
@@ -221,7 +221,7 @@ def test_deletion_in_the_future_of_a_clock_that_was_reset_does_not_hold(
         ([BounceQuery(emails=("absent@example.com",))], 0),
     ],
 )
-def test_deletion_is_remembered_once_however_many_rows_it_removes(
+def test_deletion_is_kept_once_however_many_rows_it_removes(
     storage: Storage, bounce_list: int, source: Source, queries: list, rows: int
 ):
     names = [f"{number}@example.com" for number in range(50)]
@@ -229,25 +229,25 @@ def test_deletion_is_remembered_once_however_many_rows_it_removes(
         storage.bounces.put(bounce_list, map(bounce, ["a@example.com", *names]))
         delete(storage, bounce_list, *queries, now=NOW + hour * HOUR)
 
-    assert remembered(storage) == (0, rows)
+    assert kept_rows(storage) == (0, rows)
 
 
-def test_deletions_are_not_remembered_without_a_source(
-    storage: Storage, bounce_list: int
-):
+def test_deletions_are_not_kept_without_a_source(storage: Storage, bounce_list: int):
     storage.bounces.put(bounce_list, [bounce()])
     assert delete(storage, bounce_list, now=NOW) == 1
-    assert remembered(storage) == (0, 0)
+    assert kept_rows(storage) == (0, 0)
 
 
-def test_memory_is_purged(storage: Storage, bounce_list: int, source: Source):
+def test_old_keys_and_deletions_are_purged(
+    storage: Storage, bounce_list: int, source: Source
+):
     for day in range(5):
         now = NOW + day * 24 * HOUR
         storage.bounces.put(bounce_list, [bounce(f"{day}@x")])
         query = BounceQuery(emails=(f"{day}@x",))
         delete(storage, bounce_list, query, now=now)
         receive(storage, bounce_list, key=f"{day}", now=now)
-    assert remembered(storage) == (3, 3)
+    assert kept_rows(storage) == (3, 3)
 
 
 def test_many_events_arrive_at_once(storage: Storage, bounce_list: int, source: Source):
@@ -257,7 +257,7 @@ def test_many_events_arrive_at_once(storage: Storage, bounce_list: int, source: 
     assert storage.bounces.count(bounce_list, EVERYTHING) == 2_345
 
 
-def test_snapshot_holds_the_memory_but_not_the_sources(
+def test_snapshot_holds_keys_but_not_sources(
     storage: Storage, bounce_list: int, source: Source
 ):
     receive(storage, bounce_list)

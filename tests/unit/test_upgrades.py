@@ -50,8 +50,8 @@ def test_upgraded_database_has_new_features(version: int, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("version", range(1, SCHEMA_VERSION + 1))
-def test_upgraded_database_remembers_events(version: int, tmp_path: Path) -> None:
-    """The file of version 3 or later has the event in its memory."""
+def test_upgraded_database_keeps_events(version: int, tmp_path: Path) -> None:
+    """The file of version 3 or later has the event already."""
     path = tmp_path / "b.sqlite3"
     shutil.copy(DATA / f"schema-{version}.sqlite3", path)
     with closing(open_storage(f"sqlite:///{path}")) as storage:
@@ -60,8 +60,8 @@ def test_upgraded_database_remembers_events(version: int, tmp_path: Path) -> Non
         listed = storage.sources.receive(bounce_list, [received], (), NOW)
         names = [source.name for source in storage.sources.all()]
 
-    is_remembered = version >= 3
-    assert (listed, names) == ([not is_remembered], ["hook"] * is_remembered)
+    is_kept = version >= 3
+    assert (listed, names) == ([not is_kept], ["hook"] * is_kept)
 
 
 @pytest.fixture(name="upgrades")
