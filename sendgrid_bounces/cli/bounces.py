@@ -48,14 +48,18 @@ SOURCES = {
     "receive": (
         "sendgrid_bounces.cli.receive:receive",
         "List the recipients of bounce mails",
-    )
+    ),
+    "pull": (
+        "sendgrid_bounces.cli.pull:pull_bounces",
+        "Copy the bounces of a live account",
+    ),
 }
 
 
 @click.group(cls=CommandGroup, sources=SOURCES)
 @state_options
 def bounces() -> None:
-    """List, count, add, remove, import and export bounces.
+    """List, count, add, remove, import, export, receive and pull bounces.
 
     OWNER is the name of an account, or of a domain if there is no such account.
     """

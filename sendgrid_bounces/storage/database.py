@@ -14,6 +14,7 @@ from sendgrid_bounces.storage.contents import ContentsStore
 from sendgrid_bounces.storage.engine import Engine
 from sendgrid_bounces.storage.faults import FaultStore
 from sendgrid_bounces.storage.mysql import open_mysql
+from sendgrid_bounces.storage.pulls import PullStore
 from sendgrid_bounces.storage.requests import RequestStore
 from sendgrid_bounces.storage.snapshots import SnapshotStore
 from sendgrid_bounces.storage.sources import SourceStore
@@ -50,6 +51,7 @@ class Storage:
     faults: FaultStore
     requests: RequestStore
     sources: SourceStore
+    pulls: PullStore
 
     def check(self) -> None:
         """Read a table, which a cluster node without its peers refuses.
@@ -90,17 +92,19 @@ def open_storage(url: str, *, create: bool = True) -> Storage:
     except BaseException:
         engine.close()
         raise
+    bounces, sources = BounceStore(engine), SourceStore(engine)
     return Storage(
         engine,
         key_salt,
         AccountStore(engine),
-        BounceStore(engine),
+        bounces,
         ClockStore(engine),
         ContentsStore(engine),
         SnapshotStore(engine),
         FaultStore(engine),
         RequestStore(engine),
-        SourceStore(engine),
+        sources,
+        PullStore(engine, bounces, sources),
     )
 
 

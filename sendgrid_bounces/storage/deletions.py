@@ -12,7 +12,7 @@ from dataclasses import asdict, replace
 from sendgrid_bounces.core.bounces import Bounce, BounceQuery, fold
 from sendgrid_bounces.core.sources import RETENTION
 from sendgrid_bounces.storage.engine import Engine
-from sendgrid_bounces.storage.tables import DeletionRow, SourceRow
+from sendgrid_bounces.storage.tables import DeletionRow, PullRow, SourceRow
 
 #: Digests in one statement, and seconds that the clock of another server may be ahead.
 CHUNK_SIZE, MAX_AHEAD = 500, 60 * 60
@@ -28,7 +28,10 @@ class DeletionStore:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._any_source = engine.compile(SourceRow.select(SourceRow.id).limit(1))
+        self._any = [
+            engine.compile(table.select(table.id).limit(1))
+            for table in (SourceRow, PullRow)
+        ]
         keys = ("bounce_list", "address", "query")
         self._put = engine.compile_upsert(DeletionRow, keys)
         self._purge = engine.compile(
@@ -38,8 +41,8 @@ class DeletionStore:
         )
 
     def are_needed(self) -> bool:
-        """Return whether a source exists, whose events could undo a deletion."""
-        return bool(self._engine.fetch(self._any_source, (1,)))
+        """Return whether a source or a pull exists, which could undo a deletion."""
+        return any(self._engine.fetch(text, (1,)) for text in self._any)
 
     def add(self, bounce_list: int, queries: Iterable[BounceQuery], now: int) -> None:
         """Record a deletion at *now*, as a part of the current transaction."""

@@ -16,6 +16,7 @@ def _create_missing_tables(engine: Engine) -> None:
 UPGRADES: dict[int, Callable[[Engine], None]] = {
     1: _create_missing_tables,
     2: _create_missing_tables,
+    3: _create_missing_tables,
 }
 
 

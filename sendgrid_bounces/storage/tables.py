@@ -7,7 +7,7 @@ from sendgrid_bounces.core.bounces import MAX_LENGTHS
 from sendgrid_bounces.core.sources import MAX_SOURCE_NAME
 
 #: The version of this schema, stored in :class:`AboutRow`.
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 
 class AboutRow(peewee.Model):
@@ -243,6 +243,28 @@ class DeletionRow(peewee.Model):
         indexes = ((("bounce_list", "address", "query"), True),)
 
 
+class PullRow(peewee.Model):
+    """The latest pull into a list: the fields of :class:`Pull`.
+
+    It names the account or domain, so that restoring a snapshot keeps it.
+    """
+
+    id = peewee.AutoField()
+    owner = peewee.CharField(max_length=MAX_NAME, unique=True)
+    service = peewee.CharField(max_length=32)
+    finished = peewee.BigIntegerField(null=True)
+    start = peewee.BigIntegerField(null=True)
+    end = peewee.BigIntegerField(null=True)
+    rows = peewee.BigIntegerField(default=0)
+    changed = peewee.BigIntegerField(default=0)
+    removed = peewee.BigIntegerField(default=0)
+    failed = peewee.BigIntegerField(null=True)
+    problem = peewee.TextField()
+
+    class Meta:
+        table_name = "pull"
+
+
 #: All tables in the order of creation. The last table marks the schema as complete.
 TABLES = (
     BounceListRow,
@@ -257,6 +279,7 @@ TABLES = (
     SourceRow,
     EventRow,
     DeletionRow,
+    PullRow,
     AboutRow,
 )
 

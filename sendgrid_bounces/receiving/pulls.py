@@ -1,0 +1,114 @@
+"""Copy the bounces of a live account into a list, window by window."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from sendgrid_bounces.core.bounces import BounceType
+from sendgrid_bounces.core.clock import Clock
+from sendgrid_bounces.core.errors import BounceError
+from sendgrid_bounces.core.pulls import Pull, WindowResult
+from sendgrid_bounces.sources.pull import Reader, Window
+from sendgrid_bounces.storage.database import Storage
+
+SERVICE = "sendgrid"
+
+#: Seconds by which a pull overlaps the one before it, since rows can appear late.
+OVERLAP = 60 * 60
+
+#: Called after each window with its last instant and the results so far.
+Progress = Callable[[int, WindowResult], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The extent of a pull.
+
+    :param since: the first instant; None continues after the latest pull.
+    :param has_blocks: whether to read the blocks, too.
+    :param is_full: whether to read everything and to remove bounces that are gone.
+    :param is_dry_run: whether to change nothing.
+    """
+
+    since: int | None = None
+    has_blocks: bool = False
+    is_full: bool = False
+    is_dry_run: bool = False
+
+
+def pull(
+    storage: Storage,
+    owner: str,
+    reader: Reader,
+    options: Options,
+    clock: Clock,
+    progress: Progress,
+) -> Pull:
+    """Pull the bounces of an account into the list of *owner*, and record the result.
+
+    :raises UnknownNameError: if *owner* does not exist.
+    :raises BounceError: if the pull fails; its complete windows are stored.
+    """
+    bounce_list = storage.accounts.named_list(owner).id
+    last = storage.pulls.find(owner) or Pull(owner, SERVICE)
+    start, end = _start(last, options), clock.now()
+    result = WindowResult()
+    try:
+        for window, present in _windows(reader, options, start, end):
+            excluded = None if options.has_blocks else BounceType.SOFT
+            if options.is_dry_run:
+                result += WindowResult(rows=len(window.bounces))
+            else:
+                result += storage.pulls.apply(
+                    bounce_list,
+                    window.start,
+                    window.end,
+                    window.bounces,
+                    clock,
+                    present=present,
+                    excluded_type=excluded,
+                )
+            progress(window.end, result)
+    except BounceError as error:
+        if not options.is_dry_run:
+            failed = replace(last, failed=clock.now(), problem=str(error))
+            storage.pulls.record(failed)
+        raise
+    done = Pull(
+        owner,
+        SERVICE,
+        finished=clock.now(),
+        start=start,
+        end=end,
+        rows=result.rows,
+        changed=result.changed,
+        removed=result.removed,
+    )
+    if not options.is_dry_run:
+        storage.pulls.record(done)
+    return done
+
+
+def _start(last: Pull, options: Options) -> int:
+    """Return the first instant to read."""
+    if options.since is not None:
+        return options.since
+    if options.is_full or last.end is None:
+        return 0
+    return max(last.end - OVERLAP, 0)
+
+
+def _windows(
+    reader: Reader, options: Options, start: int, end: int
+) -> Iterator[tuple[Window, set[str] | None]]:
+    """Yield each window with its bounces, and the addresses that may stay there.
+
+    The addresses are None unless bounces are to be removed and the window is complete.
+    """
+    for window in reader.read("bounces", start, end):
+        bounces, is_complete = dict(window.bounces), window.is_complete
+        if options.has_blocks:
+            for blocks in reader.read("blocks", window.start, window.end):
+                is_complete = is_complete and blocks.is_complete
+                bounces = {**blocks.bounces, **bounces}
+        found = replace(window, bounces=bounces)
+        yield found, {*bounces} if options.is_full and is_complete else None

@@ -1,0 +1,331 @@
+"""Pulling the bounces of an account, from this package's own SendGrid v3."""
+
+import json
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from conftest import NOW, bounce
+
+from sendgrid_bounces.core.bounces import BounceQuery
+from sendgrid_bounces.core.errors import UnknownNameError
+from sendgrid_bounces.receiving.pulls import OVERLAP, Options, pull
+from sendgrid_bounces.sources import pull as module
+from sendgrid_bounces.sources.pull import PullError, Reader
+from sendgrid_bounces.storage.bounces import as_bounce
+from sendgrid_bounces.storage.database import Storage
+from sendgrid_bounces.testing.app import TestApp
+
+KEY = "SG.livelivelivelivelivel.livelivelivelivelivelivelivelivelivelivelive"
+
+
+@pytest.fixture(name="live")
+def _live() -> Iterator[TestApp]:
+    """The live account: an application with an account and its key."""
+    app = TestApp(seed={"accounts": [{"username": "live", "api_key": KEY}]})
+    app.control.freeze(NOW)
+    yield app
+    app.close()
+
+
+@pytest.fixture(name="pauses")
+def _pauses() -> list[float]:
+    """The pauses between attempts, which do not happen."""
+    return []
+
+
+@pytest.fixture(name="reader")
+def _reader(live: TestApp, pauses: list[float]) -> Iterator[Reader]:
+    reader = Reader(KEY, sleep=pauses.append, transport=httpx.WSGITransport(app=live))
+    yield reader
+    reader.close()
+
+
+@pytest.fixture(name="local")
+def _local(storage: Storage) -> Storage:
+    """A database with the account that bounces are pulled into."""
+    storage.accounts.add("acme")
+    return storage
+
+
+def _put(app: TestApp, *bounces) -> None:
+    storage = app.emulator.storage
+    storage.bounces.put(storage.accounts.get("live").bounce_list, bounces)
+
+
+def _delete(app: TestApp, email: str) -> None:
+    storage = app.emulator.storage
+    query = BounceQuery(emails=(email,))
+    bounce_list = storage.accounts.get("live").bounce_list
+    storage.bounces.delete(bounce_list, query, clock=app.emulator.clock)
+
+
+def _pull(local: Storage, reader: Reader, clock, **options):
+    return pull(local, "acme", reader, Options(**options), clock, lambda *_: None)
+
+
+def _rows(storage: Storage, owner: str = "acme") -> list:
+    bounce_list = storage.accounts.get(owner).bounce_list
+    found = storage.bounces.find(bounce_list, BounceQuery())
+    return sorted(
+        (b.email, b.status, b.reason, b.created)
+        for rows in found
+        for b in map(as_bounce, rows)
+    )
+
+
+def _many(count: int, spread: int = 60) -> list:
+    return [
+        bounce(f"user{i}@example.com", created=NOW - 1 - i // 7 * spread)
+        for i in range(count)
+    ]
+
+
+def test_all_rows_arrive_and_a_second_pull_changes_nothing(
+    local, live, reader, clock
+) -> None:
+    """More rows than fit into one window."""
+    _put(live, *_many(12_345))
+
+    first = _pull(local, reader, clock)
+    assert (first.rows, first.changed, first.removed) == (12_345, 12_345, 0)
+    assert _rows(local) == _rows(live.emulator.storage, "live")
+
+    second = _pull(local, reader, clock, is_full=True)
+    assert (second.rows, second.changed, second.removed) == (12_345, 0, 0)
+
+
+def test_only_get_requests_are_sent(local, live, reader, clock) -> None:
+    _put(live, *_many(3))
+    _pull(local, reader, clock, has_blocks=True, is_full=True)
+
+    assert {request.method for request in live.control.requests()} == {"GET"}
+
+
+def test_later_pull_continues_with_an_overlap(local, live, reader, clock) -> None:
+    _put(live, bounce("old@example.com", created=NOW - OVERLAP - 1))
+    _pull(local, reader, clock)
+    live.control.clear_requests()
+    _put(live, bounce("late@example.com", created=NOW - OVERLAP))
+
+    done = _pull(local, reader, clock)
+
+    assert (done.start, done.end, done.rows) == (NOW - OVERLAP, NOW, 1)
+    assert len(_rows(local)) == 2
+
+
+def test_row_deleted_at_the_source_goes_only_with_full(
+    local, live, reader, clock
+) -> None:
+    _put(live, *_many(20))
+    _pull(local, reader, clock)
+    _delete(live, "user3@example.com")
+
+    assert _pull(local, reader, clock, since=0).removed == 0
+    assert _pull(local, reader, clock, is_full=True).removed == 1
+    assert _rows(local) == _rows(live.emulator.storage, "live")
+
+
+def test_blocks_are_pulled_on_request(local, live, reader, clock) -> None:
+    """And a full pull without them keeps the soft bounces of the list."""
+    _put(live, bounce("soft@example.com", status="4.2.2", code="452"))
+    assert _pull(local, reader, clock).rows == 0
+    assert _pull(local, reader, clock, has_blocks=True, is_full=True).changed == 1
+    assert _pull(local, reader, clock, is_full=True).removed == 0
+    _delete(live, "soft@example.com")
+    assert _pull(local, reader, clock, has_blocks=True, is_full=True).removed == 1
+
+
+def test_local_deletion_holds_in_the_overlap(local, live, reader, clock) -> None:
+    """The old program deletes an address; the next pull reads it again."""
+    _put(live, bounce("a@example.com", created=NOW - 60))
+    _pull(local, reader, clock)
+    bounce_list = local.accounts.get("acme").bounce_list
+    query = BounceQuery(emails=("a@example.com",))
+    local.bounces.delete(bounce_list, query, clock=clock)
+
+    assert _pull(local, reader, clock).changed == 0
+    assert _rows(local) == []
+
+
+def test_dry_run_changes_nothing(local, live, reader, clock) -> None:
+    _put(live, *_many(3))
+
+    assert _pull(local, reader, clock, is_dry_run=True).rows == 3
+    assert _rows(local) == []
+    assert local.pulls.all() == []
+
+
+@pytest.mark.parametrize(
+    "fault", [{"status": 503}, {"status": 429}, {"malformed": True}]
+)
+def test_failed_requests_are_repeated(
+    local, live, reader, clock, pauses, fault
+) -> None:
+    """With every third request failing, the result is the same."""
+    _put(live, *_many(3_000))
+    for skip in (2, 5, 8):
+        live.control.add_fault({**fault, "skip": skip, "times": 1})
+
+    assert _pull(local, reader, clock).changed == 3_000
+    assert _rows(local) == _rows(live.emulator.storage, "live")
+    assert pauses
+
+
+def test_rate_limit_is_waited_for(local, live, reader, clock, pauses) -> None:
+    """Until the instant in X-RateLimit-Reset."""
+    live.control.reset_clock()
+    live.control.add_fault({"limit": 0, "window_seconds": 30})
+    with pytest.raises(PullError, match="429, after 10 attempts"):
+        _pull(local, reader, clock)
+
+    assert len(pauses) == module.MAX_ATTEMPTS - 1
+    assert all(1 <= pause <= 31 for pause in pauses)
+
+
+def test_failure_is_recorded_and_keeps_the_last_success(
+    local, live, reader, clock
+) -> None:
+    _pull(local, reader, clock)
+    live.control.add_fault({"status": 403})
+    clock.instant += 60
+
+    with pytest.raises(PullError, match="403: the API key needs the scope"):
+        _pull(local, reader, clock)
+    (found,) = local.pulls.all()
+    assert (found.finished, found.end, found.failed) == (NOW, NOW, NOW + 60)
+    assert "suppression.bounces.read" in found.problem
+
+
+def test_unknown_owner_is_rejected(local, reader, clock) -> None:
+    with pytest.raises(UnknownNameError):
+        pull(local, "nobody", reader, Options(), clock, lambda *_: None)
+
+
+def test_wrong_key_is_not_repeated_or_shown(local, live, clock, pauses) -> None:
+    key = "SG.wrong-wrong-wrong"
+    reader = Reader(key, sleep=pauses.append, transport=httpx.WSGITransport(app=live))
+
+    with pytest.raises(PullError, match="401: the API key is missing") as raised:
+        _pull(local, reader, clock)
+    assert key not in str(raised.value)
+    assert pauses == []
+
+
+ROW = {"created": NOW, "email": "a@example.com", "reason": "", "status": "5.1.1"}
+
+
+@pytest.mark.parametrize(
+    ("response", "problem"),
+    [
+        (httpx.Response(200, json={}), "not a JSON array"),
+        (httpx.Response(200, json=[1]), "a row is not a JSON object"),
+        (httpx.Response(200, json=[{**ROW, "created": "x"}]), "no valid email"),
+        (httpx.Response(200, json=[{**ROW, "email": ""}]), "email: must not be empty"),
+        (httpx.Response(200, text="<html>"), "not JSON, after 10 attempts"),
+        (httpx.Response(200, json=[ROW] * 501), "ignores the parameter limit"),
+        (httpx.Response(302, headers={"Location": "//evil"}), "redirects"),
+        (httpx.Response(404), "404: the API URL is wrong"),
+        (httpx.Response(500), "answers 500, after 10 attempts"),
+    ],
+    ids=range(9),
+)
+def test_unusable_response_stops_the_pull(
+    local, clock, pauses, response: httpx.Response, problem: str
+) -> None:
+    """In one line, with nothing stored or removed."""
+    bounce_list = local.accounts.get("acme").bounce_list
+    local.bounces.put(bounce_list, [bounce("kept@example.com")])
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(
+            response.status_code, content=response.content, headers=response.headers
+        )
+
+    transport = httpx.MockTransport(answer)
+    reader = Reader(KEY, sleep=pauses.append, transport=transport)
+    with pytest.raises(PullError, match=problem):
+        _pull(local, reader, clock, is_full=True)
+    assert [row[0] for row in _rows(local)] == ["kept@example.com"]
+
+
+def test_server_that_ignores_the_offset_is_noticed(local, clock, pauses) -> None:
+    page = [{**ROW, "email": f"{i}@example.com"} for i in range(500)]
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, json=page))
+    reader = Reader(KEY, sleep=pauses.append, transport=transport)
+
+    with pytest.raises(PullError, match="ignores the parameter offset"):
+        _pull(local, reader, clock)
+    assert _rows(local) == []
+
+
+def test_rows_that_vanish_between_pages_lose_no_row(local, live, clock, pauses) -> None:
+    """The window is read again if a page does not continue the page before it."""
+    _put(live, *_many(1_200))
+    wsgi = httpx.WSGITransport(app=live)
+    calls = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        calls.append(request)
+        if len(calls) == 2:
+            _delete(live, "user0@example.com")
+        return wsgi.handle_request(request)
+
+    reader = Reader(KEY, sleep=pauses.append, transport=httpx.MockTransport(answer))
+    _pull(local, reader, clock)
+
+    left = {row[0] for row in _rows(live.emulator.storage, "live")}
+    assert left <= {row[0] for row in _rows(local)}
+
+
+def test_incomplete_window_removes_nothing(local, live, clock, pauses) -> None:
+    """Rows that move at every read make a window incomplete."""
+    _put(live, *_many(1_200))
+    wsgi = httpx.WSGITransport(app=live)
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if "offset=499" in str(request.url):
+            for row in _rows(live.emulator.storage, "live")[-1:]:
+                _delete(live, row[0])
+            newest = _rows(live.emulator.storage, "live")
+            _delete(live, max(newest, key=lambda row: row[3])[0])
+        return wsgi.handle_request(request)
+
+    bounce_list = local.accounts.get("acme").bounce_list
+    local.bounces.put(bounce_list, [bounce("kept@example.com", created=NOW - 5)])
+    reader = Reader(KEY, sleep=pauses.append, transport=httpx.MockTransport(answer))
+
+    assert _pull(local, reader, clock, is_full=True).removed == 0
+    assert "kept@example.com" in {row[0] for row in _rows(local)}
+
+
+@pytest.mark.parametrize("key", ["", "a b", "k\u00e9y", "a\nb"])
+def test_invalid_key_is_rejected(key: str) -> None:
+    with pytest.raises(PullError, match="visible ASCII characters"):
+        Reader(key)
+
+
+def test_invalid_url_is_rejected() -> None:
+    for url in ("ftp://example.com", "example.com", "http://", "file:///etc/passwd"):
+        with pytest.raises(PullError, match="the API URL"):
+            Reader(KEY, url)
+
+
+def test_requests_have_the_documented_form(local, clock, pauses) -> None:
+    requests: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        requests.append(request)
+        return httpx.Response(200, json=json.loads("[]"))
+
+    transport = httpx.MockTransport(answer)
+    reader = Reader(KEY, sleep=pauses.append, transport=transport)
+    _pull(local, reader, clock, since=NOW - 10)
+
+    (request,) = requests
+    assert str(request.url) == (
+        "https://api.sendgrid.com/v3/suppression/bounces"
+        f"?start_time={NOW - 10}&end_time={NOW}&limit=500&offset=0"
+    )
+    assert request.headers["Accept"] == "application/json"
+    assert request.headers["Authorization"] == f"Bearer {KEY}"
