@@ -55,6 +55,10 @@ FATAL: Mapping[int, str] = {
 }
 
 
+#: Client errors that a later attempt may not meet: a timeout and a rate limit.
+RETRYABLE = (408, 429)
+
+
 class PullError(BounceError):
     """The account cannot be read."""
 
@@ -161,7 +165,7 @@ class Reader:
 
         :raises PullError: if the account cannot be read.
         """
-        periods = [(start, end)]
+        periods = [(start, end)] if start <= end else []
         while periods:
             first, last = periods.pop()
             try:
@@ -236,15 +240,26 @@ class Reader:
         except self._errors as error:
             reason = str(error) or type(error).__name__
             raise _RetryableError(f"the connection failed: {reason}") from None
-        status = response.status_code
-        if status in FATAL:
-            raise PullError(f"{status}: {FATAL[status]}")
-        if status != 200:  # noqa: PLR2004 - the only success of a GET here
-            raise _RetryableError(f"the API answers {status}", _limit_pause(response))
+        _check_status(response)
         try:
             return json.loads(body)
         except (ValueError, RecursionError):
             raise _RetryableError("the response is not JSON") from None
+
+
+def _check_status(response: "httpx.Response") -> None:
+    """Raise unless *response* is a success.
+
+    :raises _RetryableError: if a later attempt may succeed.
+    :raises PullError: if it would not.
+    """
+    status = response.status_code
+    if status in FATAL:
+        raise PullError(f"{status}: {FATAL[status]}")
+    if status in RETRYABLE or status >= 500:  # noqa: PLR2004 - server errors
+        raise _RetryableError(f"the API answers {status}", _limit_pause(response))
+    if status != 200:  # noqa: PLR2004 - the only success of a GET here
+        raise PullError(f"the API answers {status}")
 
 
 def _add(rows: dict[str, Bounce], bounce: Bounce) -> None:
