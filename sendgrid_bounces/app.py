@@ -132,17 +132,24 @@ def prepare_database(config: Config) -> tuple[str, Counts]:
         return str(storage.engine), storage.contents.counts()
 
 
-def check_seed_files(config: Config, dialects: tuple[Dialect, ...] = DIALECTS) -> None:
-    """Check the seed files without a database.
+def check_seed_files(
+    config: Config, dialects: tuple[Dialect, ...] = DIALECTS
+) -> list[tuple[str, str]]:
+    """Check the seed files without a database, and return their implausible fields.
 
+    :returns: pairs of path and message.
     :raises ParametersError: if a file cannot be read or is invalid.
     """
+    doubts: list[tuple[str, str]] = []
     if config.seed:
         from sendgrid_bounces.schemas import seeds  # loads PyYAML
 
         operations = {dialect.name: dialect.operations for dialect in dialects}
         for path in config.seed:
-            seeds.read_seed_file(path, Clock().now(), operations)
+            found: list[tuple[str, str]] = []
+            seeds.read_seed_file(path, Clock().now(), operations, found)
+            doubts += [(f"{path}: {place}", text) for place, text in found]
+    return doubts
 
 
 def load_seed_files(emulator: Emulator) -> None:

@@ -1,13 +1,14 @@
 """Commands for the contents as a whole: reset and seed."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import click
 
 from sendgrid_bounces.cli.confirmation import YES, confirm
 from sendgrid_bounces.cli.connection import open_control
+from sendgrid_bounces.cli.doubts import STRICT, Doubts
 from sendgrid_bounces.cli.options import (
     JSON,
     is_given,
@@ -68,18 +69,35 @@ def reset(
 
 @click.command
 @click.argument("files", nargs=-1, required=True, type=click.Path(allow_dash=True))
+@STRICT
 @JSON
 @state_options
-def seed(files: tuple[str, ...], as_json: bool) -> None:  # noqa: FBT001 - click passes options by name
+def seed(files: tuple[str, ...], is_strict: bool, as_json: bool) -> None:  # noqa: FBT001 - click passes options by name
     """Load the seed FILES (- for stdin) in the given order.
 
     Existing accounts, domains and bounces are kept.
     """
+    doubts = Doubts(is_strict=is_strict)
     with open_control(create=True) as control:
         for file in files:
-            with open_input(file) as text, naming(file):
-                counts = control.seed(text.read())
+            with open_input(file) as source, naming(file):
+                text = source.read()
+                doubts.report(f"{file}: ", _find_doubts(text))
+                counts = control.seed(text)
+    doubts.finish()
     _echo(counts, as_json=as_json)
+
+
+def _find_doubts(text: str) -> list[tuple[str, str]]:
+    """Return the implausible fields of a seed, none if it is invalid."""
+    from sendgrid_bounces.app import DIALECTS
+    from sendgrid_bounces.schemas.seeds import read_seed
+
+    operations = {dialect.name: dialect.operations for dialect in DIALECTS}
+    doubts: list[tuple[str, str]] = []
+    with suppress(ParametersError):  # then the control service reports the problems
+        read_seed(text, 0, operations, doubts)
+    return doubts
 
 
 @contextmanager

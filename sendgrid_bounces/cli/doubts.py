@@ -1,12 +1,12 @@
 """Warnings about implausible bounces, on stderr."""
 
 import os
+from collections.abc import Sequence
 
 import click
 
 from sendgrid_bounces.core.bounces import Bounce
 from sendgrid_bounces.core.errors import ParametersError
-from sendgrid_bounces.core.plausibility import find_doubts
 
 #: Warnings that one command prints; further ones are counted.
 MAX_WARNINGS = 10
@@ -35,22 +35,23 @@ class Doubts:
         :param place: the file and the place in it, for the warning.
         :raises ParametersError: with these fields, if they are errors.
         """
-        from sendgrid_bounces.schemas.base import got
+        from sendgrid_bounces.schemas.bounces import describe_doubts
 
-        problems = [
-            (field, f"{text}{got(getattr(bounce, field))}")
-            for field, text in find_doubts(bounce)
-        ]
+        problems = describe_doubts(bounce)
+        if problems:
+            self.report(place, problems)
+
+    def report(self, place: str, problems: Sequence[tuple[str, str]]) -> None:
+        """Print the first warnings, and count the others.
+
+        :raises ParametersError: if they are errors.
+        """
         if problems and self._is_strict:
             raise ParametersError(problems)
         for field, text in problems:
-            self.warn(f"{place}{field}: {text}")
-
-    def warn(self, message: str) -> None:
-        """Print a warning, unless there were many."""
-        self._number += 1
-        if self._number <= MAX_WARNINGS:
-            echo_warning(message)
+            self._number += 1
+            if self._number <= MAX_WARNINGS:
+                echo_warning(f"{place}{field}: {text}")
 
     def finish(self) -> None:
         """Print the number of warnings that were not printed."""

@@ -13,6 +13,7 @@ from threading import Thread
 
 import click
 
+from sendgrid_bounces.cli.doubts import Doubts
 from sendgrid_bounces.cli.options import (
     command_config,
     database_option,
@@ -98,7 +99,9 @@ def _run(config: Config, calls: str, *, quiet: bool, opens_browser: bool) -> Non
 
     context = server_context(config.ssl_cert, config.ssl_key)
     check_writable(config.access_log)
-    check_seed_files(config)
+    doubts = Doubts(is_strict=False)
+    doubts.report("", check_seed_files(config))
+    doubts.finish()
     with listen(config.host, config.port) as listener:
         url = base_url(listener, "https" if context else "http")
         database, contents = prepare_database(config)

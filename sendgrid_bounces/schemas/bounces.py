@@ -6,9 +6,17 @@ from marshmallow import ValidationError, fields
 
 from sendgrid_bounces.core.bounces import Bounce
 from sendgrid_bounces.core.errors import ParametersError
+from sendgrid_bounces.core.plausibility import find_doubts
 from sendgrid_bounces.core.times import Time, parse_record_time, render_instant
 from sendgrid_bounces.core.timezones import TimeZone
-from sendgrid_bounces.schemas.base import MESSAGES, StrictSchema, Text, got, load
+from sendgrid_bounces.schemas.base import (
+    MESSAGES,
+    Problem,
+    StrictSchema,
+    Text,
+    got,
+    load,
+)
 
 #: The code of a bounce that has neither code nor status.
 DEFAULT_CODE = "550"
@@ -121,6 +129,14 @@ def _read(record: dict[str, Any], zone: TimeZone, now: int) -> tuple[Bounce, boo
         reported=isinstance(code, int) if reported is None else reported,
     )
     return bounce, instant is not None
+
+
+def describe_doubts(bounce: Bounce) -> list[Problem]:
+    """Return the implausible fields of *bounce*, with messages that have the values."""
+    return [
+        (field, f"{text}{got(getattr(bounce, field))}")
+        for field, text in find_doubts(bounce)
+    ]
 
 
 def write_record(bounce: Bounce) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from sendgrid_bounces.schemas.base import (
     load,
     one_of,
 )
-from sendgrid_bounces.schemas.bounces import read_dated_record
+from sendgrid_bounces.schemas.bounces import describe_doubts, read_dated_record
 from sendgrid_bounces.schemas.faults import Operations, read_fault_rules
 from sendgrid_bounces.schemas.loader import parse, read_text
 from sendgrid_bounces.schemas.sources import SourceSeed, read_source
@@ -131,25 +131,30 @@ class Seed:
     sources: list[SourceSeed]
 
 
-def read_seed_file(path: str, now: int, operations: Operations) -> Seed:
+def read_seed_file(
+    path: str, now: int, operations: Operations, doubts: list[Problem] | None = None
+) -> Seed:
     """Return the seed in the file *path*; see :func:`read_seed`.
 
     :raises ParametersError: with every problem, after the path of the file.
     """
     try:
-        return read_seed(read_text(path), now, operations)
+        return read_seed(read_text(path), now, operations, doubts)
     except ParametersError as error:
         raise error.within(path, ": ") from None
 
 
-def read_seed(text: str, now: int, operations: Operations) -> Seed:
+def read_seed(
+    text: str, now: int, operations: Operations, doubts: list[Problem] | None = None
+) -> Seed:
     """Return the seed in *text*, YAML or JSON.
 
     :param now: the instant of bounces without a time.
     :param operations: the operations that a fault rule can name, by dialect.
+    :param doubts: a list that receives the implausible fields of bounces.
     :raises ParametersError: with every problem and its path.
     """
-    reader = _Reader(now)
+    reader = _Reader(now, doubts)
     try:
         document = load(SEED, parse(text))
         accounts = [
@@ -169,8 +174,9 @@ def read_seed(text: str, now: int, operations: Operations) -> Seed:
 class _Reader:
     """Convert the validated fields of a seed file, and collect further problems."""
 
-    def __init__(self, now: int) -> None:
+    def __init__(self, now: int, doubts: list[Problem] | None) -> None:
         self.problems: list[Problem] = []
+        self._doubts = doubts
         self._now = now
         self._names: set[tuple[str, str]] = set()
 
@@ -242,6 +248,9 @@ class _Reader:
             except ParametersError as error:
                 self.problems += error.within(here).problems
                 continue
+            if self._doubts is not None:
+                found = describe_doubts(bounce)
+                self._doubts += [(f"{here}.{field}", text) for field, text in found]
             first = first_paths.setdefault(fold(bounce.email), here)
             if first != here:
                 self.problems.append((f"{here}.email", f"same address as {first}"))

@@ -3,6 +3,7 @@
 import json
 import secrets
 import time
+import warnings
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import timedelta
@@ -19,7 +20,7 @@ from sendgrid_bounces.core.errors import (
 from sendgrid_bounces.core.requests import LoggedRequest
 from sendgrid_bounces.core.times import Time, parse_duration, parse_instant
 from sendgrid_bounces.core.timezones import time_zone
-from sendgrid_bounces.schemas.bounces import read_record
+from sendgrid_bounces.schemas.bounces import describe_doubts, read_record
 from sendgrid_bounces.storage.bounces import as_bounce
 from sendgrid_bounces.testing.app import Seed, TestApp
 from sendgrid_bounces.testing.assertions import (
@@ -122,12 +123,16 @@ class TestAccount:
         reason: str | None = None,
         code: str | int | None = None,
         created: Time | None = None,
+        strict: bool = False,
     ) -> Bounce:
         """Add a bounce, or replace the one of the same address, and return it.
+
+        An implausible address, status or code causes a :class:`UserWarning`.
 
         :param status: enhanced status code, such as ``5.1.1``.
         :param code: SMTP reply code, such as ``550``; derived from *status* if absent.
         :param created: the current time of the emulator's clock if absent.
+        :param strict: whether implausible arguments are invalid.
         :raises ParametersError: naming each invalid argument.
         """
         fields = {"status": status, "code": code, "reason": reason}
@@ -138,6 +143,11 @@ class TestAccount:
             else parse_instant(created, "created")
         )
         bounce = read_record({"email": email, **record}, time_zone("UTC"), now)
+        doubts = describe_doubts(bounce)
+        if doubts and strict:
+            raise ParametersError(doubts)
+        for name, text in doubts:
+            warnings.warn(f"{name}: {text}", stacklevel=2)
         self._emulator.storage.bounces.put(self._bounce_list(), [bounce])
         return bounce
 

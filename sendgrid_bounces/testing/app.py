@@ -3,6 +3,7 @@
 import json
 import shutil
 import tempfile
+import warnings
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from os import PathLike
@@ -91,10 +92,13 @@ class TestApp:
         :raises NameTakenError: if one of its accounts exists under another reseller.
         """
         now, operations = self.emulator.clock.now(), self.emulator.operations
+        doubts: list[tuple[str, str]] = []
         if _is_path(seed):
-            parsed = seeds.read_seed_file(str(seed), now, operations)
+            parsed = seeds.read_seed_file(str(seed), now, operations, doubts)
         else:
-            parsed = seeds.read_seed(_text(seed), now, operations)
+            parsed = seeds.read_seed(_text(seed), now, operations, doubts)
+        for place, text in doubts:
+            warnings.warn(f"seed: {place}: {text}", stacklevel=2)
         apply_seed(self.emulator.storage, self.emulator.authenticator, parsed)
         return [account.username for account in parsed.accounts]
 

@@ -4,6 +4,9 @@ import json
 
 import pytest
 
+from sendgrid_bounces.app import check_seed_files
+from sendgrid_bounces.config import load_config
+
 ROWS = "email,status,code\nann@example.com,5.1.1,\nnobody,banana,99\n"
 WARNINGS = [
     "Warning: {file}, line 3, email: is not an e-mail address (got 'nobody')",
@@ -148,3 +151,36 @@ def test_blanks_around_an_added_address_are_removed(acme) -> None:
     assert emails(acme) == ["a@example.com"]
     listed = acme("bounces", "list", "acme", "--type", "hard").stdout
     assert "a@example.com" in listed
+
+
+SEED = (
+    "accounts: [{username: new, bounces: [{email: nobody}, {email: a@example.com, "
+    "status: banana}]}]"
+)
+
+
+def test_implausible_bounces_of_a_seed_are_reported(acme, tmp_path) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text(SEED)
+
+    refused = acme("seed", str(path), "--strict", code=1)
+    assert "s.yaml: accounts[0].bounces[0].email: is not an e-mail" in refused.stderr
+    acme("account", "show", "new", code=1)
+
+    loaded = acme("seed", str(path))
+    assert loaded.stderr.splitlines() == [
+        f"Warning: {path}: accounts[0].bounces[0].email: {WARNINGS[0].split(': ')[2]}",
+        f"Warning: {path}: accounts[0].bounces[1].status: {WARNINGS[1].split(': ')[2]}",
+    ]
+    assert "2" in acme("account", "show", "new").stdout
+
+
+def test_serve_checks_seed_files_for_implausible_bounces(tmp_path) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text(SEED)
+    config = load_config({"SEED": (str(path),)}, {}, None)
+
+    assert [place for place, _ in check_seed_files(config)] == [
+        f"{path}: accounts[0].bounces[0].email",
+        f"{path}: accounts[0].bounces[1].status",
+    ]
