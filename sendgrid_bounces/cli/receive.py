@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -143,7 +144,7 @@ def receive(
     from sendgrid_bounces.sources.mail import flufl, read_mail
 
     if not flufl.is_installed():
-        click.echo(
+        _echo(
             "flufl.bounce is not installed, so some bounce mails stay unread "
             "(pip install 'sendgrid-bounces[mail]')",
             err=True,
@@ -173,7 +174,7 @@ def _print_bounces(paths: Sequence[str], read: Reader, unread: Path | None) -> N
             _keep_unread(mail, batch, unread)
             events += batch.listed
     bounces = map(as_bounce, sorted(events, key=lambda event: event.created))
-    click.echo(json.dumps([write_record(bounce) for bounce in bounces], indent=1))
+    _echo(json.dumps([write_record(bounce) for bounce in bounces], indent=1))
 
 
 def _store_bounces(
@@ -196,7 +197,7 @@ def _store_bounces(
                     mail.mark_read()
                 _report(mail, batch, receipt)
                 mails, total = mails + 1, total + receipt.counts
-    click.echo(
+    _echo(
         f"{pluralize(mails, 'mail')}: {total.listed} listed, {total.known} known, "
         f"{total.ignored} ignored, {total.skipped} unread"
     )
@@ -218,19 +219,28 @@ def _report(mail: Incoming, batch: "Batch", receipt: "Receipt") -> None:
         for event in events:
             guess = " (guessed)" if event.guessed else ""
             text = f"{word} {event.email} {event.status} {event.code}"
-            click.echo(printable(f"{text.rstrip()}{guess}"))
+            _echo(printable(f"{text.rstrip()}{guess}"))
     _report_unlisted(mail, batch, err=False)
 
 
 def _report_unlisted(mail: Incoming, batch: "Batch", *, err: bool) -> None:
     for event in batch.events:
         if not event.is_listed:
-            click.echo(printable(f"ignored {event.email} ({event.note})"), err=err)
+            _echo(printable(f"ignored {event.email} ({event.note})"), err=err)
     for kind in batch.ignored:
-        click.echo(printable(f"ignored {mail.place} ({kind})"), err=err)
+        _echo(printable(f"ignored {mail.place} ({kind})"), err=err)
     for problem in batch.skipped:
         line = f"unread {mail.place}, Message-ID {_message_id(mail.raw)}: {problem}"
-        click.echo(printable(line), err=True)
+        _echo(printable(line), err=True)
+
+
+def _echo(text: str, *, err: bool = False) -> None:
+    """Print a line, unless the mail system has closed the stream."""
+    try:
+        click.echo(text, err=err)
+    except BrokenPipeError:
+        stream = sys.stderr if err else sys.stdout
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _message_id(raw: bytes) -> str:
