@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sendgrid_bounces import seeding
 from sendgrid_bounces.control.documents import SourceReport
 from sendgrid_bounces.core.errors import NameTakenError, ParametersError
 from sendgrid_bounces.core.sources import Source, SourceSettings
@@ -30,6 +29,8 @@ class SourceControl:
         :raises UnknownNameError: if the owner does not exist.
         :raises ConflictError: if the source exists.
         """
+        from sendgrid_bounces import seeding  # loads PyYAML
+
         storage = self.emulator.storage
         seed = read_source(source)
         _check_files(seed.settings)
