@@ -17,7 +17,7 @@ from typing import Any
 
 from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, ParseException
 from gunicorn.util import close_graceful
-from gunicorn.workers.gthread import ThreadWorker
+from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
 
 from sendgrid_bounces.app import render_error
 from sendgrid_bounces.server.arrival import Arrival
@@ -27,7 +27,7 @@ from sendgrid_bounces.server.sockets import ClientWaits
 #: before they read the response.
 DRAIN_SECONDS, DRAIN_BYTES = 2, 64 * 1024 * 1024
 
-#: Files that a thread opens, for two database connections and an upload, and others.
+#: Files of each thread (two database connections, an upload), and of the process.
 FILES_PER_THREAD, OTHER_FILES = 8, 64
 
 #: The statuses of errors that reach no view; the first match counts.
@@ -118,7 +118,7 @@ class Worker(ThreadWorker):
             super().finish_request(conn, fs)
 
     def murder_pending(self) -> None:
-        """Disconnect the clients whose time is up.
+        """Disconnect the clients that have used up their time.
 
         Those for which threads wait have less time if all threads are busy.
         """
@@ -150,8 +150,9 @@ class Worker(ThreadWorker):
 
         Of too many connections, the one that has waited for longest is closed.
         """
-        deadline = conn.arrival.start_waiting()
-        conn.timeout = deadline if self.alive else 0
+        conn.timeout = conn.arrival.start_waiting()
+        if not self.alive:  # the request may be on its way
+            conn.timeout = min(conn.timeout, time.monotonic() + STOP_KEEPALIVE_LINGER)
         conn.sock.settimeout(0)
         bisect.insort(self.pending_conns, conn, key=lambda conn: conn.timeout)
         is_readable = partial(self.on_pending_socket_readable, conn)

@@ -1,4 +1,4 @@
-"""Slow and silent clients: they delay nobody, and are disconnected."""
+"""Slow and silent clients do not delay other clients, and are disconnected."""
 
 import http.client
 import os
@@ -73,7 +73,7 @@ def _longest(live: Live, calls: int = 30) -> float:
     ids=["silent", "request line", "headers", "short body", "long body"],
 )
 def test_stalled_clients_do_not_delay_others(demo: Live, count, beginning) -> None:
-    """Most of them need no thread; a worker whose threads are busy accepts nothing."""
+    """Only long bodies need threads; a worker without a free one accepts nothing."""
     with _connections(demo, count, beginning):
         assert _longest(demo) < LIMIT
 
@@ -93,13 +93,24 @@ def test_half_open_handshakes_do_not_delay_others(tmp_path: Path) -> None:
             assert _longest(live) < LIMIT
 
 
-def test_clients_of_one_byte_a_second_do_not_delay_others(demo: Live) -> None:
-    """Each byte takes a thread for an instant."""
+@pytest.mark.parametrize(
+    ("count", "beginning", "interval"),
+    [(40, b"GET /", 1), (31, BODY, 0.3)],
+    ids=["heads", "bodies"],
+)
+def test_clients_of_single_bytes_do_not_delay_others(
+    demo: Live, count, beginning, interval
+) -> None:
+    """A byte of a head takes a thread for an instant.
+
+    A long body takes a thread as long as it arrives: of two workers with 16 threads
+    each, one has no free thread and leaves new connections to the other.
+    """
     ended = threading.Event()
-    with _connections(demo, 40, b"GET /") as connections:
+    with _connections(demo, count, beginning) as connections:
 
         def trickle() -> None:
-            while not ended.wait(1):
+            while not ended.wait(interval):
                 for connection in connections:
                     connection.sendall(b"a")
 
@@ -195,3 +206,14 @@ def test_flood_of_connections_does_not_stop_the_worker() -> None:
         with _connections(live, 400):
             assert _longest(live) < LIMIT
         assert live.workers() == workers
+
+
+def test_stopping_worker_receives_the_rest_of_a_request(strict) -> None:
+    """A reload drops no request that is on its way."""
+    live, _log = strict
+    with _connections(live, 1, HEAD) as (connection,):
+        os.kill(live.workers()[0], signal.SIGTERM)
+        for piece in (b"X-First: 1\r\n", b"X-Second: 2\r\n", b"\r\n"):
+            time.sleep(0.2)
+            connection.sendall(piece)
+        assert connection.recv(1_000).startswith(b"HTTP/1.1 200 ")
