@@ -7,7 +7,6 @@ the previous batch, so a slow reader holds no connection and no transaction.
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any
 
@@ -133,28 +132,23 @@ class BounceStore:
         """Return brief rows, newest first, those of one instant by address.
 
         The index finds the instants of the first and the last row, so that only the
-        rows between them are sorted.
+        rows between them are sorted. It has no addresses: rows that a query selects by
+        address are all sorted.
         """
         filters = _filters(query)
-
-        def created_at(position: int) -> int | None:
-            rows = self._fetch(NEWEST_POSITION, bounce_list, filters, 1, position)
-            return int(rows[0][0]) if rows else None
-
-        newest = created_at(offset)
-        if newest is None:
+        if query.emails or query.pattern:
+            return self._fetch(NEWEST_BY_KEY, bounce_list, filters, limit, offset)
+        first = self._fetch(NEWEST_POSITION, bounce_list, filters, 1, offset)
+        if not first:
             return []
-        newer = replace(query, created_from=newest + 1)
-        skipped = self.count(bounce_list, newer) if offset else 0
-        oldest = created_at(offset + limit - 1)
-        between = replace(
-            query,
-            created_before=newest + 1,
-            created_from=query.created_from if oldest is None else oldest,
-        )
-        return self._fetch(
-            NEWEST_BY_KEY, bounce_list, _filters(between), limit, offset - skipped
-        )
+        newest, id_ = map(int, first[0])
+        filters["created_before"] = (newest + 1,)
+        later = {**filters, "later": self._position(newest, id_)}
+        ((skipped,),) = self._fetch(COUNT, bounce_list, later) if offset else ((0,),)
+        last = int(skipped) + limit - 1
+        if found := self._fetch(NEWEST_POSITION, bounce_list, filters, 1, last):
+            filters["created_from"] = (int(found[0][0]),)
+        return self._fetch(NEWEST_BY_KEY, bounce_list, filters, limit, int(skipped))
 
     def page(
         self,

@@ -429,3 +429,111 @@ def test_concurrent_puts_of_one_address_leave_one_row(storage, bounce_list) -> N
         )
 
     assert storage.bounces.count(bounce_list, BounceQuery()) == 1
+
+
+@pytest.mark.parametrize("instants", [1, 7, 400])
+@pytest.mark.parametrize(
+    "query",
+    [
+        BounceQuery(),
+        BounceQuery(excluded_type=BounceType.SOFT),
+        BounceQuery(type=BounceType.SOFT, created_from=1, created_before=5),
+        BounceQuery(pattern="%1%@x%"),
+        BounceQuery(pattern="a1%"),
+        BounceQuery(emails=("a1@x", "a7@x", "nobody@x")),
+    ],
+    ids=str,
+)
+def test_newest_rows_have_one_order(storage, bounce_list, query, instants) -> None:
+    """Pages of any size follow each other, whether or not instants are shared."""
+    storage.bounces.put(
+        bounce_list,
+        [
+            bounce(
+                f"a{n * 7 % 60}@x", created=n * 11 % instants, status=f"{4 + n % 2}.1.1"
+            )
+            for n in range(60)
+        ],
+    )
+    rows = _found(storage, bounce_list, query)
+    expected = [
+        b.email for b in sorted(rows, key=lambda b: (-b.created, fold(b.email)))
+    ]
+    for limit in (1, 4, 60, 500):
+        found = []
+        for offset in range(0, len(expected) + limit, limit):
+            page = storage.bounces.find_newest(bounce_list, query, limit, offset)
+            found += [row[0] for row in page]
+        assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("query", "index", "condition"),
+    [
+        ({"excluded_type": (1,)}, "created_id_type", ""),
+        (
+            {"excluded_type": (1,), "created_before": (9,), "created_from": (5,)},
+            "created_id_type",
+            "AND created>? AND created<?",
+        ),
+        ({"key_from": ("a",), "key_before": ("b",)}, "key", "AND key>? AND key<?"),
+        ({"emails": ("a",), "excluded_type": (1,)}, "key", "AND key=?"),
+    ],
+)
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+def test_newest_rows_are_index_searches(storage, query, index, condition) -> None:
+    """A page is a range of instants; addresses are searched by their index."""
+    plan = _plan(storage, statements.NEWEST_BY_KEY, query)
+    assert f"bounce_list_id_{index}" in plan[0]
+    assert plan[0].startswith("SEARCH")
+    assert condition in plan[0]
+
+
+@pytest.mark.mysql
+@pytest.mark.parametrize("engine", ["mysql"], indirect=True)
+def test_mysql_searches_newest_rows_by_index(storage, bounce_list) -> None:
+    """Positions read only the index of time, and sort nothing."""
+    few = [bounce(f"{n}@x", created=n) for n in range(2_000)]
+    storage.bounces.put(bounce_list, few)
+    storage.engine.fetch("ANALYZE TABLE bounce")
+    for statement, filters, index in (
+        (statements.NEWEST_POSITION, {"excluded_type": (1,)}, "created_id_type"),
+        (
+            statements.NEWEST_BY_KEY,
+            {"created_before": (900,), "created_from": (800,)},
+            "created_id_type",
+        ),
+        (statements.NEWEST_BY_KEY, {"key_from": ("19",), "key_before": ("1:",)}, "key"),
+    ):
+        ((*_, key, _length, _ref, _rows, extra),) = _plan(
+            storage, statement, filters, bounce_list
+        )
+        assert key == f"bouncerow_bounce_list_id_{index}"
+        if statement is statements.NEWEST_POSITION:
+            assert "Using index" in extra
+            assert "filesort" not in extra
+
+
+def test_page_of_newest_rows_takes_few_statements(
+    storage, bounce_list, monkeypatch
+) -> None:
+    """Only one of them is as long as the offset."""
+    storage.bounces.put(bounce_list, [bounce(f"{n}@x", created=n) for n in range(100)])
+    fetched = []
+    fetch = storage.engine.fetch
+    monkeypatch.setattr(
+        storage.engine, "fetch", lambda *args: fetched.append(args) or fetch(*args)
+    )
+    for query, offset, number in (
+        (BounceQuery(), 0, 3),
+        (BounceQuery(), 50, 4),
+        (BounceQuery(), 100, 1),
+        (BounceQuery(pattern="5%"), 5, 1),
+        (BounceQuery(emails=("5@x",)), 0, 1),
+    ):
+        fetched.clear()
+        storage.bounces.find_newest(bounce_list, query, 10, offset)
+        assert len(fetched) == number
+    fetched.clear()
+    storage.bounces.find_newest(bounce_list, BounceQuery(), 10, 50)
+    assert [values[-1] for _text, values in fetched][0::2] == [50, 9]

@@ -100,7 +100,7 @@ def read_list(pairs: list[tuple[str, str]], only: BounceQuery) -> ListParams:
         created_before=None if end is None else end + 1,
         type=only.type,
         excluded_type=only.excluded_type,
-        pattern=f"{email}%" if email else "",
+        pattern=f"{email}%" if email.strip("%") else "",
     )
     return ListParams(query, values.get("limit", MAX_LIMIT), values.get("offset", 0))
 
