@@ -200,7 +200,7 @@ def _request(words: Sequence[str], input_: str) -> str:
     parser.add_argument("-u")
     parser.add_argument("-X")
     options = parser.parse_args(list(words))
-    headers, body = {}, b""
+    headers, body = {"Accept": "*/*"}, b""
     if options.u:
         headers["Authorization"] = (
             f"Basic {base64.b64encode(options.u.encode()).decode()}"
