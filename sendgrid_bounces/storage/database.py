@@ -57,10 +57,9 @@ class Storage:
         """Read a table, which a cluster node without its peers refuses.
 
         :raises StorageError: if the database does not answer, or if its file was
-            removed, which open connections do not notice.
+            removed or replaced.
         """
-        if not self.engine.exists():
-            raise StorageError(f"{self.engine} no longer exists")
+        self.engine.check_location()
         self.engine.fetch_query(AboutRow.select(AboutRow.schema_version))
 
     def close(self) -> None:

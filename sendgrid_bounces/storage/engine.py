@@ -162,6 +162,12 @@ class Engine:
         """Return whether the database exists, without creating it."""
         return True
 
+    def check_location(self) -> None:
+        """Check that the database is the one that was opened.
+
+        :raises StorageError: if it was removed or replaced.
+        """
+
     def has_table(self, table: type[peewee.Model]) -> bool:
         """Return whether the database has *table*."""
         return bool(self.fetch(self.find_table, (sql.table_name(table),)))

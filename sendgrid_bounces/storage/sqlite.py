@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, unquote
@@ -36,8 +37,9 @@ class SQLiteEngine(Engine):
 
     :param synchronous: one of :data:`SYNCHRONOUS`.
     :param timeout: seconds to wait for other writers.
-    :param create: whether the first connection creates a missing file. Later
-        connections fail, so that the removal of the file is noticed.
+    :param create: whether the first connection creates a missing file, which only its
+        owner can read. Later connections fail, so that the removal of the file is
+        noticed.
     """
 
     name = "sqlite"
@@ -56,6 +58,7 @@ class SQLiteEngine(Engine):
         self._create = create
         self._synchronous = synchronous
         self._timeout = timeout
+        self._identity: tuple[int, int] | None = None
         self._relaxed: list[Engine] = []
         builder = peewee.SqliteDatabase(None)
         super().__init__(path, builder, self._connect, (sqlite3.Error,))
@@ -68,6 +71,7 @@ class SQLiteEngine(Engine):
         """Return an engine for transactions that do not wait for the disk."""
         level = "normal" if self._synchronous == "full" else self._synchronous
         engine = SQLiteEngine(self.location, level, timeout, create=False)
+        engine._identity = self._identity
         self._relaxed.append(engine)
         return engine
 
@@ -77,7 +81,35 @@ class SQLiteEngine(Engine):
             engine.close()
         super().close()
 
+    def check_location(self) -> None:
+        """Check that the file is the one that the first connection opened.
+
+        SQLite goes on writing to a removed file, and the writes are lost at the end.
+        """
+        if self._identity is not None and self._identity != self._identify():
+            raise StorageError(
+                f"{self} no longer exists: the file was removed or replaced (restart "
+                "the server)"
+            )
+
+    def _begin(self, *, consistent: bool) -> None:
+        self.check_location()
+        super()._begin(consistent=consistent)
+
+    def _identify(self) -> tuple[int, int] | None:
+        """Return the device and the inode of the file, None if there is no file."""
+        try:
+            status = self._file.stat()
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino
+
     def _connect(self) -> sqlite3.Connection:
+        self.check_location()
+        if self._create:
+            with suppress(OSError):  # SQLite reports the reason
+                flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+                os.close(os.open(self._file, flags, 0o600))
         connection = sqlite3.connect(
             f"{self._file.as_uri()}?mode={'rwc' if self._create else 'rw'}",
             uri=True,
@@ -92,6 +124,7 @@ class SQLiteEngine(Engine):
             connection.close()
             raise
         self._create = False
+        self._identity = self._identity or self._identify()
         return connection
 
     def _code(self, error: Exception) -> int | None:

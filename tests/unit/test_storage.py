@@ -1,5 +1,6 @@
 """Opening a database, transactions, connections and errors, on each engine."""
 
+import os
 import sqlite3
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -113,6 +114,42 @@ def test_removed_file_is_not_created_again(url: str, tmp_path: Path) -> None:
         assert list(tmp_path.iterdir()) == []
         with pytest.raises(StorageError, match="no longer exists"):
             storage.check()
+
+
+@pytest.mark.parametrize("is_replaced", [False, True], ids=["removed", "replaced"])
+def test_writes_into_a_removed_file_are_refused(
+    url: str, tmp_path: Path, is_replaced
+) -> None:
+    """SQLite would accept them, and lose them when the connection is closed."""
+    with closing(open_storage(url)) as storage:
+        storage.accounts.add("before", key_hash="", key_tag=0)
+        for path in tmp_path.iterdir():
+            content = path.read_bytes()
+            path.rename(tmp_path.parent / path.name)
+            if is_replaced:
+                path.write_bytes(content)
+
+        for write in (
+            lambda: storage.accounts.add("after", key_hash="", key_tag=0),
+            storage.requests.clear,
+            storage.check,
+        ):
+            with pytest.raises(StorageError, match="no longer exists: .*restart"):
+                write()
+
+
+def test_files_are_readable_by_the_owner_only(url: str, tmp_path: Path) -> None:
+    """They contain hashes of API keys, and addresses."""
+    umask = os.umask(0o022)
+    try:
+        with closing(open_storage(url)) as storage:
+            storage.requests.clear()
+            modes = {path.name: path.stat().st_mode for path in tmp_path.iterdir()}
+    finally:
+        os.umask(umask)
+
+    assert len(modes) == 3
+    assert {mode & 0o777 for mode in modes.values()} == {0o600}
 
 
 def test_other_files_are_left_alone(tmp_path: Path) -> None:
