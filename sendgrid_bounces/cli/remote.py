@@ -24,6 +24,7 @@ from sendgrid_bounces.core.contents import Counts, Snapshot
 from sendgrid_bounces.core.errors import UnknownNameError
 from sendgrid_bounces.core.faults import StoredFault
 from sendgrid_bounces.core.migration import MigrationReport
+from sendgrid_bounces.core.pulls import Pull
 from sendgrid_bounces.core.requests import LoggedRequest
 from sendgrid_bounces.core.times import render_instant
 
@@ -234,6 +235,10 @@ class RemoteControl:
     def sources(self) -> list[SourceReport]:
         found = self._get("/sources")["sources"]
         return [documents.parse_source(each) for each in found]
+
+    def pulls(self) -> list[Pull]:
+        found = self._get("/sources")["pulls"]
+        return [documents.parse_pull(each) for each in found]
 
     def add_source(self, source: Mapping[str, Any]) -> SourceReport:
         return documents.parse_source(self._send("POST", "/sources", dict(source)))

@@ -1,6 +1,6 @@
 """Commands for sources of real bounces."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -16,7 +16,8 @@ from sendgrid_bounces.cli.options import (
 )
 from sendgrid_bounces.cli.output import echo_json, echo_table, printable
 from sendgrid_bounces.cli.prompts import read_secret
-from sendgrid_bounces.control.documents import SourceReport, render_source
+from sendgrid_bounces.control.documents import SourceReport, render_pull, render_source
+from sendgrid_bounces.core.pulls import Pull
 from sendgrid_bounces.core.sources import KINDS
 from sendgrid_bounces.core.times import render_instant
 
@@ -94,9 +95,10 @@ def add_source(
 def list_sources(as_json: bool) -> None:  # noqa: FBT001 - click passes options by name
     """List all sources, the events that arrived, and the latest problem of each."""
     with open_control() as control:
-        found = control.sources()
+        found, pulls = control.sources(), control.pulls()
     if as_json:
-        echo_json({"sources": [render_source(each) for each in found]})
+        sources = [render_source(each) for each in found]
+        echo_json({"sources": sources, "pulls": [render_pull(each) for each in pulls]})
         return
     counters = ("listed", "known", "ignored", "skipped", "refused")
     rows = (
@@ -114,6 +116,33 @@ def list_sources(as_json: bool) -> None:  # noqa: FBT001 - click passes options 
     for each in found:
         for line in _notes(each):
             click.echo(printable(f"{each.name}: {line}"))
+    if pulls:
+        click.echo()
+        _echo_pulls(pulls)
+
+
+def _echo_pulls(pulls: Sequence[Pull]) -> None:
+    """Print the latest pull into each list, and its failure if there is one."""
+    rows = (
+        (
+            each.owner,
+            each.service,
+            "-" if each.finished is None else render_instant(each.finished),
+            "-" if each.end is None else render_instant(each.end),
+            each.rows,
+            each.changed,
+            each.removed,
+        )
+        for each in pulls
+    )
+    header = ("pull into", "from", "finished", "until", "rows", "changed", "removed")
+    echo_table(header, rows, numbers=range(4, 7))
+    for each in pulls:
+        if each.failed is not None:
+            line = (
+                f"{each.owner}: failed at {render_instant(each.failed)}: {each.problem}"
+            )
+            click.echo(printable(line))
 
 
 @source.command("remove", short_help="Remove a source")

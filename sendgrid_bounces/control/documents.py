@@ -17,6 +17,7 @@ from sendgrid_bounces.core.migration import (
     SeenCall,
     Trap,
 )
+from sendgrid_bounces.core.pulls import Pull
 from sendgrid_bounces.core.requests import LoggedRequest
 from sendgrid_bounces.core.sources import COUNTERS, SourceCounts
 from sendgrid_bounces.core.times import parse_instant, render_instant, render_optional
@@ -345,6 +346,20 @@ def parse_source(data: Json) -> SourceReport:
         problem=data["problem"],
         confirm_url=data["confirm_url"],
     )
+
+
+#: The fields of a pull that are instants.
+PULL_INSTANTS = ("finished", "start", "end", "failed")
+
+
+def render_pull(pull: Pull) -> dict[str, Any]:
+    instants = {name: render_optional(getattr(pull, name)) for name in PULL_INSTANTS}
+    return {**asdict(pull), **instants}
+
+
+def parse_pull(data: Json) -> Pull:
+    instants = {name: _parse_optional(data[name]) for name in PULL_INSTANTS}
+    return Pull(**{**data, **instants})
 
 
 def _parse_optional(text: str | None) -> int | None:

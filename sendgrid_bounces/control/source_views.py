@@ -10,8 +10,11 @@ from sendgrid_bounces.control.service import Control
 
 @route("/sources", "GET")
 def list_sources(control: Control) -> dict[str, Any]:
-    """List the sources of bounces, and what has arrived from them."""
-    return {"sources": [documents.render_source(each) for each in control.sources()]}
+    """List the sources of bounces and the latest pulls, with their results."""
+    return {
+        "sources": [documents.render_source(each) for each in control.sources()],
+        "pulls": [documents.render_pull(each) for each in control.pulls()],
+    }
 
 
 @route("/sources", "POST", body=api.read_json, status=HTTPStatus.CREATED)

@@ -7,6 +7,7 @@ from typing import Any
 
 from sendgrid_bounces.control.documents import SourceReport
 from sendgrid_bounces.core.errors import NameTakenError, ParametersError
+from sendgrid_bounces.core.pulls import Pull
 from sendgrid_bounces.core.sources import Source, SourceSettings
 from sendgrid_bounces.emulator import Emulator
 from sendgrid_bounces.schemas.sources import read_source
@@ -20,6 +21,10 @@ class SourceControl:
     def sources(self) -> list[SourceReport]:
         """Return the sources, sorted by name."""
         return [_report(source) for source in self.emulator.storage.sources.all()]
+
+    def pulls(self) -> list[Pull]:
+        """Return the latest pull into each list, sorted by owner."""
+        return self.emulator.storage.pulls.all()
 
     def add_source(self, source: Mapping[str, Any]) -> SourceReport:
         """Add a source, and return it.

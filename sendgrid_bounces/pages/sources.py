@@ -20,6 +20,7 @@ def sources(control: Control) -> Response:
         "sources.html",
         sources=current_emulator().storage.sources.all(),
         counters=COUNTERS,
+        pulls=control.pulls(),
         base=request.host_url.rstrip("/"),
         has_twin=TWIN in current_app.view_functions,
     )

@@ -161,3 +161,24 @@ def test_repeated_pull_goes_on_after_a_failure(url: str, live: EmulatorServer) -
         process.communicate(timeout=TIMEOUT)
         live.control.remove_fault(id_)
     assert process.returncode == 0
+
+
+def test_latest_pull_is_listed(url: str, live: EmulatorServer) -> None:
+    """With its failure, on the command line and in JSON."""
+    _run(url, live, "--since", "2012-01-01")
+    id_ = live.control.add_fault({"dialect": "sendgrid.v3", "status": 403, "times": 1})
+    assert _run(url, live) == (
+        1,
+        "",
+        "Error: 403: the API key needs the scope suppression.bounces.read\n",
+    )
+    live.control.remove_fault(id_)
+
+    list_ = [*COMMAND, "source", "list", "--database", url]
+    text = subprocess.run(list_, capture_output=True, text=True, check=True).stdout
+    output = subprocess.run([*list_, "--json"], capture_output=True, check=True).stdout
+    (pull,) = json.loads(output)["pulls"]
+    assert (pull["owner"], pull["rows"], pull["changed"]) == ("acme", ROWS, ROWS)
+    assert "suppression.bounces.read" in pull["problem"]
+    assert "12,345" in text
+    assert "acme: failed at" in text

@@ -108,11 +108,30 @@ CONTROL_SCHEMAS: Mapping[str, Any] = {
             },
         }
     ),
+    "Pull": record(
+        {
+            "owner": STRING,
+            "service": STRING,
+            "finished": _NULLABLE_INSTANT,
+            "start": _NULLABLE_INSTANT,
+            "end": _NULLABLE_INSTANT,
+            "rows": NUMBER,
+            "changed": NUMBER,
+            "removed": NUMBER,
+            "failed": _NULLABLE_INSTANT,
+            "problem": STRING,
+        }
+    ),
 }
 
 CONTROL_VIEWS: Mapping[str, Callable[[Target], Part]] = {
     "control.list_sources": control_view(
-        record({"sources": array(ref("SourceReport"), maxItems=MAX_SOURCES)})
+        record(
+            {
+                "sources": array(ref("SourceReport"), maxItems=MAX_SOURCES),
+                "pulls": array(ref("Pull")),
+            }
+        )
     ),
     "control.add_source": control_view(
         ref("SourceReport"), 404, 409, content={JSON: ref("NewSource")}, status=201
