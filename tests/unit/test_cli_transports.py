@@ -174,6 +174,7 @@ LOCAL = {
     ("init-db",),
     ("health",),
     ("completion",),
+    ("bounces", "pull"),
     ("bounces", "receive"),
     ("source", "test"),
 }

@@ -335,6 +335,6 @@ def test_secrets_are_not_disclosed_by_control_endpoints(url: str, clock: FixedCl
     assert added.status_code == 201
     assert added.json["verified_by"] == ["token"]
     listed = client.get("/_emulator/sources")
-    assert listed.json == {"sources": [added.json]}
+    assert listed.json == {"sources": [added.json], "pulls": []}
     assert "scrypt" not in listed.text
     app.extensions[EXTENSION].storage.close()
