@@ -1,5 +1,6 @@
 """MySQL servers that restart, hang, refuse connections or do not exist."""
 
+import json
 import re
 import signal
 import subprocess
@@ -8,6 +9,7 @@ import threading
 import time
 import urllib.error
 from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
 
 import mysql
@@ -88,6 +90,32 @@ def test_unavailable_server_is_503_within_seconds(node: Node) -> None:
     for message in ("timed out", "Connection refused"):
         for path in ("/api/bounces.count.json", "/_emulator/health"):
             assert re.search(f"GET '{path}' failed: mysql database .*{message}", err)
+
+
+def test_source_asks_for_a_repeat_while_the_server_is_away(
+    node: Node, tmp_path: Path
+) -> None:
+    """The event is listed once when the provider repeats it."""
+    seed = tmp_path / "seed.json"
+    source = {"name": "mx", "owner": "acme", "kind": "postmark", "token": "t0ken"}
+    account = {"username": "acme", "api_key": "k"}
+    seed.write_text(json.dumps({"accounts": [account], "sources": [source]}))
+    event = {"RecordType": "Bounce", "Type": "HardBounce", "ID": 1, "Email": "a@x.org"}
+    flags = ("--database", node.url, "--seed", str(seed), "--workers", "1")
+    with serving(*flags) as live:
+
+        def post() -> tuple[int, dict]:
+            connection = HTTPConnection(*live.address, timeout=TIMEOUT)
+            headers = {"Authorization": "Bearer t0ken"}
+            connection.request("POST", "/_sources/mx", json.dumps(event), headers)
+            answer = connection.getresponse()
+            return answer.status, json.loads(answer.read())
+
+        node.kill()
+        assert post() == (503, {"error": "the database does not answer"})
+        node.start()
+        assert [post()[1]["listed"] for _ in range(2)] == [1, 0]
+        assert live.get(COUNT) == '{"count": "1"}'
 
 
 def test_write_is_not_repeated_after_a_lost_connection(node: Node, monkeypatch) -> None:

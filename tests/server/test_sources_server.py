@@ -42,11 +42,11 @@ SEED = {
 
 
 @pytest.fixture(name="live")
-def _live(url: str, tmp_path: Path) -> Iterator[Live]:
+def _live(database_url: str, tmp_path: Path) -> Iterator[Live]:
     """A server with two workers, an account and a signed webhook."""
     (tmp_path / "seed.json").write_text(json.dumps(SEED))
     seed = str(tmp_path / "seed.json")
-    with serving("--database", url, "--seed", seed) as live:
+    with serving("--database", database_url, "--seed", seed) as live:
         yield live
 
 
@@ -85,8 +85,10 @@ def emails(live: Live) -> list[str]:
     return [element.text or "" for element in root.iter("email")]
 
 
-def test_piped_mail_and_signed_webhook_reach_the_list(live: Live, url: str) -> None:
-    ended = run("bounces", "receive", "acme", stdin=EXIM, DATABASE_URL=url)
+def test_piped_mail_and_signed_webhook_reach_the_list(
+    live: Live, database_url: str
+) -> None:
+    ended = run("bounces", "receive", "acme", stdin=EXIM, DATABASE_URL=database_url)
     assert (ended.returncode, ended.stderr) == (0, b"")
     assert emails(live) == ["ike@example.org"]
 
@@ -143,14 +145,14 @@ def test_mail_is_tried_again_while_the_database_is_away(tmp_path: Path) -> None:
     assert ended.returncode == 75
 
 
-def test_closed_output_does_not_fail_the_mail(url: str, live: Live) -> None:
+def test_closed_output_does_not_fail_the_mail(database_url: str, live: Live) -> None:
     """A mail system that reads no output must not return the mail."""
     pipe = subprocess.Popen(
         [*COMMAND, "bounces", "receive", "acme"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env=named(DATABASE_URL=url),
+        env=named(DATABASE_URL=database_url),
     )
     pipe.stdout.close()
     pipe.stderr.close()
