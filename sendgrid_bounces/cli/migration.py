@@ -1,4 +1,4 @@
-"""The command that reports what a migration to SendGrid v3 means."""
+"""The command ``migration-report``."""
 
 import textwrap
 

@@ -134,7 +134,7 @@ class MigratedCall:
 
 @dataclass(frozen=True, slots=True)
 class MigrationReport:
-    """The distinct calls in the request log, and what replaces them.
+    """The distinct calls in the request log, with their replacements.
 
     :param unknown: logged requests that name no known operation.
     """
