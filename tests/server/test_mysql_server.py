@@ -105,11 +105,11 @@ def test_source_asks_for_a_repeat_while_the_server_is_away(
     with serving(*flags) as live:
 
         def post() -> tuple[int, dict]:
-            connection = HTTPConnection(*live.address, timeout=TIMEOUT)
             headers = {"Authorization": "Bearer t0ken"}
-            connection.request("POST", "/_sources/mx", json.dumps(event), headers)
-            answer = connection.getresponse()
-            return answer.status, json.loads(answer.read())
+            with closing(HTTPConnection(*live.address, timeout=TIMEOUT)) as connection:
+                connection.request("POST", "/_sources/mx", json.dumps(event), headers)
+                answer = connection.getresponse()
+                return answer.status, json.loads(answer.read())
 
         node.kill()
         assert post() == (503, {"error": "the database does not answer"})
