@@ -394,7 +394,7 @@ def test_invalid_argument_is_named(server, call, message: str) -> None:
 
 def test_faults_and_the_clock_are_reset_on_close(server: EmulatorServer) -> None:
     """Faults affect both vendors' requests to the account, and no other account."""
-    with server.double() as account, server.double() as other:
+    with server.double(unused_faults="ignore") as account, server.double() as other:
         account.fail_next(503, times=2)
         for path in (
             "/api/bounces.count.json?api_user=" + account.username,
