@@ -28,7 +28,7 @@ from sendgrid_bounces.app import create_app
 from sendgrid_bounces.core.timezones import time_zone
 from sendgrid_bounces.dialects.sendgrid import params
 from sendgrid_bounces.dialects.sendgrid.documents import BounceListing
-from sendgrid_bounces.dialects.sendgrid.profiles import PROFILES
+from sendgrid_bounces.dialects.sendgrid.profiles import find_profile
 from sendgrid_bounces.emulator import current_emulator
 from sendgrid_bounces.web.requests import request
 from sendgrid_bounces.web.responses import respond
@@ -113,7 +113,7 @@ def parts() -> Iterable[tuple[str, float]]:
     zone, clock = time_zone(account.timezone), emulator.clock
     wanted = params.read_get(arguments, zone, clock)
     store = emulator.storage.bounces
-    serializer = PROFILES[emulator.config.profile].serializers["json"]
+    serializer = find_profile(emulator.config.profile).serializers["json"]
     batches = list(store.find_brief(account.bounce_list, wanted.query))
 
     def render() -> object:

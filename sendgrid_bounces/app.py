@@ -6,7 +6,8 @@ from contextlib import closing
 from http import HTTPStatus
 from typing import Any
 
-from flask import Flask, Response, current_app, request
+import flask
+from flask import Flask, current_app, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from sendgrid_bounces.auth import Authenticator
@@ -24,6 +25,7 @@ from sendgrid_bounces.storage.clock import SharedClock
 from sendgrid_bounces.storage.database import closing_on_error, open_storage
 from sendgrid_bounces.web.dialect import Dialect, find_owner
 from sendgrid_bounces.web.requests import AddressConverter, StrictRequest
+from sendgrid_bounces.web.responses import Response
 
 #: All dialects. The first that owns a path renders the errors of requests to it.
 DIALECTS: tuple[Dialect, ...] = (
@@ -76,6 +78,7 @@ def routed_app(dialects: tuple[Dialect, ...] = DIALECTS, *, has_control: bool) -
     """Return an application with all routes, but without an emulator."""
     app = Flask(__name__, static_folder=None)
     app.request_class = StrictRequest
+    app.response_class = Response
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.url_map.merge_slashes = False
     app.url_map.converters["address"] = AddressConverter
@@ -167,7 +170,7 @@ def load_seed_files(emulator: Emulator) -> None:
             seeding.apply_seed(emulator.storage, emulator.authenticator, seed)
 
 
-def render_error(app: Flask, status: int, path: str) -> Response:
+def render_error(app: Flask, status: int, path: str) -> flask.Response:
     """Return an error response in the format of the dialect that owns *path*.
 
     Used for requests that reach no view. If no dialect owns *path*, the body is JSON.
@@ -180,7 +183,7 @@ def render_error(app: Flask, status: int, path: str) -> Response:
     return Response(body, status, content_type="application/json")
 
 
-def _render_http_error(error: HTTPException) -> Response:
+def _render_http_error(error: HTTPException) -> flask.Response:
     """Render an error that the router or the parsing of the request raised."""
     if api.owns(request.path):
         return api.render_http_error(error)

@@ -14,8 +14,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from sendgrid_bounces.core.accounts import DEFAULT_COSTS, PROFILES, ScryptCosts
+from sendgrid_bounces.core.accounts import DEFAULT_COSTS, ScryptCosts
 from sendgrid_bounces.core.errors import ParametersError
+from sendgrid_bounces.core.profiles import parse_profile
 from sendgrid_bounces.redaction import INVALID_NAME, is_printable_name
 
 PREFIX = "SENDGRID_BOUNCES_"
@@ -44,6 +45,7 @@ class Setting:
     :param bounds: the smallest and the largest value of an integer.
     :param is_path_list: whether the value is a list of paths, in text separated as in
         ``PATH``.
+    :param is_profile: whether the value is a profile.
     :param pattern: regular expression of the whole text, described by *requirement*.
     :param convert: converts a match of *pattern*.
     """
@@ -54,6 +56,7 @@ class Setting:
     choices: tuple[str, ...] = ()
     bounds: tuple[int, int] | None = None
     is_path_list: bool = False
+    is_profile: bool = False
     pattern: str = "(?s:.*)"
     requirement: str = ""
     convert: Callable[[re.Match[str]], Any] = re.Match.group
@@ -70,6 +73,8 @@ class Setting:
         """
         if self.is_path_list:
             return _parse_paths(value)
+        if self.is_profile:
+            return _parse_profile(value)
         if isinstance(value, bool) or not isinstance(value, str | int):
             raise ValueError("must be text or an integer")  # noqa: TRY004 - see above
         text = str(value)
@@ -115,8 +120,9 @@ SETTINGS = (
     Setting(
         "PROFILE",
         "documented",
-        "Vendor behaviour for accounts without a profile of their own.",
-        PROFILES,
+        "Vendor behaviour for accounts without a profile of their own: documented, "
+        "recorded, or points such as count=integer.",
+        is_profile=True,
     ),
     Setting("HOST", "127.0.0.1", "Address to listen on."),
     Setting(
@@ -304,6 +310,13 @@ def _unknown(name: str, settings: Mapping[str, Setting]) -> tuple[str, str]:
     close = get_close_matches(name, settings, 1)
     known = f"did you mean {close[0]}?" if close else f"known: {', '.join(settings)}"
     return name, f"no such setting ({known})"
+
+
+def _parse_profile(value: object) -> str:
+    try:
+        return parse_profile(value)
+    except ParametersError as error:
+        raise ValueError(": ".join(error.problems[0]).partition(": ")[2]) from None
 
 
 def _parse_paths(value: object) -> tuple[str, ...]:

@@ -24,12 +24,25 @@ from sendgrid_bounces.control.documents import (
     DomainReport,
     render_account,
 )
-from sendgrid_bounces.core.accounts import PROFILES
+from sendgrid_bounces.core.errors import ParametersError
+from sendgrid_bounces.core.profiles import PROFILES, parse_profile
 
 #: The value of ``--profile`` for an account without a profile of its own.
 SERVER = "server"
 
 TIMEZONE = "The time zone of its dates, such as Europe/Berlin."
+
+
+def _read_profile(_context: Any, _option: Any, text: str | None) -> str | None:
+    """Return the profile in the value of an option in its shortest form."""
+    try:
+        return text if text in (None, SERVER) else parse_profile(text)
+    except ParametersError as error:
+        raise click.BadParameter(str(error).removeprefix("profile: ")) from None
+
+
+def _complete_profile(_context: Any, _option: Any, start: str) -> list[str]:
+    return [preset for preset in PROFILES if preset.startswith(start)]
 
 
 @click.group(cls=CommandGroup)
@@ -43,7 +56,9 @@ def account() -> None:
 @account_option("--customer-of", metavar="RESELLER", help="Make it its customer.")
 @click.option(
     "--profile",
-    type=click.Choice(PROFILES),
+    metavar="PROFILE",
+    callback=_read_profile,
+    shell_complete=_complete_profile,
     help="The vendor behaviour it sees; the server's profile if absent.",
 )
 @click.option("--timezone", default="UTC", show_default=True, help=TIMEZONE)
@@ -108,7 +123,9 @@ def show_account(name: str, as_json: bool) -> None:  # noqa: FBT001 - click pass
 @ACCOUNT_NAME
 @click.option(
     "--profile",
-    type=click.Choice([*PROFILES, SERVER]),
+    metavar="PROFILE",
+    callback=_read_profile,
+    shell_complete=_complete_profile,
     help=f"The vendor behaviour it sees; {SERVER} for the profile of the server.",
 )
 @click.option("--timezone", help=TIMEZONE)

@@ -5,10 +5,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sendgrid_bounces.control.documents import AccountReport, DomainReport
-from sendgrid_bounces.core.accounts import PROFILES, Account, Domain
+from sendgrid_bounces.core.accounts import Account, Domain
 from sendgrid_bounces.core.bounces import BounceQuery
 from sendgrid_bounces.core.contents import Counts
-from sendgrid_bounces.core.errors import ParametersError, UnknownNameError
+from sendgrid_bounces.core.errors import UnknownNameError
+from sendgrid_bounces.core.profiles import parse_profile
 from sendgrid_bounces.core.timezones import TimeZone
 from sendgrid_bounces.emulator import Emulator
 
@@ -141,8 +142,8 @@ class AccountControl:
     def _settings(self, changes: Mapping[str, Any]) -> dict[str, Any]:
         """Return the columns of *changes*, with the key hashed."""
         settings = dict(changes)
-        if settings.get("profile") not in (None, *PROFILES):
-            raise ParametersError([("profile", f"must be {' or '.join(PROFILES)}")])
+        if settings.get("profile") is not None:
+            settings["profile"] = parse_profile(settings["profile"])
         if "timezone" in settings:
             TimeZone(settings["timezone"])
         if "api_key" in settings:

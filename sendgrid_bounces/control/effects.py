@@ -10,6 +10,7 @@ from typing import Any
 from flask import Response, request
 
 from sendgrid_bounces.core.faults import FaultRule, Match
+from sendgrid_bounces.web import responses
 from sendgrid_bounces.web.requests import client_socket
 
 #: Bytes that ``truncate: true`` sends of a stream, since half of it is unknown.
@@ -20,7 +21,7 @@ class ConnectionDropped(ConnectionError):  # noqa: N818 - an effect, not an erro
     """A fault rule dropped the connection of an in-process request."""
 
 
-class Dropped(Response):
+class Dropped(responses.Response):
     """A response that drops the connection instead of being sent."""
 
     def __call__(self, environ: Any, start_response: Any) -> Any:

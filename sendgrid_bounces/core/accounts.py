@@ -2,9 +2,6 @@
 
 from dataclasses import dataclass
 
-#: How an account sees the vendor: as documented, or as recorded from the service.
-PROFILES = ("documented", "recorded")
-
 #: The costs of scrypt: N, r and p.
 ScryptCosts = tuple[int, int, int]
 DEFAULT_COSTS: ScryptCosts = (2**15, 8, 1)
@@ -22,7 +19,7 @@ class Account:
 
     :param key_hash: the salted slow hash of the API key; empty without a key.
     :param key_tag: a few bits of another hash of the key, to find the account by key.
-    :param profile: one of :data:`PROFILES`; None for the server's default.
+    :param profile: text as in ``core.profiles``; None for the server's default.
     :param timezone: IANA name of the zone in which its days begin.
     :param bounce_list: the identifier of its list.
     :param reseller: the identifier of the account's reseller.

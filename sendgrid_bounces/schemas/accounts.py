@@ -1,9 +1,29 @@
 """The schemas of accounts and domains in control requests."""
 
-from sendgrid_bounces.core.accounts import MAX_NAME, PROFILES
-from sendgrid_bounces.schemas.base import StrictSchema, Text, length, one_of
+from typing import Any
+
+from marshmallow import ValidationError, fields
+
+from sendgrid_bounces.core.accounts import MAX_NAME
+from sendgrid_bounces.core.errors import ParametersError
+from sendgrid_bounces.core.profiles import parse_profile
+from sendgrid_bounces.schemas.base import MESSAGES, StrictSchema, Text, length, one_of
 
 NAME_LENGTH = length(1, MAX_NAME)
+
+
+class Profile(fields.Field[str]):
+    """A profile: a preset, text, or a mapping of points."""
+
+    default_error_messages = MESSAGES
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
+        try:
+            return parse_profile(value)
+        except ParametersError as error:
+            place, text = error.problems[0]
+            point = place.partition(".")[2]
+            raise ValidationError(f"{point} {text}".strip()) from None
 
 
 class NewAccountSchema(StrictSchema):
@@ -17,8 +37,7 @@ class NewAccountSchema(StrictSchema):
         metadata={"description": "The reseller of a customer."},
         allow_none=True,
     )
-    profile = Text(
-        validate=one_of(PROFILES),
+    profile = Profile(
         allow_none=True,
         metadata={"description": "null for the profile of the server."},
     )
@@ -29,8 +48,7 @@ class AccountChangeSchema(StrictSchema):
     """The fields of an account to change."""
 
     api_key = Text()
-    profile = Text(
-        validate=one_of(PROFILES),
+    profile = Profile(
         allow_none=True,
         metadata={"description": "null for the profile of the server."},
     )

@@ -10,7 +10,6 @@ from sendgrid_bounces.core.accounts import (
     DOMAIN_RULE,
     KEY_RULE,
     NAME_RULE,
-    PROFILES,
     is_domain_name,
     is_name,
 )
@@ -18,6 +17,7 @@ from sendgrid_bounces.core.bounces import Bounce, fold
 from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.core.faults import FaultRule
 from sendgrid_bounces.core.timezones import TimeZone, time_zone
+from sendgrid_bounces.schemas.accounts import Profile
 from sendgrid_bounces.schemas.base import (
     MESSAGES,
     List,
@@ -60,8 +60,7 @@ class AccountSchema(StrictSchema):
 
     username = Text(required=True, validate=_check_name)
     api_key = Text(validate=validate.Regexp("[^\0]+\\Z", error=KEY_RULE))
-    profile = Text(
-        validate=one_of(PROFILES),
+    profile = Profile(
         metadata={"description": "The profile of the server if absent."},
     )
     timezone = Text(

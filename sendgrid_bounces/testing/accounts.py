@@ -10,13 +10,13 @@ from datetime import timedelta
 from email.message import EmailMessage
 from typing import Any
 
-from sendgrid_bounces.core.accounts import PROFILES
 from sendgrid_bounces.core.bounces import Bounce, BounceQuery
 from sendgrid_bounces.core.errors import (
     NameTakenError,
     ParametersError,
     UnknownNameError,
 )
+from sendgrid_bounces.core.profiles import parse_profile
 from sendgrid_bounces.core.requests import LoggedRequest
 from sendgrid_bounces.core.times import Time, parse_duration, parse_instant
 from sendgrid_bounces.core.timezones import time_zone
@@ -64,7 +64,7 @@ class TestAccount:
         test_app: TestApp,
         url: str,
         *,
-        profile: str | None = None,
+        profile: str | Mapping[str, str] | None = None,
         seed: Seed | None = None,
         username: str | None = None,
         api_key: str | None = None,
@@ -74,8 +74,8 @@ class TestAccount:
         if unused_faults not in UNUSED_FAULTS:
             problem = f"must be {' or '.join(UNUSED_FAULTS)}"
             raise ParametersError([("unused_faults", problem)])
-        if profile not in (None, *PROFILES):
-            raise ParametersError([("profile", f"must be {' or '.join(PROFILES)}")])
+        if profile is not None:
+            profile = parse_profile(profile)
         self._test_app = test_app
         self._emulator = test_app.emulator
         self._accounts = self._emulator.storage.accounts

@@ -2,24 +2,41 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from itertools import chain, islice
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import flask
 from flask import current_app, request
+from werkzeug.http import HTTP_STATUS_CODES
 
 from sendgrid_bounces.core.errors import BounceError, StorageError
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
 
 #: Error class -> HTTP status, and the function that renders an error of the class.
 ErrorTable = Mapping[type[BounceError], tuple[int, Callable[[Any], Any]]]
 
+#: The status lines, by those of Werkzeug, in which the phrases are in capitals.
+STATUS_LINES = {
+    f"{code} {text.upper()}": f"{code} {text}"
+    for code, text in HTTP_STATUS_CODES.items()
+}
+
 
 class Response(flask.Response):
-    """A dialect's response.
+    """The response to a request.
 
     :param rows_changed: bounces added, replaced or removed; None for a read.
     """
 
     rows_changed: int | None = None
+
+    def get_wsgi_response(
+        self, environ: "WSGIEnvironment"
+    ) -> tuple[Iterable[bytes], str, list[tuple[str, str]]]:
+        """Return body, status line and headers; the phrase is that of the standard."""
+        body, status, headers = super().get_wsgi_response(environ)
+        return body, STATUS_LINES.get(status, status), headers
 
 
 Doc = TypeVar("Doc", bound="Document", contravariant=True)

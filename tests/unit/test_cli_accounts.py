@@ -69,7 +69,7 @@ def test_account_is_changed(acme) -> None:
         (("acme",), 2, "nothing to change"),
         (("acme", "--timezone", "Mars"), 1, "unknown time zone 'Mars'"),
         (("nobody", "--timezone", "UTC"), 1, "there is no account 'nobody'"),
-        (("acme", "--profile", "other"), 2, "'documented', 'recorded', 'server'"),
+        (("acme", "--profile", "other"), 2, "must be documented, recorded, or"),
     ):
         assert message in acme("account", "set", *args, code=code).stderr
 

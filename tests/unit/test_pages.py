@@ -550,7 +550,7 @@ def test_console_makes_calls(controlled_client) -> None:
     form = {"call": call, "auth_user": "acme", "auth_key": "wrong"}
     answer = controlled_client.post("/_emulator/ui/console", data=form, headers=ORIGIN)
 
-    assert "403 FORBIDDEN" in answer.text
+    assert "403 Forbidden" in answer.text
     assert 'value="wrong"' not in answer.text
     log = controlled_client.get("/_emulator/requests").json["requests"]
     assert [entry["operation"] for entry in log] == ["count"]

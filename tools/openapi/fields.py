@@ -11,7 +11,7 @@ from sendgrid_bounces.core.accounts import MAX_NAME
 from sendgrid_bounces.core.times import TIME_FORMS
 from sendgrid_bounces.dialects.mailgun import params as mailgun
 from sendgrid_bounces.dialects.sendgrid import params
-from sendgrid_bounces.schemas import base, bounces, faults, requests, seeds
+from sendgrid_bounces.schemas import accounts, base, bounces, faults, requests, seeds
 from sendgrid_bounces.schemas.faults import (
     Operations,
     dialect_names,
@@ -56,6 +56,7 @@ TYPES: Mapping[type[fields.Field[Any]], Callable[[Any], Part]] = {
     params.Emails: lambda _: array(STRING, maxItems=params.MAX_EMAILS),
     mailgun.Parsed: lambda field: MAILGUN[field.parse],
     base.Text: lambda _: STRING,
+    accounts.Profile: lambda _: {"type": ["string", "object"]},
     bounces.Created: lambda _: {"type": ["string", "number"]},
     bounces.Code: lambda _: {"type": ["string", "integer"]},
     faults.DropConnection: lambda _: {"enum": [True, False, "before", "after"]},

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from sendgrid_bounces.control.documents import LISTS
-from sendgrid_bounces.core.accounts import MAX_NAME, PROFILES
+from sendgrid_bounces.core.accounts import MAX_NAME
 from sendgrid_bounces.schemas.accounts import ACCOUNT_CHANGE, NEW_ACCOUNT, NEW_DOMAIN
 from sendgrid_bounces.schemas.queries import COUNT, DELETE, LIST, MAX_LIMIT, OWNER
 from tools.openapi.parts import (
@@ -33,7 +33,7 @@ SCHEMAS: Mapping[str, Any] = {
     "AccountReport": record(
         {
             "name": STRING,
-            "profile": {"enum": [*PROFILES, None]},
+            "profile": _NULLABLE,
             "timezone": STRING,
             "reseller": {**_NULLABLE, "description": "The owner of a customer."},
             "bounces": NUMBER,

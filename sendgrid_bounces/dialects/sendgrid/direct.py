@@ -19,7 +19,7 @@ from sendgrid_bounces.dialects.sendgrid import params, web
 from sendgrid_bounces.dialects.sendgrid.documents import ErrorList
 from sendgrid_bounces.dialects.sendgrid.migration import TO_V3
 from sendgrid_bounces.dialects.sendgrid.operations import OPERATIONS, Call
-from sendgrid_bounces.dialects.sendgrid.profiles import PROFILES
+from sendgrid_bounces.dialects.sendgrid.profiles import find_profile
 from sendgrid_bounces.emulator import current_emulator
 from sendgrid_bounces.web.dialect import Dialect
 from sendgrid_bounces.web.requests import request
@@ -88,11 +88,11 @@ ERRORS_BY_STATUS = {
 def bounces(task: str, suffix: str) -> Response:
     """Run an operation on the caller's own list."""
     emulator = current_emulator()
-    profile = PROFILES[emulator.config.profile]
+    profile = find_profile(emulator.config.profile)
     try:
         arguments = params.read_arguments()
         account = web.authenticate(arguments)
-        profile = PROFILES[account.profile or emulator.config.profile]
+        profile = find_profile(account.profile or emulator.config.profile)
         call = Call(
             emulator.storage.bounces,
             account,
@@ -110,7 +110,7 @@ def render_error(status: int, path: str, account: str | None = None) -> Response
     """Return a routing error or an injected fault, in the profile of *account*."""
     emulator = current_emulator()
     known = emulator.storage.accounts.find(account) if account else None
-    profile = PROFILES[(known and known.profile) or emulator.config.profile]
+    profile = find_profile((known and known.profile) or emulator.config.profile)
     document = ErrorList((web.find_by_status(ERRORS_BY_STATUS, status),))
     serializer = profile.serializers[web.error_suffix(status, path)]
     return respond(serializer, document, status)

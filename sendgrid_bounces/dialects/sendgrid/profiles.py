@@ -7,9 +7,11 @@ dispatcher's documentation and recordings agree.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 
 from lxml import etree
 
+from sendgrid_bounces.core.profiles import recorded_points
 from sendgrid_bounces.dialects.sendgrid.documents import Count, ErrorList
 from sendgrid_bounces.dialects.sendgrid.serializers import (
     DIRECT_LISTING,
@@ -48,38 +50,30 @@ def _first_error_element(document: ErrorList) -> etree._Element:
     return XML_ELEMENTS[ErrorList](ErrorList(document.errors[:1]))
 
 
-PROFILES: Mapping[str, Profile] = {
-    # Wire: SendGrid Web API v2, Bounces. The count is a string there.
-    "documented": Profile(
+@cache
+def find_profile(name: str) -> Profile:
+    """Return the behavior of the profile *name*.
+
+    Wire: SendGrid Web API v2, Bounces, has the count as a string. Captures of 2012 and
+    2014 have an integer; a delete without parameters is an error since January 2014.
+    That an error response contains only the first of several messages is inferred.
+    """
+    points = recorded_points(name)
+    values, elements, headers = dict(JSON_VALUES), dict(XML_ELEMENTS), JSON_HEADERS
+    if "count" not in points:
+        values[Count] = _count_text
+    if "errors" in points:
+        values[ErrorList], elements[ErrorList] = _first_error, _first_error_element
+    if "type" in points:
+        headers = {"Content-Type": "text/html", "X-Content-Type-Options": "nosniff"}
+    return Profile(
         serializers={
-            "json": JSONSerializer(
-                (", ", ": "),
-                DIRECT_LISTING,
-                {**JSON_VALUES, Count: _count_text},
-                JSON_HEADERS,
-            ),
-            "xml": XML,
+            "json": JSONSerializer((", ", ": "), DIRECT_LISTING, values, headers),
+            "xml": XMLSerializer(elements, XML_HEADERS),
         },
-        bare_delete_means_all=True,
-    ),
-    # Wire: captures of 2012 and 2014 have an integer count; a delete without parameters
-    # is an error since January 2014. That an error response contains only the first of
-    # several messages is inferred.
-    "recorded": Profile(
-        serializers={
-            "json": JSONSerializer(
-                (", ", ": "),
-                DIRECT_LISTING,
-                {**JSON_VALUES, ErrorList: _first_error},
-                {"Content-Type": "text/html", "X-Content-Type-Options": "nosniff"},
-            ),
-            "xml": XMLSerializer(
-                {**XML_ELEMENTS, ErrorList: _first_error_element}, XML_HEADERS
-            ),
-        },
-        bare_delete_means_all=False,
-    ),
-}
+        bare_delete_means_all="delete" not in points,
+    )
+
 
 RESELLER_PROFILE = Profile(
     serializers={

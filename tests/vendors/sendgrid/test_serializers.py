@@ -9,21 +9,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
 
+from sendgrid_bounces.core.profiles import PROFILES
 from sendgrid_bounces.core.timezones import TimeZone
 from sendgrid_bounces.dialects.sendgrid import documents
 from sendgrid_bounces.dialects.sendgrid.documents import BounceListing, Document
-from sendgrid_bounces.dialects.sendgrid.profiles import PROFILES, RESELLER_PROFILE
+from sendgrid_bounces.dialects.sendgrid.profiles import RESELLER_PROFILE, find_profile
 from sendgrid_bounces.dialects.sendgrid.serializers import (
     JSONSerializer,
     XMLSerializer,
     clean,
 )
 
-SERIALIZERS = PROFILES["documented"].serializers
+SERIALIZERS = find_profile("documented").serializers
 
 ALL_SERIALIZERS = [
     pytest.param(serializer, id=f"{name} {suffix}")
-    for name, profile in {**PROFILES, "reseller": RESELLER_PROFILE}.items()
+    for name, profile in {
+        **{name: find_profile(name) for name in PROFILES},
+        "reseller": RESELLER_PROFILE,
+    }.items()
     for suffix, serializer in profile.serializers.items()
 ]
 
