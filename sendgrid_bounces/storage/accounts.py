@@ -19,6 +19,7 @@ from sendgrid_bounces.core.errors import (
     ParametersError,
     UnknownNameError,
 )
+from sendgrid_bounces.storage.compiled import Compiled
 from sendgrid_bounces.storage.contents import ContentsStore
 from sendgrid_bounces.storage.engine import Engine
 from sendgrid_bounces.storage.sql import columns_like
@@ -32,21 +33,26 @@ ACCOUNT_COLUMNS = columns_like(AccountRow, Account)
 logger = logging.getLogger(__name__)
 
 
+_ACCOUNTS = AccountRow.select(*ACCOUNT_COLUMNS)
+
+_DOMAINS = DomainRow.select(
+    DomainRow.name, DomainRow.bounce_list, *ACCOUNT_COLUMNS
+).join(AccountRow)
+
+
 class AccountStore:
     """The accounts and domains in a database."""
+
+    _find = Compiled(lambda e: e.compile(_ACCOUNTS.where(AccountRow.username == "")))
+    _all = Compiled(lambda e: e.compile(_ACCOUNTS.order_by(AccountRow.username)))
+    _find_domain = Compiled(lambda e: e.compile(_DOMAINS.where(DomainRow.name == "")))
+    _all_domains = Compiled(lambda e: e.compile(_DOMAINS.order_by(DomainRow.name)))
 
     def __init__(self, engine: Engine) -> None:
         #: Domains that no request reaches; creating one logs a warning.
         self.reserved_domains: frozenset[str] = frozenset()
         self._engine = engine
         self._contents = ContentsStore(engine)
-        accounts = AccountRow.select(*ACCOUNT_COLUMNS)
-        self._find = engine.compile(accounts.where(AccountRow.username == ""))
-        self._all = engine.compile(accounts.order_by(AccountRow.username))
-        columns = (DomainRow.name, DomainRow.bounce_list, *ACCOUNT_COLUMNS)
-        domains = DomainRow.select(*columns).join(AccountRow)
-        self._find_domain = engine.compile(domains.where(DomainRow.name == ""))
-        self._all_domains = engine.compile(domains.order_by(DomainRow.name))
 
     def find(self, username: str) -> Account | None:
         """Return the account *username*, if any."""

@@ -41,6 +41,7 @@ from sendgrid_bounces.storage.bounce_statements import (
     extreme_instants,
     histogram,
 )
+from sendgrid_bounces.storage.compiled import Compiled
 from sendgrid_bounces.storage.deletions import DeletionStore
 from sendgrid_bounces.storage.engine import Engine
 from sendgrid_bounces.storage.spool import Spool
@@ -79,22 +80,32 @@ def as_bounce(row: BounceTuple) -> Bounce:
     return Bounce(email, status, code, reason, created, bool(reported))
 
 
+#: The fields that identify a bounce.
+_KEYS = ("bounce_list", "key")
+
+
 class BounceStore:
     """The bounces of a database. A list is named by its identifier."""
+
+    _put = Compiled(lambda engine: engine.compile_upsert(BounceRow, _KEYS))
+    _put_undated = Compiled(
+        lambda engine: engine.compile_upsert(BounceRow, _KEYS, keep=("created",))
+    )
+    _counts = Compiled(lambda engine: engine.compile(COUNT_LISTS))
+    _types = Compiled(lambda engine: engine.compile(COUNT_TYPES))
+    _newest = Compiled(lambda engine: engine.compile(extreme_instants(peewee.fn.MAX)))
+    _oldest = Compiled(lambda engine: engine.compile(extreme_instants(peewee.fn.MIN)))
+    _histogram = Compiled(
+        lambda engine: engine.compile(histogram(engine, of_list=False))
+    )
+    _histogram_of_list = Compiled(
+        lambda engine: engine.compile(histogram(engine, of_list=True))
+    )
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._deletions = DeletionStore(engine)
         self._compile = lru_cache(MAX_SHAPES)(partial(compile_statement, engine))
-        keys = ("bounce_list", "key")
-        self._put = engine.compile_upsert(BounceRow, keys)
-        self._put_undated = engine.compile_upsert(BounceRow, keys, keep=("created",))
-        self._counts = engine.compile(COUNT_LISTS)
-        self._types = engine.compile(COUNT_TYPES)
-        self._newest = engine.compile(extreme_instants(peewee.fn.MAX))
-        self._oldest = engine.compile(extreme_instants(peewee.fn.MIN))
-        self._histogram = engine.compile(histogram(engine, of_list=False))
-        self._histogram_of_list = engine.compile(histogram(engine, of_list=True))
 
     def find(
         self,

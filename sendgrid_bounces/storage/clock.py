@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from sendgrid_bounces.core.clock import Clock, ClockState
+from sendgrid_bounces.storage.compiled import Compiled
 from sendgrid_bounces.storage.engine import Engine
 from sendgrid_bounces.storage.tables import ClockRow
 
@@ -10,9 +11,12 @@ from sendgrid_bounces.storage.tables import ClockRow
 class ClockStore:
     """The state of the clock in a database."""
 
+    _read = Compiled(
+        lambda engine: engine.compile(ClockRow.select(ClockRow.frozen, ClockRow.ahead))
+    )
+
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._read = engine.compile(ClockRow.select(ClockRow.frozen, ClockRow.ahead))
 
     def read(self) -> ClockState:
         """Return the stored state; by default the clock shows the system's time."""

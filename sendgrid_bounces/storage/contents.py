@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import peewee
 
 from sendgrid_bounces.core.contents import Counts
+from sendgrid_bounces.storage.compiled import Compiled
 from sendgrid_bounces.storage.engine import Engine
 from sendgrid_bounces.storage.sql import COUNT_ALL
 from sendgrid_bounces.storage.tables import (
@@ -44,12 +45,15 @@ RESET_TABLES: tuple[type[peewee.Model], ...] = (
 class ContentsStore:
     """The contents of a database as a whole."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._counts = [
+    _counts = Compiled(
+        lambda engine: [
             engine.compile(table.select(COUNT_ALL))
             for table in (AccountRow, DomainRow, BounceRow)
         ]
+    )
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
 
     def counts(self) -> Counts:
         """Return the number of accounts, domains and bounces."""

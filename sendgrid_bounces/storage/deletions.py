@@ -11,6 +11,7 @@ from dataclasses import asdict, replace
 
 from sendgrid_bounces.core.bounces import Bounce, BounceQuery, fold
 from sendgrid_bounces.core.sources import RETENTION
+from sendgrid_bounces.storage.compiled import Compiled
 from sendgrid_bounces.storage.engine import Engine
 from sendgrid_bounces.storage.tables import DeletionRow, PullRow, SourceRow
 
@@ -26,19 +27,27 @@ _NOTHING = BounceQuery()
 class DeletionStore:
     """The recent deletions in one database."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._any = [
+    _any = Compiled(
+        lambda engine: [
             engine.compile(table.select(table.id).limit(1))
             for table in (SourceRow, PullRow)
         ]
-        keys = ("bounce_list", "address", "query")
-        self._put = engine.compile_upsert(DeletionRow, keys)
-        self._purge = engine.compile(
+    )
+    _put = Compiled(
+        lambda engine: engine.compile_upsert(
+            DeletionRow, ("bounce_list", "address", "query")
+        )
+    )
+    _purge = Compiled(
+        lambda engine: engine.compile(
             DeletionRow.delete().where(
                 (DeletionRow.deleted < 0) | (DeletionRow.deleted > 0)
             )
         )
+    )
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
 
     def are_needed(self) -> bool:
         """Return whether a source or a pull exists, which could undo a deletion."""

@@ -12,6 +12,7 @@ import peewee
 from sendgrid_bounces.core.clock import ClockState
 from sendgrid_bounces.core.errors import ParametersError, UnknownNameError
 from sendgrid_bounces.core.faults import Counters, FaultRule, Match, StoredFault
+from sendgrid_bounces.storage.compiled import Compiled
 from sendgrid_bounces.storage.engine import Engine
 from sendgrid_bounces.storage.sql import COUNT_ALL, insert
 from sendgrid_bounces.storage.tables import ClockRow, FaultRow
@@ -35,31 +36,46 @@ COUNTER_COLUMNS = (
 _encode = json.JSONEncoder(sort_keys=True).encode
 
 
+_FAULTS = FaultRow.select(*FAULT_COLUMNS)
+
+#: A row with as many columns as a rule.
+_CLOCK = ClockRow.select(
+    ClockRow.only, peewee.SQL("NULL"), ClockRow.frozen, ClockRow.ahead
+)
+
+_BY_ID = FaultRow.id == 0
+
+
 class FaultStore:
     """The fault rules in a database, in the order in which they were added."""
+
+    _number = Compiled(lambda engine: engine.compile(FaultRow.select(COUNT_ALL)))
+    _all = Compiled(lambda engine: engine.compile(_FAULTS.order_by(FaultRow.id)))
+    _all_with_clock = Compiled(
+        lambda engine: engine.compile((_CLOCK + _FAULTS).order_by(peewee.SQL("1")))
+    )
+    _insert = Compiled(
+        lambda engine: engine.compile(
+            insert(FaultRow, (FaultRow.rule, *COUNTER_COLUMNS))
+        )
+    )
+    _count = Compiled(
+        lambda engine: engine.compile(
+            FaultRow.update(matched=FaultRow.matched + 1).where(_BY_ID)
+        )
+    )
+    _counters = Compiled(
+        lambda engine: engine.compile(FaultRow.select(*COUNTER_COLUMNS).where(_BY_ID))
+    )
+    _update = Compiled(
+        lambda engine: engine.compile(
+            FaultRow.update(fired=0, window_start=0, window_count=0).where(_BY_ID)
+        )
+    )
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._relaxed = engine.relaxed(COUNT_TIMEOUT)
-        self._number = engine.compile(FaultRow.select(COUNT_ALL))
-        by_id = FaultRow.id == 0
-        faults = FaultRow.select(*FAULT_COLUMNS)
-        self._all = engine.compile(faults.order_by(FaultRow.id))
-        clock = ClockRow.select(
-            ClockRow.only, peewee.SQL("NULL"), ClockRow.frozen, ClockRow.ahead
-        )
-        self._all_with_clock = engine.compile(
-            (clock + faults).order_by(peewee.SQL("1"))
-        )
-        columns = (FaultRow.rule, *COUNTER_COLUMNS)
-        self._insert = engine.compile(insert(FaultRow, columns))
-        self._count = engine.compile(
-            FaultRow.update(matched=FaultRow.matched + 1).where(by_id)
-        )
-        self._counters = engine.compile(FaultRow.select(*COUNTER_COLUMNS).where(by_id))
-        self._update = engine.compile(
-            FaultRow.update(fired=0, window_start=0, window_count=0).where(by_id)
-        )
 
     def all(self) -> list[StoredFault]:
         """Return all rules in the order in which they are matched."""

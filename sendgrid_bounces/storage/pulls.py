@@ -8,6 +8,7 @@ from sendgrid_bounces.core.clock import Clock
 from sendgrid_bounces.core.pulls import Pull, WindowResult
 from sendgrid_bounces.core.sources import ReceivedBounce
 from sendgrid_bounces.storage.bounces import BounceStore, as_bounce
+from sendgrid_bounces.storage.compiled import Compiled
 from sendgrid_bounces.storage.deletions import chunks
 from sendgrid_bounces.storage.engine import Engine
 from sendgrid_bounces.storage.sources import SourceStore
@@ -20,13 +21,14 @@ MAX_PROBLEM = 500
 class PullStore:
     """The latest pulls in one database."""
 
+    _put = Compiled(lambda engine: engine.compile_upsert(PullRow, ("owner",)))
+
     def __init__(
         self, engine: Engine, bounces: BounceStore, sources: SourceStore
     ) -> None:
         self._engine = engine
         self._bounces = bounces
         self._sources = sources
-        self._put = engine.compile_upsert(PullRow, ("owner",))
 
     def all(self) -> list[Pull]:
         """Return the latest pull of each list, in the order of the owners."""

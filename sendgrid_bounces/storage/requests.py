@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from sendgrid_bounces.core.requests import LoggedRequest, RequestFilter
+from sendgrid_bounces.storage.compiled import Compiled
 from sendgrid_bounces.storage.engine import Engine
 from sendgrid_bounces.storage.sql import COUNT_ALL, columns_like, insert
 from sendgrid_bounces.storage.tables import RequestRow
@@ -31,11 +32,16 @@ REQUEST_CONDITIONS: Mapping[str, Callable[[Any], Any]] = {
 class RequestStore:
     """The entries of the request log in a database."""
 
+    _insert = Compiled(
+        lambda engine: engine.compile(insert(RequestRow, REQUEST_COLUMNS))
+    )
+    _trim = Compiled(
+        lambda engine: engine.compile(RequestRow.delete().where(RequestRow.id <= 0))
+    )
+
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._relaxed = engine.relaxed(LOG_TIMEOUT)
-        self._insert = engine.compile(insert(RequestRow, REQUEST_COLUMNS))
-        self._trim = engine.compile(RequestRow.delete().where(RequestRow.id <= 0))
 
     def add(self, entry: LoggedRequest, size: int) -> None:
         """Append *entry*; remove older entries that exceed a ring of *size* entries.

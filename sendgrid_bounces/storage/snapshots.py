@@ -15,6 +15,7 @@ import peewee
 from sendgrid_bounces.core.contents import Snapshot
 from sendgrid_bounces.core.errors import ConflictError, UnknownNameError
 from sendgrid_bounces.storage import sql
+from sendgrid_bounces.storage.compiled import Compiled
 from sendgrid_bounces.storage.contents import SNAPSHOT_TABLES, ContentsStore
 from sendgrid_bounces.storage.engine import Engine, Row
 from sendgrid_bounces.storage.tables import (
@@ -51,14 +52,18 @@ SNAPSHOT_COLUMNS = sql.columns_like(SnapshotRow, Snapshot)
 class SnapshotStore:
     """The snapshots in a database."""
 
+    _put = Compiled(lambda engine: engine.compile_upsert(SnapshotRow, ("name",)))
+    _chunk = Compiled(
+        lambda engine: engine.compile(
+            SnapshotChunkRow.select(SnapshotChunkRow.data).where(
+                SnapshotChunkRow.snapshot == 0, SnapshotChunkRow.position == 0
+            )
+        )
+    )
+
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._contents = ContentsStore(engine)
-        self._put = engine.compile_upsert(SnapshotRow, ("name",))
-        chunk = SnapshotChunkRow.select(SnapshotChunkRow.data)
-        self._chunk = engine.compile(
-            chunk.where(SnapshotChunkRow.snapshot == 0, SnapshotChunkRow.position == 0)
-        )
 
     def all(self) -> list[Snapshot]:
         """Return all snapshots in the order of their names."""

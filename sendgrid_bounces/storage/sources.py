@@ -24,6 +24,7 @@ from sendgrid_bounces.core.sources import (
     read_settings,
 )
 from sendgrid_bounces.storage.bounces import upsert_values
+from sendgrid_bounces.storage.compiled import Compiled
 from sendgrid_bounces.storage.deletions import MAX_AHEAD, DeletionStore, chunks
 from sendgrid_bounces.storage.engine import Engine
 from sendgrid_bounces.storage.sql import COUNT_ALL
@@ -61,27 +62,41 @@ SOURCE_COLUMNS = (
 class SourceStore:
     """The sources of one database, and the keys of their events."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._relaxed = engine.relaxed(TIMEOUT)
-        self._deletions = DeletionStore(engine)
-        sources = SourceRow.select(*SOURCE_COLUMNS)
-        self._summary = engine.compile(
+    _summary = Compiled(
+        lambda engine: engine.compile(
             SourceRow.select(
                 COUNT_ALL,
                 peewee.fn.SUM(SourceRow.refused),
                 peewee.fn.MAX(SourceRow.last_event),
             )
         )
-        self._find = engine.compile(sources.where(SourceRow.name == ""))
-        self._lock = engine.compile(
+    )
+    _find = Compiled(
+        lambda engine: engine.compile(
+            SourceRow.select(*SOURCE_COLUMNS).where(SourceRow.name == "")
+        )
+    )
+    _lock = Compiled(
+        lambda engine: engine.compile(
             BounceListRow.update(id=0).where(BounceListRow.id == 0)
         )
-        self._put_bounce = engine.compile_upsert(BounceRow, ("bounce_list", "key"))
-        self._put_event = engine.compile_upsert(EventRow, ("bounce_list", "digest"))
-        self._purge_events = engine.compile(
+    )
+    _put_bounce = Compiled(
+        lambda engine: engine.compile_upsert(BounceRow, ("bounce_list", "key"))
+    )
+    _put_event = Compiled(
+        lambda engine: engine.compile_upsert(EventRow, ("bounce_list", "digest"))
+    )
+    _purge_events = Compiled(
+        lambda engine: engine.compile(
             EventRow.delete().where((EventRow.seen < 0) | (EventRow.seen > 0))
         )
+    )
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._relaxed = engine.relaxed(TIMEOUT)
+        self._deletions = DeletionStore(engine)
 
     def all(self) -> list[Source]:
         """Return all sources in the order of their names."""

@@ -1,0 +1,29 @@
+"""SQL texts of the stores, compiled when they are first used."""
+
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+from sendgrid_bounces.storage.engine import Engine
+
+Text = TypeVar("Text")
+
+
+class Compiled(Generic[Text]):
+    """An attribute of a store class: SQL that is compiled once for each product.
+
+    Building a statement takes longer than running it, and a command uses few of them.
+
+    :param compile_with: returns the text, or several, for the product of an engine.
+    """
+
+    def __init__(self, compile_with: Callable[[Engine], Text]) -> None:
+        self._compile_with = compile_with
+        self._texts: dict[type[Engine], Text] = {}
+
+    def __get__(self, store: Any, owner: type | None = None) -> Text:
+        """Return the text for the engine of *store*."""
+        engine: Engine = store._engine  # noqa: SLF001 - each store has one
+        text = self._texts.get(type(engine))
+        if text is None:
+            text = self._texts[type(engine)] = self._compile_with(engine)
+        return text
