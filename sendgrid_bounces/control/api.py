@@ -48,6 +48,9 @@ IN_PROCESS = "sendgrid_bounces.in_process"
 #: Top-level domains that public DNS does not delegate.
 PRIVATE_DOMAINS = ("localhost", "internal", "local", "test")
 
+#: Header fields of reverse proxies, besides those that begin with ``X-Forwarded-``.
+PROXY_FIELDS = ("Forwarded", "Via")
+
 View = TypeVar("View", bound=Callable[..., Any])
 
 
@@ -165,23 +168,19 @@ def check_access(token: str) -> None:
 
     Listening on loopback does not keep out web pages on the same machine. Browsers send
     their Origin, or, after DNS rebinding, the public name that resolved to loopback.
+    Nor does it keep out the clients of a proxy on the same machine.
 
     :param token: the required token; empty if none is required.
-    :raises Forbidden: if Origin or Host is foreign.
+    :raises Forbidden: if Origin, Sec-Fetch-Site or Host is foreign, or if a proxy
+        forwards a request without a token.
     :raises Unauthorized: if the token is missing or wrong.
     """
     if request.environ.get(IN_PROCESS):
         return
     host = request.headers.get("Host", "localhost")  # Werkzeug's is empty if malformed
-    origin = request.headers.get("Origin")
-    if origin is not None and origin.partition("://")[2] != host:
-        raise Forbidden("Origin: requests from pages of another site are not allowed")
+    _check_site(host)
     if not token:
-        if not _is_private(host):
-            raise Forbidden(
-                "Host: requests by a public host name require a token (set "
-                f"{VARIABLES}CONTROL_TOKEN)"
-            )
+        _check_locality(host)
         return
     if is_valid_cookie(request.cookies.get(COOKIE, ""), token):
         return
@@ -217,6 +216,45 @@ def render_http_error(error: HTTPException) -> Response:
 def describe(error: HTTPException) -> str:
     """Return the message of an HTTP error."""
     return ERRORS_BY_STATUS.get(HTTPStatus(error.code or 500), _description)(error)
+
+
+def _check_site(host: str) -> None:
+    """Reject a request from a web page of another site."""
+    origin = request.headers.get("Origin")
+    if origin is not None and origin.partition("://")[2] != host:
+        raise Forbidden("Origin: requests from pages of another site are not allowed")
+    if request.headers.get("Sec-Fetch-Site") == "cross-site" and not _is_visit():
+        raise Forbidden(
+            "Sec-Fetch-Site: requests from pages of another site are not allowed"
+        )
+
+
+def _check_locality(host: str) -> None:
+    """Reject a request by a public host name, or through a proxy."""
+    if field := _proxy_field():
+        raise Forbidden(
+            f"{field}: requests through a proxy require a token (set "
+            f"{VARIABLES}CONTROL_TOKEN)"
+        )
+    if not _is_private(host):
+        raise Forbidden(
+            "Host: requests by a public host name require a token (set "
+            f"{VARIABLES}CONTROL_TOKEN)"
+        )
+
+
+def _is_visit() -> bool:
+    """Return whether a browser follows a link: the other site cannot read the page."""
+    destination = request.headers.get("Sec-Fetch-Dest")
+    return request.method == "GET" and destination == "document"
+
+
+def _proxy_field() -> str:
+    """Return the name of a header field that a proxy has added, or an empty string."""
+    for name in request.headers.keys():  # noqa: SIM118 - iterating yields pairs
+        if name.title() in PROXY_FIELDS or name.title().startswith("X-Forwarded-"):
+            return name
+    return ""
 
 
 @lru_cache(maxsize=256)

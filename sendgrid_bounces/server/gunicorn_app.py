@@ -37,6 +37,8 @@ def gunicorn_settings(config: Config) -> dict[str, Any]:
         # Threads instead of greenlets: a long list never delays small requests.
         "worker_class": f"{Worker.__module__}.{Worker.__name__}",
         "post_fork": set_idle_timeout,
+        # A client on this machine, such as a proxy's, cannot move the paths.
+        "forwarder_headers": "",
         # The maximum of the parser: many addresses make a long query string.
         "limit_request_line": 8190,
         # Scripts pause between calls, and connecting costs more than keeping.

@@ -157,3 +157,13 @@ def test_gunicorn_without_a_token_has_no_control_endpoints(url: str) -> None:
     with gunicorn("wsgi:app", "-w", "1", **named(DATABASE_URL=url)) as live:
         assert live.when_up("/_emulator/health")
         assert call(live, "POST", "/_emulator/reset")[0] == 404
+
+
+def test_clients_do_not_set_the_path_of_the_application() -> None:
+    """Gunicorn would take a header SCRIPT_NAME of this machine for a proxy's."""
+    with serving("--demo") as live:
+        status, health = call(
+            live, "GET", "/_emulator/health", SCRIPT_NAME="/_emulator"
+        )
+
+    assert (status, health["status"]) == (200, "ok")

@@ -122,6 +122,45 @@ def test_web_pages_are_rejected(control, host: str, origin, status: int) -> None
     assert status == 200 or "error" in answer.json
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("Forwarded", "for=192.0.2.1"),
+        ("X-Forwarded-For", "192.0.2.1"),
+        ("x-forwarded-proto", "https"),
+        ("X-Forwarded-Host", "bounces.example.com"),
+        ("Via", "1.1 proxy"),
+    ],
+)
+def test_proxies_require_a_token(make, name: str, value: str) -> None:
+    """The clients of a proxy on the same machine seem to be on this machine."""
+    refused = make(CONTROL="on").get(CLOCK, headers={name: value})
+    headers = {name: value, "Authorization": f"Bearer {TOKEN}"}
+    allowed = make(CONTROL="on", CONTROL_TOKEN=TOKEN).get(CLOCK, headers=headers)
+
+    assert refused.status_code == 403
+    assert "require a token" in refused.json["error"]
+    assert allowed.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "fields", "status"),
+    [
+        ("GET", {"Sec-Fetch-Site": "cross-site"}, 403),
+        ("GET", {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": "iframe"}, 403),
+        ("GET", {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": "document"}, 200),
+        ("PUT", {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": "document"}, 403),
+        ("GET", {"Sec-Fetch-Site": "same-origin"}, 200),
+        ("GET", {"Sec-Fetch-Site": "none", "Sec-Fetch-Dest": "document"}, 200),
+    ],
+)
+def test_cross_site_requests_are_rejected(control, method, fields, status) -> None:
+    """Except a link to a page: the other site cannot read the response."""
+    answer = control.open(CLOCK, method=method, headers=fields)
+
+    assert answer.status_code == status
+
+
 def test_token_allows_a_public_host_name(make) -> None:
     """A foreign web page does not have the token."""
     headers = {"Host": "bounces.example.com", "Authorization": f"Bearer {TOKEN}"}
