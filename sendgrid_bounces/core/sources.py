@@ -120,7 +120,7 @@ class Source:
     """A source of bounces for the list of *owner*.
 
     :param owner: the name of an account or of a domain.
-    :param counts: what has arrived so far.
+    :param counts: of all events so far.
     :param last_event: the instant of the last verified request, or of the last mail.
     :param last_problem: the instant of the last refusal or unreadable element.
     :param problem: its reason.

@@ -1,4 +1,4 @@
-"""The secrets of a source, read where its settings say."""
+"""Load the secrets of a source from its settings, from files and from variables."""
 
 import os
 from pathlib import Path

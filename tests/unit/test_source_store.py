@@ -305,7 +305,7 @@ def test_concurrent_requests_list_an_event_once(
 def test_list_has_the_newest_event_since_the_last_deletion(
     storage: Storage, bounce_list: int, source: Source, steps: list
 ):
-    """Whatever the order and number of copies, only time decides."""
+    """The order and the number of the copies do not matter."""
     for table in ("bounce", "source_event", "deletion"):
         storage.engine.execute(f"DELETE FROM {table}")
     expected: dict[str, int] = {}
