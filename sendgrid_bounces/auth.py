@@ -17,6 +17,7 @@ from sendgrid_bounces.core.accounts import (
     ScryptCosts,
 )
 from sendgrid_bounces.core.errors import (
+    AccountLimitError,
     CredentialsError,
     NameTakenError,
     ParametersError,
@@ -26,6 +27,9 @@ from sendgrid_bounces.storage.database import Storage
 
 #: Verified keys in the cache, which is cleared when it is full.
 CACHE_SIZE = 10_000
+
+#: Accounts in the database above which no account is created on its first use.
+MAX_ACCOUNTS = 10_000
 
 #: The costs of a key tag. They never change: stored tags would not match.
 TAG_COSTS: ScryptCosts = (2**12, 8, 1)
@@ -41,7 +45,8 @@ class Authenticator:
     and megabytes, so keys are verified one at a time, and verified keys are cached in
     the process under a random secret, until the key of the account changes.
 
-    :param accept_any: whether every key is valid, and unknown accounts are created.
+    :param accept_any: whether every key is valid, and unknown accounts are created,
+        up to :data:`MAX_ACCOUNTS`.
     :param tag_costs: the costs of key tags, for a database that no other process uses;
         by default :data:`TAG_COSTS`.
     :raises ParametersError: if scrypt does not accept *costs*.
@@ -103,6 +108,7 @@ class Authenticator:
         """Return the account of *username*.
 
         :raises CredentialsError: if the account does not exist, or has another key.
+        :raises AccountLimitError: if an account would be created beyond the limit.
         """
         if not username or not key:
             raise CredentialsError
@@ -171,6 +177,12 @@ class Authenticator:
 
     def _create(self, username: str, key: str) -> Account:
         """Create an account on its first use."""
+        if self._accounts.count() >= MAX_ACCOUNTS:
+            raise AccountLimitError(
+                f"account {username!r} is unknown, and was not created: the database "
+                f"has {MAX_ACCOUNTS:,} accounts, the maximum with --auth any (remove "
+                "some, or add this one with sendgrid-bounces account add)"
+            )
         try:
             return self._accounts.add(username, **self.hash_key(key))
         except NameTakenError:  # a concurrent request has created the account

@@ -33,6 +33,10 @@ class ContentTypeError(RequestError):
     """The media type of the body is not supported."""
 
 
+class AccountLimitError(RequestError):
+    """The request needs one more account than the server creates by itself."""
+
+
 class ParametersError(BounceError):
     """Invalid input.
 

@@ -4,6 +4,8 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
+from peewee import fn
+
 from sendgrid_bounces.core.accounts import (
     DOMAIN_RULE,
     NAME_RULE,
@@ -45,6 +47,7 @@ class AccountStore:
 
     _find = Compiled(lambda e: e.compile(_ACCOUNTS.where(AccountRow.username == "")))
     _all = Compiled(lambda e: e.compile(_ACCOUNTS.order_by(AccountRow.username)))
+    _count = Compiled(lambda e: e.compile(AccountRow.select(fn.COUNT(AccountRow.id))))
     _find_domain = Compiled(lambda e: e.compile(_DOMAINS.where(DomainRow.name == "")))
     _all_domains = Compiled(lambda e: e.compile(_DOMAINS.order_by(DomainRow.name)))
 
@@ -84,6 +87,10 @@ class AccountStore:
     def all(self) -> list[Account]:
         """Return all accounts in the order of their names."""
         return [_account(row) for row in self._engine.fetch(self._all)]
+
+    def count(self) -> int:
+        """Return the number of accounts."""
+        return int(self._engine.fetch(self._count)[0][0])
 
     def add(
         self, username: str, reseller: Account | None = None, **settings: object

@@ -162,6 +162,7 @@ def test_concurrently_created_account_is_used(storage, monkeypatch) -> None:
             "Late",
             (),
             {
+                "count": lambda _: 0,
                 "find": lambda _, __: next(found),
                 "add": storage.accounts.add,
                 "get": storage.accounts.get,

@@ -205,3 +205,34 @@ def test_account_profile_overrides_the_servers(seeded, clock) -> None:
         '{"count": 4}',
         '{"error": "Bad username / password"}',
     ]
+
+
+@pytest.mark.parametrize(
+    ("path", "fields"),
+    [
+        ("/api/bounces.count.json?api_user=second&api_key=k", {}),
+        ("/v3/suppression/bounces", {"Authorization": "Bearer other"}),
+        ("/v3/second.example/bounces", {"Authorization": "Basic YXBpOms="}),
+    ],
+)
+def test_number_of_created_accounts_is_limited(
+    tmp_path, clock, monkeypatch, path: str, fields: dict[str, str]
+) -> None:
+    """With ``--auth any``, a client could otherwise fill the disk."""
+    from conftest import make_app
+
+    from sendgrid_bounces import auth
+    from sendgrid_bounces.emulator import EXTENSION
+
+    monkeypatch.setattr(auth, "MAX_ACCOUNTS", 1)
+    app = make_app(f"sqlite:///{tmp_path}/any.sqlite3", clock, AUTH="any")
+    client = app.test_client()
+    first = client.get(COUNT, query_string={"api_user": "first", "api_key": "k"})
+    refused = client.get(path, headers={"Accept": "application/json", **fields})
+    again = client.get(COUNT, query_string={"api_user": "first", "api_key": "k"})
+    names = [a.username for a in app.extensions[EXTENSION].storage.accounts.all()]
+    app.extensions[EXTENSION].storage.close()
+
+    assert (first.json, again.json) == ({"count": "0"}, {"count": "0"})
+    assert (refused.status_code, names) == (400, ["first"])
+    assert "the database has 1 accounts, the maximum" in refused.text
