@@ -18,8 +18,8 @@ from sendgrid_bounces.cli.output import echo_json, echo_table, printable
 from sendgrid_bounces.cli.prompts import read_secret
 from sendgrid_bounces.control.documents import SourceReport, render_pull, render_source
 from sendgrid_bounces.core.pulls import Pull
-from sendgrid_bounces.core.sources import KINDS
 from sendgrid_bounces.core.times import render_instant
+from sendgrid_bounces.sources import KINDS
 
 #: The options of `source add` with a value, and the help of each.
 SETTINGS: Mapping[str, str] = {

@@ -8,9 +8,6 @@ from typing import Any
 
 from sendgrid_bounces.core.bounces import Bounce
 
-#: The kinds of sources that post requests.
-KINDS = ("mail", "mailgun", "postmark", "sendgrid", "ses")
-
 #: Seconds that the key of an event and a deletion are kept. Providers repeat an
 #: event for a day and more.
 RETENTION = 48 * 60 * 60

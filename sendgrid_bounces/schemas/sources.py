@@ -12,7 +12,6 @@ from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.core.sources import (
     ENDPOINT_NAME,
     ENDPOINT_NAME_RULE,
-    KINDS,
     SourceSettings,
 )
 from sendgrid_bounces.schemas.base import (
@@ -24,6 +23,7 @@ from sendgrid_bounces.schemas.base import (
     load,
     one_of,
 )
+from sendgrid_bounces.sources import KINDS
 
 MAX_PATH, MAX_TOPICS = 1_000, 100
 

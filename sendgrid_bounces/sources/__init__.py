@@ -2,3 +2,6 @@
 
 Each module is a pure function from bytes and header fields to a :class:`Batch`.
 """
+
+#: The kinds of sources that post requests; :mod:`.kinds` has the module of each.
+KINDS = ("mail", "mailgun", "postmark", "sendgrid", "ses")

@@ -19,7 +19,6 @@ from player import programs
 from sendgrid_bounces.cli import main
 from sendgrid_bounces.config import FILE, SETTINGS, URL
 from sendgrid_bounces.core.requests import LoggedRequest
-from sendgrid_bounces.core.sources import KINDS
 from sendgrid_bounces.dialects.sendgrid.params import DELETE, GET
 from sendgrid_bounces.emulator import EXTENSION
 from sendgrid_bounces.schemas.bounces import RECORD
@@ -27,6 +26,7 @@ from sendgrid_bounces.schemas.faults import FAULT_RULE
 from sendgrid_bounces.schemas.requests import LIST as FILTERS
 from sendgrid_bounces.schemas.seeds import SEED, AccountSchema, DomainSchema
 from sendgrid_bounces.schemas.sources import SOURCE
+from sendgrid_bounces.sources import KINDS
 from sendgrid_bounces.testing import EmulatorServer
 
 ROUTES = (

@@ -10,9 +10,9 @@ from conftest import NOW, FixedClock, make_app
 from test_source_endpoints import POSTMARK, REQUESTS, mailgun_body
 
 from sendgrid_bounces.core.errors import ParametersError
-from sendgrid_bounces.core.sources import KINDS
 from sendgrid_bounces.emulator import EXTENSION
 from sendgrid_bounces.receiving.delivery import deliver, open_source
+from sendgrid_bounces.sources import KINDS
 from sendgrid_bounces.sources.events import Batch
 from sendgrid_bounces.testing import TestAccount, mock_bounces
 

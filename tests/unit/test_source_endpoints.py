@@ -18,11 +18,11 @@ from flask.testing import FlaskClient
 from sendgrid_bounces import auth, seeding
 from sendgrid_bounces.core.bounces import BounceQuery
 from sendgrid_bounces.core.errors import StorageError
-from sendgrid_bounces.core.sources import KINDS, Source, SourceCounts, SourceSettings
+from sendgrid_bounces.core.sources import Source, SourceCounts, SourceSettings
 from sendgrid_bounces.emulator import EXTENSION, Emulator
 from sendgrid_bounces.receiving import views
 from sendgrid_bounces.schemas.sources import read_source
-from sendgrid_bounces.sources import kinds
+from sendgrid_bounces.sources import KINDS, kinds
 from sendgrid_bounces.sources.sendgrid import SIGNATURE, TIMESTAMP
 from sendgrid_bounces.storage.sources import SourceStore
 

@@ -3,9 +3,10 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sendgrid_bounces.core.sources import COUNTERS, KINDS, MAX_SOURCE_NAME
+from sendgrid_bounces.core.sources import COUNTERS, MAX_SOURCE_NAME
 from sendgrid_bounces.receiving import views
 from sendgrid_bounces.schemas.sources import SOURCE
+from sendgrid_bounces.sources import KINDS
 from sendgrid_bounces.storage.sources import MAX_SOURCES
 from tools.openapi.parts import (
     FORM,
