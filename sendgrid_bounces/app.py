@@ -106,7 +106,9 @@ def open_emulator(
     :param create: whether to create a database that does not exist.
     :param tag_costs: see :class:`~sendgrid_bounces.auth.Authenticator`.
     """
-    storage = open_storage(config.database_url, create=create)
+    storage = open_storage(
+        config.database_url, create=create, log_size=config.journal_size
+    )
     storage.accounts.reserved_domains = frozenset(
         name for dialect in dialects for name in dialect.reserved_domains
     )

@@ -1,15 +1,15 @@
 """Redaction of credentials in logs, in the request log and in error messages."""
 
 import re
-from collections.abc import Iterable
-from copy import copy
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from itertools import islice
 
 #: Characters kept of a text, and parameters kept of a request.
 MAX_TEXT, MAX_PARAMETERS = 500, 100
 
-#: Characters of a text that are searched for credentials.
-SEARCHED = 2 * MAX_TEXT
+#: Characters kept of the body of a response.
+MAX_BODY = 4096
 
 #: Length of the longest key that is recognized by its form.
 MAX_KEY = 100
@@ -28,6 +28,12 @@ INVALID_NAME = "invalid key (missing space after the colon?)"
 
 _PRINTABLE_NAME = re.compile("[A-Za-z0-9_-]{1,40}")
 
+#: Names in a row that hold no other name with its value.
+_PLAIN_NAMES = re.compile(r"[A-Za-z0-9_.\[\] -]*")
+
+#: The name and the value of a parameter.
+Parameter = tuple[str, str]
+
 #: Names of parameters and headers that hold credentials.
 _SECRET_NAME = re.compile(
     "key|pass|pwd|secret|token|auth|credential|signature|cookie|session", re.IGNORECASE
@@ -36,7 +42,7 @@ _SECRET_NAME = re.compile(
 #: The same for names in free text, where more words would redact ordinary sentences.
 _SECRET_WORD = re.compile("key|pass|pwd|secret|token", re.IGNORECASE)
 _SCHEME = re.compile(r"\b(?:basic|bearer)\Z", re.IGNORECASE)
-_SUSPICIOUS = re.compile(f"{_SECRET_WORD.pattern}|basic|bearer", re.IGNORECASE)
+_SUSPICIOUS = ("key", "pass", "pwd", "secret", "token", "basic", "bearer")
 
 #: A name, and the separator before its value if there is one, however often encoded.
 #: Names are matched whole and one after the other, which takes linear time.
@@ -53,57 +59,106 @@ class Redactor:
 
     :param key_patterns: regular expressions of the vendors' API keys. They must match
         in linear time; letter case does not matter.
+    :param key_hints: regular expressions, one of which matches a part of each API key
+        in lower case. They begin with literal text, for which Python searches quickly.
+        None to search for the API keys themselves.
     :param secrets: known credentials, which are replaced wherever they occur.
     """
 
     def __init__(
-        self, key_patterns: Iterable[str] = (), secrets: Iterable[str] = ()
+        self,
+        key_patterns: Iterable[str] = (),
+        secrets: Iterable[str] = (),
+        *,
+        key_hints: Iterable[str] | None = None,
     ) -> None:
         distinct = dict.fromkeys(filter(None, key_patterns))
         alternatives = "|".join(f"(?:{pattern})" for pattern in distinct)
         self._keys = re.compile(alternatives or "(?!)", re.IGNORECASE)
+        self._hints: tuple[re.Pattern[str], ...] = (self._keys,)
+        if key_hints is not None:
+            self._hints = tuple(map(re.compile, dict.fromkeys(key_hints)))
         self._secrets = _longest_first(secrets)
 
     def with_secrets(self, secrets: Iterable[str]) -> "Redactor":
         """Return a redactor with the same key patterns for other *secrets*."""
-        redactor = copy(self)
+        redactor = Redactor.__new__(Redactor)
+        redactor._keys, redactor._hints = self._keys, self._hints  # noqa: SLF001 - of the same class
         redactor._secrets = _longest_first(secrets)  # noqa: SLF001 - of the same class
         return redactor
 
-    def redact(self, text: str) -> str:
-        """Return *text* without credentials, in at most ``MAX_TEXT`` characters."""
-        shown = text[:SEARCHED]
+    def redact_request(
+        self, parameters: Sequence[Parameter], texts: Sequence[str], body: str
+    ) -> tuple[dict[str, str | list[str]], list[str], str]:
+        """Return the parameters, other texts and the body without credentials.
+
+        All are searched at once, since few requests have a credential elsewhere than in
+        a parameter with the name of one.
+
+        :param body: the beginning of the response, of which :data:`MAX_BODY` characters
+            are kept.
+        """
+        shown = parameters[:MAX_PARAMETERS]
+        masked = [(n, MASK if value and is_secret(n) else value) for n, value in shown]
+        names = " ".join([name for name, _ in shown])
+        values = [*texts, *(value for _, value in masked)]
+        if (
+            max(map(len, values)) <= MAX_TEXT
+            and _PLAIN_NAMES.fullmatch(names)
+            and self._is_clean("\n".join((*values, body)), names)
+        ):
+            return _group(masked), list(texts), shorten(body, MAX_BODY)
+        return (
+            self.redact_parameters(shown),
+            [self.redact(text) for text in texts],
+            self.redact(body, MAX_BODY),
+        )
+
+    def _is_clean(self, text: str, names: str) -> bool:
+        """Return whether *text*, and *names* without values, have no credentials."""
+        if _is_suspicious(text):
+            return False
+        every = f"{text}\n{names}"
+        if self._secrets and any(map(every.__contains__, self._secrets)):
+            return False
+        every = every.lower()
+        return not [hint for hint in self._hints if hint.search(every)]
+
+    def redact(self, text: str, most: int = MAX_TEXT) -> str:
+        """Return *text* without credentials, in at most *most* characters.
+
+        Twice as many are searched for credentials, and longer text is cut.
+        """
+        shown = text[: 2 * most]
         for secret in self._secrets:
             shown = shown.replace(secret, MASK)
-        if _SUSPICIOUS.search(shown):
+        if _is_suspicious(shown):
             shown = _redact_values(shown)
         shown = self._keys.sub(MASK, shown)
-        if len(text) > SEARCHED:  # the end may be the beginning of a credential
+        if len(text) > 2 * most:  # the end may be the beginning of a credential
             longest = max(map(len, self._secrets), default=MAX_KEY)
             shown = shown[: -longest - MAX_KEY]
-        is_whole = len(text) <= SEARCHED and len(shown) <= MAX_TEXT
-        return shown if is_whole else shown[: MAX_TEXT - 1] + "…"
+            return f"{shown[: most - 1]}…"
+        return shorten(shown, most)
 
     def redact_keys(self, text: str) -> str:
         """Return *text* without API keys of a vendor's form."""
         return self._keys.sub(MASK, text)
 
     def redact_parameters(
-        self, pairs: Iterable[tuple[str, str]]
+        self, pairs: Iterable[Parameter]
     ) -> dict[str, str | list[str]]:
         """Return the first ``MAX_PARAMETERS`` of *pairs* by name, without credentials.
 
         The value of a name that occurs several times is a list.
         """
-        values: dict[str, list[str]] = {}
-        for name, value in islice(pairs, MAX_PARAMETERS):
-            is_hidden = value and _SECRET_NAME.search(name)
-            shown = MASK if is_hidden else self.redact(value)
-            values.setdefault(self.redact(name), []).append(shown)
-        return {
-            name: found[0] if len(found) == 1 else found
-            for name, found in values.items()
-        }
+        return _group(
+            (
+                self.redact(name),
+                MASK if value and is_secret(name) else self.redact(value),
+            )
+            for name, value in islice(pairs, MAX_PARAMETERS)
+        )
 
 
 def is_printable_name(name: object) -> bool:
@@ -114,20 +169,43 @@ def is_printable_name(name: object) -> bool:
     return _PRINTABLE_NAME.fullmatch(str(name)) is not None
 
 
+@lru_cache(maxsize=256)
 def is_secret(name: str) -> bool:
     """Return whether a parameter or header of this name holds a credential."""
     return _SECRET_NAME.search(name) is not None
 
 
-def find_secrets(pairs: Iterable[tuple[str, str]]) -> list[str]:
+def find_secrets(pairs: Iterable[Parameter]) -> list[str]:
     """Return the values of the parameters whose names mark credentials."""
-    return [value for name, value in pairs if _SECRET_NAME.search(name)]
+    return [value for name, value in pairs if is_secret(name)]
+
+
+def shorten(text: str, most: int = MAX_TEXT) -> str:
+    """Return the beginning of *text*, in at most *most* characters."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def _group(pairs: Iterable[Parameter]) -> dict[str, str | list[str]]:
+    """Return the values by name: a list if a name occurs several times."""
+    values: dict[str, str | list[str]] = {}
+    for name, value in pairs:
+        if name not in values:
+            values[name] = value
+            continue
+        known = values[name]
+        values[name] = [*([known] if isinstance(known, str) else known), value]
+    return values
 
 
 def _longest_first(secrets: Iterable[str]) -> list[str]:
     """Return the secrets to search for; one may be a part of another one."""
     distinct = {secret: None for secret in secrets if len(secret) >= MIN_SECRET}
     return sorted(islice(distinct, MAX_SECRETS), key=len, reverse=True)
+
+
+def _is_suspicious(text: str) -> bool:
+    """Return whether a name in *text* may be that of a credential."""
+    return any(map(text.lower().__contains__, _SUSPICIOUS))
 
 
 def _redact_values(text: str) -> str:

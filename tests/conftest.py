@@ -18,6 +18,7 @@ from sendgrid_bounces.cli import confirmation, main
 from sendgrid_bounces.config import PREFIX
 from sendgrid_bounces.core.bounces import Bounce
 from sendgrid_bounces.core.clock import Clock
+from sendgrid_bounces.core.requests import LoggedRequest
 from sendgrid_bounces.core.times import parse_instant
 from sendgrid_bounces.emulator import EXTENSION
 from sendgrid_bounces.storage.database import Storage, open_storage
@@ -62,6 +63,30 @@ def bounce(email: str = "a@example.com", **fields) -> Bounce:
     """Return a bounce with default values for the other fields."""
     defaults = {"status": "5.1.1", "code": "550", "reason": "", "created": NOW}
     return Bounce(email, **{**defaults, **fields})
+
+
+def logged_request(**fields) -> LoggedRequest:
+    """Return an entry of the request log with default values for the other fields."""
+    defaults = {
+        "id": 0,
+        "received": NOW * 1_000 + 7,
+        "emulated_time": NOW,
+        "duration_ms": 0.25,
+        "dialect": "sendgrid.direct",
+        "operation": "get",
+        "account": "acme",
+        "domain": None,
+        "method": "GET",
+        "path": "/api/bounces.get.json",
+        "parameters": {"email": ["a@x", "\U0001f600@x"]},
+        "user_agent": None,
+        "status": 200,
+        "rows": None,
+        "fault": None,
+        "response_bytes": 2,
+        "response": "[]",
+    }
+    return LoggedRequest(**{**defaults, **fields})
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -4,11 +4,13 @@ import os
 import uuid
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pymysql
 import pytest
 
+from sendgrid_bounces.storage.mysql import COLLATIONS
 from sendgrid_bounces.storage.tables import TABLES
 
 URL = os.environ.get(
@@ -53,6 +55,26 @@ def clear(url: str) -> None:
         _run(connection, "SET FOREIGN_KEY_CHECKS = 0")
         for table in TABLES[:-1]:
             _run(connection, f"DELETE FROM {table._meta.table_name}")
+
+
+def load(path: Path, url: str) -> None:
+    """Replace all tables by those of a dump of MariaDB."""
+    with closing(connect(url)) as connection:
+        _run(connection, "SET FOREIGN_KEY_CHECKS = 0")
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW TABLES")
+            tables = [name for (name,) in cursor.fetchall()]
+            cursor.execute("SELECT VERSION()")
+            is_mariadb = "mariadb" in str(cursor.fetchall()).lower()
+        for table in tables:
+            _run(connection, f"DROP TABLE {table}")
+        text = path.read_text(encoding="utf-8")
+        if not is_mariadb:
+            text = text.replace(COLLATIONS["mariadb"], COLLATIONS["mysql"])
+            text = text.replace("ENGINE=Aria", "ENGINE=MyISAM")
+        for statement in text.split(";\n"):
+            if statement.strip():
+                _run(connection, statement)
 
 
 def copy(source: str, target: str) -> None:

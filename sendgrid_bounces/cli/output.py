@@ -44,7 +44,10 @@ def echo_json(value: Any) -> None:
 
 
 def echo_table(
-    header: Sequence[str], rows: Iterable[Sequence[object]], numbers: Iterable[int] = ()
+    header: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    numbers: Iterable[int] = (),
+    measured: int = MEASURED_ROWS,
 ) -> None:
     """Print a table with columns as wide as their cells.
 
@@ -53,9 +56,10 @@ def echo_table(
 
     :param rows: integers are printed with separators of thousands.
     :param numbers: the indexes of the columns that are aligned to the right.
+    :param measured: the number of rows to wait for before the first one is printed.
     """
     lines = ([_cell(value) for value in row] for row in rows)
-    first = [*islice(lines, MEASURED_ROWS)]
+    first = [*islice(lines, measured)]
     widths = [max(map(_width, column)) for column in zip(header, *first, strict=True)]
     right = {*numbers}
     click.echo(click.style(_line(header, widths, right), bold=True))

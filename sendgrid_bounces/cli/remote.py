@@ -131,6 +131,9 @@ class RemoteControl:
         found = self._get("/requests", limit=limit, **_filters(filters))["requests"]
         return [documents.parse_request(each) for each in found]
 
+    def request(self, id_: int) -> LoggedRequest:
+        return documents.parse_request(self._get(f"/requests/{id_}"))
+
     def count_requests(self, **filters: Any) -> int:
         return int(self._get("/requests/count", **_filters(filters))["count"])
 

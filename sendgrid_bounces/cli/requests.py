@@ -1,19 +1,31 @@
 """Commands for the request log."""
 
 import json
-from collections.abc import Sequence
-from typing import Any
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from sendgrid_bounces.cli.connection import open_control
 from sendgrid_bounces.cli.groups import CommandGroup
 from sendgrid_bounces.cli.options import JSON, state_options
-from sendgrid_bounces.cli.output import echo_json, echo_table, pluralize
+from sendgrid_bounces.cli.output import echo_fields, echo_json, echo_table, pluralize
 from sendgrid_bounces.control.documents import render_request
 from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.core.requests import LoggedRequest
 from sendgrid_bounces.core.times import parse_instant, render_instant
+
+if TYPE_CHECKING:
+    from sendgrid_bounces.cli.remote import RemoteControl
+    from sendgrid_bounces.control.service import Control
+
+#: Seconds between two looks at the log with ``--follow``.
+INTERVAL = 0.5
+
+#: Requests that ``--follow`` reads at once.
+BATCH_SIZE = 1_000
 
 
 def _instant(_context: object, _option: object, text: str | None) -> int | None:
@@ -27,7 +39,7 @@ def _instant(_context: object, _option: object, text: str | None) -> int | None:
 @click.group(cls=CommandGroup)
 @state_options
 def requests() -> None:
-    """List or clear the request log of servers that have control endpoints."""
+    """Show or clear the request log of servers that have control endpoints."""
 
 
 @requests.command("list", short_help="List logged requests")
@@ -46,26 +58,60 @@ def requests() -> None:
     help="Only requests since an instant such as 2012-02-15T12:00:00Z.",
 )
 @click.option(
+    "--after",
+    type=click.IntRange(0),
+    metavar="ID",
+    help="Only requests after the one with this identifier: the first ones.",
+)
+@click.option(
     "--limit",
     type=click.IntRange(1, 10_000),
     default=100,
     show_default=True,
     help="At most this many requests, the latest ones.",
 )
+@click.option(
+    "--follow", "-f", is_flag=True, help="Then print new requests until interrupted."
+)
 @JSON
 @state_options
-def list_requests(limit: int, as_json: bool, **filters: Any) -> None:  # noqa: FBT001 - click passes options by name
-    """List the latest requests that match all options, oldest first."""
-    with open_control() as control:
+def list_requests(limit: int, follow: bool, as_json: bool, **filters: Any) -> None:  # noqa: FBT001 - click passes options by name
+    """List the latest requests that match all options, oldest first.
+
+    With --follow and --json, each request is a line.
+    """
+    with open_control() as control, suppress(KeyboardInterrupt):
         try:
             found = control.requests(limit, **filters)
         except ParametersError as error:
             raise click.UsageError(str(error)) from None
+        if as_json and not follow:
+            echo_json({"requests": [render_request(entry) for entry in found]})
+            return
+        entries = _follow(control, found, filters) if follow else iter(found)
+        if as_json:
+            for entry in entries:
+                echo_json(render_request(entry))
+            return
+        header = ("id", "time", "status", "dialect", "operation", "account", "request")
+        names = (*header, "parameters", "rows", "fault")
+        echo_table(names, map(_row, entries), measured=len(found))
+
+
+@requests.command("show", short_help="Show a logged request")
+@click.argument("number", metavar="ID", type=int)
+@JSON
+@state_options
+def show_request(number: int, as_json: bool) -> None:  # noqa: FBT001 - click passes options by name
+    """Show all fields of the request ID of `requests list`."""
+    with open_control() as control:
+        entry = control.request(number)
+    document = render_request(entry)
     if as_json:
-        echo_json({"requests": [render_request(entry) for entry in found]})
+        echo_json(document)
         return
-    header = ("time", "status", "dialect", "operation", "account", "request")
-    echo_table((*header, "parameters", "rows", "fault"), map(_row, found))
+    values = {**document, "parameters": _dump(entry.parameters)}
+    echo_fields({name: _text(value) for name, value in values.items()})
 
 
 @requests.command("clear", short_help="Remove all logged requests")
@@ -77,17 +123,42 @@ def clear_requests() -> None:
     click.echo(f"removed {pluralize(removed, 'request')}")
 
 
+def _follow(
+    control: "Control | RemoteControl",
+    found: Sequence[LoggedRequest],
+    filters: dict[str, Any],
+) -> Iterator[LoggedRequest]:
+    """Yield *found*, then the requests that are logged from now on."""
+    last = filters["after"] or 0
+    while True:
+        yield from found
+        last = found[-1].id if found else last
+        if len(found) < BATCH_SIZE:
+            time.sleep(INTERVAL)
+        found = control.requests(BATCH_SIZE, **{**filters, "after": last})
+
+
 def _row(entry: LoggedRequest) -> Sequence[str]:
-    """Return the cells of *entry*, with a dash for each unknown value."""
+    """Return the cells of *entry*."""
     cells = (
-        render_instant(entry.time),
+        entry.id,
+        render_instant(entry.emulated_time),
         entry.status,
         entry.dialect,
         entry.operation,
         entry.account,
         f"{entry.method} {entry.path}",
-        json.dumps(entry.parameters, ensure_ascii=False),
+        _dump(entry.parameters),
         entry.rows,
         entry.fault,
     )
-    return ["-" if cell is None else str(cell) for cell in cells]
+    return [_text(cell) for cell in cells]
+
+
+def _dump(parameters: Mapping[str, Any]) -> str:
+    return json.dumps(parameters, ensure_ascii=False)
+
+
+def _text(value: object) -> str:
+    """Return a dash for an unknown value."""
+    return "-" if value is None else str(value)

@@ -5,7 +5,7 @@ Endpoints, commands and pages use the same forms. Each ``render_`` function has 
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from sendgrid_bounces.core.bounces import Bounce
@@ -20,7 +20,13 @@ from sendgrid_bounces.core.migration import (
 from sendgrid_bounces.core.pulls import Pull
 from sendgrid_bounces.core.requests import LoggedRequest
 from sendgrid_bounces.core.sources import COUNTERS, SourceCounts
-from sendgrid_bounces.core.times import parse_instant, render_instant, render_optional
+from sendgrid_bounces.core.times import (
+    parse_instant,
+    parse_milliseconds,
+    render_instant,
+    render_milliseconds,
+    render_optional,
+)
 
 Json = Mapping[str, Any]
 
@@ -193,11 +199,21 @@ def parse_fault(data: Json) -> StoredFault:
 
 
 def render_request(entry: LoggedRequest) -> dict[str, Any]:
-    return {**asdict(entry), "time": render_instant(entry.time)}
+    time = render_instant(entry.emulated_time)
+    received = render_milliseconds(entry.received)
+    return {
+        **asdict(entry),
+        "received": received,
+        "emulated_time": time,
+        "time": time,  # the former name
+    }
 
 
 def parse_request(data: Json) -> LoggedRequest:
-    return LoggedRequest(**{**data, "time": parse_instant(data["time"])})
+    values = {field.name: data[field.name] for field in fields(LoggedRequest)}
+    values["received"] = parse_milliseconds(data["received"])
+    values["emulated_time"] = parse_instant(data["emulated_time"])
+    return LoggedRequest(**values)
 
 
 def render_domain(domain: DomainReport) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from sendgrid_bounces import __version__
 from sendgrid_bounces.control import PREFIX
 from sendgrid_bounces.core.errors import StorageError
 from sendgrid_bounces.core.times import render_optional
-from sendgrid_bounces.emulator import current_emulator
+from sendgrid_bounces.emulator import Emulator, current_emulator
 from sendgrid_bounces.web.responses import log_failure
 
 PATH = f"{PREFIX}/health"
@@ -19,8 +19,13 @@ bp = Blueprint("control_health", __name__)
 @bp.get(PATH)
 def health() -> tuple[Response, int]:
     """Report whether the database answers, 200 or 503, and what sources sent."""
-    storage = current_emulator().storage
-    details: dict[str, Any] = {"version": __version__, "database": storage.engine.name}
+    emulator = current_emulator()
+    storage = emulator.storage
+    details: dict[str, Any] = {
+        "version": __version__,
+        "database": storage.engine.name,
+        **_describe_log(emulator),
+    }
     try:
         storage.check()
         sources = storage.sources.summary()
@@ -34,3 +39,12 @@ def health() -> tuple[Response, int]:
             "last_event": render_optional(sources.last_event),
         }
     return jsonify(status="ok", **details), 200
+
+
+def _describe_log(emulator: Emulator) -> dict[str, str | int]:
+    """Return the state of the request log, as far as this process knows."""
+    log = emulator.storage.requests
+    if not emulator.config.control or not log.size:
+        return {"log": "off", "unlogged": 0}
+    state = "degraded" if log.is_degraded else "ok"
+    return {"log": state, "unlogged": log.failures}

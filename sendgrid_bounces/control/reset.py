@@ -23,11 +23,13 @@ def reset_all(emulator: Emulator, now: int, *, empty: bool) -> None:
 
     def replace() -> None:
         storage.contents.clear(RESET_TABLES)
+        storage.faults.clear()
         for seed in hashed:
             seeding.apply_hashed_seed(storage, seed)
         storage.contents.sweep()
 
     storage.engine.transact(replace)
+    storage.requests.clear()
 
 
 def reset_account(emulator: Emulator, name: str, *, empty: bool) -> None:
@@ -69,7 +71,6 @@ def reset_account(emulator: Emulator, name: str, *, empty: bool) -> None:
         else:
             _replace_domain(storage, name, domains)
         storage.contents.sweep()
-        storage.requests.remove_owned(name)
         storage.faults.remove_owned(name)
         storage.sources.remove_owned(name)
         for source in sources:
@@ -78,6 +79,7 @@ def reset_account(emulator: Emulator, name: str, *, empty: bool) -> None:
             storage.faults.add_seeded(rule for rule in seed.faults if rule.is_for(name))
 
     storage.engine.transact(replace)
+    storage.requests.remove_owned(name)
 
 
 def load_text(emulator: Emulator, text: str) -> None:

@@ -209,10 +209,19 @@ class Control(AccountControl, BounceControl, SourceControl):
     ) -> list[LoggedRequest]:
         """Return the last *limit* logged requests that match, oldest first.
 
+        With the filter *after*, return the first ones instead.
+
         :param filters: the fields of :class:`RequestFilter`.
         :raises ParametersError: if a dialect or an operation is unknown.
         """
         return self.emulator.storage.requests.find(self._filter(filters), limit)
+
+    def request(self, id_: int) -> LoggedRequest:
+        """Return a logged request.
+
+        :raises UnknownNameError: if it is not in the log, or no longer.
+        """
+        return self.emulator.storage.requests.get(id_)
 
     def count_requests(self, **filters: Any) -> int:
         """Return the number of logged requests that match.

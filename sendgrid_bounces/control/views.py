@@ -241,6 +241,12 @@ def count_requests(control: Control, **query: Any) -> dict[str, Any]:
     return {"count": control.count_requests(**query)}
 
 
+@route("/requests/<int:id_>", "GET")
+def show_request(control: Control, id_: int) -> dict[str, Any]:
+    """Return a logged request."""
+    return documents.render_request(control.request(id_))
+
+
 @route("/requests/wait", "GET", query=WAIT)
 def wait_for_requests(control: Control, **query: Any) -> dict[str, Any]:
     """Wait until enough logged requests match, and count the matching requests."""

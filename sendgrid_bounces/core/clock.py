@@ -7,6 +7,11 @@ from sendgrid_bounces.core.bounces import LATEST
 from sendgrid_bounces.core.times import check_instant
 
 
+def system_milliseconds() -> int:
+    """Return the system time in milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
 class Clock:
     """The system's clock."""
 

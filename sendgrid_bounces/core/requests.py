@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,49 +24,58 @@ class RequestInfo:
     emails: tuple[str, ...] = ()
 
 
+def _described(text: str) -> Any:
+    """Return a dataclass field that has a description."""
+    return field(metadata={"description": text})
+
+
 @dataclass(frozen=True, slots=True)
 class LoggedRequest:
     """An entry of the request log: an answered request, with its secrets redacted.
 
-    :param time: the instant of the request.
-    :param operation: a name among the dialect's operations; None if unknown.
-    :param account: the account name that the client presented, or the account of the
-        domain; None if unknown.
-    :param domain: the domain in the path, if any.
-    :param parameters: the values by name; a list if a name was repeated.
-    :param status: None if the connection was dropped.
-    :param rows: the number of bounces that the request added, replaced or removed;
-        None for a request that only reads.
-    :param fault: the identifier of the fault rule that triggered.
+    The table, JSON, the OpenAPI description and the command line derive from these
+    fields and their descriptions.
     """
 
-    time: int
-    dialect: str
-    operation: str | None
-    account: str | None
-    domain: str | None
-    method: str
-    path: str
-    parameters: Mapping[str, str | list[str]] = field(
-        metadata={"description": "Credentials are redacted."}
+    id: int = _described("Increases with each request; never reused.")
+    received: int = _described("The system time, in milliseconds since 1970.")
+    emulated_time: int = _described("The time of the emulator's clock.")
+    duration_ms: float = _described("Until the response began to be sent.")
+    dialect: str = _described("The vendor and its API version.")
+    operation: str | None = _described("null if the path or the method is unknown.")
+    account: str | None = _described(
+        "The account name that the client sent, or the account of the domain."
     )
-    status: int | None = field(
-        metadata={"description": "null if the connection was dropped."}
+    domain: str | None = _described("The domain in the path.")
+    method: str = _described("The HTTP method.")
+    path: str = _described("The path, decoded and without the query.")
+    parameters: Mapping[str, str | list[str]] = _described(
+        "The parameters of query and form by name; a list if a name is repeated."
     )
-    rows: int | None = field(
-        metadata={
-            "description": "Bounces added, replaced or removed; null if it only read."
-        }
+    user_agent: str | None = _described("The User-Agent header.")
+    status: int | None = _described("null if a fault rule dropped the connection.")
+    rows: int | None = _described(
+        "Bounces added, replaced or removed; null if it only read."
     )
-    fault: int | None = field(metadata={"description": "The triggered fault rule."})
+    fault: int | None = _described("The fault rule that triggered.")
+    response_bytes: int | None = _described(
+        "The length of the response body; null while it is sent in pieces."
+    )
+    response: str = _described("The first 4 KiB of the response body.")
+
+    @property
+    def time(self) -> int:
+        """The former name of :attr:`emulated_time`."""
+        return self.emulated_time
 
 
 @dataclass(frozen=True, slots=True)
 class RequestFilter:
     """Conditions on entries of the request log. None stands for no condition.
 
-    :param since: the first instant.
+    :param since: the first instant on the emulator's clock.
     :param dialect: a dialect or a vendor.
+    :param after: the identifier that all entries exceed.
     """
 
     account: str | None = None
@@ -74,3 +84,4 @@ class RequestFilter:
     status: int | None = None
     since: int | None = None
     dialect: str | None = None
+    after: int | None = None

@@ -111,6 +111,18 @@ def render_instant(instant: int) -> str:
     return time_zone("UTC").render(instant).replace(" ", "T") + "Z"
 
 
+def parse_milliseconds(text: str) -> int:
+    """Return the milliseconds since 1970 of :func:`render_milliseconds`."""
+    instant, _, fraction = text.removesuffix("Z").partition(".")
+    return parse_instant(f"{instant}Z") * 1_000 + int(fraction)
+
+
+def render_milliseconds(milliseconds: int) -> str:
+    """Return milliseconds since 1970 as ``YYYY-MM-DDTHH:MM:SS.mmmZ``."""
+    instant, rest = divmod(milliseconds, 1_000)
+    return f"{render_instant(instant)[:-1]}.{rest:03}Z"
+
+
 def render_optional(instant: int | None) -> str | None:
     """Return *instant* as text, or None."""
     return None if instant is None else render_instant(instant)

@@ -32,7 +32,7 @@ def requests(control: Control) -> Response:
 @page("/ui/requests/<int:id_>")
 def one_request(control: Control, id_: int) -> Response:
     """Show a request beside the last requests."""
-    return _show(control, control.request(id_))  # type: ignore[attr-defined] # lands with identifiers
+    return _show(control, control.request(id_))
 
 
 @page("/ui/requests/rows")
@@ -45,7 +45,7 @@ def request_rows(control: Control) -> Response:
     if not found:
         return html("", 204)
     response = render(control, "_request_rows.html", requests=found[::-1])
-    response.headers["X-Last-Id"] = str(found[-1].id)  # type: ignore[attr-defined] # as above
+    response.headers["X-Last-Id"] = str(found[-1].id)
     return response
 
 
@@ -81,7 +81,7 @@ def _show(control: Control, shown: LoggedRequest | None) -> Response:
         "requests.html",
         error=error,
         requests=found,
-        last=getattr(found[0], "id", 0) if found else 0,
+        last=found[0].id if found else 0,
         shown=shown,
         filters=_given(),
         choices={

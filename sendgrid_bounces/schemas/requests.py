@@ -20,6 +20,9 @@ DEFAULT_LIMIT, MAX_LIMIT = 100, 10_000
 #: How many seconds to wait for requests by default, and at most.
 DEFAULT_WAIT, MAX_WAIT = 5, 30
 
+#: The largest identifier of a logged request.
+MAX_ID = 2**63 - 1
+
 MIN_STATUS, MAX_STATUS = 100, 599
 
 #: The blank before a UTC offset: a plus sign that was not percent-encoded.
@@ -59,6 +62,14 @@ class CountSchema(ParametersSchema):
 class ListSchema(CountSchema):
     """The filters, and how many requests to list."""
 
+    after = integer(
+        0,
+        MAX_ID,
+        strict=False,
+        metadata={
+            "description": "Only requests after this identifier: the first ones."
+        },
+    )
     limit = integer(
         1,
         MAX_LIMIT,

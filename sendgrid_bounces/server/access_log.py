@@ -16,7 +16,8 @@ from gunicorn.glogging import Logger
 
 from sendgrid_bounces.app import DIALECTS
 from sendgrid_bounces.core.errors import BounceError
-from sendgrid_bounces.redaction import MASK, Redactor, is_secret
+from sendgrid_bounces.redaction import MASK, is_secret
+from sendgrid_bounces.web.dialect import create_redactor
 
 #: The format of Flask's own handler.
 FLASK_FORMAT = "[%(asctime)s] %(levelname)s in %(module)s: %(message)s"
@@ -36,7 +37,7 @@ _SCHEME = re.compile(r"\b(basic|bearer)\s+\S+", re.IGNORECASE)
 #: Times that text is percent-decoded in search of credentials.
 _DECODINGS = 3
 
-_REDACTOR = Redactor(dialect.key_pattern for dialect in DIALECTS)
+_REDACTOR = create_redactor(DIALECTS)
 
 
 class LogError(BounceError):

@@ -12,6 +12,7 @@ class Compiled(Generic[Text]):
     """An attribute of a store class: SQL that is compiled once for each product.
 
     Building a statement takes longer than running it, and a command uses few of them.
+    A store finds the text among its own attributes after the first use.
 
     :param compile_with: returns the text, or several, for the product of an engine.
     """
@@ -20,10 +21,15 @@ class Compiled(Generic[Text]):
         self._compile_with = compile_with
         self._texts: dict[type[Engine], Text] = {}
 
+    def __set_name__(self, owner: type, name: str) -> None:
+        """Remember the name of the attribute."""
+        self._name = name
+
     def __get__(self, store: Any, owner: type | None = None) -> Text:
         """Return the text for the engine of *store*."""
         engine: Engine = store._engine  # noqa: SLF001 - each store has one
         text = self._texts.get(type(engine))
         if text is None:
             text = self._texts[type(engine)] = self._compile_with(engine)
+        store.__dict__[self._name] = text
         return text

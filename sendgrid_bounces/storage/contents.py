@@ -16,8 +16,6 @@ from sendgrid_bounces.storage.tables import (
     DeletionRow,
     DomainRow,
     EventRow,
-    FaultRow,
-    RequestRow,
     SourceRow,
 )
 
@@ -33,13 +31,8 @@ SNAPSHOT_TABLES: tuple[type[peewee.Model], ...] = (
     ClockRow,
 )
 
-#: The tables that a reset empties.
-RESET_TABLES: tuple[type[peewee.Model], ...] = (
-    *SNAPSHOT_TABLES,
-    FaultRow,
-    RequestRow,
-    SourceRow,
-)
+#: The tables that a reset empties, besides fault rules and the request log.
+RESET_TABLES: tuple[type[peewee.Model], ...] = (*SNAPSHOT_TABLES, SourceRow)
 
 
 class ContentsStore:

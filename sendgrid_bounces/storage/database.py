@@ -15,7 +15,7 @@ from sendgrid_bounces.storage.engine import Engine
 from sendgrid_bounces.storage.faults import FaultStore
 from sendgrid_bounces.storage.mysql import open_mysql
 from sendgrid_bounces.storage.pulls import PullStore
-from sendgrid_bounces.storage.requests import RequestStore
+from sendgrid_bounces.storage.requests import DEFAULT_SIZE, RequestStore
 from sendgrid_bounces.storage.snapshots import SnapshotStore
 from sendgrid_bounces.storage.sources import SourceStore
 from sendgrid_bounces.storage.sqlite import open_sqlite
@@ -77,10 +77,13 @@ def closing_on_error(storage: Storage) -> Iterator[None]:
         raise
 
 
-def open_storage(url: str, *, create: bool = True) -> Storage:
+def open_storage(
+    url: str, *, create: bool = True, log_size: int = DEFAULT_SIZE
+) -> Storage:
     """Open the database at *url*.
 
     :param create: whether to create missing tables.
+    :param log_size: the maximum number of entries in the request log.
     :raises AbsentError: if the tables are missing and must not be created.
     :raises StorageError: if the URL is invalid, if the database does not open, or if
         a newer version of the package created it.
@@ -101,7 +104,7 @@ def open_storage(url: str, *, create: bool = True) -> Storage:
         ContentsStore(engine),
         SnapshotStore(engine),
         FaultStore(engine),
-        RequestStore(engine),
+        RequestStore(engine, key_salt, log_size),
         sources,
         PullStore(engine, bounces, sources),
     )

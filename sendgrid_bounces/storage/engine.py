@@ -42,6 +42,10 @@ class Engine:
     #: Whether an upsert names the columns of the unique index.
     has_conflict_targets = True
 
+    #: Whether a table without :class:`.tables.UniqueIdField` gives the identifier of a
+    #: deleted row to another one.
+    reuses_ids = False
+
     #: Statement that begins a transaction.
     begin_statement = "BEGIN"
 
@@ -157,6 +161,20 @@ class Engine:
 
     def create_database(self) -> None:
         """Create the database, if the product has servers with several."""
+
+    def open_log(self) -> "Engine":
+        """Return an engine for the table of the request log.
+
+        A transaction of this engine does not include what the other one does. Writes to
+        the log do not wait until the disk has them, if the product can do so.
+        """
+        return self
+
+    def prepare_log(self, table: type[peewee.Model], tag: str) -> None:
+        """Create the table of the request log, if this does not happen elsewhere.
+
+        :param tag: identifies the database that the log belongs to.
+        """
 
     def exists(self) -> bool:
         """Return whether the database exists, without creating it."""

@@ -15,9 +15,9 @@ from sendgrid_bounces.core.faults import Counters, FaultRule, Match, StoredFault
 from sendgrid_bounces.storage.compiled import Compiled
 from sendgrid_bounces.storage.engine import Engine
 from sendgrid_bounces.storage.sql import COUNT_ALL, insert
-from sendgrid_bounces.storage.tables import ClockRow, FaultRow
+from sendgrid_bounces.storage.tables import ClockRow, FaultRow, FaultSetRow
 
-#: The maximum number of rules; each request reads all rules.
+#: The maximum number of rules; each request is compared with all rules.
 MAX_FAULT_RULES = 1_000
 
 #: Seconds that counting a request waits for other writers before failing.
@@ -38,21 +38,39 @@ _encode = json.JSONEncoder(sort_keys=True).encode
 
 _FAULTS = FaultRow.select(*FAULT_COLUMNS)
 
-#: A row with as many columns as a rule.
-_CLOCK = ClockRow.select(
-    ClockRow.only, peewee.SQL("NULL"), ClockRow.frozen, ClockRow.ahead
+#: A row, even if the tables have none.
+_VERSION_AND_CLOCK = peewee.Select(
+    columns=[
+        FaultSetRow.select(FaultSetRow.version),
+        ClockRow.select(ClockRow.frozen),
+        ClockRow.select(ClockRow.ahead),
+    ]
 )
+
+_CONFLICT_TARGET = {"conflict_target": [FaultSetRow.only]}
 
 _BY_ID = FaultRow.id == 0
 
 
 class FaultStore:
-    """The fault rules in a database, in the order in which they were added."""
+    """The fault rules in a database, in the order in which they were added.
+
+    Each process keeps the rules until their version in the database changes.
+    """
 
     _number = Compiled(lambda engine: engine.compile(FaultRow.select(COUNT_ALL)))
     _all = Compiled(lambda engine: engine.compile(_FAULTS.order_by(FaultRow.id)))
-    _all_with_clock = Compiled(
-        lambda engine: engine.compile((_CLOCK + _FAULTS).order_by(peewee.SQL("1")))
+    _version_and_clock = Compiled(lambda engine: engine.compile(_VERSION_AND_CLOCK))
+    _next_version = Compiled(
+        lambda engine: engine.compile(
+            FaultSetRow.insert(only=1, version=1).on_conflict(
+                update={FaultSetRow.version: FaultSetRow.version + 1},
+                **_CONFLICT_TARGET if engine.has_conflict_targets else {},
+            )
+        )
+    )
+    _matched = Compiled(
+        lambda engine: engine.compile(FaultRow.select(FaultRow.matched).where(_BY_ID))
     )
     _insert = Compiled(
         lambda engine: engine.compile(
@@ -75,21 +93,26 @@ class FaultStore:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        #: A version of the set of rules, and those rules that can still trigger.
+        self._known: tuple[int, tuple[StoredFault, ...]] = (-1, ())
         self._relaxed = engine.relaxed(COUNT_TIMEOUT)
 
     def all(self) -> list[StoredFault]:
         """Return all rules in the order in which they are matched."""
         return [_fault(row) for row in self._engine.fetch(self._all)]
 
-    def all_with_clock(self) -> tuple[list[StoredFault], ClockState]:
-        """Return all rules and the state of the shared clock, read by one statement."""
-        faults, state = [], ClockState()
-        for id_, text, *numbers in self._engine.fetch(self._all_with_clock):
-            if text is None:
-                state = ClockState(*numbers)
-            else:
-                faults.append(StoredFault(id_, _rule(text), *numbers))
-        return faults, state
+    def read_with_clock(self) -> tuple[tuple[StoredFault, ...], ClockState]:
+        """Return the rules that can trigger, and the state of the shared clock.
+
+        One statement reads the clock and the version of the rules. The counters of the
+        rules are out of date.
+        """
+        ((version, frozen, ahead),) = self._engine.fetch(self._version_and_clock)
+        known = self._known
+        if known[0] != (version or 0):
+            faults = [f for f in self.all() if not f.rule.is_spent(f.matched)]
+            known = self._known = (version or 0, tuple(faults))
+        return known[1], ClockState(frozen, ahead or 0)
 
     def get(self, id_: int) -> StoredFault:
         """Return the rule *id_*.
@@ -108,6 +131,7 @@ class FaultStore:
         """
 
         def add() -> list[int]:
+            self._lock_set()
             self._check_number(len(rules))
             return [
                 self._engine.execute_insert(
@@ -127,6 +151,7 @@ class FaultStore:
         """
 
         def add() -> None:
+            self._lock_set()
             seen: Counter[str] = Counter()
             for rule in rules:
                 text = _encode(rule.as_dict())
@@ -145,6 +170,7 @@ class FaultStore:
         """
 
         def remove() -> None:
+            self._lock_set()
             self.get(id_)
             self._engine.execute_query(FaultRow.delete().where(FaultRow.id == id_))
 
@@ -154,6 +180,7 @@ class FaultStore:
         """Remove the rules that are limited to the account or domain *owner*."""
 
         def remove() -> None:
+            self._lock_set()
             ids = [fault.id for fault in self.all() if fault.rule.is_for(owner)]
             self._engine.execute_query(FaultRow.delete().where(FaultRow.id.in_(ids)))
 
@@ -161,9 +188,12 @@ class FaultStore:
 
     def clear(self) -> int:
         """Remove all rules; return how many there were."""
-        return self._engine.transact(
-            lambda: self._engine.execute_query(FaultRow.delete())
-        )
+
+        def clear() -> int:
+            self._lock_set()
+            return self._engine.execute_query(FaultRow.delete())
+
+        return self._engine.transact(clear)
 
     def trigger(self, faults: Sequence[StoredFault], now: int) -> Match | None:
         """Count a request that matches *faults*; return the first rule that triggers.
@@ -171,9 +201,10 @@ class FaultStore:
         Later rules do not count the request. Counting locks the row of a rule, so
         concurrent requests get distinct turns.
         """
+        active = [fault for fault in faults if not self._is_spent(fault)]
 
         def count() -> Match | None:
-            for fault in faults:
+            for fault in active:
                 if not self._relaxed.execute(self._count, (1, fault.id)):
                     continue  # removed meanwhile
                 before = Counters(*self._relaxed.fetch(self._counters, (fault.id,))[0])
@@ -187,7 +218,22 @@ class FaultStore:
                     return Match(fault.id, fault.rule, now, end)
             return None
 
-        return self._relaxed.transact(count)
+        return self._relaxed.transact(count) if active else None
+
+    def _is_spent(self, fault: StoredFault) -> bool:
+        """Return whether *fault* cannot trigger again, and forget it if so."""
+        if fault.rule.times is None:
+            return False
+        rows = self._engine.fetch(self._matched, (fault.id,))
+        if rows and not fault.rule.is_spent(rows[0][0]):
+            return False
+        version, faults = self._known
+        self._known = (version, tuple(f for f in faults if f.id != fault.id))
+        return True
+
+    def _lock_set(self) -> None:
+        """Change the version of the set; other changes wait for this transaction."""
+        self._engine.execute(self._next_version, (1, 1, 1))
 
     def _check_number(self, added: int) -> None:
         number = self._engine.fetch(self._number)[0][0] + added

@@ -3,6 +3,7 @@
 import random
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 from urllib.parse import SplitResult, unquote
@@ -12,6 +13,7 @@ import peewee
 from sendgrid_bounces.core.errors import StorageError
 from sendgrid_bounces.storage import sql
 from sendgrid_bounces.storage.engine import Engine, Result, Row
+from sendgrid_bounces.storage.tables import RequestRow
 
 #: Seconds to wait for a connection, for the answer to a read, and for the answer to a
 #: write, which may be the deletion of a million rows.
@@ -44,6 +46,10 @@ LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 #: Binary collations without padding, so that letter case and trailing blanks
 #: distinguish keys as in Python.
 COLLATIONS = {"mariadb": "utf8mb4_nopad_bin", "mysql": "utf8mb4_0900_bin"}
+
+#: Storage engines that do not write each change to the disk before the statement ends.
+#: Their locks last for a statement, so they take no part in a deadlock.
+RELAXED_ENGINES = {"mariadb": "Aria TRANSACTIONAL=0", "mysql": "MyISAM"}
 
 #: Statements that make sessions alike on all servers.
 SESSION = (
@@ -134,13 +140,13 @@ class MySQLEngine(Engine):
         A named lock replaces the transaction, which would end with each statement.
         """
         ((version,),) = self.fetch("SELECT VERSION()")
-        collation = COLLATIONS["mariadb" if "mariadb" in version.lower() else "mysql"]
+        product = "mariadb" if "mariadb" in version.lower() else "mysql"
         ((is_locked,),) = self.fetch("SELECT GET_LOCK(DATABASE(), %s)", [LOCK_TIMEOUT])
         if not is_locked:
             raise StorageError(f"{self} is locked by another process that creates it")
         try:
             for table in tables:
-                self._create_table(table, collation)
+                self._create_table(table, product)
             finish()
         finally:
             self.fetch("SELECT RELEASE_LOCK(DATABASE())")
@@ -157,8 +163,13 @@ class MySQLEngine(Engine):
         finally:
             self._set_read_timeout(READ_TIMEOUT)
 
-    def _create_table(self, table: type[peewee.Model], collation: str) -> None:
+    def _create_table(self, table: type[peewee.Model], product: str) -> None:
+        """Create *table* in one statement, and its indexes."""
         create, indexes = sql.create_statements(table, self._builder)
+        create += f" DEFAULT CHARACTER SET utf8mb4 COLLATE {COLLATIONS[product]}"
+        if table is RequestRow and not self._is_cluster_node():
+            with suppress(StorageError):  # the server may refuse the engine
+                self.execute(f"{create} ENGINE={RELAXED_ENGINES[product]}")
         self.execute(create)
         for text in indexes:
             try:
@@ -166,10 +177,11 @@ class MySQLEngine(Engine):
             except StorageError as error:
                 if error.code != DUPLICATE_KEY_NAME:
                     raise
-        self.execute(
-            f"ALTER TABLE `{sql.table_name(table)}` "
-            f"CONVERT TO CHARACTER SET utf8mb4 COLLATE {collation}"
-        )
+
+    def _is_cluster_node(self) -> bool:
+        """Return whether the server is a node of a Galera cluster."""
+        found = self.fetch("SHOW VARIABLES LIKE 'wsrep_on'")
+        return found == [("wsrep_on", "ON")]
 
     def _run(self, text: str, values: Sequence[object]) -> Any:
         """Run a statement, repeatedly if there is a conflict with a transaction."""

@@ -1,90 +1,167 @@
 """The request log in a database: the last requests, in a ring of limited size."""
 
 import json
+import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
+from operator import attrgetter
 from typing import Any
 
+import peewee
+
+from sendgrid_bounces.core.errors import StorageError, UnknownNameError
 from sendgrid_bounces.core.requests import LoggedRequest, RequestFilter
+from sendgrid_bounces.storage import sql
 from sendgrid_bounces.storage.compiled import Compiled
 from sendgrid_bounces.storage.engine import Engine
-from sendgrid_bounces.storage.sql import COUNT_ALL, columns_like, insert
 from sendgrid_bounces.storage.tables import RequestRow
 
-#: Seconds that an entry waits for other writers before being dropped.
-LOG_TIMEOUT = 5
+#: The size of the ring if none is given.
+DEFAULT_SIZE = 1_000
 
-REQUEST_COLUMNS = columns_like(RequestRow, LoggedRequest)
+#: Older entries are removed once per so many new ones, at most.
+MAX_TRIM_STEP = 100
+
+COLUMNS = sql.columns_like(RequestRow, LoggedRequest)
+COLUMN = sql.columns(RequestRow)
+
+#: The values of an entry in the order of the columns, except the identifier.
+_values = attrgetter(*(field.name for field in fields(LoggedRequest)[1:]))
+_PARAMETERS = [field.name for field in fields(LoggedRequest)[1:]].index("parameters")
 
 #: The condition of each filter on entries.
 REQUEST_CONDITIONS: Mapping[str, Callable[[Any], Any]] = {
-    "account": lambda value: RequestRow.account == value,
-    "domain": lambda value: RequestRow.domain == value.lower(),
-    "operation": lambda value: RequestRow.operation == value,
-    "status": lambda value: RequestRow.status == value,
-    "since": lambda value: RequestRow.time >= value,
+    "account": lambda value: COLUMN["account"] == value,
+    "domain": lambda value: COLUMN["domain"] == value.lower(),
+    "operation": lambda value: COLUMN["operation"] == value,
+    "status": lambda value: COLUMN["status"] == value,
+    "since": lambda value: COLUMN["emulated_time"] >= value,
     "dialect": lambda value: (
-        (RequestRow.dialect == value) | RequestRow.dialect.startswith(f"{value}.")
+        (COLUMN["dialect"] == value) | COLUMN["dialect"].startswith(f"{value}.")
     ),
+    "after": lambda value: COLUMN["id"] > value,
 }
 
 
 class RequestStore:
-    """The entries of the request log in a database."""
+    """The entries of the request log.
+
+    An entry is one statement, which all processes on the database see at once. The log
+    is no part of the transactions on the database.
+
+    :param tag: identifies the database that the log belongs to.
+    :param size: the maximum number of entries; 0 for no log.
+    """
 
     _insert = Compiled(
-        lambda engine: engine.compile(insert(RequestRow, REQUEST_COLUMNS))
+        lambda engine: engine.compile(sql.insert(RequestRow, COLUMNS[1:]))
     )
     _trim = Compiled(
-        lambda engine: engine.compile(RequestRow.delete().where(RequestRow.id <= 0))
+        lambda engine: engine.compile(RequestRow.delete().where(COLUMN["id"] <= 0))
     )
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._relaxed = engine.relaxed(LOG_TIMEOUT)
+    def __init__(self, engine: Engine, tag: str, size: int = DEFAULT_SIZE) -> None:
+        self.size = size
+        #: The number of requests that this process could not log.
+        self.failures = 0
+        #: Whether the last request of this process could not be logged.
+        self.is_degraded = False
+        self._engine = engine.open_log()
+        self._tag = tag
+        self._is_prepared = False
+        self._preparing = threading.Lock()
+        self._trim_step = max(min(size // 10, MAX_TRIM_STEP), 1)
 
-    def add(self, entry: LoggedRequest, size: int) -> None:
-        """Append *entry*; remove older entries that exceed a ring of *size* entries.
+    def add(self, entry: LoggedRequest) -> int:
+        """Append *entry* and return its identifier; the identifier it has is ignored.
 
-        These are two transactions. The ring is too long until the second has ended.
-
-        :raises StorageError: if the database is busy for :data:`LOG_TIMEOUT` seconds.
+        :raises StorageError: if it cannot be stored. The failure is counted.
         """
-        values = {**asdict(entry), "parameters": json.dumps(entry.parameters)}
-        newest = self._relaxed.execute_insert(self._insert, [*values.values()])
-        if newest > size:
-            self._relaxed.execute(self._trim, (newest - size,))
+        try:
+            if not self._is_prepared:
+                self._prepare()
+            values = [*_values(entry)]
+            values[_PARAMETERS] = json.dumps(entry.parameters)
+            id_ = self._engine.execute_insert(self._insert, values)
+            if not id_ % self._trim_step:
+                self._engine.execute(self._trim, (id_ - self.size,))
+        except StorageError:
+            self.failures += 1
+            self.is_degraded = True
+            raise
+        self.is_degraded = False
+        return id_
+
+    def complete(self, id_: int, **values: object) -> None:
+        """Change fields of the entry *id_*, if it still exists."""
+        query = RequestRow.update(values).where(COLUMN["id"] == id_)
+        self._engine.execute_query(query)
 
     def find(self, wanted: RequestFilter, limit: int) -> list[LoggedRequest]:
-        """Return the last *limit* entries that match, oldest first."""
-        query = _where(RequestRow.select(*REQUEST_COLUMNS), wanted)
-        query = query.order_by(RequestRow.id.desc()).limit(limit)
-        rows = self._engine.fetch_query(query)
-        return [_entry(row) for row in reversed(rows)]
+        """Return the last *limit* entries that match, oldest first.
+
+        With ``after``, return the first *limit* entries instead.
+        """
+        is_forward = wanted.after is not None
+        key = COLUMN["id"]
+        query = self._where(RequestRow.select(*COLUMNS), wanted).limit(limit)
+        rows = self._fetch(query.order_by(key if is_forward else key.desc()))
+        return [_entry(row) for row in (rows if is_forward else reversed(rows))]
+
+    def get(self, id_: int) -> LoggedRequest:
+        """Return the entry *id_*.
+
+        :raises UnknownNameError: if there is no such entry, or no more.
+        """
+        for row in self._fetch(RequestRow.select(*COLUMNS).where(COLUMN["id"] == id_)):
+            return _entry(row)
+        raise UnknownNameError("request", str(id_))
 
     def count(self, wanted: RequestFilter) -> int:
         """Return the number of entries that match."""
-        query = _where(RequestRow.select(COUNT_ALL), wanted)
-        return int(self._engine.fetch_query(query)[0][0])
+        query = self._where(RequestRow.select(sql.COUNT_ALL), wanted)
+        return int(self._fetch(query)[0][0])
 
     def remove_owned(self, owner: str) -> None:
         """Remove the entries of the account or domain *owner*."""
-        is_in_domain = RequestRow.domain == owner.lower()
-        query = RequestRow.delete().where((RequestRow.account == owner) | is_in_domain)
-        self._engine.transact(lambda: self._engine.execute_query(query))
+        is_in_domain = COLUMN["domain"] == owner.lower()
+        self._execute(
+            RequestRow.delete().where((COLUMN["account"] == owner) | is_in_domain)
+        )
 
     def clear(self) -> int:
         """Remove all entries; return how many there were."""
-        query = RequestRow.delete()
-        return self._engine.transact(lambda: self._engine.execute_query(query))
+        removed = self.count(RequestFilter())
+        self._execute(RequestRow.delete())
+        return removed
 
+    def _where(self, query: Any, wanted: RequestFilter) -> Any:
+        """Return *query* limited to the entries in the ring that match *wanted*.
 
-def _where(query: Any, wanted: RequestFilter) -> Any:
-    """Return *query* limited to the entries that match *wanted*."""
-    for name, value in asdict(wanted).items():
-        if value is not None:
-            query = query.where(REQUEST_CONDITIONS[name](value))
-    return query
+        Trimming is late, so the table has some more entries.
+        """
+        others = RequestRow.alias()
+        trimmed = others.select(peewee.fn.MAX(others.id) - self.size)
+        query = query.where(COLUMN["id"] > trimmed)
+        for name, value in asdict(wanted).items():
+            if value is not None:
+                query = query.where(REQUEST_CONDITIONS[name](value))
+        return query
+
+    def _fetch(self, query: peewee.Query) -> list[tuple[Any, ...]]:
+        self._prepare()
+        return self._engine.fetch_query(query)
+
+    def _execute(self, query: peewee.Query) -> int:
+        self._prepare()
+        return self._engine.execute_query(query)
+
+    def _prepare(self) -> None:
+        """Create the log before its first use: many databases never have one."""
+        with self._preparing:
+            if not self._is_prepared:
+                self._engine.prepare_log(RequestRow, self._tag)
+                self._is_prepared = True
 
 
 def _entry(row: Sequence[Any]) -> LoggedRequest:

@@ -4,12 +4,28 @@ import secrets
 from collections.abc import Callable
 
 from sendgrid_bounces.core.errors import AbsentError, StorageError
+from sendgrid_bounces.storage import sql
 from sendgrid_bounces.storage.engine import Engine
-from sendgrid_bounces.storage.tables import SCHEMA_VERSION, TABLES, AboutRow
+from sendgrid_bounces.storage.tables import SCHEMA_VERSION, TABLES, AboutRow, FaultRow
 
 
 def _create_missing_tables(engine: Engine) -> None:
     engine.create_tables(TABLES, lambda: None)
+
+
+def _replace_request_log(engine: Engine) -> None:
+    """Replace the request log, whose entries lack most fields of the new one.
+
+    Fault rules move to a table that does not reuse identifiers.
+    """
+    engine.execute("DROP TABLE IF EXISTS request")
+    if engine.reuses_ids:
+        columns = sql.fields_of(FaultRow)
+        rows = engine.fetch_query(FaultRow.select(*columns))
+        engine.execute(f"DROP TABLE {sql.table_name(FaultRow)}")
+        engine.create_tables([FaultRow], lambda: None)
+        engine.execute_many(engine.compile(sql.insert(FaultRow, columns)), rows)
+    _create_missing_tables(engine)
 
 
 #: Upgrades from a version to the next. The tests hold a database of each version.
@@ -17,6 +33,7 @@ UPGRADES: dict[int, Callable[[Engine], None]] = {
     1: _create_missing_tables,
     2: _create_missing_tables,
     3: _create_missing_tables,
+    4: _replace_request_log,
 }
 
 

@@ -14,6 +14,11 @@ def table_name(table: type[peewee.Model]) -> str:
     return str(_meta(table).table_name)
 
 
+def columns(table: type[peewee.Model]) -> dict[str, peewee.Field]:
+    """Return the fields of *table* by their names."""
+    return dict(_meta(table).fields)
+
+
 def primary_key(table: type[peewee.Model]) -> peewee.Field:
     """Return the primary key of *table*."""
     key: peewee.Field = _meta(table).primary_key

@@ -2,15 +2,20 @@
 
 import os
 import sqlite3
+import threading
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, unquote
+from zlib import crc32
 
 import peewee
 
 from sendgrid_bounces.core.errors import StorageError
+from sendgrid_bounces.storage import sql
 from sendgrid_bounces.storage.engine import Engine
+from sendgrid_bounces.storage.tables import UNIQUE_ID, RequestRow
 
 #: Seconds that a writer waits for other writers. Waits of a few seconds are normal with
 #: many writers.
@@ -19,6 +24,12 @@ BUSY_TIMEOUT = 30
 #: Accepted values of the URL's option ``synchronous``; the first is the default.
 SYNCHRONOUS = ("full", "normal", "off")
 
+#: The ending of the request log's file, after the name of the database's file.
+LOG_SUFFIX = "-requests"
+
+#: Seconds that a request waits for other writers of the log before it is not logged.
+LOG_TIMEOUT = 1
+
 #: Settings of every connection besides ``synchronous``.
 PRAGMAS = (
     "journal_mode = wal",
@@ -26,6 +37,9 @@ PRAGMAS = (
     "cache_size = -4000",  # kilobytes per thread; the system caches the file, too
     "wal_autocheckpoint = 10000",
 )
+
+#: The same for the request log, which stays small.
+LOG_PRAGMAS = ("journal_mode = wal", "cache_size = -400", "wal_autocheckpoint = 2000")
 
 
 class SQLiteEngine(Engine):
@@ -45,6 +59,8 @@ class SQLiteEngine(Engine):
     name = "sqlite"
     begin_statement = "BEGIN IMMEDIATE"
     find_table = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
+    reuses_ids = True
+    pragmas: tuple[str, ...] = PRAGMAS
 
     def __init__(
         self,
@@ -59,8 +75,8 @@ class SQLiteEngine(Engine):
         self._synchronous = synchronous
         self._timeout = timeout
         self._identity: tuple[int, int] | None = None
-        self._relaxed: list[Engine] = []
-        builder = peewee.SqliteDatabase(None)
+        self._others: list[Engine] = []
+        builder = peewee.SqliteDatabase(None, field_types={UNIQUE_ID: "AUTOINCREMENT"})
         super().__init__(path, builder, self._connect, (sqlite3.Error,))
 
     def exists(self) -> bool:
@@ -72,12 +88,25 @@ class SQLiteEngine(Engine):
         level = "normal" if self._synchronous == "full" else self._synchronous
         engine = SQLiteEngine(self.location, level, timeout, create=False)
         engine._identity = self._identity
-        self._relaxed.append(engine)
+        self._others.append(engine)
         return engine
+
+    def open_log(self) -> Engine:
+        """Return an engine for the file of the request log, which need not exist."""
+        level = "off" if self._synchronous == "off" else "normal"
+        engine = SQLiteLogEngine(f"{self.location}{LOG_SUFFIX}", level, LOG_TIMEOUT)
+        self._others.append(engine)
+        return engine
+
+    def create_tables(
+        self, tables: Sequence[type[peewee.Model]], finish: Callable[[], None]
+    ) -> None:
+        """Create the missing tables and indexes, except the request log."""
+        super().create_tables([t for t in tables if t is not RequestRow], finish)
 
     def close(self) -> None:
         """Close the connections of all threads. The engine is unusable afterwards."""
-        for engine in self._relaxed:
+        for engine in self._others:
             engine.close()
         super().close()
 
@@ -118,7 +147,7 @@ class SQLiteEngine(Engine):
             check_same_thread=False,
         )
         try:
-            for pragma in (*PRAGMAS, f"synchronous = {self._synchronous}"):
+            for pragma in (*self.pragmas, f"synchronous = {self._synchronous}"):
                 connection.execute(f"PRAGMA {pragma}")
         except BaseException:
             connection.close()
@@ -130,6 +159,44 @@ class SQLiteEngine(Engine):
     def _code(self, error: Exception) -> int | None:
         code: Any = getattr(error, "sqlite_errorcode", None)  # since Python 3.11
         return code if isinstance(code, int) else None
+
+
+class SQLiteLogEngine(SQLiteEngine):
+    """The file of the request log, apart from the database.
+
+    No request waits for a writer of the database, and no writer for the log. A lock
+    keeps the threads of this process from each other's way: SQLite would let the
+    second one sleep for a millisecond.
+    """
+
+    pragmas = LOG_PRAGMAS
+
+    def __init__(self, path: str, synchronous: str, timeout: int) -> None:
+        super().__init__(path, synchronous, timeout)
+        self._lock = threading.Lock()
+
+    def prepare_log(self, table: type[peewee.Model], tag: str) -> None:
+        """Create the table; replace a table of another layout or another database."""
+        create, _ = sql.create_statements(table, self._builder)
+        version = crc32(f"{tag} {create}".encode()) >> 1
+
+        def replace() -> None:
+            if self.fetch("PRAGMA user_version") != [(version,)]:
+                self.execute(f"DROP TABLE IF EXISTS {sql.table_name(table)}")
+                self.execute(create)
+                self.execute(f"PRAGMA user_version = {version}")
+
+        if self.fetch("PRAGMA user_version") != [(version,)]:
+            self.transact(replace)
+
+    def _run(self, text: str, values: Sequence[object]) -> Any:
+        """Run a statement and return its cursor."""
+        if not self._lock.acquire(timeout=self._timeout):
+            raise StorageError(f"{self} is busy")
+        try:
+            return super()._run(text, values)
+        finally:
+            self._lock.release()
 
 
 def open_sqlite(url: SplitResult) -> SQLiteEngine:

@@ -1,13 +1,38 @@
 """The tables. The models are unbound; each engine compiles queries by itself."""
 
+from collections.abc import Mapping
+from dataclasses import fields
+from types import NoneType
+from typing import Any, get_args, get_type_hints
+
 import peewee
 
 from sendgrid_bounces.core.accounts import MAX_NAME
 from sendgrid_bounces.core.bounces import MAX_LENGTHS
+from sendgrid_bounces.core.requests import LoggedRequest
 from sendgrid_bounces.core.sources import MAX_SOURCE_NAME
 
 #: The version of this schema, stored in :class:`AboutRow`.
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
+
+#: The name, in the field types of a query builder, of the keyword that keeps a database
+#: from reusing identifiers.
+UNIQUE_ID = "UNIQUE_ID"
+
+
+class UniqueIdField(peewee.AutoField):
+    """An identifier that no later row gets, even if the newest row is deleted."""
+
+    def ddl(self, ctx: Any) -> peewee.NodeList:
+        """Return the definition of the column."""
+        keyword = ctx.state.field_types.get(UNIQUE_ID, "")
+        return peewee.NodeList((super().ddl(ctx), peewee.SQL(keyword)))
+
+
+class BigUniqueIdField(UniqueIdField):
+    """The same in 64 bits."""
+
+    field_type = "BIGAUTO"
 
 
 class AboutRow(peewee.Model):
@@ -143,7 +168,7 @@ class FaultRow(peewee.Model):
     ``planted`` identifies a rule of a seed, to add no copy when loading it again.
     """
 
-    id = peewee.AutoField()
+    id = UniqueIdField()
     rule = peewee.TextField()
     planted = peewee.CharField(max_length=64, null=True, unique=True)
     matched = peewee.BigIntegerField(default=0)
@@ -155,28 +180,54 @@ class FaultRow(peewee.Model):
         table_name = "fault"
 
 
-class RequestRow(peewee.Model):
-    """An entry of the request log.
+class FaultSetRow(peewee.Model):
+    """The version of the set of fault rules, in a single row; no row before a change.
 
-    ``time`` is an instant, ``parameters`` is JSON, ``rows`` is the number of bounces
-    changed, and ``fault`` identifies the rule that triggered, which may be gone.
+    Adding and removing rules changes it, counting requests does not.
     """
 
-    id = peewee.BigAutoField()
-    time = peewee.BigIntegerField()
-    dialect = peewee.CharField(max_length=32)
-    operation = peewee.CharField(max_length=32, null=True)
-    account = peewee.TextField(null=True)
-    domain = peewee.TextField(null=True)
-    method = peewee.TextField()
-    path = peewee.TextField()
-    parameters = peewee.TextField()
-    status = peewee.IntegerField(null=True)
-    rows = peewee.BigIntegerField(null=True)
-    fault = peewee.IntegerField(null=True)
+    only = peewee.SmallIntegerField(primary_key=True, default=1)
+    version = peewee.BigIntegerField()
 
     class Meta:
-        table_name = "request"
+        table_name = "fault_set"
+
+
+#: The columns of the types in :class:`LoggedRequest`; mappings are stored as JSON.
+COLUMN_TYPES: dict[Any, type[peewee.Field]] = {
+    int: peewee.BigIntegerField,
+    float: peewee.DoubleField,
+    str: peewee.TextField,
+    Mapping[str, str | list[str]]: peewee.TextField,
+}
+
+
+def _log_columns() -> dict[str, peewee.Field]:
+    """Return a column for each field of a logged request except the identifier."""
+    columns: dict[str, peewee.Field] = {}
+    types = get_type_hints(LoggedRequest)
+    for field in fields(LoggedRequest)[1:]:
+        wanted = {*get_args(types[field.name])}
+        is_optional = NoneType in wanted
+        (kind,) = wanted - {NoneType} if is_optional else {types[field.name]}
+        columns[field.name] = COLUMN_TYPES[kind](null=is_optional)
+    return columns
+
+
+class RequestRow(peewee.Model):
+    """An entry of the request log: the fields of :class:`LoggedRequest`.
+
+    ``fault`` identifies the rule that triggered, which may be gone.
+    """
+
+    id = BigUniqueIdField()
+
+    class Meta:
+        table_name = "logged_request"
+
+
+for _name, _column in _log_columns().items():
+    RequestRow._meta.add_field(_name, _column)  # noqa: SLF001 - Peewee's documented way
 
 
 class SourceRow(peewee.Model):
@@ -266,6 +317,7 @@ class PullRow(peewee.Model):
 
 
 #: All tables in the order of creation. The last table marks the schema as complete.
+#: SQLite keeps :class:`RequestRow` in a file of its own.
 TABLES = (
     BounceListRow,
     AccountRow,
@@ -275,6 +327,7 @@ TABLES = (
     SnapshotRow,
     SnapshotChunkRow,
     FaultRow,
+    FaultSetRow,
     RequestRow,
     SourceRow,
     EventRow,

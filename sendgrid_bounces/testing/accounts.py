@@ -101,8 +101,6 @@ class TestAccount:
 
         def create() -> None:
             account = self._accounts.add(self.username, profile=profile, **hashed)
-            if username:  # an earlier test may have used the same name
-                self._emulator.storage.requests.remove_owned(username)
             self._accounts.add_domain(self.domain, account, shares_list=True)
             self._names = [self.username]
             if seed is not None:
@@ -111,6 +109,8 @@ class TestAccount:
         test_app.acquire()
         try:
             self._emulator.storage.engine.transact(create)
+            if username:  # an earlier test may have used the same name
+                self._emulator.storage.requests.remove_owned(username)
         except BaseException:
             test_app.release()
             raise

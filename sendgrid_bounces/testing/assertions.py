@@ -74,7 +74,7 @@ def describe(request: LoggedRequest) -> str:
         for name, value in request.parameters.items()
     ]
     fault = [] if request.fault is None else [f"(fault rule {request.fault})"]
-    time = render_instant(request.time)
+    time = render_instant(request.emulated_time)
     line = [time, status, request.method, request.path, *values, *fault]
     return " ".join(map(str, line))
 

@@ -7,6 +7,7 @@ from flask import Blueprint
 
 from sendgrid_bounces.core.migration import Migration
 from sendgrid_bounces.core.requests import RequestInfo
+from sendgrid_bounces.redaction import Redactor
 from sendgrid_bounces.web.responses import ErrorRenderer
 
 
@@ -23,6 +24,7 @@ class Dialect:
     :param hosts: the vendor's host names, which the in-process mock intercepts.
     :param key_pattern: regular expression of the vendor's API keys, for redaction;
         empty if the keys have no recognizable form.
+    :param key_hints: speed up the search for keys: see :class:`.Redactor`.
     :param sends_retry_after: whether a response that a rate limit causes has the header
         ``Retry-After``.
     :param reserved_domains: domains that cannot be reached, since the dialect owns
@@ -38,9 +40,19 @@ class Dialect:
     read_request_info: Callable[[], RequestInfo]
     hosts: tuple[str, ...] = ()
     key_pattern: str = ""
+    key_hints: tuple[str, ...] = ()
     sends_retry_after: bool = True
     reserved_domains: tuple[str, ...] = ()
     migration: Migration | None = None
+
+
+def create_redactor(dialects: Iterable[Dialect]) -> Redactor:
+    """Return a redactor of the keys of all *dialects*."""
+    known = [dialect for dialect in dialects if dialect.key_pattern]
+    hints = [hint for dialect in known for hint in dialect.key_hints]
+    has_hints = all(dialect.key_hints for dialect in known)
+    patterns = [dialect.key_pattern for dialect in known]
+    return Redactor(patterns, key_hints=hints if has_hints else None)
 
 
 def find_owner(dialects: Iterable[Dialect], path: str) -> Dialect | None:

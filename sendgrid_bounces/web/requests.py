@@ -61,6 +61,9 @@ class StrictRequest(flask.Request):
     Fault matching, the request log and the view share the result.
     """
 
+    #: The account of the domain in the path, once the view has found it.
+    domain_owner: str | None = None
+
     _body: bytes | None = None
     _body_error: Exception | None = None
     _parameters: Parameters | None = None

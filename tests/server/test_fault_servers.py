@@ -266,5 +266,6 @@ def test_credentials_are_never_stored_or_logged(tmp_path: Path) -> None:
     assert SECRET not in written
     for file in tmp_path.iterdir():
         assert SECRET.encode() not in file.read_bytes(), file
-    with closing(sqlite3.connect(tmp_path / "b.sqlite3")) as connection:
-        assert connection.execute("SELECT COUNT(*) FROM request").fetchone() == (10,)
+    with closing(sqlite3.connect(tmp_path / "b.sqlite3-requests")) as connection:
+        found = connection.execute("SELECT COUNT(*) FROM logged_request").fetchone()
+    assert found == (10,)

@@ -3,10 +3,12 @@
 import json
 from contextlib import closing
 from dataclasses import asdict, replace
+from unittest.mock import Mock
 
 import pytest
+from conftest import logged_request
 
-from sendgrid_bounces.core.requests import LoggedRequest
+from sendgrid_bounces.cli import requests
 from sendgrid_bounces.storage.database import open_storage
 
 SEED = "accounts: [{username: acme, bounces: [{email: a@example.com}]}]"
@@ -245,12 +247,11 @@ def test_errors_in_a_fault_file_name_the_file(run, tmp_path) -> None:
 
 def test_requests_are_listed_and_filtered(run, url: str) -> None:
     """Each request is one line, with its control characters escaped."""
-    entry = LoggedRequest(
-        time=0,
+    entry = logged_request(
+        emulated_time=0,
         dialect="mailgun.v3",
         operation="add",
         account=None,
-        domain=None,
         method="POST",
         path="/v3/\x1b[2J/bounces",
         parameters={"address": "ä\n@x"},
@@ -259,16 +260,16 @@ def test_requests_are_listed_and_filtered(run, url: str) -> None:
         fault=7,
     )
     with closing(open_storage(url)) as storage:
-        storage.requests.add(entry, 9)
-        storage.requests.add(replace(entry, status=200, account="acme", rows=None), 9)
+        storage.requests.add(entry)
+        storage.requests.add(replace(entry, status=200, account="acme", rows=None))
 
     header, first, second = run("requests", "list").stdout.splitlines()
     assert header.split() == [
-        *("time", "status", "dialect", "operation", "account", "request"),
+        *("id", "time", "status", "dialect", "operation", "account", "request"),
         *("parameters", "rows", "fault"),
     ]
     assert first == (
-        "1970-01-01T00:00:00Z  -       mailgun.v3  add        -        "
+        "1   1970-01-01T00:00:00Z  -       mailgun.v3  add        -        "
         'POST /v3/\\x1b[2J/bounces  {"address": "ä\\n@x"}  2     7'
     )
     assert "  200     mailgun.v3  add        acme     POST " in second
@@ -291,6 +292,9 @@ def test_requests_are_listed_and_filtered(run, url: str) -> None:
     assert run("requests", "list", *since).stdout.count("\n") == 1
     assert json.loads(run("requests", "list", "--json").stdout)["requests"][1] == {
         **asdict(entry),
+        "id": 2,
+        "received": "2012-02-15T12:00:00.007Z",
+        "emulated_time": "1970-01-01T00:00:00Z",
         "time": "1970-01-01T00:00:00Z",
         "status": 200,
         "account": "acme",
@@ -298,4 +302,33 @@ def test_requests_are_listed_and_filtered(run, url: str) -> None:
     }
     assert "must be a time" in run("requests", "list", "--since", "x", code=2).stderr
     assert "count" in run("requests", "list", "--operation", "x", code=2).stderr
+    shown = run("requests", "show", "2").stdout.splitlines()
+    assert shown[0].split() == ["id", "2"]
+    assert ["response", "[]"] in [line.split() for line in shown]
     assert run("requests", "clear").stdout == "removed 2 requests\n"
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_new_requests_are_followed(run, url: str, monkeypatch, options) -> None:
+    """An interrupt ends the command without an error."""
+    with closing(open_storage(url)) as storage:
+        storage.requests.add(logged_request(path="/first"))
+        paths = ["/second", "/third"]
+
+        def sleep(_seconds: float) -> None:
+            if not paths:
+                raise KeyboardInterrupt
+            storage.requests.add(logged_request(path=paths.pop(0)))
+            storage.requests.add(logged_request(account="other"))
+
+        monkeypatch.setattr(requests, "time", Mock(sleep=sleep))
+        found = run("requests", "list", "--follow", "--account", "acme", *options)
+
+    lines = found.stdout.splitlines()
+    if not options:
+        header, *lines = lines
+        assert header.startswith("id")
+    assert all(path in line for path, line in zip(FOLLOWED, lines, strict=True))
+
+
+FOLLOWED = ("/first", "/second", "/third")

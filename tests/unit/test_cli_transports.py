@@ -12,14 +12,13 @@ from typing import Any
 import click
 import pytest
 from click.testing import CliRunner, Result
-from conftest import QUICK_HASH, FixedClock, make_app
+from conftest import QUICK_HASH, FixedClock, logged_request, make_app
 from flask.testing import FlaskClient
 
 from sendgrid_bounces.cli import connection, main, queries, transport
 from sendgrid_bounces.cli.remote import RemoteControl
 from sendgrid_bounces.control.service import Control
 from sendgrid_bounces.core.errors import ParametersError
-from sendgrid_bounces.core.requests import LoggedRequest
 from sendgrid_bounces.emulator import EXTENSION
 from sendgrid_bounces.storage.database import open_storage
 
@@ -154,6 +153,11 @@ SCENARIO: tuple[tuple[str, str], ...] = (
     ("requests list --operation nothing", ""),
     ("migration-report", ""),
     ("migration-report --json", ""),
+    ("requests list --after 0 --json", ""),
+    ("requests list --after 1", ""),
+    ("requests show 1", ""),
+    ("requests show 1 --json", ""),
+    ("requests show 2", ""),
     ("requests clear", ""),
     ("clock advance PT1H", ""),
     ("clock advance P9999999D", ""),
@@ -179,18 +183,13 @@ LOCAL = {
     ("source", "test"),
 }
 
-ENTRY = LoggedRequest(
-    time=5,
+ENTRY = logged_request(
     dialect="mailgun.v3",
     operation="add",
-    account="acme",
-    domain=None,
     method="POST",
     path="/v3/x/bounces",
     parameters={"address": ["ä@x", "b@x"]},
-    status=200,
     rows=2,
-    fault=None,
 )
 
 
@@ -239,7 +238,7 @@ def _server_client(tmp_path: Path) -> Iterator[FlaskClient]:
     """A client of the server, which has a database of its own."""
     url = f"sqlite:///{tmp_path / 'served.sqlite3'}?synchronous=off"
     app = make_app(url, FixedClock(), CONTROL="on", CONTROL_TOKEN=TOKEN)
-    app.extensions[EXTENSION].storage.requests.add(ENTRY, 9)
+    app.extensions[EXTENSION].storage.requests.add(ENTRY)
     yield app.test_client()
     app.extensions[EXTENSION].storage.close()
 
@@ -265,7 +264,7 @@ def _served(server_client: FlaskClient, monkeypatch) -> Callable[..., Result]:
 def _stored(url: str, monkeypatch) -> Callable[..., Result]:
     """A function that runs a command on a database."""
     with closing(open_storage(url)) as storage:
-        storage.requests.add(ENTRY, 9)
+        storage.requests.add(ENTRY)
     monkeypatch.setattr(connection, "Clock", FixedClock)
 
     def run(*args: str, stdin: str = "") -> Result:

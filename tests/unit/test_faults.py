@@ -330,17 +330,17 @@ def test_removed_rule_does_not_trigger(storage: Storage) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rule", "triggered"),
+    ("rule", "triggered", "least"),
     [
-        (FaultRule(status=503, times=1), 1),
-        (FaultRule(status=503, times=7, skip=5), 7),
-        (FaultRule(limit=10, window_seconds=60), 30),
+        (FaultRule(status=503, times=1), 1, 1),
+        (FaultRule(status=503, times=7, skip=5), 7, 12),
+        (FaultRule(limit=10, window_seconds=60), 30, 40),
     ],
 )
 def test_concurrent_requests_are_counted_once_each(
-    database_url: str, rule: FaultRule, triggered: int
+    database_url: str, rule: FaultRule, triggered: int, least: int
 ) -> None:
-    """Eight threads share the rule, each with its own connection."""
+    """Eight threads share the rule; requests after its last turn may be counted."""
     with closing(open_storage(database_url)) as storage:
         storage.faults.add([rule])
         seen = storage.faults.all()
@@ -351,7 +351,8 @@ def test_concurrent_requests_are_counted_once_each(
         (fault,) = storage.faults.all()
 
     assert sum(match is not None for match in matches) == triggered
-    assert (fault.matched, fault.triggered) == (40, triggered)
+    assert fault.triggered == triggered
+    assert least <= fault.matched <= 40
 
 
 SEED = """
@@ -372,7 +373,7 @@ def test_second_load_of_a_seed_adds_no_rules(storage: Storage) -> None:
 
     faults = storage.faults.all()
     assert [fault.rule.status for fault in faults] == [503, 503, None]
-    assert [fault.matched for fault in faults] == [2, 1, 0]
+    assert [fault.matched for fault in faults] == [1, 1, 0]
 
 
 def test_invalid_rules_in_a_seed_are_rejected() -> None:

@@ -227,5 +227,5 @@ def test_clock_and_rules_are_read_together(storage, state: ClockState, count) ->
     storage.faults.add([FaultRule(status=503, skip=n) for n in range(count)])
     storage.clock.change(lambda _: state)
 
-    assert storage.faults.all_with_clock() == (storage.faults.all(), state)
+    assert storage.faults.read_with_clock() == ((*storage.faults.all(),), state)
     assert [fault.rule.skip for fault in storage.faults.all()] == [*range(count)]

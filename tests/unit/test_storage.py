@@ -100,7 +100,7 @@ def test_removed_file_is_not_created_again(url: str, tmp_path: Path) -> None:
         errors: list[str] = []
 
         def read() -> None:
-            for action in (storage.accounts.all, storage.check, storage.requests.clear):
+            for action in (storage.accounts.all, storage.check, storage.faults.clear):
                 try:
                     action()
                 except StorageError as error:
@@ -131,7 +131,7 @@ def test_writes_into_a_removed_file_are_refused(
 
         for write in (
             lambda: storage.accounts.add("after", key_hash="", key_tag=0),
-            storage.requests.clear,
+            storage.faults.clear,
             storage.check,
         ):
             with pytest.raises(StorageError, match="no longer exists: .*restart"):
@@ -148,7 +148,7 @@ def test_files_are_readable_by_the_owner_only(url: str, tmp_path: Path) -> None:
     finally:
         os.umask(umask)
 
-    assert len(modes) == 3
+    assert len(modes) == 6  # of the database and of the request log
     assert {mode & 0o777 for mode in modes.values()} == {0o600}
 
 

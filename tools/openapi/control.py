@@ -33,6 +33,7 @@ from tools.openapi.parts import (
 #: The JSON schemas of the types in :class:`LoggedRequest`.
 TYPES: Mapping[Any, Part] = {
     int: INTEGER,
+    float: {"type": "number"},
     str: STRING,
     int | None: {"type": ["integer", "null"]},
     str | None: {"type": ["string", "null"]},
@@ -81,7 +82,8 @@ def _logged_request(operations: Operations) -> Part:
     """Return the schema of an entry of the request log."""
     types, names = get_type_hints(LoggedRequest), dialect_names(operations)
     special = {
-        "time": INSTANT,
+        "received": INSTANT,
+        "emulated_time": INSTANT,
         "dialect": {"enum": sorted(operations, key=names.index)},
     }
     return record(
@@ -92,6 +94,7 @@ def _logged_request(operations: Operations) -> Part:
             }
             for field in fields(LoggedRequest)
         }
+        | {"time": {**INSTANT, "description": "The former name of emulated_time."}}
     )
 
 
@@ -134,7 +137,13 @@ def _schemas(operations: Operations) -> Mapping[str, Any]:
             }
         ),
         "Health": record(
-            {"status": STRING, "version": STRING, "database": STRING},
+            {
+                "status": STRING,
+                "version": STRING,
+                "database": STRING,
+                "log": {"enum": ["ok", "degraded", "off"]},
+                "unlogged": NUMBER,
+            },
             sources=receiving.SUMMARY,
         ),
         "ControlError": record(
@@ -200,6 +209,7 @@ VIEWS: Mapping[str, Callable[[Target], Part]] = {
     "control.list_requests": control_view(
         record({"requests": array(ref("Entry"), maxItems=MAX_LIMIT)}), parameters=LIST
     ),
+    "control.show_request": control_view(ref("Entry"), 404, path=("id",)),
     "control.clear_requests": control_view(_REMOVED),
     "control.count_requests": control_view(record({"count": NUMBER}), parameters=COUNT),
     "control.wait_for_requests": control_view(

@@ -76,4 +76,5 @@ DIALECT = Dialect(
     read_request_info=partial(web.read_request_info, NAME),
     hosts=web.HOSTS,
     key_pattern=web.KEY_PATTERN,
+    key_hints=web.KEY_HINTS,
 )

@@ -44,6 +44,7 @@ MAX_INFO_BODY = 64 * 1024
 HOSTS = ("api.mailgun.net", "api.eu.mailgun.net")
 
 KEY_PATTERN = r"\bkey-[0-9a-z]{16,}|\b[0-9a-f]{32}-[0-9a-f]{8}-[0-9a-f]{8}\b"
+KEY_HINTS = (r"key-[0-9a-z]{16}", r"-[0-9a-f]{8}-[0-9a-f]{8}")
 
 #: Wire: wrong credentials are not JSON (recorded): nine bytes without a newline. The
 #: messages of 404 are recorded, that of a domain for a sister call. The rest is
@@ -117,6 +118,7 @@ def open_call(domain: str) -> Call:
     emulator = current_emulator()
     key = basic.password or ""
     found = emulator.authenticator.authenticate_domain(domain, key)
+    request.domain_owner = found.account.username
     return Call(emulator.storage.bounces, found.bounce_list, emulator.clock)
 
 

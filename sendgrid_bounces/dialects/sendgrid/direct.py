@@ -129,5 +129,6 @@ DIALECT = Dialect(
     read_request_info=partial(web.read_request_info, NAME, _read_operation),
     hosts=web.HOSTS,
     key_pattern=web.KEY_PATTERN,
+    key_hints=web.KEY_HINTS,
     migration=TO_V3,
 )

@@ -326,6 +326,7 @@ DIALECT = Dialect(
     read_request_info=read_request_info,
     hosts=("api.sendgrid.com", "api.eu.sendgrid.com"),
     key_pattern=web.KEY_PATTERN,
+    key_hints=web.KEY_HINTS,
     sends_retry_after=False,
     reserved_domains=("suppression", "suppressions"),
 )

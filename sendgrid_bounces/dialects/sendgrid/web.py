@@ -22,6 +22,7 @@ from sendgrid_bounces.web.requests import refuse_head, request
 HOSTS = ("sendgrid.com", "www.sendgrid.com", "api.sendgrid.com")
 
 KEY_PATTERN = r"\bSG\.[\w-]{8,}\.[\w-]{8,}"
+KEY_HINTS = (r"sg\.[\w-]{8}",)
 
 Message = TypeVar("Message")
 
