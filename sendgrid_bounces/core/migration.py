@@ -227,4 +227,4 @@ def _curl(step: Step, list_: str, call: SeenCall, table: Migration) -> str:
     if step.body:
         quoted = step.body.replace('"', '\\"')
         words += ['-H "Content-Type: application/json"', f'-d "{quoted}"']
-    return " ".join([*words, f'"$SENDGRID_URL{path}"'])
+    return " ".join([*words, f'"$API_URL{path}"'])

@@ -158,7 +158,7 @@ def test_only_delete_all_deletes_everything() -> None:
 def test_requests_are_ready(account: TestAccount) -> None:
     """With its variables set, each command succeeds."""
     variables = {
-        "SENDGRID_URL": account.url,
+        "API_URL": account.url,
         "API_KEY": account.api_key,
         "START_TIME": "1",
         "END_TIME": "9999999999",
@@ -202,7 +202,7 @@ def test_report_of_the_cleanup_example() -> None:
         responses = [
             _curl(
                 command,
-                SENDGRID_URL=server.url,
+                API_URL=server.url,
                 API_KEY="s3cret",
                 END_TIME="1400000000",
                 CUSTOMER="customer@example.com",
@@ -223,7 +223,7 @@ def test_report_of_the_cleanup_example() -> None:
         'application/json" -H "on-behalf-of: $CUSTOMER" '
     )
     assert delete["requests"] == [
-        f'{header}"$SENDGRID_URL/v3/suppression/{name}/$EMAIL"'
+        f'{header}"$API_URL/v3/suppression/{name}/$EMAIL"'
         for name in ("bounces", "blocks")
     ]
     assert [trap["name"] for trap in get["traps"]] == [
