@@ -1,4 +1,4 @@
-"""``bounces pull`` between real servers and processes."""
+"""``bounces pull`` between real servers and processes: the command and its failures."""
 
 import json
 import os
