@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 from flask import Flask
 from flask.testing import FlaskClient
 from selection import LeftOut
+from werkzeug.routing import Rule
 
 from sendgrid_bounces import auth
 from sendgrid_bounces.app import DIALECTS, create_app
@@ -34,6 +35,21 @@ for name in list(os.environ):
         del os.environ[name]
 os.environ[f"{PREFIX}KEY_HASH"] = QUICK_HASH
 auth.TAG_COSTS = QUICK_COSTS
+
+# Each application compiles functions that build the URLs of its routes, which takes most
+# of the time of create_app(). The functions depend on the route only.
+_compile_builder = Rule._compile_builder
+_builders: dict[object, Callable] = {}
+
+
+def _cached_builder(rule: Rule, append_unknown: bool) -> Callable:
+    key = (*rule._trace, repr(rule.defaults), append_unknown)
+    if key not in _builders:
+        _builders[key] = _compile_builder(rule, append_unknown)
+    return _builders[key]
+
+
+Rule._compile_builder = _cached_builder
 
 #: Each test that uses the fixture `engine` runs on both database products.
 ENGINES = ["sqlite", pytest.param("mysql", marks=pytest.mark.mysql)]
