@@ -67,3 +67,15 @@ def test_workflow_runs_what_exists(workflow: Path) -> None:
         assert (ROOT / script).exists()
     for expression in re.findall(r'pytest -m "(.*)"', commands):
         assert set(re.findall(r"\w+", expression)) <= markers | {"and", "not", "or"}
+
+
+def test_contributing_names_files_that_exist() -> None:
+    """Paths are relative to the repository, or to the package or one of its folders."""
+    text = (ROOT / ".github" / "CONTRIBUTING.md").read_text()
+    package = ROOT / "sendgrid_bounces"
+    folders = [ROOT, package, *(path for path in package.glob("*/") if path.is_dir())]
+    folders += [package / "dialects" / "sendgrid", package / "dialects" / "mailgun"]
+
+    paths = re.findall(r"`(\w[\w./-]*(?:\.(?:py|rst|http|cfg)|/))`", text)
+    assert len(paths) > 30
+    assert [p for p in paths if not any((f / p).exists() for f in folders)] == []
