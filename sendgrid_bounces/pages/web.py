@@ -14,7 +14,6 @@ from sendgrid_bounces import __version__
 from sendgrid_bounces.control import PREFIX, api
 from sendgrid_bounces.control.service import Control
 from sendgrid_bounces.core.errors import BounceError, ParametersError
-from sendgrid_bounces.core.requests import LoggedRequest
 from sendgrid_bounces.core.times import render_instant
 from sendgrid_bounces.emulator import current_emulator
 from sendgrid_bounces.web.requests import request
@@ -76,8 +75,6 @@ NOTICES = {
     "running": "The clock shows the system time.",
     "saved": "The snapshot was saved.",
 }
-
-HAS_IDS = hasattr(LoggedRequest, "id")
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -186,7 +183,6 @@ def layout() -> dict[str, Any]:
         "navigation": NAVIGATION,
         "static_url": static_url,
         "version": __version__,
-        "has_ids": HAS_IDS,
         "is_home": request.path == HOME,
     }
 

@@ -14,8 +14,6 @@ from pathlib import Path
 import pytest
 from live import ROOT, Live, named, serving
 
-from sendgrid_bounces.pages.web import HAS_IDS
-
 try:
     from axe_playwright_python.sync_playwright import Axe
     from playwright.sync_api import Browser, Page, expect, sync_playwright
@@ -37,8 +35,6 @@ AXE = {
         "best-practice",
     ]
 }
-
-needs_ids = pytest.mark.skipif(not HAS_IDS, reason="needs identifiers in the log")
 
 #: Each page, and a text on it.
 PAGES = {
@@ -167,8 +163,6 @@ def _last_id(live: Live) -> int:
 def test_pages_are_accessible_and_fit(look, live: Live, name: str) -> None:
     dashboard = look(**LOOKS[name])
     for title, (path, text) in PAGES.items():
-        if title == "one request" and not HAS_IDS:
-            continue
         number = str(_last_id(live)) if title == "one request" else ""
         page = dashboard.open(path + number)
         expect(page.locator("main").get_by_text(text).first).to_be_attached()
@@ -194,7 +188,6 @@ def test_browser_is_sent_to_the_overview(look, live: Live) -> None:
     assert page.url == f"{live.url}/_emulator/"
 
 
-@needs_ids
 def test_everything_works_without_a_mouse(look) -> None:
     page = look().open("ui/requests")
     page.keyboard.press("Tab")
@@ -227,7 +220,6 @@ def test_everything_works_without_a_mouse(look) -> None:
     expect(page.get_by_text("No request matches")).to_be_visible()
 
 
-@needs_ids
 def test_new_requests_appear_and_keep_the_scroll_position(look, live: Live) -> None:
     for _ in range(60):
         live.get(f"/api/bounces.count.json?{LOGIN}")
@@ -251,7 +243,6 @@ def test_new_requests_appear_and_keep_the_scroll_position(look, live: Live) -> N
     assert page.evaluate("scrollY") > 80
 
 
-@needs_ids
 def test_pause_stops_the_updates(look, live: Live) -> None:
     page = look().open("ui/requests")
     page.locator("#live").click()
@@ -263,7 +254,6 @@ def test_pause_stops_the_updates(look, live: Live) -> None:
     expect(page.locator("tbody[data-rows] tr")).to_have_count(rows + 1)
 
 
-@needs_ids
 def test_two_tabs_show_the_same(look, live: Live) -> None:
     one, two = look().open("ui/requests"), look().open("ui/faults")
     live.get(f"/api/bounces.count.json?{LOGIN}")
@@ -313,7 +303,6 @@ def test_forms_work_without_a_script(look, live: Live) -> None:
     assert _send(live, "/_emulator/accounts") == {"accounts": []}
 
 
-@needs_ids
 def test_request_becomes_a_curl_command_a_test_and_a_fault_rule(
     look, live: Live
 ) -> None:
