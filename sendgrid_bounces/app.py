@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import Any
 
 import flask
-from flask import Flask, current_app, request
+from flask import Flask, current_app, has_request_context, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from sendgrid_bounces.auth import Authenticator
@@ -117,11 +117,18 @@ def open_emulator(
             storage,
             config.key_hash,
             accept_any=config.auth == "any",
+            client=_client_address,
+            most_waiting=max(config.threads * 3 // 4, 1),
             tag_costs=tag_costs,
         )
     if config.control:
         clock = SharedClock(storage.clock, clock)
     return Emulator(storage, authenticator, clock, config, dialects)
+
+
+def _client_address() -> str:
+    """Return the address of the client; an empty text outside of requests."""
+    return (request.remote_addr or "unknown") if has_request_context() else ""
 
 
 def prepare_database(config: Config) -> tuple[str, Counts]:

@@ -3,7 +3,8 @@
 import hashlib
 import hmac
 import secrets
-import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
@@ -16,6 +17,7 @@ from sendgrid_bounces.core.accounts import (
     Domain,
     ScryptCosts,
 )
+from sendgrid_bounces.core.attempts import FailedAttempts, HashQueue, make_room
 from sendgrid_bounces.core.errors import (
     AccountLimitError,
     CredentialsError,
@@ -43,10 +45,14 @@ class Authenticator:
 
     A key is stored as a salted scrypt hash. Verifying a key takes tens of milliseconds
     and megabytes, so keys are verified one at a time, and verified keys are cached in
-    the process under a random secret, until the key of the account changes.
+    the process under a random secret, until the key of the account changes. Wrong keys
+    are limited, by the name they are for and by the client that sends them.
 
     :param accept_any: whether every key is valid, and unknown accounts are created,
         up to :data:`MAX_ACCOUNTS`.
+    :param client: returns the address of the client of the current request; an empty
+        text outside of requests, whose keys are not limited.
+    :param most_waiting: threads that may wait while the keys of requests are verified.
     :param tag_costs: the costs of key tags, for a database that no other process uses;
         by default :data:`TAG_COSTS`.
     :raises ParametersError: if scrypt does not accept *costs*.
@@ -58,6 +64,8 @@ class Authenticator:
         costs: ScryptCosts = DEFAULT_COSTS,
         *,
         accept_any: bool = False,
+        client: Callable[[], str] = str,
+        most_waiting: int = 1,
         tag_costs: ScryptCosts | None = None,
     ) -> None:
         self._costs = costs
@@ -68,7 +76,10 @@ class Authenticator:
         self._secret = secrets.token_bytes(32)
         self._verified: dict[str, bytes] = {}
         self._key_owners: dict[bytes, str] = {}
-        self._hashing = threading.RLock()
+        self._tags: dict[bytes, int] = {}
+        self._client = client
+        self._failed = FailedAttempts()
+        self._hashing = HashQueue(most_waiting)
         if costs != DEFAULT_COSTS:
             self._check_costs()
 
@@ -79,27 +90,40 @@ class Authenticator:
         """
         if not key or "\0" in key:
             raise ParametersError([("api_key", KEY_RULE)])
-        key_hash = self._hash(key)
+        with self._hashing.turn():
+            key_hash, tag = self._hash(key), self._tag(key)
         self._cache(key_hash, self._digest(key))
-        return {"key_hash": key_hash, "key_tag": self._tag(key)}
+        return {"key_hash": key_hash, "key_tag": tag}
 
-    def verify(self, account: Account | None, key: str) -> bool:
+    def verify(self, account: Account | None, key: str, name: str = "") -> bool:
         """Return whether *key* is the key of *account*.
 
         Without an account, or a key of the account, this takes as long as a wrong key.
-        """
-        return self.verify_hash(account.key_hash if account else "", key)
 
-    def verify_hash(self, key_hash: str, key: str) -> bool:
-        """Return whether *key_hash* is a hash of *key*; an empty hash is of none."""
+        :param name: the name that the client gave.
+        :raises TooManyAttemptsError: if it has sent too many wrong keys for this name.
+        :raises OverloadError: if too many keys are being verified.
+        """
+        return self.verify_hash(account.key_hash if account else "", key, name)
+
+    def verify_hash(self, key_hash: str, key: str, name: str = "") -> bool:
+        """Return whether *key_hash* is a hash of *key*; an empty hash is of none.
+
+        The rest is as in :meth:`verify`.
+        """
         digest = self._digest(key)
         cached = self._verified.get(key_hash)
         if cached is not None and hmac.compare_digest(cached, digest):
             return True
-        with self._hashing:
+
+        attempt = self._digest(f"{name}\0{key_hash}\0{key}")
+        if self._failed.is_known(attempt):
+            return False
+        with self._limited(name):
             matches = check_password_hash(key_hash or self._decoy, key)
         # HMAC, inside scrypt, ignores NULs at the end of a key.
         if not matches or not key_hash or "\0" in key:
+            self._failed.add(self._client(), self._digest(name), attempt)
             return False
         self._cache(key_hash, digest)
         return True
@@ -115,7 +139,7 @@ class Authenticator:
         account = self._accounts.find(username)
         if self._accept_any:
             return account or self._create(username, key)
-        if not self.verify(account, key) or account is None:
+        if not self.verify(account, key, username) or account is None:
             raise CredentialsError
         return account
 
@@ -133,16 +157,13 @@ class Authenticator:
         account = self._accounts.find(self._key_owners.get(digest, ""))
         if account is not None and self.verify(account, key):
             return account
-        with self._hashing:
-            tag = self._tag(key)
-        found = [a for a in self._accounts.with_tag(tag) if self.verify(a, key)]
+        found = self._find_by_key(key)
         if self._accept_any and not found:
             account = self._accounts.find(API_KEY_USER)
             return account or self._create(API_KEY_USER, key)
         if len(found) != 1:
             raise CredentialsError
-        if len(self._key_owners) >= CACHE_SIZE:
-            self._key_owners.clear()
+        make_room(self._key_owners, CACHE_SIZE)
         self._key_owners[digest] = found[0].username
         return found[0]
 
@@ -158,21 +179,43 @@ class Authenticator:
         domain = self._accounts.find_domain(name)
         if self._accept_any:
             return domain or self._create_domain(name, key)
-        if self.verify(domain.account if domain else None, key) and domain:
+        if self.verify(domain.account if domain else None, key, name) and domain:
             return domain
-        with self._hashing:
-            tag = self._tag(key)
-        if not any(self.verify(found, key) for found in self._accounts.with_tag(tag)):
+        if not self._find_by_key(key):
             raise CredentialsError
+        self._failed.forgive(self._client(), self._digest(name))
         raise UnknownNameError("domain", name)
+
+    def _find_by_key(self, key: str) -> list[Account]:
+        """Return the accounts whose API key is *key*."""
+        digest = self._digest(key)
+        tag = self._tags.get(digest)
+        is_new = tag is None
+        if tag is None:
+            with self._limited():
+                tag = self._tag(key)
+            make_room(self._tags, CACHE_SIZE)
+            self._tags[digest] = tag
+        found = [a for a in self._accounts.with_tag(tag) if self.verify(a, key)]
+        if is_new and not found:
+            self._failed.add(self._client(), self._digest(""), digest)
+        return found
+
+    @contextmanager
+    def _limited(self, name: str = "") -> Iterator[None]:
+        """Compute a slow hash in the block, if the client may make another attempt."""
+        client = self._client()
+        if client:
+            self._failed.check(client, self._digest(name))
+        with self._hashing.turn(client, is_suspect=self._failed.is_suspect(client)):
+            yield
 
     def _digest(self, key: str) -> bytes:
         """Return the fast keyed hash of *key* that the cache holds."""
         return hashlib.blake2b(key.encode(), key=self._secret).digest()
 
     def _cache(self, key_hash: str, digest: bytes) -> None:
-        if len(self._verified) >= CACHE_SIZE:
-            self._verified.clear()
+        make_room(self._verified, CACHE_SIZE)
         self._verified[key_hash] = digest
 
     def _create(self, username: str, key: str) -> Account:
@@ -212,8 +255,7 @@ class Authenticator:
 
     def _hash(self, key: str) -> str:
         n, r, p = self._costs
-        with self._hashing:
-            return generate_password_hash(key, f"scrypt:{n}:{r}:{p}")
+        return generate_password_hash(key, f"scrypt:{n}:{r}:{p}")
 
     def _tag(self, key: str) -> int:
         """Return 16 bits of a hash of *key* that has the same salt for all accounts.

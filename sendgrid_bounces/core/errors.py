@@ -14,6 +14,14 @@ class CredentialsError(BounceError):
     """The user name is unknown, or the API key is missing or wrong."""
 
 
+class TooManyAttemptsError(BounceError):
+    """The client has sent too many wrong API keys."""
+
+
+class OverloadError(BounceError):
+    """Too many API keys are being verified."""
+
+
 class NotAuthorizedError(BounceError):
     """The account may not perform the operation."""
 

@@ -27,7 +27,7 @@ def load_secrets(settings: SourceSettings, authenticator: Authenticator) -> Secr
 
         def is_token(text: str) -> bool:
             return _is_text(text) and authenticator.verify_hash(
-                settings.token_hash, text
+                settings.token_hash, text, settings.token_hash
             )
 
     certificate = _read_file("certificate", settings.certificate_file)

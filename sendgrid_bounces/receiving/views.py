@@ -5,8 +5,10 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from sendgrid_bounces.core.errors import (
     BounceError,
+    OverloadError,
     RequestError,
     StorageError,
+    TooManyAttemptsError,
     UnknownNameError,
 )
 from sendgrid_bounces.core.sources import SOURCES_PATH, Source
@@ -141,6 +143,8 @@ def _render_error(error: BounceError) -> tuple[Response, int]:
 
 ERROR_TABLE: ErrorTable = {
     UnknownNameError: (404, str),
+    TooManyAttemptsError: (429, lambda _: "too many wrong passwords"),
     StorageError: (503, lambda _: "the database does not answer"),
+    OverloadError: (503, lambda _: "the server is busy"),
     BounceError: (400, str),
 }

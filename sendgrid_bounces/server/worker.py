@@ -27,6 +27,9 @@ from sendgrid_bounces.server.sockets import ClientWaits
 #: before they read the response.
 DRAIN_SECONDS, DRAIN_BYTES = 2, 64 * 1024 * 1024
 
+#: Seconds without a free thread after which a worker accepts no more connections.
+STUCK_SECONDS = 0.1
+
 #: Files of each thread (two database connections, an upload), and of the process.
 FILES_PER_THREAD, OTHER_FILES = 8, 64
 
@@ -48,8 +51,8 @@ PLAIN_HTTP = (
 class Worker(ThreadWorker):
     """Gunicorn's threaded worker, with threads for complete requests only.
 
-    A connection waits on the poller until its request has arrived. While all threads
-    are busy, the worker accepts no connection, so that another worker gets it.
+    A connection waits on the poller until its request has arrived. While no thread is
+    or becomes free, the worker accepts no connection, so that another worker gets it.
 
     A malformed request is answered without its URL, which can contain an API key, and
     is not logged.
@@ -63,16 +66,32 @@ class Worker(ThreadWorker):
         self.worker_connections = _connection_limit(self.cfg)
         # Neither kept nor silent connections alone make the worker refuse new ones.
         self.max_keepalived = self.max_pending = self.worker_connections * 2 // 5
+        #: Requests that threads handle or that wait for a thread.
         self.busy = 0
+        #: When a thread became free last.
+        self.last_free = 0.0
 
     def init_process(self) -> None:
         """Run the worker."""
         self.waits = ClientWaits(self.idle_timeout)
         super().init_process()
 
+    @property
+    def is_stuck(self) -> bool:
+        """Whether no thread is free, and none has become free just now."""
+        latest = time.monotonic() - STUCK_SECONDS
+        return self.busy >= self.cfg.threads and self.last_free < latest
+
     def set_accept_enabled(self, enabled: bool) -> None:  # noqa: FBT001 - overrides
-        """Accept connections only while a thread is free."""
-        super().set_accept_enabled(enabled and self.busy < self.cfg.threads)
+        """Accept connections unless the worker is stuck."""
+        super().set_accept_enabled(enabled and not self.is_stuck)
+
+    def accept(self, listener: Any) -> None:
+        """Accept a connection, or leave it to another worker."""
+        if self.is_stuck:
+            self.set_accept_enabled(enabled=False)
+        else:
+            super().accept(listener)
 
     def enqueue_req(self, conn: Any) -> None:
         """Hand a readable connection to a thread; a new one waits for its request."""
@@ -82,7 +101,6 @@ class Worker(ThreadWorker):
             return
         conn.arrival.stop_waiting()
         self.busy += 1
-        self.set_accept_enabled(self._accepting)
         super().enqueue_req(conn)
 
     def handle(self, conn: Any) -> bool | None:
@@ -112,6 +130,7 @@ class Worker(ThreadWorker):
     def finish_request(self, conn: Any, fs: "Future[bool | None]") -> None:
         """Wait for the rest of a request, for the next one, or close the connection."""
         self.busy -= 1
+        self.last_free = time.monotonic()
         if not fs.cancelled() and not fs.exception() and fs.result() is None:
             self._await_request(conn)
         else:
@@ -126,7 +145,7 @@ class Worker(ThreadWorker):
         for conn in takewhile(lambda conn: conn.timeout <= now, self.pending_conns):
             self._log_timeout(conn)
         super().murder_pending()
-        if self.busy >= self.cfg.threads:
+        if self.is_stuck:
             self.waits.disconnect(kept=self.cfg.threads // 2)
 
     def handle_error(

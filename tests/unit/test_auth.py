@@ -1,13 +1,23 @@
 """Authentication: hashed keys, the cache, and equal times for all failures."""
 
 import hmac
+import threading
+import time
 
 import pytest
 from conftest import QUICK_COSTS
 
 from sendgrid_bounces import auth
 from sendgrid_bounces.auth import Authenticator
-from sendgrid_bounces.core.errors import CredentialsError, ParametersError
+from sendgrid_bounces.core import attempts
+from sendgrid_bounces.core.attempts import MAX_ATTEMPTS, HashQueue
+from sendgrid_bounces.core.errors import (
+    CredentialsError,
+    OverloadError,
+    ParametersError,
+    TooManyAttemptsError,
+    UnknownNameError,
+)
 from sendgrid_bounces.storage.database import Storage
 
 
@@ -69,10 +79,120 @@ def test_every_failure_verifies_one_hash(
     authenticator.authenticate("acme", "s3cret")
     checks.clear()
 
-    for _ in range(2):
+    for end in ("", "!"):
         with pytest.raises(CredentialsError):
-            authenticator.authenticate(username, key)
+            authenticator.authenticate(username, key + end)
     assert len(checks) == 2
+
+
+def test_wrong_key_is_cached_for_the_name_only(authenticator, storage, checks) -> None:
+    """Another name takes as long as the first; a changed key is verified."""
+    for name in ("nobody", "nobody", "keyless", "somebody"):
+        with pytest.raises(CredentialsError):
+            authenticator.authenticate(name, "s3cret")
+    assert len(checks) == 3
+
+    keyless = storage.accounts.get("keyless")
+    storage.accounts.change(
+        keyless, **Authenticator(storage, QUICK_COSTS).hash_key("k")
+    )
+    with pytest.raises(CredentialsError):
+        authenticator.authenticate("keyless", "s3cret")
+    assert authenticator.authenticate("keyless", "k")
+    assert len(checks) == 5
+
+
+@pytest.fixture(name="limited")
+def _limited(storage: Storage, authenticator: Authenticator) -> Authenticator:
+    """An authenticator that serves a client, which has logged in once."""
+    limited = Authenticator(storage, QUICK_COSTS, client=lambda: "127.0.0.1")
+    limited.authenticate("acme", "s3cret")
+    return limited
+
+
+def _guess(authenticator: Authenticator, name: str, number: int) -> None:
+    for n in range(number):
+        with pytest.raises(CredentialsError):
+            authenticator.authenticate(name, f"wrong {n}")
+
+
+def test_wrong_keys_are_limited_by_name_and_client(limited, monkeypatch) -> None:
+    """A verified key remains valid, and other names and other clients can log in."""
+    for _ in range(2):  # a repeated key counts once
+        _guess(limited, "acme", MAX_ATTEMPTS)
+    with pytest.raises(TooManyAttemptsError):
+        limited.authenticate("acme", "another")
+    assert limited.authenticate("acme", "s3cret")
+    _guess(limited, "nobody", 1)
+
+    monkeypatch.setattr(limited, "_client", lambda: "192.0.2.1")
+    _guess(limited, "acme", 1)
+    monkeypatch.setattr(limited, "_client", lambda: "127.0.0.1")
+    monkeypatch.setattr(attempts, "WINDOW", 0)
+    _guess(limited, "acme", 1)
+
+
+def test_wrong_keys_without_a_name_are_limited(limited) -> None:
+    """Calls of SendGrid v3 have an API key only, those of Mailgun a domain."""
+    for n in range(MAX_ATTEMPTS):
+        with pytest.raises(CredentialsError):
+            limited.authenticate_key(f"wrong {n}")
+    with pytest.raises(TooManyAttemptsError):
+        limited.authenticate_key("another")
+    assert limited.authenticate("acme", "s3cret")
+
+
+def test_unknown_domains_are_no_attempts(limited) -> None:
+    """The key is valid."""
+    for n in range(2 * MAX_ATTEMPTS):
+        with pytest.raises(UnknownNameError):
+            limited.authenticate_domain(f"{n % 3}.example.com", "s3cret")
+    assert not limited._failed.is_suspect("127.0.0.1")
+
+
+def test_guesses_take_bounded_memory(limited, monkeypatch) -> None:
+    """The counts are dropped when there are too many."""
+    monkeypatch.setattr(attempts, "MAX_ENTRIES", 10)
+    for n in range(30):
+        _guess(limited, f"name{n}", 1)
+    assert len(limited._failed._known) <= 10
+    assert len(limited._failed._counts) <= 11
+
+
+def test_few_threads_wait_for_hashes() -> None:
+    """Another request is refused at once; work without a client waits."""
+    queue, ended, entered = HashQueue(2), threading.Event(), threading.Semaphore(0)
+
+    def work(client: str) -> None:
+        with queue.turn(client):
+            entered.release()
+            ended.wait(10)
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in ("a", "b", "")]
+    for thread in threads:
+        thread.start()
+        while sum(queue._waiting.values()) < threads.index(thread) + 1:
+            time.sleep(0.001)
+    entered.acquire()
+    for client in ("a", "c"):
+        with pytest.raises(OverloadError), queue.turn(client):
+            pass
+    ended.set()
+    for thread in threads:
+        thread.join(10)
+    with queue.turn("c"):
+        pass
+    assert not queue._waiting
+
+
+def test_suspect_takes_one_thread_only() -> None:
+    """Its second key is refused while the first one is verified."""
+    queue = HashQueue(8)
+    with queue.turn("a", is_suspect=True):
+        with pytest.raises(OverloadError), queue.turn("a", is_suspect=True):
+            pass
+        with queue.turn("b", is_suspect=True):
+            pass
 
 
 @pytest.mark.parametrize(

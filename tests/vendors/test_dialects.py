@@ -181,3 +181,37 @@ def test_dialect_describes_its_vendor(dialect: Dialect) -> None:
     assert dialect.operations
     assert dialect.hosts
     assert not re.search(dialect.key_pattern or "(?!)", "user@example.com 550 5.1.1")
+
+
+CALLS = {
+    "sendgrid.direct": ("/api/bounces.get.json?api_user=a&api_key=b", {}),
+    "sendgrid.reseller": ("/apiv2/customer.bounces.json?api_user=a&api_key=b", {}),
+    "sendgrid.v3": ("/v3/suppression/bounces", {"Authorization": "Bearer b"}),
+    "mailgun.v2": ("/v2/d/bounces", {"Authorization": "Basic YXBpOmI="}),
+    "mailgun.v3": ("/v3/d/bounces", {"Authorization": "Basic YXBpOmI="}),
+}
+
+
+@pytest.mark.parametrize(
+    "dialect", [d for d in DIALECTS if d.name in CALLS], ids=CALLS.keys()
+)
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [(errors.TooManyAttemptsError, 429), (errors.OverloadError, 503)],
+)
+def test_limits_on_wrong_keys_are_rendered(
+    app: Flask, client: FlaskClient, monkeypatch, dialect: Dialect, error, status: int
+) -> None:
+    """The response is that of an injected fault with the same status."""
+
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(app.extensions[EXTENSION].authenticator, "_limited", fail)
+    path, headers = CALLS[dialect.name]
+    response = client.get(path, headers={**headers, "Accept": "*/*"})
+    with app.test_request_context():
+        expected = dialect.render_error(status, path.partition("?")[0])
+
+    assert (response.status_code, response.data) == (status, expected.data)
+    assert response.content_type == expected.content_type

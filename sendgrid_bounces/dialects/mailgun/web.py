@@ -13,9 +13,11 @@ from sendgrid_bounces.core.errors import (
     BounceError,
     ContentTypeError,
     CredentialsError,
+    OverloadError,
     ParametersError,
     RequestError,
     StorageError,
+    TooManyAttemptsError,
     UnknownAddressError,
     UnknownNameError,
 )
@@ -67,7 +69,12 @@ ERRORS_BY_TYPE: ErrorTable = {
     ),
     ContentTypeError: (400, lambda error: ErrorMessage(error.reason)),
     RequestError: (400, lambda error: ErrorMessage(error.reason)),
+    TooManyAttemptsError: (429, lambda _: ErrorMessage("Too many requests")),
     StorageError: (
+        503,
+        lambda _: ErrorMessage("The service is temporarily unavailable"),
+    ),
+    OverloadError: (
         503,
         lambda _: ErrorMessage("The service is temporarily unavailable"),
     ),

@@ -11,9 +11,11 @@ from sendgrid_bounces.core.errors import (
     ContentTypeError,
     CredentialsError,
     NoFilterError,
+    OverloadError,
     ParametersError,
     RequestError,
     StorageError,
+    TooManyAttemptsError,
 )
 from sendgrid_bounces.dialects.sendgrid import params, web
 from sendgrid_bounces.dialects.sendgrid.documents import ErrorList
@@ -54,7 +56,9 @@ ERRORS_BY_TYPE: ErrorTable = {
     ),
     ContentTypeError: (415, lambda error: ErrorList((error.reason,))),
     RequestError: (400, lambda error: ErrorList((error.reason,))),
+    TooManyAttemptsError: (429, _message("too many requests")),
     StorageError: (503, _message("the service is temporarily unavailable")),
+    OverloadError: (503, _message("the service is temporarily unavailable")),
     BounceError: (500, _message("internal error")),
 }
 

@@ -15,9 +15,11 @@ from sendgrid_bounces.core.errors import (
     CredentialsError,
     NoFilterError,
     NotAuthorizedError,
+    OverloadError,
     ParametersError,
     RequestError,
     StorageError,
+    TooManyAttemptsError,
     UnknownNameError,
 )
 from sendgrid_bounces.dialects.sendgrid import operations, params, web
@@ -89,7 +91,9 @@ ERRORS_BY_TYPE: ErrorTable = {
     ),
     ContentTypeError: (200, lambda error: ErrorCode(415, error.reason)),
     RequestError: (200, lambda error: ErrorCode(400, error.reason)),
+    TooManyAttemptsError: (429, _code(429, "Too many requests")),
     StorageError: (503, _code(503, "The service is temporarily unavailable")),
+    OverloadError: (503, _code(503, "The service is temporarily unavailable")),
     BounceError: (500, _code(500, "Internal error")),
 }
 

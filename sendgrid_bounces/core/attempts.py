@@ -1,0 +1,120 @@
+"""Limits on wrong API keys: attempts to guess them, and threads that verify them."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sendgrid_bounces.core.errors import OverloadError, TooManyAttemptsError
+
+#: Different wrong keys that a client may send for a name in ``WINDOW`` seconds.
+MAX_ATTEMPTS, WINDOW = 20, 60
+
+#: Wrong keys of a client, for any names, after which only one thread verifies its keys.
+SUSPICIOUS = 5
+
+#: Seconds for which a wrong key is known to be wrong.
+CACHE_SECONDS = 10
+
+#: Stands for all names of a client, none of which has this hash.
+ANY_NAME = b""
+
+#: Entries that are kept, of each kind; all are dropped when there are more.
+MAX_ENTRIES = 10_000
+
+
+class FailedAttempts:
+    """The recent attempts with wrong keys, in one process.
+
+    A client is named by its network address; names and keys are hashed.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: dict[bytes, float] = {}
+        self._counts: dict[tuple[str, bytes], tuple[float, int]] = {}
+
+    def is_known(self, attempt: bytes) -> bool:
+        """Return whether *attempt*, a hash of name and key, has failed just now."""
+        return self._known.get(attempt, 0) > time.monotonic()
+
+    def is_suspect(self, client: str) -> bool:
+        """Return whether *client* has sent several wrong keys."""
+        return self._count(client, ANY_NAME) >= SUSPICIOUS
+
+    def check(self, client: str, name: bytes) -> None:
+        """Check that *client* may try another key for *name*.
+
+        :raises TooManyAttemptsError: if it has sent too many wrong ones.
+        """
+        if self._count(client, name) >= MAX_ATTEMPTS:
+            raise TooManyAttemptsError
+
+    def add(self, client: str, name: bytes, attempt: bytes) -> None:
+        """Add a failed attempt."""
+        with self._lock:
+            make_room(self._known, MAX_ENTRIES)
+            self._known[attempt] = time.monotonic() + CACHE_SECONDS
+            for key in (name, ANY_NAME):
+                self._change(client, key, 1)
+
+    def forgive(self, client: str, name: bytes) -> None:
+        """Take back the last attempt of *client* for *name*."""
+        with self._lock:
+            for key in (name, ANY_NAME):
+                self._change(client, key, -1)
+
+    def _count(self, client: str, name: bytes) -> int:
+        began, count = self._counts.get((client, name), (0.0, 0))
+        return count if began + WINDOW > time.monotonic() else 0
+
+    def _change(self, client: str, name: bytes, difference: int) -> None:
+        make_room(self._counts, MAX_ENTRIES)
+        count = self._count(client, name)
+        began = self._counts[client, name][0] if count else time.monotonic()
+        self._counts[client, name] = began, max(count + difference, 0)
+
+
+def make_room(entries: dict[Any, Any], most: int) -> None:
+    """Clear *entries* when there are *most*, so that there are never more."""
+    if len(entries) >= most:
+        entries.clear()
+
+
+class HashQueue:
+    """The threads that compute slow hashes: one at a time, while few others wait.
+
+    :param most: threads that may wait, the one that computes included. Two thirds of
+        them may wait for the same client, one thread if that is suspect.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._lock = threading.Lock()
+        self._turn = threading.RLock()
+        self._waiting: Counter[str] = Counter()
+
+    @contextmanager
+    def turn(self, client: str = "", *, is_suspect: bool = False) -> Iterator[None]:
+        """Wait for a turn; the block computes a hash.
+
+        :param client: the client that sent the key; empty for work that must be done.
+        :param is_suspect: whether the client has sent several wrong keys.
+        :raises OverloadError: if too many threads wait.
+        """
+        with self._lock:
+            allowed = 1 if is_suspect else -(-self._most * 2 // 3)
+            is_full = self._waiting.total() >= self._most
+            if client and (is_full or self._waiting[client] >= allowed):
+                raise OverloadError
+            self._waiting[client] += 1
+        try:
+            with self._turn:
+                yield
+        finally:
+            with self._lock:
+                self._waiting[client] -= 1
+                if not self._waiting[client]:
+                    del self._waiting[client]
