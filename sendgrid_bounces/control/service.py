@@ -14,14 +14,14 @@ from sendgrid_bounces.control.documents import ClockReading, Overview
 from sendgrid_bounces.control.sources import SourceControl
 from sendgrid_bounces.core.clock import Clock, ClockState
 from sendgrid_bounces.core.contents import Counts, Snapshot
-from sendgrid_bounces.core.errors import ParametersError
+from sendgrid_bounces.core.errors import ParametersError, UnknownNameError
 from sendgrid_bounces.core.faults import StoredFault
 from sendgrid_bounces.core.migration import MigrationReport, report_migration
 from sendgrid_bounces.core.requests import LoggedRequest, RequestFilter
 from sendgrid_bounces.core.times import check_instant
 from sendgrid_bounces.emulator import Emulator
 from sendgrid_bounces.schemas.faults import check_names, read_fault_rules
-from sendgrid_bounces.schemas.requests import DEFAULT_LIMIT, DEFAULT_WAIT
+from sendgrid_bounces.schemas.requests import DEFAULT_LIMIT, DEFAULT_WAIT, MAX_ID
 from sendgrid_bounces.storage.clock import SharedClock
 
 _SNAPSHOT_NAME = re.compile(r"(?!\.+\Z)[A-Za-z0-9._-]{1,64}")
@@ -221,6 +221,8 @@ class Control(AccountControl, BounceControl, SourceControl):
 
         :raises UnknownNameError: if it is not in the log, or no longer.
         """
+        if id_ > MAX_ID:  # more than a column holds
+            raise UnknownNameError("request", str(id_))
         return self.emulator.storage.requests.get(id_)
 
     def count_requests(self, **filters: Any) -> int:

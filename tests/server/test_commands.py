@@ -217,7 +217,7 @@ def test_large_file_is_imported_over_http(url: str, tmp_path: Path) -> None:
         _run("account", "add", "acme", stdin="k\n", **variables)
         command = ("bounces", "import", "acme")
         err = _run(*command, str(bad), code=1, **variables)
-        assert "[30000], email: required" in err
+        assert "[30000] (line 1): missing field 'email' or 'address'" in err
         assert _run("bounces", "count", "acme", **variables) == "0 bounces\n"
         assert _run(*command, str(file), **variables) == "imported 30,000 bounces\n"
         exported = _run("bounces", "export", "acme", "--format", "json", **variables)

@@ -435,6 +435,15 @@ def test_credentials_are_never_stored(client, tmp_path, caplog, path, options) -
         assert sent not in file.read_bytes(), file
 
 
+@pytest.mark.parametrize("id_", [2**63 - 1, 2**63, 10**30])
+def test_an_identifier_beyond_the_column_is_unknown(controlled_client, id_) -> None:
+    """As any other that no entry has."""
+    response = controlled_client.get(f"/_emulator/requests/{id_}")
+
+    assert response.status_code == 404
+    assert response.json["code"] == "not_found"
+
+
 def test_wait_returns_when_enough_requests_match(controlled_client) -> None:
     """Or after the timeout, with the number until then."""
     wait = "/_emulator/requests/wait?operation=count"
