@@ -441,7 +441,7 @@ def test_an_identifier_beyond_the_column_is_unknown(controlled_client, id_) -> N
     response = controlled_client.get(f"/_emulator/requests/{id_}")
 
     assert response.status_code == 404
-    assert response.json["code"] == "not_found"
+    assert response.json["error"] == f"there is no request '{id_}'"
 
 
 def test_wait_returns_when_enough_requests_match(controlled_client) -> None:
