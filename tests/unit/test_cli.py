@@ -122,18 +122,6 @@ def test_version_names_python_and_the_databases(run) -> None:
     )
 
 
-def _timed(*arguments: str, **variables: str) -> float:
-    """Return the seconds that a Python process takes."""
-    started = time.perf_counter()
-    subprocess.run(
-        [sys.executable, *arguments],
-        env={**os.environ, **variables},
-        capture_output=True,
-        check=True,
-    )
-    return time.perf_counter() - started
-
-
 QUICK = {
     "version": (["--version"], {}),
     "help": (["--help"], {}),
@@ -150,11 +138,8 @@ QUICK = {
 
 
 @pytest.mark.parametrize("name", QUICK)
-def test_help_starts_quickly(name: str) -> None:
-    """Without heavy imports, and in a few times of the start of Python itself.
-
-    Where Python starts in 25 ms, eight times are 0.2 seconds.
-    """
+def test_help_imports_no_heavy_module(name: str) -> None:
+    """They take longer than all the rest."""
     arguments, variables = QUICK[name]
     code = (
         "import sys; from sendgrid_bounces.cli import main\n"
@@ -168,12 +153,9 @@ def test_help_starts_quickly(name: str) -> None:
         text=True,
         check=True,
     )
-    program = ["-m", "sendgrid_bounces", *arguments]
 
     assert ended.stdout
     assert ended.stderr.split() == []
-    ratios = [_timed(*program, **variables) / _timed("-c", "pass") for _ in range(5)]
-    assert min(ratios) < 8
 
 
 def test_help_of_no_command_imports_heavy_modules() -> None:
