@@ -86,8 +86,11 @@ def make_room(entries: dict[Any, Any], most: int) -> None:
 class HashQueue:
     """The threads that compute slow hashes: one at a time, while few others wait.
 
-    :param most: threads that may wait, the one that computes included. Two thirds of
-        them may wait for the same client, one thread if that is suspect.
+    Only suspect clients are refused: a burst of first requests with the right key
+    waits, and a flood of wrong keys soon comes from a suspect client.
+
+    :param most: the threads that wait, the one that computes included, from which on
+        suspect clients are refused. One thread may wait for each of them.
     """
 
     def __init__(self, most: int) -> None:
@@ -102,12 +105,11 @@ class HashQueue:
 
         :param client: the client that sent the key; empty for work that must be done.
         :param is_suspect: whether the client has sent several wrong keys.
-        :raises OverloadError: if too many threads wait.
+        :raises OverloadError: if it is suspect and it, or too many others, wait.
         """
         with self._lock:
-            allowed = 1 if is_suspect else -(-self._most * 2 // 3)
             is_full = self._waiting.total() >= self._most
-            if client and (is_full or self._waiting[client] >= allowed):
+            if client and is_suspect and (is_full or self._waiting[client]):
                 raise OverloadError
             self._waiting[client] += 1
         try:

@@ -160,7 +160,7 @@ def test_guesses_take_bounded_memory(limited, monkeypatch) -> None:
 
 
 def test_few_threads_wait_for_hashes() -> None:
-    """Another request is refused at once; work without a client waits."""
+    """Another suspect client is refused at once; the others wait."""
     queue, ended, entered = HashQueue(2), threading.Event(), threading.Semaphore(0)
 
     def work(client: str) -> None:
@@ -168,19 +168,19 @@ def test_few_threads_wait_for_hashes() -> None:
             entered.release()
             ended.wait(10)
 
-    threads = [threading.Thread(target=work, args=(name,)) for name in ("a", "b", "")]
+    threads = [threading.Thread(target=work, args=(name,)) for name in "aaa"]
     for thread in threads:
         thread.start()
         while sum(queue._waiting.values()) < threads.index(thread) + 1:
             time.sleep(0.001)
     entered.acquire()
     for client in ("a", "c"):
-        with pytest.raises(OverloadError), queue.turn(client):
+        with pytest.raises(OverloadError), queue.turn(client, is_suspect=True):
             pass
     ended.set()
     for thread in threads:
         thread.join(10)
-    with queue.turn("c"):
+    with queue.turn("c", is_suspect=True):
         pass
     assert not queue._waiting
 
