@@ -101,7 +101,7 @@ class Redactor:
         shown = parameters[:MAX_PARAMETERS]
         masked = [(n, MASK if value and is_secret(n) else value) for n, value in shown]
         names = " ".join([name for name, _ in shown])
-        values = [*texts, *(value for _, value in masked)]
+        values = [*texts, *[value for _, value in masked]]
         if (
             max(map(len, values)) <= MAX_TEXT
             and _PLAIN_NAMES.fullmatch(names)

@@ -8,7 +8,7 @@ from functools import partial
 from http import HTTPStatus
 from itertools import chain
 
-from flask import Flask, Response, current_app, g
+from flask import Flask, Response, current_app
 
 from sendgrid_bounces.control import PREFIX
 from sendgrid_bounces.control.effects import Dropped, alter_response, replace_response
@@ -20,7 +20,7 @@ from sendgrid_bounces.emulator import Emulator
 from sendgrid_bounces.redaction import MAX_BODY, Redactor, find_secrets
 from sendgrid_bounces.storage.requests import RequestStore
 from sendgrid_bounces.web.dialect import Dialect, create_redactor, find_owner
-from sendgrid_bounces.web.requests import request
+from sendgrid_bounces.web.requests import StrictRequest, current_request, request
 from sendgrid_bounces.web.responses import log_failure
 
 #: Statuses of a wrong key. They are rendered in the profile of the server, so that a
@@ -52,7 +52,9 @@ def register(app: Flask, emulator: Emulator) -> None:
     system = emulator.clock.system
 
     def before() -> Response | None:
-        dialect = by_blueprint.get(request.blueprint or "") or _find_dialect(emulator)
+        sent = current_request()
+        dialect = by_blueprint.get(sent.blueprint or "")
+        dialect = dialect or _find_dialect(emulator, sent.path)
         if dialect is None:
             return None
         received, started = system_milliseconds(), time.perf_counter()
@@ -66,7 +68,7 @@ def register(app: Flask, emulator: Emulator) -> None:
             faults, clock = emulator.storage.faults.read_with_clock()
             exchange = Exchange(info, received, started, clock.now(system.now()))
             if not faults:
-                g.exchange = exchange
+                sent.exchange = exchange
                 return None
             match = exchange.match = _match(emulator, faults, info, exchange.now)
             if match is None:
@@ -78,16 +80,15 @@ def register(app: Flask, emulator: Emulator) -> None:
         except StorageError as error:  # the view would fail, too
             log_failure(error)
             return dialect.render_error(503, info.path)
-        g.exchange = exchange
+        sent.exchange = exchange
         return response
 
     app.before_request(before)
     app.after_request(partial(_after, emulator, redactor))
 
 
-def _find_dialect(emulator: Emulator) -> Dialect | None:
+def _find_dialect(emulator: Emulator, path: str) -> Dialect | None:
     """Return the dialect of a request that no blueprint of a dialect handles."""
-    path = request.path
     if path.startswith(f"{PREFIX}/"):
         return None
     return find_owner(emulator.dialects, path)
@@ -95,7 +96,8 @@ def _find_dialect(emulator: Emulator) -> Dialect | None:
 
 def _after(emulator: Emulator, redactor: Redactor, response: Response) -> Response:
     """Apply the triggered rule to the response, and log the request."""
-    exchange: Exchange | None = g.get("exchange")
+    sent = current_request()
+    exchange: Exchange | None = sent.exchange
     if exchange is None:
         return response
     rows_changed = getattr(response, "rows_changed", None)
@@ -106,7 +108,7 @@ def _after(emulator: Emulator, redactor: Redactor, response: Response) -> Respon
     log = emulator.storage.requests
     if log.size:
         exchange.info = _with_owner(emulator, exchange.info)
-        entry = _entry(redactor, exchange, response, body, rows_changed)
+        entry = _entry(redactor, sent, response, body, rows_changed)
         _log(log, entry, exchange.started, response)
     return response
 
@@ -195,15 +197,19 @@ def _with_owner(emulator: Emulator, info: RequestInfo) -> RequestInfo:
 
 def _entry(
     redactor: Redactor,
-    exchange: Exchange,
+    sent: StrictRequest,
     response: Response,
     body: bytes,
     rows_changed: int | None,
 ) -> LoggedRequest:
+    exchange: Exchange = sent.exchange
     info = exchange.info
-    pairs = request.peek_parameters()
-    redactor = redactor.with_secrets([*_header_secrets(), *find_secrets(pairs)])
-    agent = request.headers.get("User-Agent")
+    pairs = sent.peek_parameters()
+    secrets = find_secrets(pairs)
+    if "HTTP_AUTHORIZATION" in sent.environ:
+        secrets += _header_secrets(sent)
+    redactor = redactor.with_secrets(secrets)
+    agent = sent.environ.get("HTTP_USER_AGENT")
     parameters, texts, text = redactor.redact_request(
         pairs,
         (info.method, info.path, info.account or "", info.domain or "", agent or ""),
@@ -231,9 +237,9 @@ def _entry(
     )
 
 
-def _header_secrets() -> tuple[str, ...]:
+def _header_secrets(sent: StrictRequest) -> tuple[str, ...]:
     """Return the credentials in the Authorization header."""
-    sent = request.authorization
-    if sent is None:
+    found = sent.authorization
+    if found is None:
         return ()
-    return sent.token or "", sent.password or sent.username or ""
+    return found.token or "", found.password or found.username or ""

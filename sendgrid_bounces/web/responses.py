@@ -1,6 +1,7 @@
 """HTTP responses: streamed bodies, and errors rendered from a vendor's table."""
 
 from collections.abc import Callable, Iterable, Mapping
+from http import HTTPStatus
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -35,6 +36,14 @@ class Response(flask.Response):
         self, environ: "WSGIEnvironment"
     ) -> tuple[Iterable[bytes], str, list[tuple[str, str]]]:
         """Return body, status line and headers; the phrase is that of the standard."""
+        pieces = self.response
+        if (
+            type(pieces) is list
+            and self.status_code == HTTPStatus.OK
+            and environ["REQUEST_METHOD"] != "HEAD"
+            and not self._on_close
+        ):  # Werkzeug would look for headers to correct, and copy all of them
+            return pieces, "200 OK", self.headers.to_wsgi_list()
         body, status, headers = super().get_wsgi_response(environ)
         return body, STATUS_LINES.get(status, status), headers
 

@@ -95,7 +95,7 @@ def bounces(task: str, suffix: str) -> Response:
     profile = find_profile(emulator.config.profile)
     try:
         arguments = params.read_arguments()
-        account = web.authenticate(arguments)
+        account = web.authenticate(emulator, arguments)
         profile = find_profile(account.profile or emulator.config.profile)
         call = Call(
             emulator.storage.bounces,

@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Any
+from typing import Any, cast
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields
 
@@ -12,7 +12,7 @@ from sendgrid_bounces.core.bounces import BounceQuery, BounceType
 from sendgrid_bounces.core.clock import Clock
 from sendgrid_bounces.core.errors import NoFilterError, ParametersError
 from sendgrid_bounces.core.timezones import TimeZone
-from sendgrid_bounces.web.requests import request
+from sendgrid_bounces.web.requests import Parameters, current_request, request
 
 #: Bytes that the body of a request may have.
 MAX_BODY = 1024 * 1024
@@ -171,17 +171,26 @@ class Arguments:
 def read_arguments() -> Arguments:
     """Return the parameters of the query string and the body, without empty ones.
 
+    They are parsed once for each request.
+
     :raises RequestError: if a part does not parse.
 
     Wire: ``email`` may be repeated, also as ``email[]`` and ``email[0]``.
     """
+    sent = current_request()
+    if sent.arguments is None:
+        sent.arguments = _parse(sent.read_parameters(MAX_BODY))
+    return cast(Arguments, sent.arguments)
+
+
+def _parse(parameters: Parameters) -> Arguments:
     values: dict[str, str | list[str]] = {}
     emails: list[str] = []
     ambiguous = set()
-    for name, value in request.read_parameters(MAX_BODY):
+    for name, value in parameters:
         if not value:
             continue
-        if _EMAIL.fullmatch(name):
+        if name.startswith("email") and _EMAIL.fullmatch(name):
             emails.append(value)
         elif values.setdefault(name, value) != value:
             ambiguous.add(name)
@@ -276,13 +285,15 @@ def _load(schema: Schema, arguments: Arguments) -> dict[str, Any]:
             problems.append((plain, ONCE))
     if problems:
         raise ParametersError(problems)
-    try:
-        values: dict[str, Any] = schema.load(arguments.values)
-    except ValidationError as error:
-        messages = error.messages_dict.items()
-        raise ParametersError(
-            [(name, text) for name, texts in messages for text in texts]
-        ) from None
+    values: dict[str, Any] = {}
+    for name, field in schema.fields.items():  # load() takes five times as long
+        if name in arguments.values:
+            try:
+                values[name] = field.deserialize(arguments.values[name])
+            except ValidationError as error:
+                problems += [(name, str(text)) for text in error.messages]
+    if problems:
+        raise ParametersError(problems)
     return values
 
 

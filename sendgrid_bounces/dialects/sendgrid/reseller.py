@@ -138,7 +138,7 @@ def _respond(suffix: str) -> Response:
     emulator, serializer = current_emulator(), RESELLER_PROFILE.serializers[suffix]
     try:
         arguments = params.read_arguments()
-        caller = web.authenticate(arguments)
+        caller = web.authenticate(emulator, arguments)
         if not caller.is_reseller:
             raise NotAuthorizedError
         operation = _operation(arguments)

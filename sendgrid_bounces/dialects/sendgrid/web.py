@@ -1,7 +1,6 @@
 """SendGrid's side of HTTP: blueprints, error formats, request info."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import TypeVar
 
 from flask import Blueprint
@@ -16,8 +15,8 @@ from sendgrid_bounces.dialects.sendgrid.params import (
     read_arguments,
     read_credentials,
 )
-from sendgrid_bounces.emulator import current_emulator
-from sendgrid_bounces.web.requests import refuse_head, request
+from sendgrid_bounces.emulator import Emulator
+from sendgrid_bounces.web.requests import current_request, refuse_head
 
 HOSTS = ("sendgrid.com", "www.sendgrid.com", "api.sendgrid.com")
 
@@ -34,7 +33,7 @@ def blueprint(name: str) -> Blueprint:
     return bp
 
 
-def authenticate(arguments: Arguments) -> Account:
+def authenticate(emulator: Emulator, arguments: Arguments) -> Account:
     """Return the calling account.
 
     :raises CredentialsError: if the user name or the API key is missing or unknown.
@@ -42,7 +41,6 @@ def authenticate(arguments: Arguments) -> Account:
 
     Wire: at the end of v2 the user name was ``apikey``, and the key named the account.
     """
-    emulator = current_emulator()
     username, key = read_credentials(arguments)
     if username == API_KEY_USER and not emulator.storage.accounts.find(username):
         return emulator.authenticator.authenticate_key(key)
@@ -69,15 +67,17 @@ def read_request_info(
 
     :param read_operation: returns the operation that the arguments name, or None.
     """
-    info = RequestInfo(dialect, request.method, request.path)
-    if request.url_rule is None or request.method == "HEAD":
-        return info  # the body stays unread
+    sent = current_request()
+    if sent.url_rule is None or sent.method == "HEAD":
+        return RequestInfo(dialect, sent.method, sent.path)  # the body stays unread
     try:
         arguments = read_arguments()
     except (RequestError, HTTPException):
-        return info
-    return replace(
-        info,
+        return RequestInfo(dialect, sent.method, sent.path)
+    return RequestInfo(
+        dialect,
+        sent.method,
+        sent.path,
         operation=read_operation(arguments),
         account=_claimed_account(arguments),
         emails=tuple(arguments.values.get("email", ())),
