@@ -107,7 +107,8 @@ def _after(emulator: Emulator, redactor: Redactor, response: Response) -> Respon
         body = _read_head(response) if response.is_sequence else body
     log = emulator.storage.requests
     if log.size:
-        exchange.info = _with_owner(emulator, exchange.info)
+        with suppress(StorageError):  # the entry has no account then
+            exchange.info = _with_owner(emulator, exchange.info)
         entry = _entry(redactor, sent, response, body, rows_changed)
         _log(log, entry, exchange.started, response)
     return response

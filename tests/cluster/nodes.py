@@ -185,9 +185,10 @@ class Node:
             f"base_port={self.group};"
             f"gmcast.listen_addr=tcp://127.0.0.1:{self.group};"
             f"ist.recv_addr=127.0.0.1:{self.group + 1};"
-            # Exclude a silent node after one second instead of five.
-            "evs.keepalive_period=PT0.3S;evs.inactive_check_period=PT0.3S;"
-            "evs.suspect_timeout=PT1S;evs.inactive_timeout=PT3S"
+            # Exclude a silent node after three seconds instead of five; with one
+            # second, nodes on a busy machine suspected those that were only slow.
+            "evs.keepalive_period=PT0.5S;evs.inactive_check_period=PT0.5S;"
+            "evs.suspect_timeout=PT3S;evs.inactive_timeout=PT9S"
         )
         return [
             "--binlog-format=ROW",

@@ -15,6 +15,7 @@ import pytest
 from conftest import NOW, FixedClock, bounce, logged_request, make_app
 from flask.testing import FlaskClient
 
+from sendgrid_bounces.core.errors import StorageError
 from sendgrid_bounces.core.requests import RequestFilter
 from sendgrid_bounces.emulator import EXTENSION
 from sendgrid_bounces.storage.database import Storage, open_storage
@@ -266,6 +267,21 @@ def test_request_succeeds_if_the_log_cannot_be_written(
     health = client.get("/_emulator/health")
     assert (health.json["log"], health.json["unlogged"]) == ("ok", 2)
     assert len(_entries(client)) == 2
+
+
+def test_request_is_logged_if_the_owner_of_its_domain_cannot_be_read(
+    client: FlaskClient, monkeypatch
+) -> None:
+    """A database that fails after the response was made does not change it."""
+    storage = client.application.extensions[EXTENSION].storage
+
+    def fail(_name: str) -> None:
+        raise StorageError("gone")
+
+    monkeypatch.setattr(storage.accounts, "find_domain", fail)
+    assert client.get(BOUNCES).status_code == 401
+    (entry,) = _entries(client, "?status=401")
+    assert (entry["account"], entry["domain"]) == (None, "samples.mailgun.org")
 
 
 def test_damaged_log_does_not_disturb_requests(
