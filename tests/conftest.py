@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 from flask import Flask
 from flask.testing import FlaskClient
+from jinja2.bccache import Bucket, BytecodeCache
 from selection import LeftOut
 from werkzeug.routing import Rule
 
@@ -50,6 +51,23 @@ def _cached_builder(rule: Rule, append_unknown: bool) -> Callable:
 
 
 Rule._compile_builder = _cached_builder
+
+
+class _TemplateCache(BytecodeCache):
+    """Compiled templates of all applications of the process."""
+
+    def __init__(self) -> None:
+        self._compiled: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        if bucket.key in self._compiled:
+            bucket.bytecode_from_string(self._compiled[bucket.key])
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._compiled[bucket.key] = bucket.bytecode_to_string()
+
+
+Flask.jinja_options = {"bytecode_cache": _TemplateCache()}
 
 #: Each test that uses the fixture `engine` runs on both database products.
 ENGINES = ["sqlite", pytest.param("mysql", marks=pytest.mark.mysql)]
@@ -144,9 +162,21 @@ def _database_url(engine: str, request: pytest.FixtureRequest) -> str:
     return url
 
 
+@pytest.fixture(name="empty", scope="session")
+def _empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database file without accounts, to be copied."""
+    path = tmp_path_factory.mktemp("empty") / "bounces.sqlite3"
+    open_storage(f"sqlite:///{path}").close()
+    return path
+
+
 @pytest.fixture(name="storage")
-def _storage(database_url: str) -> Iterator[Storage]:
+def _storage(
+    engine: str, database_url: str, tmp_path: Path, empty: Path
+) -> Iterator[Storage]:
     """An empty database."""
+    if engine == "sqlite":
+        copy_database(empty, tmp_path)
     storage = open_storage(database_url)
     yield storage
     storage.close()
@@ -211,7 +241,7 @@ def _app(
     else:
         url = request.getfixturevalue("url")
         folder = request.getfixturevalue("tmp_path")
-        copy_seeded(request.getfixturevalue("seeded"), folder)
+        copy_database(request.getfixturevalue("seeded"), folder)
     app = make_app(url, clock)
     yield app
     app.extensions[EXTENSION].storage.close()
@@ -227,15 +257,15 @@ def _controlled_client(
     url: str, clock: FixedClock, tmp_path: Path, seeded: Path
 ) -> Iterator[FlaskClient]:
     """A client of an application with the seeds of the cases and control endpoints."""
-    copy_seeded(seeded, tmp_path)
+    copy_database(seeded, tmp_path)
     app = make_app(url, clock, CONTROL="on")
     yield app.test_client()
     app.extensions[EXTENSION].storage.close()
 
 
-def copy_seeded(seeded: Path, folder: Path) -> None:
-    """Copy the seeded database to the file of the fixture ``url``."""
-    shutil.copy(seeded, folder / "bounces.sqlite3")
+def copy_database(file: Path, folder: Path) -> None:
+    """Copy a database to the file of the fixture ``url``."""
+    shutil.copy(file, folder / "bounces.sqlite3")
 
 
 def make_app(
@@ -252,9 +282,11 @@ def make_app(
 
 
 @pytest.fixture(name="run")
-def _run(url: str, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+def _run(
+    url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, empty: Path
+) -> Callable[..., Result]:
     """A function that runs a command on an empty database."""
-    open_storage(url).close()
+    copy_database(empty, tmp_path)
     monkeypatch.setenv("SENDGRID_BOUNCES_DATABASE_URL", url)
     monkeypatch.setenv("SENDGRID_BOUNCES_KEY_HASH", QUICK_HASH)
 

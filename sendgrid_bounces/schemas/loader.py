@@ -13,6 +13,9 @@ from sendgrid_bounces.schemas.base import as_mapping, duplicate_key
 #: Most values in a document with aliases: a few lines can stand for billions of values.
 MAX_VALUES = 100_000
 
+#: Most levels of brackets. PyYAML looks back at every open bracket for each token.
+MAX_DEPTH = 100
+
 _TAGS = {f"tag:yaml.org,2002:{kind}" for kind in ("map", "seq", "str", "int", "null")}
 
 #: The name of a handle, an anchor or an alias in PyYAML's messages.
@@ -27,6 +30,11 @@ class _Loader(yaml.SafeLoader):
     """
 
     has_alias = False
+
+    def fetch_flow_collection_start(self, token: type[yaml.Token]) -> None:
+        if self.flow_level == MAX_DEPTH:
+            raise RecursionError
+        super().fetch_flow_collection_start(token)
 
     def construct_document(self, node: yaml.Node) -> Any:
         self.has_alias = _check_nodes(node)

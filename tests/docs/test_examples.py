@@ -121,7 +121,15 @@ def test_console_examples_work_in_a_shell(page: Path, tmp_path: Path) -> None:
         _play(page, tmp_path, played)
 
 
-@pytest.mark.parametrize("suite", SUITES)
+@pytest.mark.parametrize(
+    "suite",
+    [
+        suite
+        if suite.startswith("README")
+        else pytest.param(suite, marks=pytest.mark.slow)
+        for suite in SUITES
+    ],
+)
 def test_pytest_examples_pass(suite: str, tmp_path: Path) -> None:
     """With warnings as errors."""
     files = SUITES[suite]
@@ -132,8 +140,8 @@ def test_pytest_examples_pass(suite: str, tmp_path: Path) -> None:
                 pytest.skip(f"the package {name} is not installed")
         write_file(block, tmp_path)
     flags = ["-q", "-W", "error", "-p", "no:cacheprovider", "--strict-markers"]
-    for slow in ("schemathesis", "hypothesispytest", "anyio"):
-        flags += ["-p", f"no:{slow}"]
+    for plugin in ("schemathesis", "hypothesispytest", "anyio"):  # slow to import
+        flags += ["-p", f"no:{plugin}"]
     ended = subprocess.run(
         [sys.executable, "-m", "pytest", *flags],
         cwd=tmp_path,

@@ -164,6 +164,7 @@ def test_client_that_sends_all_of_a_refused_body_gets_the_error(demo: Live) -> N
         connection.close()
 
 
+@pytest.mark.server
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signal_stops_the_server(number: signal.Signals, tmp_path: Path) -> None:
     """The exit code is 0, and the demo database is removed."""
@@ -179,6 +180,7 @@ def test_signal_stops_the_server(number: signal.Signals, tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.server
 def test_port_in_use_is_reported_in_one_line(demo: Live) -> None:
     """The exit code is 1."""
     port = demo.url.rpartition(":")[2]

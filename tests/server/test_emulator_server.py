@@ -51,6 +51,7 @@ def _server():
         yield server
 
 
+@pytest.mark.server
 def test_stopped_server_leaves_no_resources(tmp_path: Path, monkeypatch) -> None:
     """Threads, files and sockets are gone, even if clients hold connections open."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
@@ -353,6 +354,7 @@ def test_account_can_be_closed_after_its_server() -> None:
     account.close()
 
 
+@pytest.mark.server
 def test_unstopped_server_leaves_no_files(tmp_path: Path) -> None:
     """Its temporary folder is removed at exit."""
     script = (

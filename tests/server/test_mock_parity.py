@@ -21,7 +21,11 @@ TIMED_OUT = {
 }
 
 
-@pytest.mark.parametrize("real", [True, False], ids=["real", "in process"])
+@pytest.mark.parametrize(
+    "real",
+    [pytest.param(True, marks=pytest.mark.server), False],
+    ids=["real", "in process"],
+)
 @pytest.mark.parametrize("name", CLIENTS)
 def test_faults_raise_the_exceptions_of_a_network(name: str, real: bool) -> None:
     """A client raises the same exceptions as with a real server."""
@@ -137,6 +141,7 @@ def _send(kind: str, client, url: str):
     return client.post(url, verify=CONTEXT, **options)
 
 
+@pytest.mark.server
 @pytest.mark.parametrize("kind", REQUESTS)
 @pytest.mark.parametrize(
     "client", [requests, *HTTPX.values()], ids=["requests", *HTTPX]

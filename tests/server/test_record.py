@@ -20,12 +20,14 @@ def _run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
     return ended.value.code
 
 
+@pytest.mark.slow
 def test_case_files_equal_their_recordings(monkeypatch, capsys) -> None:
     """Over a socket, too, every response is that of its case."""
     assert _run(monkeypatch, *sorted(CASES.glob("*/*.http"))) == 0
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.slow
 def test_update_writes_missing_responses(monkeypatch, tmp_path: Path, capsys) -> None:
     """A status without headers and body is enough; a difference is exit code 1."""
     content = FILE.read_bytes().decode()

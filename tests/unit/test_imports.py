@@ -279,6 +279,7 @@ class EndlessFile(io.TextIOBase):
         return next(self._lines, "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("file_format", "first", "line"),
     [

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import FixedClock, copy_seeded, make_app
+from conftest import FixedClock, copy_database, make_app
 from flask import Flask
 from flask.testing import FlaskClient
 from toy_dialect import TOY
@@ -57,7 +57,7 @@ ERRORS = [
 @pytest.fixture(name="app")
 def _app(url: str, clock: FixedClock, tmp_path: Path, seeded: Path) -> Iterator[Flask]:
     """An application with all dialects and the toy dialect."""
-    copy_seeded(seeded, tmp_path)
+    copy_database(seeded, tmp_path)
     app = make_app(url, clock, DIALECTS)
     yield app
     app.extensions[EXTENSION].storage.close()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import requests
 from case_files import Case, read_cases, replay
-from conftest import FixedClock, copy_seeded, make_app
+from conftest import FixedClock, copy_database, make_app
 from flask.testing import FlaskClient
 from toy_dialect import TOY
 
@@ -28,7 +28,7 @@ def _client(
     url: str, clock: FixedClock, tmp_path: Path, seeded: Path
 ) -> Iterator[FlaskClient]:
     """A client of an application with the toy dialect and control endpoints."""
-    copy_seeded(seeded, tmp_path)
+    copy_database(seeded, tmp_path)
     app = make_app(url, clock, ALL_DIALECTS, CONTROL="on")
     yield app.test_client()
     app.extensions[EXTENSION].storage.close()

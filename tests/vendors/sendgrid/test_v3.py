@@ -8,7 +8,7 @@ from itertools import product
 from pathlib import Path
 
 import pytest
-from conftest import NOW, FixedClock, make_app
+from conftest import NOW, FixedClock, copy_database, make_app
 from flask.testing import FlaskClient
 from test_reseller import NAMES, TREE
 
@@ -30,9 +30,9 @@ def _account(name: str, **more) -> dict:
     return {"username": name, "api_key": f"key of {name}", "bounces": bounces, **more}
 
 
-@pytest.fixture(name="tree")
-def _tree(url: str, clock: FixedClock, tmp_path: Path) -> Iterator[FlaskClient]:
-    """A client of an application with the resellers of `TREE`, and control."""
+@pytest.fixture(name="tree_file", scope="module")
+def _tree_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database file with the resellers of `TREE`, to be copied."""
     accounts = [
         _account(
             reseller,
@@ -42,9 +42,21 @@ def _tree(url: str, clock: FixedClock, tmp_path: Path) -> Iterator[FlaskClient]:
         for reseller, customers in TREE.items()
         if reseller
     ]
-    seed = tmp_path / "tree.json"
+    seed = tmp_path_factory.mktemp("tree") / "tree.json"
     seed.write_text(json.dumps({"accounts": [*accounts, _account("plain")]}))
-    app = make_app(url, clock, SEED=str(seed), CONTROL="on")
+    file = seed.with_suffix(".sqlite3")
+    app = make_app(f"sqlite:///{file}", FixedClock(), SEED=str(seed))
+    app.extensions[EXTENSION].storage.close()
+    return file
+
+
+@pytest.fixture(name="tree")
+def _tree(
+    url: str, clock: FixedClock, tmp_path: Path, tree_file: Path
+) -> Iterator[FlaskClient]:
+    """A client of an application with the resellers of `TREE`, and control."""
+    copy_database(tree_file, tmp_path)
+    app = make_app(url, clock, CONTROL="on")
     yield app.test_client()
     app.extensions[EXTENSION].storage.close()
 

@@ -242,6 +242,7 @@ def test_no_row_is_lost_between_chunks(storage, monkeypatch) -> None:
         assert state(storage) == before
 
 
+@pytest.mark.slow
 def test_memory_is_independent_of_size(storage) -> None:
     """Taking and restoring ten times the rows needs no more memory."""
     bounce_list = storage.accounts.get("plain").bounce_list

@@ -1,4 +1,7 @@
-"""Requests generated from the OpenAPI description, and checks of their responses."""
+"""Requests generated from the OpenAPI description get the described responses.
+
+Run by test_openapi_calls.py, with the pytest plugin of Schemathesis.
+"""
 
 import copy
 import json
@@ -9,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import schemathesis
 from conftest import FixedClock, make_app
 from flask import Flask
 
@@ -18,8 +22,6 @@ from sendgrid_bounces.control.views import DESCRIPTION
 from sendgrid_bounces.core.sources import SourceSettings
 from sendgrid_bounces.emulator import EXTENSION
 
-schemathesis = pytest.importorskip("schemathesis", reason="needs Python 3.11")
-
 TOKEN = "t0ken"
 
 #: The snapshot of the initial state, and the one in the examples of the description.
@@ -28,9 +30,7 @@ FRESH, SNAPSHOT = "fresh", "before"
 #: The beginning of a dispatcher error, in JSON and in XML.
 ERROR = re.compile(rb'(?s){"error|{"message":"error|<.*?<message>error')
 
-#: Two calls of each operation find a wrong description; ten find a rare one.
-QUICK = {"max-examples": 2, "deterministic": True, "database": "none"}
-THOROUGH = {**QUICK, "max-examples": 10}
+GENERATION = {"max-examples": 10, "deterministic": True, "database": "none"}
 FEW = {"phases": {"coverage": {"enabled": False}}}
 
 AUTH = {
@@ -54,11 +54,10 @@ UNDESCRIBED = {
 PARAMETERS = {"query.timeout": 0}
 SOURCES = {"include-path": "/_sources/{name}", "parameters": {"path.name": SOURCE}}
 
-RECORDED_CONFIG = {"seed": 1, "generation": QUICK, "auth": AUTH, **FEW}
-CONFIG = {**RECORDED_CONFIG, "parameters": PARAMETERS, "operations": [SOURCES]}
-THOROUGH_CONFIG = {
+RECORDED_CONFIG = {"seed": 1, "generation": GENERATION, "auth": AUTH, **FEW}
+CONFIG = {
     "seed": 1,
-    "generation": THOROUGH,
+    "generation": GENERATION,
     "auth": AUTH,
     "parameters": PARAMETERS,
     "operations": [
@@ -66,7 +65,7 @@ THOROUGH_CONFIG = {
         {"include-path-regex": "/user|/customer", **FEW},  # aliases of one path
         {
             "include-path": "/_emulator/seed",  # its schema is large
-            "generation": {**THOROUGH, "max-examples": 25},
+            "generation": {**GENERATION, "max-examples": 25},
             **FEW,
         },
     ],
@@ -162,24 +161,6 @@ def outcomes_by_operation() -> Iterator[defaultdict[str, set[bool]]]:
     assert failed <= UNDESCRIBED, failed
 
 
-def check_documented(case, app: Flask, outcomes: dict[str, set[bool]]) -> None:
-    """Send the request of *case* and check that its response is described."""
-    ids = _refresh(app)
-    values = case.path_parameters or {}
-    if str(values.get("id")) == "1":  # the identifier in the examples
-        values["id"] = next(id_ for part, id_ in ids.items() if part in case.path)
-    response = case.call_and_validate(app=app, checks=CHECKS)
-    outcomes[case.operation.label].add(_is_success(response))
-
-
-def check_recorded(case, app: Flask) -> None:
-    """Send the request of *case*, which has the label of the profile ``recorded``."""
-    _refresh(app)
-    response = case.call_and_validate(app=app, checks=CHECKS)
-    labels = {"json": "text/html", "xml": "text/xml; charset=ISO-8859-1"}
-    assert response.headers["content-type"] == [labels[case.path.rpartition(".")[2]]]
-
-
 def _refresh(app: Flask) -> dict[str, int]:
     """Restore the initial state, with the snapshot and the rule of the examples.
 
@@ -204,3 +185,35 @@ def _refresh(app: Flask) -> dict[str, int]:
 def _is_success(response) -> bool:
     """Return whether *response* is no error; the dispatcher's errors have status 200."""
     return response.status_code < 300 and not ERROR.match(response.content)
+
+
+documented = load(DOCUMENT, CONFIG)
+recorded = load(with_html_read(DOCUMENT), RECORDED_CONFIG).include(
+    path_regex="^/api/bounces"
+)
+
+
+def test_description_is_valid() -> None:
+    """The JSON schema of OpenAPI 3.1 decides."""
+    assert DOCUMENT["openapi"].startswith("3.1.")
+    documented.validate()
+
+
+@documented.parametrize()
+def test_documented(case, documented_app, outcomes) -> None:
+    """Status, media type and body are described; none is an internal error."""
+    ids = _refresh(documented_app)
+    values = case.path_parameters or {}
+    if str(values.get("id")) == "1":  # the identifier in the examples
+        values["id"] = next(id_ for part, id_ in ids.items() if part in case.path)
+    response = case.call_and_validate(app=documented_app, checks=CHECKS)
+    outcomes[case.operation.label].add(_is_success(response))
+
+
+@recorded.parametrize()
+def test_recorded(case, recorded_app) -> None:
+    """JSON labelled text/html has the described schema."""
+    _refresh(recorded_app)
+    response = case.call_and_validate(app=recorded_app, checks=CHECKS)
+    labels = {"json": "text/html", "xml": "text/xml; charset=ISO-8859-1"}
+    assert response.headers["content-type"] == [labels[case.path.rpartition(".")[2]]]
