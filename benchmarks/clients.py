@@ -68,11 +68,19 @@ def download(port: int, request: bytes) -> Download:
 
 
 def exchange(connection: socket.socket, request: bytes) -> bytes:
+    """Send a request on an open connection and return the whole successful response."""
+    answer = answer_to(connection, request)
+    if not answer.startswith(b"HTTP/1.1 2"):
+        raise SystemExit(f"unexpected response: {answer[:200]!r}")
+    return answer
+
+
+def answer_to(connection: socket.socket, request: bytes) -> bytes:
     """Send a request on an open connection and return the whole response."""
     connection.sendall(request)
     answer = connection.recv(PIECE)
     head = answer.find(b"\r\n\r\n")
-    if not answer.startswith(b"HTTP/1.1 2") or head < 0:
+    if head < 0:
         raise SystemExit(f"unexpected response: {answer[:200]!r}")
     length = _LENGTH.search(answer)
     if length is None:

@@ -59,12 +59,13 @@ def bounces(count: int, seed: int) -> Iterator[Bounce]:
 def fill(url: str, rows: int) -> None:
     """Create the database at *url* with *rows* bounces on the large list."""
     with closing(open_storage(url)) as storage:
-        hashed = Authenticator(storage).hash_key(KEY)
-        large = storage.accounts.add(NAME, **hashed)
+        authenticator = Authenticator(storage)
+        large = storage.accounts.add(NAME, **authenticator.hash_key(KEY))
         storage.accounts.add_domain(DOMAIN, large, shares_list=True)
         storage.bounces.put(large.bounce_list, bounces(rows, 0))
         for number in range(SMALL_LISTS):
-            small = storage.accounts.add(f"small{number}")
+            name = f"small{number}"  # and its key
+            small = storage.accounts.add(name, **authenticator.hash_key(name))
             storage.bounces.put(small.bounce_list, bounces(SMALL_SIZE, number))
 
 

@@ -60,17 +60,17 @@ class Bench:
     rounds: int
     mysql_url: str = ""
 
-    def serve(self, *flags: str) -> AbstractContextManager[Server]:
-        """Serve the large database with default settings."""
-        return serving(servers.emulator(self.url, *flags))
+    def serve(self, *flags: str, **settings: str) -> AbstractContextManager[Server]:
+        """Serve the large database with default settings, except *settings*."""
+        return serving(servers.emulator(self.url, *flags, **settings))
 
 
 @dataclass(frozen=True)
 class Row:
     """A line of the report, with a figure for each round.
 
-    :param unit: ``x`` for a ratio to the baseline, else ``ms`` or ``MB``. The result is
-        the maximum of figures in MB, else the median.
+    :param unit: ``x`` for a ratio to the baseline, ``ms``, ``MB``, or empty for a
+        number. The result is the maximum of numbers and of MB, else the median.
     :param target: the maximum of the result, or the minimum if *least* is true; None
         without a target.
     """
@@ -86,7 +86,7 @@ class Row:
     @property
     def result(self) -> float:
         """The figure to compare with the target."""
-        return max(self.figures) if self.unit == "MB" else median(self.figures)
+        return max(self.figures) if self.unit in ("MB", "") else median(self.figures)
 
     @property
     def holds(self) -> bool | None:
@@ -157,7 +157,7 @@ def beside_a_dump(bench: Bench) -> Iterator[Row]:
         "a small call": (get(_look_up(1)), 15.0),
         "a writer": (_form("beside@a.example"), None),
     }
-    with _copy(bench) as copy, copy.serve("--workers=1") as server:
+    with copied(bench) as copy, copy.serve("--workers=1") as server:
         for measure, (request, limit) in calls.items():
             alone, beside = [], []
             for _ in range(bench.rounds):
@@ -183,7 +183,7 @@ def slow_readers(bench: Bench) -> Iterator[Row]:
     """Make small requests and writes while clients read the whole list slowly."""
     target = f"/api/bounces.get.json?{CREDENTIALS}&date=1"
     figures, sizes = [], []
-    with _copy(bench) as copy, copy.serve("--workers=1") as server:
+    with copied(bench) as copy, copy.serve("--workers=1") as server:
         load = partial(clients.read_slowly, server.port, get(target))
         with clients.background(load, SLOW_READERS):
             time.sleep(0.5)
@@ -210,8 +210,7 @@ def look_up(bench: Bench) -> Iterator[Row]:
 
 def controlled_look_up(bench: Bench) -> Iterator[Row]:
     """Look up single addresses with control endpoints and the request log on."""
-    ours = servers.emulator(bench.url)
-    ours = replace(ours, variables={**ours.variables, servers.CONTROL: "on"})
+    ours = servers.emulator(bench.url, CONTROL="on")
     measure = "the same, with control endpoints and a request log"
     figures = _against_hello(bench, ours)
     yield Row(measure, "Flask hello, same Gunicorn", "x", figures, None)
@@ -271,10 +270,10 @@ def batch(bench: Bench) -> Iterator[Row]:
     """
     ratios = []
     with (
-        _copy(bench) as copy,
+        copied(bench) as copy,
         copy.serve() as server,
         closing(clients.connect(server.port)) as connection,
-        _copy(bench) as other,
+        copied(bench) as other,
         closing(sqlite3.connect(other.file, isolation_level=None)) as raw,
     ):
         for pragma in PRAGMAS:
@@ -304,12 +303,12 @@ def csv_import(bench: Bench) -> Iterator[Row]:
     request = post(f"{V3}/import", body, BASIC, form)
     mine, baseline, grown = [], [], []
     for _ in range(bench.rounds):
-        with _copy(bench) as copy:
+        with copied(bench) as copy:
             command = ["sqlite3", str(copy.file)]
             baseline.append(
                 clients.timed(subprocess.run, command, input=script, check=True)
             )
-        with _copy(bench) as copy, copy.serve() as server:
+        with copied(bench) as copy, copy.serve() as server:
             connection = clients.connect(server.port)
             with (
                 closing(connection),
@@ -331,7 +330,7 @@ def range_delete(bench: Bench) -> Iterator[Row]:
     request = get(f"/api/bounces.delete.json?{CREDENTIALS}&end_date={day}")
     figures = []
     for _ in range(min(bench.rounds, 3)):
-        with _copy(bench) as copy, copy.serve("--workers=1") as server:
+        with copied(bench) as copy, copy.serve("--workers=1") as server:
             load = partial(_download, server.port, request)
             with clients.background(load) as ended:
                 look_up = get(_look_up(bench.rows - 1))
@@ -499,7 +498,7 @@ def _started(launch: servers.Launch) -> float:
 
 
 @contextmanager
-def _copy(bench: Bench) -> Iterator[Bench]:
+def copied(bench: Bench) -> Iterator[Bench]:
     """Copy the database for a measure that changes it."""
     with TemporaryDirectory(dir=bench.folder) as folder:
         file = Path(folder) / "copy.sqlite3"

@@ -84,7 +84,7 @@ def _label(row: Row) -> str:
 def _cells(row: Row) -> tuple[str, ...]:
     spread = f"{_figure(min(row.figures), '')} to {_figure(max(row.figures), row.unit)}"
     sign = ">=" if row.least else "<="
-    target = f"{sign} {_figure(row.target, row.unit)}" if row.target else ""
+    target = f"{sign} {_figure(row.target, row.unit)}" if row.target is not None else ""
     median = _figure(row.result, row.unit)
     return row.measure, row.baseline, median, spread, target, VERDICTS[row.holds]
 

@@ -19,8 +19,14 @@ sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(1, str(Path(__file__).parent.parent))
 
 import data
+import hostile
+import measures
 import report
-from measures import MEASURES, Bench, Row
+import soak
+from measures import Bench, Row
+
+#: All measures by their names for ``--only``.
+MEASURES = {**measures.MEASURES, **hostile.MEASURES, **soak.MEASURES}
 
 
 @click.command()

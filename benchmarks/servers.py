@@ -19,9 +19,6 @@ SETTINGS = f"{ROOT}/gunicorn.conf.py"
 TIMEOUT = 60
 MEGABYTE = 1024 * 1024
 
-#: The variable that turns the control endpoints on.
-CONTROL = "SENDGRID_BOUNCES_CONTROL"
-
 
 @dataclass(frozen=True)
 class Server:
@@ -62,7 +59,8 @@ class Launch:
     """The way to start a server.
 
     :param command: the arguments, with ``{port}`` in place of the port.
-    :param call: a request that succeeds when the server has started.
+    :param call: a request that succeeds when the server has started; empty if it is
+        enough that the server accepts connections.
     """
 
     command: list[str]
@@ -109,10 +107,15 @@ def serving(launch: Launch) -> Iterator[Server]:
             process.wait(TIMEOUT)
 
 
-def emulator(url: str, *flags: str) -> Launch:
-    """Return the way to serve the database at *url* with default settings."""
-    variables = {"SENDGRID_BOUNCES_DATABASE_URL": url}
-    call = get("/_emulator/health")
+def emulator(url: str, *flags: str, **settings: str) -> Launch:
+    """Return the way to serve the database at *url* with default settings.
+
+    :param flags: of Gunicorn.
+    :param settings: other settings of the emulator.
+    """
+    settings = {"DATABASE_URL": url, **settings}
+    variables = {f"SENDGRID_BOUNCES_{name}": text for name, text in settings.items()}
+    call = b"" if "SSL_CERT" in settings else get("/_emulator/health")
     return Launch(_gunicorn("wsgi:app", *flags), call, variables)
 
 
@@ -148,6 +151,8 @@ def _gunicorn(app: str, *flags: str) -> list[str]:
 
 def _answers(port: int, call: bytes) -> bool:
     with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1) as probe:
+        if not call:
+            return True
         probe.settimeout(TIMEOUT)
         probe.sendall(call)
         return probe.recv(64).startswith(b"HTTP/1.1 200")

@@ -118,7 +118,7 @@ def open_emulator(
             config.key_hash,
             accept_any=config.auth == "any",
             client=_client_address,
-            most_waiting=max(config.threads * 3 // 4, 1),
+            most_waiting=max(config.threads // 2, 1),
             tag_costs=tag_costs,
         )
     if config.control:

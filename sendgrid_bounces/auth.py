@@ -52,7 +52,7 @@ class Authenticator:
         up to :data:`MAX_ACCOUNTS`.
     :param client: returns the address of the client of the current request; an empty
         text outside of requests, whose keys are not limited.
-    :param most_waiting: threads that may wait while the keys of requests are verified.
+    :param most_waiting: keys of a client that may be verified or wait for it.
     :param tag_costs: the costs of key tags, for a database that no other process uses;
         by default :data:`TAG_COSTS`.
     :raises ParametersError: if scrypt does not accept *costs*.
@@ -101,8 +101,8 @@ class Authenticator:
         Without an account, or a key of the account, this takes as long as a wrong key.
 
         :param name: the name that the client gave.
-        :raises TooManyAttemptsError: if it has sent too many wrong keys for this name.
-        :raises OverloadError: if too many keys are being verified.
+        :raises TooManyAttemptsError: if it has sent too many wrong keys for this name,
+            or several for any names, and another key is being verified.
         """
         return self.verify_hash(account.key_hash if account else "", key, name)
 
@@ -112,14 +112,14 @@ class Authenticator:
         The rest is as in :meth:`verify`.
         """
         digest = self._digest(key)
-        cached = self._verified.get(key_hash)
-        if cached is not None and hmac.compare_digest(cached, digest):
+        if self._is_cached(key_hash, digest):
             return True
-
         attempt = self._digest(f"{name}\0{key_hash}\0{key}")
         if self._failed.is_known(attempt):
             return False
-        with self._limited(name):
+        with self._limited(attempt, name):
+            if self._is_cached(key_hash, digest):  # another thread was first
+                return True
             matches = check_password_hash(key_hash or self._decoy, key)
         # HMAC, inside scrypt, ignores NULs at the end of a key.
         if not matches or not key_hash or "\0" in key:
@@ -192,7 +192,7 @@ class Authenticator:
         tag = self._tags.get(digest)
         is_new = tag is None
         if tag is None:
-            with self._limited():
+            with self._limited(digest):
                 tag = self._tag(key)
             make_room(self._tags, CACHE_SIZE)
             self._tags[digest] = tag
@@ -202,17 +202,22 @@ class Authenticator:
         return found
 
     @contextmanager
-    def _limited(self, name: str = "") -> Iterator[None]:
+    def _limited(self, attempt: bytes, name: str = "") -> Iterator[None]:
         """Compute a slow hash in the block, if the client may make another attempt."""
         client = self._client()
         if client:
             self._failed.check(client, self._digest(name))
-        with self._hashing.turn(client, is_suspect=self._failed.is_suspect(client)):
+        is_suspect = self._failed.is_suspect(client)
+        with self._hashing.turn(client, attempt, is_suspect=is_suspect):
             yield
 
     def _digest(self, key: str) -> bytes:
         """Return the fast keyed hash of *key* that the cache holds."""
         return hashlib.blake2b(key.encode(), key=self._secret).digest()
+
+    def _is_cached(self, key_hash: str, digest: bytes) -> bool:
+        cached = self._verified.get(key_hash)
+        return cached is not None and hmac.compare_digest(cached, digest)
 
     def _cache(self, key_hash: str, digest: bytes) -> None:
         make_room(self._verified, CACHE_SIZE)

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sendgrid_bounces.core.errors import OverloadError, TooManyAttemptsError
+from sendgrid_bounces.core.errors import TooManyAttemptsError
 
 #: Different wrong keys that a client may send for a name in ``WINDOW`` seconds.
 MAX_ATTEMPTS, WINDOW = 20, 60
 
-#: Wrong keys of a client, for any names, after which only one thread verifies its keys.
+#: Wrong keys of a client, for any names, after which its keys never wait for others.
 SUSPICIOUS = 5
 
 #: Seconds for which a wrong key is known to be wrong.
@@ -84,39 +84,46 @@ def make_room(entries: dict[Any, Any], most: int) -> None:
 
 
 class HashQueue:
-    """The threads that compute slow hashes: one at a time, while few others wait.
+    """The threads that compute slow hashes, one at a time.
 
-    Only suspect clients are refused: a burst of first requests with the right key
-    waits, and a flood of wrong keys soon comes from a suspect client.
+    A suspect client never waits, so that a first request with the right key waits for
+    one hash of a flood of wrong keys. The first keys of another client wait for each
+    other, and leave some threads to other requests.
 
-    :param most: the threads that wait, the one that computes included, from which on
-        suspect clients are refused. One thread may wait for each of them.
+    :param most: keys of a client that may be verified or wait; several threads may wait
+        for one key.
     """
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._lock = threading.Lock()
-        self._turn = threading.RLock()
-        self._waiting: Counter[str] = Counter()
+        self._turn = threading.Lock()
+        self._waiting: Counter[tuple[str, bytes]] = Counter()
 
     @contextmanager
-    def turn(self, client: str = "", *, is_suspect: bool = False) -> Iterator[None]:
+    def turn(
+        self, client: str = "", attempt: bytes = b"", *, is_suspect: bool = False
+    ) -> Iterator[None]:
         """Wait for a turn; the block computes a hash.
 
         :param client: the client that sent the key; empty for work that must be done.
+        :param attempt: identifies the key.
         :param is_suspect: whether the client has sent several wrong keys.
-        :raises OverloadError: if it is suspect and it, or too many others, wait.
+        :raises TooManyAttemptsError: if it is suspect, and another thread computes or
+            waits; or if too many other keys of the client wait.
         """
+        entry = client, attempt
         with self._lock:
-            is_full = self._waiting.total() >= self._most
-            if client and is_suspect and (is_full or self._waiting[client]):
-                raise OverloadError
-            self._waiting[client] += 1
+            if client and entry not in self._waiting:
+                keys = sum(1 for name, _ in self._waiting if name == client)
+                if keys >= self._most or (is_suspect and self._waiting):
+                    raise TooManyAttemptsError
+            self._waiting[entry] += 1
         try:
             with self._turn:
                 yield
         finally:
             with self._lock:
-                self._waiting[client] -= 1
-                if not self._waiting[client]:
-                    del self._waiting[client]
+                self._waiting[entry] -= 1
+                if not self._waiting[entry]:
+                    del self._waiting[entry]

@@ -18,10 +18,6 @@ class TooManyAttemptsError(BounceError):
     """The client has sent too many wrong API keys."""
 
 
-class OverloadError(BounceError):
-    """Too many API keys are being verified."""
-
-
 class NotAuthorizedError(BounceError):
     """The account may not perform the operation."""
 

@@ -5,7 +5,6 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from sendgrid_bounces.core.errors import (
     BounceError,
-    OverloadError,
     RequestError,
     StorageError,
     TooManyAttemptsError,
@@ -145,6 +144,5 @@ ERROR_TABLE: ErrorTable = {
     UnknownNameError: (404, str),
     TooManyAttemptsError: (429, lambda _: "too many wrong passwords"),
     StorageError: (503, lambda _: "the database does not answer"),
-    OverloadError: (503, lambda _: "the server is busy"),
     BounceError: (400, str),
 }

@@ -15,7 +15,15 @@ def test_benchmarks_run(tmp_path: Path) -> None:
     """Each measure that needs no other program has its figures."""
     figures = tmp_path / "figures.json"
     command = [sys.executable, "benchmarks/run.py", "--rows", "3000", "--rounds", "1"]
-    for name in ("beside-a-dump", "count", "offset", "pages", "start"):
+    for name in (
+        "beside-a-dump",
+        "count",
+        "offset",
+        "pages",
+        "start",
+        "stalled",
+        "soak",
+    ):
         command += ["--only", name]
     ended = subprocess.run(
         [*command, "--json", str(figures), "--folder", str(tmp_path)],
@@ -28,5 +36,5 @@ def test_benchmarks_run(tmp_path: Path) -> None:
 
     assert ended.returncode == 0, ended.stderr
     rows = json.loads(figures.read_text())["rows"]
-    assert len(rows) == 7
+    assert len(rows) == 11
     assert all(row["figures"] for row in rows)

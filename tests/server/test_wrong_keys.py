@@ -73,9 +73,7 @@ def test_wrong_keys_delay_neither_cached_callers_nor_a_first_login(
                 began = time.monotonic()
                 assert live.get(count + name)
                 took.append(time.monotonic() - began)
-        assert {*statuses} <= {b"403", b"503", b"429"}
-        assert b"403" in statuses
-        assert b"503" in statuses
+        assert {*statuses} == {b"403", b"429"}
     assert max(took[:-1]) < 1
     assert took[-1] < 5
 

@@ -13,7 +13,6 @@ from sendgrid_bounces.core import attempts
 from sendgrid_bounces.core.attempts import MAX_ATTEMPTS, HashQueue
 from sendgrid_bounces.core.errors import (
     CredentialsError,
-    OverloadError,
     ParametersError,
     TooManyAttemptsError,
     UnknownNameError,
@@ -51,6 +50,25 @@ def test_verified_key_is_cached(storage, authenticator, checks) -> None:
     for _ in range(3):
         assert other.authenticate("acme", "s3cret").username == "acme"
 
+    assert len(checks) == 1
+
+
+def test_simultaneous_requests_verify_a_key_once(storage, checks) -> None:
+    """The others wait for the result of the first."""
+    authenticator = Authenticator(storage, QUICK_COSTS)
+    storage.accounts.add("acme", **authenticator.hash_key("s3cret"))
+    authenticator = Authenticator(storage, QUICK_COSTS)
+    start = threading.Barrier(8)
+
+    def log_in() -> None:
+        start.wait(10)
+        authenticator.authenticate("acme", "s3cret")
+
+    threads = [threading.Thread(target=log_in) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
     assert len(checks) == 1
 
 
@@ -159,40 +177,49 @@ def test_guesses_take_bounded_memory(limited, monkeypatch) -> None:
     assert len(limited._failed._counts) <= 11
 
 
-def test_few_threads_wait_for_hashes() -> None:
-    """Another suspect client is refused at once; the others wait."""
-    queue, ended, entered = HashQueue(2), threading.Event(), threading.Semaphore(0)
+@pytest.mark.parametrize(
+    ("client", "attempt", "is_suspect", "is_refused"),
+    [
+        ("b", b"1", True, True),
+        ("b", b"1", False, False),
+        ("a", b"1", False, False),
+        ("a", b"3", False, True),
+        ("", b"", False, False),
+    ],
+    ids=["suspect", "another client", "same key", "another key", "no client"],
+)
+def test_few_keys_wait_for_hashes(
+    client: str, attempt: bytes, is_suspect: bool, is_refused: bool
+) -> None:
+    """Suspect clients never wait, others with two keys at most."""
+    queue, ended = HashQueue(2), threading.Event()
 
-    def work(client: str) -> None:
-        with queue.turn(client):
-            entered.release()
+    def work(client: str, attempt: bytes) -> None:
+        with queue.turn(client, attempt):
             ended.wait(10)
 
-    threads = [threading.Thread(target=work, args=(name,)) for name in "aaa"]
-    for thread in threads:
+    def start(count: int, *arguments: object) -> threading.Thread:
+        thread = threading.Thread(target=work, args=arguments)
         thread.start()
-        while sum(queue._waiting.values()) < threads.index(thread) + 1:
+        while queue._waiting.total() < count:
             time.sleep(0.001)
-    entered.acquire()
-    for client in ("a", "c"):
-        with pytest.raises(OverloadError), queue.turn(client, is_suspect=True):
+        return thread
+
+    threads = [start(1, "a", b"1"), start(2, "a", b"2")]
+    if is_refused:
+        with (
+            pytest.raises(TooManyAttemptsError),
+            queue.turn(client, attempt, is_suspect=is_suspect),
+        ):
             pass
+    else:
+        threads.append(start(3, client, attempt))
     ended.set()
     for thread in threads:
         thread.join(10)
-    with queue.turn("c", is_suspect=True):
+    with queue.turn("b", b"3", is_suspect=True):
         pass
     assert not queue._waiting
-
-
-def test_suspect_takes_one_thread_only() -> None:
-    """Its second key is refused while the first one is verified."""
-    queue = HashQueue(8)
-    with queue.turn("a", is_suspect=True):
-        with pytest.raises(OverloadError), queue.turn("a", is_suspect=True):
-            pass
-        with queue.turn("b", is_suspect=True):
-            pass
 
 
 @pytest.mark.parametrize(

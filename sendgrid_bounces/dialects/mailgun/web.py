@@ -13,7 +13,6 @@ from sendgrid_bounces.core.errors import (
     BounceError,
     ContentTypeError,
     CredentialsError,
-    OverloadError,
     ParametersError,
     RequestError,
     StorageError,
@@ -71,10 +70,6 @@ ERRORS_BY_TYPE: ErrorTable = {
     RequestError: (400, lambda error: ErrorMessage(error.reason)),
     TooManyAttemptsError: (429, lambda _: ErrorMessage("Too many requests")),
     StorageError: (
-        503,
-        lambda _: ErrorMessage("The service is temporarily unavailable"),
-    ),
-    OverloadError: (
         503,
         lambda _: ErrorMessage("The service is temporarily unavailable"),
     ),

@@ -11,7 +11,6 @@ from sendgrid_bounces.core.errors import (
     ContentTypeError,
     CredentialsError,
     NoFilterError,
-    OverloadError,
     ParametersError,
     RequestError,
     StorageError,
@@ -58,7 +57,6 @@ ERRORS_BY_TYPE: ErrorTable = {
     RequestError: (400, lambda error: ErrorList((error.reason,))),
     TooManyAttemptsError: (429, _message("too many requests")),
     StorageError: (503, _message("the service is temporarily unavailable")),
-    OverloadError: (503, _message("the service is temporarily unavailable")),
     BounceError: (500, _message("internal error")),
 }
 

@@ -15,7 +15,6 @@ from sendgrid_bounces.core.errors import (
     CredentialsError,
     NoFilterError,
     NotAuthorizedError,
-    OverloadError,
     ParametersError,
     RequestError,
     StorageError,
@@ -93,7 +92,6 @@ ERRORS_BY_TYPE: ErrorTable = {
     RequestError: (200, lambda error: ErrorCode(400, error.reason)),
     TooManyAttemptsError: (429, _code(429, "Too many requests")),
     StorageError: (503, _code(503, "The service is temporarily unavailable")),
-    OverloadError: (503, _code(503, "The service is temporarily unavailable")),
     BounceError: (500, _code(500, "Internal error")),
 }
 

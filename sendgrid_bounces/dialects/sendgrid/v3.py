@@ -22,7 +22,6 @@ from sendgrid_bounces.core.errors import (
     BounceError,
     CredentialsError,
     NotAuthorizedError,
-    OverloadError,
     ParametersError,
     RequestError,
     StorageError,
@@ -98,7 +97,6 @@ ERRORS_BY_TYPE: ErrorTable = {
     RequestError: (400, lambda error: _message(error.reason)),
     TooManyAttemptsError: (429, lambda _: _message("too many requests")),
     StorageError: (503, lambda _: _message("service unavailable")),
-    OverloadError: (503, lambda _: _message("service unavailable")),
     BounceError: (500, lambda _: _message("internal error")),
 }
 
