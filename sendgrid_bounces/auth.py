@@ -139,7 +139,8 @@ class Authenticator:
         account = self._accounts.find(username)
         if self._accept_any:
             return account or self._create(username, key)
-        if not self.verify(account, key, username) or account is None:
+        key_hash = account.key_hash if account else ""
+        if not self.verify_hash(key_hash, key, username) or account is None:
             raise CredentialsError
         return account
 
