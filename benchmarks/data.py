@@ -9,6 +9,7 @@ from email.utils import format_datetime
 from pathlib import Path
 
 from sendgrid_bounces.auth import Authenticator
+from sendgrid_bounces.core.accounts import DEFAULT_COSTS, ScryptCosts
 from sendgrid_bounces.core.bounces import Bounce
 from sendgrid_bounces.storage.database import open_storage
 
@@ -56,10 +57,13 @@ def bounces(count: int, seed: int) -> Iterator[Bounce]:
         )
 
 
-def fill(url: str, rows: int) -> None:
-    """Create the database at *url* with *rows* bounces on the large list."""
+def fill(url: str, rows: int, costs: ScryptCosts = DEFAULT_COSTS) -> None:
+    """Create the database at *url* with *rows* bounces on the large list.
+
+    :param costs: of the hashes of the keys.
+    """
     with closing(open_storage(url)) as storage:
-        authenticator = Authenticator(storage)
+        authenticator = Authenticator(storage, costs)
         large = storage.accounts.add(NAME, **authenticator.hash_key(KEY))
         storage.accounts.add_domain(DOMAIN, large, shares_list=True)
         storage.bounces.put(large.bounce_list, bounces(rows, 0))

@@ -7,10 +7,11 @@ tell a gain from a disturbance. They include neither the kernel nor Gunicorn.
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from base64 import b64encode
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -45,25 +46,37 @@ CALLS = {
 _COLLECTED = re.compile(r"Collected : ([0-9]+)")
 
 
+#: Costs of the key's hash: Callgrind needs a minute for the default ones.
+COSTS = (128, 8, 1)
+
+
 @click.command()
 @click.option("--only", multiple=True, type=click.Choice(list(CALLS)))
 def main(only: tuple[str, ...]) -> None:
     """Print the instructions of each call, and their ratio to those of hello."""
     baseline = 0.0
     click.echo(f"{'call':<28} {'instructions':>12} {'x hello':>8}")
-    for name, count in CALLS.items():
-        if name in ("hello", *(only or CALLS)):
-            few, many = (_count(name, calls) for calls in (1, count + 1))
-            instructions = (many - few) / count
-            baseline = baseline or instructions
-            ratio = instructions / baseline
-            click.echo(f"{name:<28} {instructions:>12,.0f} {ratio:>8.2f}")
+    for name, instructions in count(["hello", *(only or list(CALLS)[1:])]):
+        baseline = baseline or instructions
+        ratio = instructions / baseline
+        click.echo(f"{name:<28} {instructions:>12,.0f} {ratio:>8.2f}")
 
 
-def _count(name: str, calls: int) -> int:
+def count(names: Iterable[str]) -> Iterator[tuple[str, float]]:
+    """Yield each name in :data:`CALLS`, and the instructions of one call."""
+    with TemporaryDirectory() as folder:
+        database = f"{folder}/bounces.sqlite3"
+        data.fill(f"sqlite:///{database}", ROWS, COSTS)
+        for name in names:
+            calls = CALLS[name]
+            few, many = (_collect(name, n, database) for n in (1, calls + 1))
+            yield name, (many - few) / calls
+
+
+def _collect(name: str, calls: int, database: str) -> int:
     """Return the instructions of a process that makes *calls* calls."""
     command = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"]
-    command += [sys.executable, __file__, "--child", name, str(calls)]
+    command += [sys.executable, __file__, "--child", name, str(calls), database]
     variables = {**os.environ, "PYTHONHASHSEED": "0"}
     ended = subprocess.run(
         command, env=variables, capture_output=True, text=True, check=True
@@ -74,21 +87,20 @@ def _count(name: str, calls: int) -> int:
     return int(found[1])
 
 
-def run(name: str, calls: int) -> None:
-    """Make *calls* calls after those that warm the caches."""
-    with TemporaryDirectory() as folder:
-        act = prepare(name, folder)
-        for _ in range(WARM + calls):
-            act()
-        os._exit(0)  # closing takes as long as it takes
+def run(name: str, calls: int, database: str) -> None:
+    """Make *calls* calls after those that warm the caches, on a copy of *database*."""
+    copy = f"{database}.{calls}"
+    shutil.copy(database, copy)
+    act = prepare(name, f"sqlite:///{copy}")
+    for _ in range(WARM + calls):
+        act()
+    os._exit(0)  # closing takes as long as it takes
 
 
-def prepare(name: str, folder: str) -> Callable[[], None]:
-    """Return a function that makes the call *name* once."""
+def prepare(name: str, url: str) -> Callable[[], None]:
+    """Return a function that makes the call *name* once, on the database at *url*."""
     if name == "hello":
         return lambda: call(hello, environ("/", ""), b"success")
-    url = f"sqlite:///{folder}/bounces.sqlite3"
-    data.fill(url, ROWS)
     control = "on" if name.endswith("on") else "off"
     app = create_app({"DATABASE_URL": url, "CONTROL": control})
     query = f"api_user={data.NAME}&api_key={data.KEY}&date=1"
@@ -150,5 +162,5 @@ def call(
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--child"]:
-        run(sys.argv[2], int(sys.argv[3]))
+        run(sys.argv[2], int(sys.argv[3]), sys.argv[4])
     main()

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from contextlib import closing
 from http import HTTPStatus
 from typing import Any
 
@@ -12,20 +11,20 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from sendgrid_bounces.auth import Authenticator
 from sendgrid_bounces.config import Config, load_config
-from sendgrid_bounces.control import api, health
+from sendgrid_bounces.control import health, owns
 from sendgrid_bounces.core.accounts import ScryptCosts
 from sendgrid_bounces.core.clock import Clock
-from sendgrid_bounces.core.contents import Counts
 from sendgrid_bounces.dialects.mailgun import v2, v3
 from sendgrid_bounces.dialects.sendgrid import direct, reseller
 from sendgrid_bounces.dialects.sendgrid import v3 as sendgrid_v3
 from sendgrid_bounces.emulator import Emulator, current_emulator
 from sendgrid_bounces.receiving import views as receiving
 from sendgrid_bounces.storage.clock import SharedClock
-from sendgrid_bounces.storage.database import closing_on_error, open_storage
+from sendgrid_bounces.storage.database import Storage, closing_on_error, open_storage
 from sendgrid_bounces.web.dialect import Dialect, find_owner
-from sendgrid_bounces.web.requests import AddressConverter, StrictRequest
+from sendgrid_bounces.web.requests import StrictRequest
 from sendgrid_bounces.web.responses import Response
+from sendgrid_bounces.web.routing import AddressConverter, Route
 
 #: All dialects. The first that owns a path renders the errors of requests to it.
 DIALECTS: tuple[Dialect, ...] = (
@@ -35,6 +34,14 @@ DIALECTS: tuple[Dialect, ...] = (
     v2.DIALECT,
     v3.DIALECT,
 )
+
+
+class Application(Flask):
+    """A Flask application with strict requests."""
+
+    request_class = StrictRequest
+    response_class = Response
+    url_rule_class = Route
 
 
 def create_app(
@@ -76,9 +83,7 @@ def create_app(
 
 def routed_app(dialects: tuple[Dialect, ...] = DIALECTS, *, has_control: bool) -> Flask:
     """Return an application with all routes, but without an emulator."""
-    app = Flask(__name__, static_folder=None)
-    app.request_class = StrictRequest
-    app.response_class = Response
+    app = Application(__name__, static_folder=None)
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.url_map.merge_slashes = False
     app.url_map.converters["address"] = AddressConverter
@@ -131,17 +136,16 @@ def _client_address() -> str:
     return (request.remote_addr or "unknown") if has_request_context() else ""
 
 
-def prepare_database(config: Config) -> tuple[str, Counts]:
+def prepare_database(config: Config) -> Storage:
     """Create the database if necessary, and load the seed files.
 
-    The parent process of a server does so once, before the workers start.
-
-    :returns: the description of the database, and its contents.
+    The parent process of a server does so once, and closes the database before the
+    workers start.
     """
     emulator = open_emulator(config, Clock())
-    with closing(emulator.storage) as storage:
+    with closing_on_error(emulator.storage):
         load_seed_files(emulator)
-        return str(storage.engine), storage.contents.counts()
+    return emulator.storage
 
 
 def check_seed_files(
@@ -194,7 +198,9 @@ def render_error(app: Flask, status: int, path: str) -> flask.Response:
 
 def _render_http_error(error: HTTPException) -> flask.Response:
     """Render an error that the router or the parsing of the request raised."""
-    if api.owns(request.path):
+    if owns(request.path):
+        from sendgrid_bounces.control import api  # often not needed
+
         return api.render_http_error(error)
     response = render_error(current_app, error.code or 500, request.path)
     if isinstance(error, MethodNotAllowed) and error.valid_methods:

@@ -20,7 +20,7 @@ from sendgrid_bounces.server.tls import server_context
 def on_starting(_server: Any) -> None:
     """Prepare the database once, before the workers start."""
     try:
-        prepare_database(CONFIG)
+        prepare_database(CONFIG).close()
     except BounceError as error:
         sys.exit(f"Error: {error}")
 

@@ -5,7 +5,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
@@ -104,7 +104,8 @@ def _run(config: Config, calls: str, *, quiet: bool, opens_browser: bool) -> Non
     doubts.finish()
     with listen(config.host, config.port) as listener:
         url = base_url(listener, "https" if context else "http")
-        database, contents = prepare_database(config)
+        with closing(prepare_database(config)) as storage:
+            database, contents = str(storage.engine), storage.contents.counts()
         _warn_about_control(config)
         _describe(config, url, database, contents)
 

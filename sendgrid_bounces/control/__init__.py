@@ -7,3 +7,8 @@ on.
 
 #: The path above all control endpoints. No vendor has a path there.
 PREFIX = "/_emulator"
+
+
+def owns(path: str) -> bool:
+    """Return whether *path* belongs to the control endpoints."""
+    return path == PREFIX or path.startswith(f"{PREFIX}/")

@@ -97,11 +97,6 @@ def route(
     return register
 
 
-def owns(path: str) -> bool:
-    """Return whether *path* belongs to the control endpoints."""
-    return path == PREFIX or path.startswith(f"{PREFIX}/")
-
-
 def read_text() -> str:
     """Return the request body as text.
 

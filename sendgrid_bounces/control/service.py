@@ -258,9 +258,9 @@ class Control(AccountControl, BounceControl, SourceControl):
         entries = self.emulator.storage.requests
         size = self.emulator.config.journal_size
         return report_migration(
-            (entry, dialect.migration)
+            (entry, dialect.read_migration())
             for dialect in self.emulator.dialects
-            if dialect.migration is not None
+            if dialect.read_migration is not None
             for entry in entries.find(RequestFilter(dialect=dialect.name), size)
         )
 

@@ -2,13 +2,16 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from flask import Blueprint
 
-from sendgrid_bounces.core.migration import Migration
 from sendgrid_bounces.core.requests import RequestInfo
 from sendgrid_bounces.redaction import Redactor
 from sendgrid_bounces.web.responses import ErrorRenderer
+
+if TYPE_CHECKING:
+    from sendgrid_bounces.core.migration import Migration
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +32,8 @@ class Dialect:
         ``Retry-After``.
     :param reserved_domains: domains that cannot be reached, since the dialect owns
         their paths.
-    :param migration: the requests of a successor that replace the dialect's calls.
+    :param read_migration: returns the requests of a successor that replace the
+        dialect's calls.
     """
 
     name: str
@@ -43,7 +47,7 @@ class Dialect:
     key_hints: tuple[str, ...] = ()
     sends_retry_after: bool = True
     reserved_domains: tuple[str, ...] = ()
-    migration: Migration | None = None
+    read_migration: "Callable[[], Migration] | None" = None
 
 
 def create_redactor(dialects: Iterable[Dialect]) -> Redactor:

@@ -22,7 +22,6 @@ from werkzeug.exceptions import (
     RequestTimeout,
 )
 from werkzeug.formparser import MultiPartParser
-from werkzeug.routing import BaseConverter
 
 from sendgrid_bounces.core.errors import ContentTypeError, RequestError
 
@@ -46,13 +45,6 @@ CHUNK_SIZE, MAX_LINE = 64 * 1024, 1024 * 1024
 
 Item = TypeVar("Item")
 Parameters = list[tuple[str, str]]
-
-
-class AddressConverter(BaseConverter):
-    """An e-mail address in a path, which may contain slashes."""
-
-    regex = ".+"
-    part_isolating = False
 
 
 class StrictRequest(flask.Request):

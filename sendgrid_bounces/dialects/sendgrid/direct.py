@@ -18,7 +18,6 @@ from sendgrid_bounces.core.errors import (
 )
 from sendgrid_bounces.dialects.sendgrid import params, web
 from sendgrid_bounces.dialects.sendgrid.documents import ErrorList
-from sendgrid_bounces.dialects.sendgrid.migration import TO_V3
 from sendgrid_bounces.dialects.sendgrid.operations import OPERATIONS, Call
 from sendgrid_bounces.dialects.sendgrid.profiles import find_profile
 from sendgrid_bounces.emulator import current_emulator
@@ -132,5 +131,5 @@ DIALECT = Dialect(
     hosts=web.HOSTS,
     key_pattern=web.KEY_PATTERN,
     key_hints=web.KEY_HINTS,
-    migration=TO_V3,
+    read_migration=web.read_migration,
 )

@@ -9,8 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
-from lxml import etree
-
 from sendgrid_bounces.core.profiles import recorded_points
 from sendgrid_bounces.dialects.sendgrid.documents import Count, ErrorList
 from sendgrid_bounces.dialects.sendgrid.serializers import (
@@ -46,7 +44,7 @@ def _first_error(document: ErrorList) -> object:
     return {"error": document.errors[0]}
 
 
-def _first_error_element(document: ErrorList) -> etree._Element:
+def _first_error_element(document: ErrorList) -> tuple[str, str]:
     return XML_ELEMENTS[ErrorList](ErrorList(document.errors[:1]))
 
 

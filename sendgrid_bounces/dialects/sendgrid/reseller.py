@@ -23,7 +23,6 @@ from sendgrid_bounces.core.errors import (
 )
 from sendgrid_bounces.dialects.sendgrid import operations, params, web
 from sendgrid_bounces.dialects.sendgrid.documents import Document, ErrorCode, ErrorList
-from sendgrid_bounces.dialects.sendgrid.migration import TO_V3
 from sendgrid_bounces.dialects.sendgrid.operations import Call, Operation
 from sendgrid_bounces.dialects.sendgrid.params import Arguments
 from sendgrid_bounces.dialects.sendgrid.profiles import RESELLER_PROFILE
@@ -209,5 +208,5 @@ DIALECT = Dialect(
     hosts=web.HOSTS,
     key_pattern=web.KEY_PATTERN,
     key_hints=web.KEY_HINTS,
-    migration=TO_V3,
+    read_migration=web.read_migration,
 )

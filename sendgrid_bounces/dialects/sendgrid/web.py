@@ -1,7 +1,7 @@
 """SendGrid's side of HTTP: blueprints, error formats, request info."""
 
 from collections.abc import Callable, Mapping
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from flask import Blueprint
 from werkzeug.exceptions import HTTPException, NotFound
@@ -18,6 +18,9 @@ from sendgrid_bounces.dialects.sendgrid.params import (
 from sendgrid_bounces.emulator import Emulator
 from sendgrid_bounces.web.requests import current_request, refuse_head
 
+if TYPE_CHECKING:
+    from sendgrid_bounces.core.migration import Migration
+
 HOSTS = ("sendgrid.com", "www.sendgrid.com", "api.sendgrid.com")
 
 KEY_PATTERN = r"\bSG\.[\w-]{8,}\.[\w-]{8,}"
@@ -31,6 +34,13 @@ def blueprint(name: str) -> Blueprint:
     bp = Blueprint(name, __name__)
     bp.before_request(refuse_head)
     return bp
+
+
+def read_migration() -> "Migration":
+    """Return the requests of v3 that replace the calls of v2."""
+    from sendgrid_bounces.dialects.sendgrid.migration import TO_V3  # often not needed
+
+    return TO_V3
 
 
 def authenticate(emulator: Emulator, arguments: Arguments) -> Account:

@@ -1,0 +1,25 @@
+"""Routes, and the converter of addresses in paths."""
+
+from functools import cache, partial
+from typing import Any
+
+from werkzeug.routing import BaseConverter, Rule
+
+
+class AddressConverter(BaseConverter):
+    """An e-mail address in a path, which may contain slashes."""
+
+    regex = ".+"
+    part_isolating = False
+
+
+class Route(Rule):
+    """A route that compiles its URL builder on the first use.
+
+    Werkzeug compiles two builders of each route when an application starts, which takes
+    longer than the rest of the routing, and only the dashboard builds URLs.
+    """
+
+    def _compile_builder(self, *args: Any, **kwargs: Any) -> Any:
+        compiled = cache(partial(super()._compile_builder, *args, **kwargs))
+        return lambda rule, /, **values: compiled()(rule, **values)
