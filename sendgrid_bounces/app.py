@@ -22,9 +22,9 @@ from sendgrid_bounces.receiving import views as receiving
 from sendgrid_bounces.storage.clock import SharedClock
 from sendgrid_bounces.storage.database import Storage, closing_on_error, open_storage
 from sendgrid_bounces.web.dialect import Dialect, find_owner
-from sendgrid_bounces.web.requests import StrictRequest
+from sendgrid_bounces.web.requests import Application
 from sendgrid_bounces.web.responses import Response
-from sendgrid_bounces.web.routing import AddressConverter, Route
+from sendgrid_bounces.web.routing import AddressConverter
 
 #: All dialects. The first that owns a path renders the errors of requests to it.
 DIALECTS: tuple[Dialect, ...] = (
@@ -34,14 +34,6 @@ DIALECTS: tuple[Dialect, ...] = (
     v2.DIALECT,
     v3.DIALECT,
 )
-
-
-class Application(Flask):
-    """A Flask application with strict requests."""
-
-    request_class = StrictRequest
-    response_class = Response
-    url_rule_class = Route
 
 
 def create_app(

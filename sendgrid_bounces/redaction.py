@@ -153,11 +153,13 @@ class Redactor:
         The value of a name that occurs several times is a list.
         """
         return _group(
-            (
-                self.redact(name),
-                MASK if value and is_secret(name) else self.redact(value),
-            )
-            for name, value in islice(pairs, MAX_PARAMETERS)
+            [
+                (
+                    self.redact(name),
+                    MASK if value and is_secret(name) else self.redact(value),
+                )
+                for name, value in islice(pairs, MAX_PARAMETERS)
+            ]
         )
 
 
@@ -185,15 +187,13 @@ def shorten(text: str, most: int = MAX_TEXT) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
-def _group(pairs: Iterable[Parameter]) -> dict[str, str | list[str]]:
+def _group(pairs: list[Parameter]) -> dict[str, str | list[str]]:
     """Return the values by name: a list if a name occurs several times."""
-    values: dict[str, str | list[str]] = {}
-    for name, value in pairs:
-        if name not in values:
-            values[name] = value
-            continue
-        known = values[name]
-        values[name] = [*([known] if isinstance(known, str) else known), value]
+    values: dict[str, str | list[str]] = dict(pairs)
+    if len(values) < len(pairs):
+        for name in values:
+            found = [value for other, value in pairs if other == name]
+            values[name] = found if len(found) > 1 else found[0]
     return values
 
 

@@ -11,7 +11,7 @@ from functools import cached_property
 from io import BytesIO
 from itertools import chain, islice
 from typing import IO, Any, TypeVar, cast
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote_plus
 
 import flask
 from werkzeug.datastructures import Authorization, Headers
@@ -24,6 +24,8 @@ from werkzeug.exceptions import (
 from werkzeug.formparser import MultiPartParser
 
 from sendgrid_bounces.core.errors import ContentTypeError, RequestError
+from sendgrid_bounces.web.responses import Response
+from sendgrid_bounces.web.routing import Route
 
 #: Parameters that a request may have.
 MAX_PARAMETERS = 2_000
@@ -224,6 +226,18 @@ class StrictRequest(flask.Request):
         return _parse(lambda body: parse(body, self.mimetype_params), body)
 
 
+class Application(flask.Flask):
+    """A Flask application with strict requests."""
+
+    request_class = StrictRequest
+    response_class = Response
+    url_rule_class = Route
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """Return *func* itself: no view or hook is asynchronous."""
+        return func
+
+
 def client_socket(environ: Mapping[str, Any]) -> socket.socket | None:
     """Return the socket of the client; None if there is none."""
     return next((environ[name] for name in SOCKETS if name in environ), None)
@@ -233,10 +247,11 @@ def client_socket(environ: Mapping[str, Any]) -> socket.socket | None:
 request = cast(StrictRequest, flask.request)
 
 
-def current_request() -> StrictRequest:
-    """Return the current request itself, which is faster to use than a proxy."""
-    found: StrictRequest = request._get_current_object()  # type: ignore[attr-defined] # noqa: SLF001 - the documented method of proxies
-    return found
+#: Returns the current request itself, which is faster to use than a proxy.
+current_request = cast(
+    Callable[[], StrictRequest],
+    flask.request._get_current_object,  # type: ignore[attr-defined] # noqa: SLF001 - the documented method of proxies
+)
 
 
 def refuse_head() -> None:
@@ -259,12 +274,21 @@ def _parse(parse: Callable[[bytes], Parameters], encoded: bytes) -> Parameters:
 
 
 def _split(encoded: bytes) -> Parameters:
-    return parse_qsl(
-        encoded.decode(),
-        keep_blank_values=True,
-        errors="strict",
-        max_num_fields=MAX_PARAMETERS,
-    )
+    """Return the parameters in *encoded*, as parse_qsl() does in three times the time.
+
+    :raises ValueError: if they are too many or not UTF-8.
+    """
+    text = encoded.decode()
+    pieces = text.split("&")
+    if len(pieces) > MAX_PARAMETERS:
+        raise ValueError("Max number of fields exceeded")
+    pairs = [piece.partition("=")[::2] for piece in pieces if piece]
+    if "%" not in text and "+" not in text:
+        return pairs
+    return [
+        (unquote_plus(name, errors="strict"), unquote_plus(value, errors="strict"))
+        for name, value in pairs
+    ]
 
 
 def _parse_urlencoded(body: bytes, _options: Mapping[str, str]) -> Parameters:

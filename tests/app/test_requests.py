@@ -1,12 +1,16 @@
 """Strict requests: bodies of several media types, parsed completely or rejected."""
 
 import re
+from urllib.parse import parse_qsl
 
+import hypothesis
 import pytest
 from flask.testing import FlaskClient
+from hypothesis import strategies as st
 
+from sendgrid_bounces.core.errors import RequestError
 from sendgrid_bounces.dialects.sendgrid.params import MAX_BODY, MAX_EMAILS
-from sendgrid_bounces.web.requests import MAX_PARAMETERS
+from sendgrid_bounces.web.requests import MAX_PARAMETERS, StrictRequest
 
 ACME = {"api_user": "acme", "api_key": "s3cret"}
 DELETE, COUNT = "/api/bounces.delete.json", "/api/bounces.count.json"
@@ -15,6 +19,19 @@ URLENCODED = "application/x-www-form-urlencoded"
 
 def _count(client: FlaskClient) -> str:
     return client.get(COUNT, query_string=ACME).json["count"]
+
+
+@hypothesis.given(st.text("ab=&%+;[]2cC3Aé \0"))
+def test_query_string_is_parsed_as_by_the_standard_library(query: str) -> None:
+    """With blank values, and an error for an escape that is not UTF-8."""
+    request = StrictRequest({"QUERY_STRING": query.encode().decode("latin-1")})
+    try:
+        expected = parse_qsl(query, keep_blank_values=True, errors="strict")
+    except UnicodeDecodeError:
+        with pytest.raises(RequestError):
+            request.read_query()
+    else:
+        assert request.read_query() == expected
 
 
 def test_multipart_form_is_parsed(client: FlaskClient) -> None:
