@@ -45,10 +45,14 @@ _DOMAINS = DomainRow.select(
 class AccountStore:
     """The accounts and domains in a database."""
 
-    _find = Compiled(lambda e: e.compile(_ACCOUNTS.where(AccountRow.username == "")))
+    _find = Compiled(
+        lambda e: e.compile_packed(_ACCOUNTS.where(AccountRow.username == ""))
+    )
     _all = Compiled(lambda e: e.compile(_ACCOUNTS.order_by(AccountRow.username)))
     _count = Compiled(lambda e: e.compile(AccountRow.select(fn.COUNT(AccountRow.id))))
-    _find_domain = Compiled(lambda e: e.compile(_DOMAINS.where(DomainRow.name == "")))
+    _find_domain = Compiled(
+        lambda e: e.compile_packed(_DOMAINS.where(DomainRow.name == ""))
+    )
     _all_domains = Compiled(lambda e: e.compile(_DOMAINS.order_by(DomainRow.name)))
 
     def __init__(self, engine: Engine) -> None:

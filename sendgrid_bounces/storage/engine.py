@@ -76,6 +76,10 @@ class Engine:
         text, _values = query.bind(self._builder).sql()
         return str(text)
 
+    def compile_packed(self, query: "peewee.ModelSelect[Any]") -> str:
+        """Return the SQL text of *query*, for few rows of numbers and text."""
+        return self.compile(query)
+
     def compile_upsert(
         self, table: type[peewee.Model], keys: Sequence[str], keep: Sequence[str] = ()
     ) -> str:

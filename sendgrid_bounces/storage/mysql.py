@@ -1,5 +1,6 @@
 """MariaDB and MySQL: a local or remote server, or a node of a Galera cluster."""
 
+import json
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -40,6 +41,9 @@ UNKNOWN_DATABASE = 1049
 
 #: Error codes of a lost connection.
 LOST = {0, 2002, 2003, 2006, 2013, 2055}
+
+#: The beginning of a query from :meth:`MySQLEngine.compile_packed`.
+PACKED = "SELECT JSON_ARRAY("
 
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
@@ -111,8 +115,22 @@ class MySQLEngine(Engine):
         table, rest = text.split(" WHERE ", 1)
         return f"{table} FORCE INDEX (`{index}`) WHERE {rest}"
 
+    def compile_packed(self, query: "peewee.ModelSelect[Any]") -> str:
+        """Return the SQL text of *query* with each row as one column, a JSON array.
+
+        The driver takes longer to read the description of a column than to read a row.
+        """
+        row = peewee.fn.JSON_ARRAY(*query.selected_columns)
+        return self.compile(query.select(row))
+
     def fetch(self, text: str, values: Sequence[object] = ()) -> list[Row]:
         """Run a query and return all rows."""
+        rows = self._fetch(text, values)
+        if text.startswith(PACKED):
+            return [tuple(json.loads(row)) for (row,) in rows]
+        return rows
+
+    def _fetch(self, text: str, values: Sequence[object]) -> list[Row]:
         started = time.monotonic()
         try:
             return super().fetch(text, values)

@@ -24,6 +24,18 @@ def test_accounts_are_found_by_index(storage: Storage) -> None:
     assert "username=?" in plan[0][3]
 
 
+def test_account_is_read_as_it_was_written(storage: Storage) -> None:
+    """Both directly and by its domain."""
+    name = "a'b\"c\\ \U0001f600{}[],é"
+    reseller = storage.accounts.add("reseller")
+    added = storage.accounts.add(name, reseller, timezone="Europe/Berlin", key_tag=7)
+    domain = storage.accounts.add_domain(f"{name}.example", added)
+
+    assert storage.accounts.find(name) == added
+    assert storage.accounts.find(f"{name}x") is None
+    assert storage.accounts.find_domain(domain.name) == domain
+
+
 def test_removal_includes_customers_domains_and_bounces(storage: Storage) -> None:
     """Other accounts keep theirs."""
     other = storage.accounts.add("other")
