@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from itertools import islice
+from itertools import islice, takewhile
 
 #: Characters kept of a text, and parameters kept of a request.
 MAX_TEXT, MAX_PARAMETERS = 500, 100
@@ -16,6 +16,12 @@ MAX_KEY = 100
 
 #: Length of the shortest secret that is searched for; shorter ones occur by chance.
 MIN_SECRET = 6
+
+#: Length of a name without a value that is taken for a secret, even without a digit.
+MIN_LONG_NAME = 20
+
+#: Length of the longest name whose value may be shown.
+MAX_NAME = 100
 
 #: Secrets that are searched for, at most, so that a request cannot take long to redact.
 MAX_SECRETS = 1_000
@@ -43,6 +49,20 @@ _SECRET_NAME = re.compile(
 _SECRET_WORD = re.compile("key|pass|pwd|secret|token", re.IGNORECASE)
 _SCHEME = re.compile(r"\b(?:basic|bearer)\Z", re.IGNORECASE)
 _SUSPICIOUS = ("key", "pass", "pwd", "secret", "token", "basic", "bearer")
+
+#: Words of the names of credentials, which count with one typing error, too.
+_SECRET_WORDS = ("key", "apikey", "pass", "passwd", "password", "secret", "token")
+_SEPARATORS = re.compile(r"[\W_]+")
+
+#: The name of a credential at the beginning of a name without a value, which may be the
+#: rest of it.
+_NAME_OF_SECRET = re.compile(
+    r".*?(?:key|password|passwd|pass|pwd|secret|token)(?:\[\])?",
+    re.IGNORECASE | re.DOTALL,
+)
+
+#: Values of a parameter without a value, and of a name that ends in "=" as Base64 does.
+_NO_VALUES = frozenset(("", "=", "=="))
 
 #: A name, and the separator before its value if there is one, however often encoded.
 #: Names are matched whole and one after the other, which takes linear time.
@@ -99,15 +119,16 @@ class Redactor:
             are kept.
         """
         shown = parameters[:MAX_PARAMETERS]
-        masked = [(n, MASK if value and is_secret(n) else value) for n, value in shown]
         names = " ".join([name for name, _ in shown])
-        values = [*texts, *[value for _, value in masked]]
-        if (
-            max(map(len, values)) <= MAX_TEXT
-            and _PLAIN_NAMES.fullmatch(names)
-            and self._is_clean("\n".join((*values, body)), names)
-        ):
-            return _group(masked), list(texts), shorten(body, MAX_BODY)
+        if len(names) <= MAX_BODY and _PLAIN_NAMES.fullmatch(names):
+            masked = [(n, MASK if v and is_secret(n) else v) for n, v in shown]
+            values = [*texts, *[value for _, value in masked]]
+            if (
+                max(map(len, values)) <= MAX_TEXT
+                and _NO_VALUES.isdisjoint([value for _, value in shown])
+                and self._is_clean("\n".join((*values, body)), names)
+            ):
+                return _group(masked), list(texts), shorten(body, MAX_BODY)
         return (
             self.redact_parameters(shown),
             [self.redact(text) for text in texts],
@@ -118,10 +139,9 @@ class Redactor:
         """Return whether *text*, and *names* without values, have no credentials."""
         if _is_suspicious(text):
             return False
-        every = f"{text}\n{names}"
+        every = f"{text}\n{names}".casefold()
         if self._secrets and any(map(every.__contains__, self._secrets)):
             return False
-        every = every.lower()
         return not [hint for hint in self._hints if hint.search(every)]
 
     def redact(self, text: str, most: int = MAX_TEXT) -> str:
@@ -129,9 +149,7 @@ class Redactor:
 
         Twice as many are searched for credentials, and longer text is cut.
         """
-        shown = text[: 2 * most]
-        for secret in self._secrets:
-            shown = shown.replace(secret, MASK)
+        shown = self._redact_secrets(text[: 2 * most])
         if _is_suspicious(shown):
             shown = _redact_values(shown)
         shown = self._keys.sub(MASK, shown)
@@ -141,9 +159,9 @@ class Redactor:
             return f"{shown[: most - 1]}…"
         return shorten(shown, most)
 
-    def redact_keys(self, text: str) -> str:
-        """Return *text* without API keys of a vendor's form."""
-        return self._keys.sub(MASK, text)
+    def redact_known(self, text: str) -> str:
+        """Return *text* without the known credentials and the vendors' API keys."""
+        return self._keys.sub(MASK, self._redact_secrets(text))
 
     def redact_parameters(
         self, pairs: Iterable[Parameter]
@@ -154,13 +172,25 @@ class Redactor:
         """
         return _group(
             [
-                (
-                    self.redact(name),
-                    MASK if value and is_secret(name) else self.redact(value),
-                )
+                (self.redact(redact_name(name, value)), self._redact_value(name, value))
                 for name, value in islice(pairs, MAX_PARAMETERS)
             ]
         )
+
+    def _redact_value(self, name: str, value: str) -> str:
+        is_marked = len(name) > MAX_NAME or is_secret(name)
+        return MASK if value and is_marked else self.redact(value)
+
+    def _redact_secrets(self, text: str) -> str:
+        """Return *text* without the known credentials, in any letter case."""
+        folded = text.casefold()
+        found = [secret for secret in self._secrets if secret in folded]
+        if not found:
+            return text
+        pattern = "|".join(map(re.escape, found))
+        text = re.sub(pattern, MASK, text, flags=re.IGNORECASE)
+        folded = text.casefold()  # a letter may be several in another case
+        return MASK if any(map(folded.__contains__, found)) else text
 
 
 def is_printable_name(name: object) -> bool:
@@ -173,13 +203,68 @@ def is_printable_name(name: object) -> bool:
 
 @lru_cache(maxsize=256)
 def is_secret(name: str) -> bool:
-    """Return whether a parameter or header of this name holds a credential."""
-    return _SECRET_NAME.search(name) is not None
+    """Return whether a parameter or header of this name holds a credential.
+
+    A typing error in the name makes no difference: ``api_kye``.
+    """
+    if len(name) > MAX_NAME or _SECRET_NAME.search(name):
+        return True
+    words = _SEPARATORS.split(name.lower())
+    return any(
+        _differs_by_one_edit(word, secret)
+        for word in {*words, "".join(words)}
+        for secret in _SECRET_WORDS
+    )
+
+
+def _differs_by_one_edit(word: str, other: str) -> bool:
+    """Return whether a letter is missing, added or changed, or two are exchanged."""
+    if abs(len(word) - len(other)) > 1:
+        return False
+    pairs = zip(word, other, strict=False)
+    same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+    rest, expected = word[same:], other[same:]
+    return (
+        rest[1:] == expected[1:]
+        or rest[1:] == expected
+        or rest == expected[1:]
+        or rest[1::-1] + rest[2:] == expected
+    )
 
 
 def find_secrets(pairs: Iterable[Parameter]) -> list[str]:
-    """Return the values of the parameters whose names mark credentials."""
-    return [value for name, value in pairs if is_secret(name)]
+    """Return the values of the parameters whose names mark credentials.
+
+    A name without a value may hold the credential itself: see :func:`redact_name`.
+    """
+    secrets = []
+    for name, value in pairs:
+        if value in _NO_VALUES:
+            secrets.append(_split_name(name)[1])
+        elif len(name) <= MAX_NAME and is_secret(name):  # the cache keeps no long names
+            secrets.append(value)
+    return secrets
+
+
+def redact_name(name: str, value: str) -> str:
+    """Return the name of a parameter without the credential that it may hold.
+
+    Without its "=", ``api_key=...`` is a name without a value. So is a lone key, which
+    is recognized by a digit, or by its length.
+    """
+    if value not in _NO_VALUES:
+        return name
+    shown, secret = _split_name(name)
+    return shown + MASK if secret else name
+
+
+def _split_name(name: str) -> tuple[str, str]:
+    """Return a name without a value as the name proper, and the credential after it."""
+    if found := _NAME_OF_SECRET.match(name):
+        return found[0], name[found.end() :]
+    has_digit = len(name) >= MIN_SECRET and any(map(str.isdigit, name))
+    is_random = has_digit or len(name) >= MIN_LONG_NAME
+    return ("", name) if is_random else (name, "")
 
 
 def shorten(text: str, most: int = MAX_TEXT) -> str:
@@ -198,8 +283,8 @@ def _group(pairs: list[Parameter]) -> dict[str, str | list[str]]:
 
 
 def _longest_first(secrets: Iterable[str]) -> list[str]:
-    """Return the secrets to search for; one may be a part of another one."""
-    distinct = {secret: None for secret in secrets if len(secret) >= MIN_SECRET}
+    """Return the secrets to search for, folded; one may be a part of another one."""
+    distinct = {s.casefold(): None for s in secrets if len(s) >= MIN_SECRET}
     return sorted(islice(distinct, MAX_SECRETS), key=len, reverse=True)
 
 

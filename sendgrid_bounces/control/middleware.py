@@ -17,7 +17,7 @@ from sendgrid_bounces.core.errors import StorageError
 from sendgrid_bounces.core.faults import Match, StoredFault
 from sendgrid_bounces.core.requests import LoggedRequest, RequestInfo
 from sendgrid_bounces.emulator import Emulator
-from sendgrid_bounces.redaction import MAX_BODY, Redactor, find_secrets
+from sendgrid_bounces.redaction import MAX_BODY, Redactor
 from sendgrid_bounces.storage.requests import RequestStore
 from sendgrid_bounces.web.dialect import Dialect, create_redactor, find_owner
 from sendgrid_bounces.web.requests import StrictRequest, current_request, request
@@ -205,14 +205,10 @@ def _entry(
 ) -> LoggedRequest:
     exchange: Exchange = sent.exchange
     info = exchange.info
-    pairs = sent.peek_parameters()
-    secrets = find_secrets(pairs)
-    if "HTTP_AUTHORIZATION" in sent.environ:
-        secrets += _header_secrets(sent)
-    redactor = redactor.with_secrets(secrets)
+    redactor = redactor.with_secrets(sent.find_secrets())
     agent = sent.environ.get("HTTP_USER_AGENT")
     parameters, texts, text = redactor.redact_request(
-        pairs,
+        sent.peek_parameters(),
         (info.method, info.path, info.account or "", info.domain or "", agent or ""),
         body[: 2 * MAX_BODY].decode(errors="replace"),
     )
@@ -236,11 +232,3 @@ def _entry(
         response_bytes=len(body) if response.is_sequence else None,
         response=text,
     )
-
-
-def _header_secrets(sent: StrictRequest) -> tuple[str, ...]:
-    """Return the credentials in the Authorization header."""
-    found = sent.authorization
-    if found is None:
-        return ()
-    return found.token or "", found.password or found.username or ""

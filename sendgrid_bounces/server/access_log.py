@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_plus
 
+from flask import has_request_context
 from flask.logging import default_handler
 from gunicorn.glogging import Logger
 
 from sendgrid_bounces.app import DIALECTS
 from sendgrid_bounces.core.errors import BounceError
-from sendgrid_bounces.redaction import MASK, is_secret
+from sendgrid_bounces.redaction import MASK, Redactor, is_secret, redact_name
 from sendgrid_bounces.web.dialect import create_redactor
+from sendgrid_bounces.web.requests import StrictRequest, request
 
 #: The format of Flask's own handler.
 FLASK_FORMAT = "[%(asctime)s] %(levelname)s in %(module)s: %(message)s"
@@ -59,23 +61,29 @@ def check_writable(path: str) -> None:
         raise LogError(f"cannot write the access log {path}: {reason}") from None
 
 
-def redact_log(text: str) -> str:
+def redact_log(text: str, redactor: Redactor = _REDACTOR) -> str:
     """Return *text* without the credentials in its URLs, and without API keys.
 
     Other words stay, so that error messages remain readable.
+
+    :param redactor: knows the credentials to replace wherever they occur.
     """
     text = _SCHEME.sub(rf"\1 {MASK}", _USERINFO.sub(f"//{MASK}@", text))
-    return _REDACTOR.redact_keys(_PART.sub(_redact_part, text))
+    text = _PART.sub(_redact_part, text)
+    return redactor.redact_known(text)
 
 
 def _redact_part(match: re.Match[str]) -> str:
     part = match[0]
     equals = _EQUALS.search(part)
-    if equals is None:
-        return part
-    name, value = part[: equals.start()], part[equals.end() :]
-    if is_secret(_decode(name)) or _has_secret(_decode(value)):
-        return part[: equals.end()] + MASK
+    end = equals.end() if equals else len(part)
+    name = _decode(part[: equals.start()] if equals else part)
+    value = _decode(part[end:])
+    is_in_query = match.string[match.start() - 1 : match.start()] in ("?", "&")
+    if is_in_query and redact_name(name, value) != name:
+        return MASK
+    if equals and (is_secret(name) or _has_secret(value)):
+        return part[:end] + MASK
     return part
 
 
@@ -112,7 +120,9 @@ class RedactingLogger(Logger):
         atoms["u"] = "-"  # some Mailgun clients send the key as the user name
         atoms["clock"] = time.strftime("%H:%M:%S")
         atoms["target"] = environ.get("RAW_URI", "")
-        return {name: _redact_atom(name, value) for name, value in atoms.items()}
+        sent = StrictRequest({**environ})
+        redactor = _REDACTOR.with_secrets(sent.find_secrets())
+        return {name: _redact_atom(name, v, redactor) for name, v in atoms.items()}
 
     def _set_handler(
         self, log: Any, output: Any, fmt: logging.Formatter, stream: Any = None
@@ -123,19 +133,25 @@ class RedactingLogger(Logger):
         super()._set_handler(log, output, fmt, None)
 
 
-def _redact_atom(name: str, value: Any) -> Any:
+def _redact_atom(name: str, value: Any, redactor: Redactor) -> Any:
     """Redact a value of the access log; headers and variables have names in braces."""
     if name.startswith("{") and is_secret(name):
         return MASK
-    return redact_log(value) if isinstance(value, str) else value
+    return redact_log(value, redactor) if isinstance(value, str) else value
 
 
 class _RedactingFormatter(logging.Formatter):
-    """Redacts the output of another formatter, tracebacks included."""
+    """Redacts the output of another formatter, tracebacks included.
+
+    A credential of the current request is redacted wherever it occurs.
+    """
 
     def __init__(self, formatter: logging.Formatter) -> None:
         super().__init__()
         self._formatter = formatter
 
     def format(self, record: logging.LogRecord) -> str:
-        return redact_log(self._formatter.format(record))
+        redactor = _REDACTOR
+        if has_request_context():
+            redactor = redactor.with_secrets(request.find_secrets())
+        return redact_log(self._formatter.format(record), redactor)

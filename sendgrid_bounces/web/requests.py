@@ -24,6 +24,7 @@ from werkzeug.exceptions import (
 from werkzeug.formparser import MultiPartParser
 
 from sendgrid_bounces.core.errors import ContentTypeError, RequestError
+from sendgrid_bounces.redaction import find_secrets
 from sendgrid_bounces.web.responses import Response
 from sendgrid_bounces.web.routing import Route
 
@@ -170,6 +171,14 @@ class StrictRequest(flask.Request):
             return self._parameters
         query = self.query_string[:MAX_LENIENT_QUERY].decode(errors="replace")
         return parse_qsl(query, keep_blank_values=True, errors="replace")
+
+    def find_secrets(self) -> list[str]:
+        """Return the credentials in the parameters and the ``Authorization`` header."""
+        secrets = find_secrets(self.peek_parameters())
+        if "HTTP_AUTHORIZATION" in self.environ and self.authorization is not None:
+            found = self.authorization
+            secrets += [found.token or "", found.password or found.username or ""]
+        return secrets
 
     @cached_property
     def authorization(self) -> Authorization | None:

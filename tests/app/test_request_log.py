@@ -10,10 +10,13 @@ from contextlib import closing
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
+from string import ascii_letters, digits
 
 import pytest
 from conftest import NOW, FixedClock, bounce, logged_request, make_app
 from flask.testing import FlaskClient
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from sendgrid_bounces.core.errors import StorageError
 from sendgrid_bounces.core.requests import RequestFilter
@@ -474,3 +477,57 @@ def test_wait_returns_when_enough_requests_match(controlled_client) -> None:
     assert (
         "timeout: must be an integer from 0 to 30 (got '31')" in response.json["error"]
     )
+
+
+#: Requests with a key in a place where none belongs, or under a misspelt name.
+MISTAKES = {
+    "name": ("GET", "/api/bounces.get.json?api_user=acme&api_key{key}", None),
+    "lone": ("GET", "/api/bounces.get.json?api_user=acme&{key}", None),
+    "misspelt": ("GET", "/api/bounces.get.json?api_user=acme&api_kye={key}", None),
+    "form": ("POST", "/api/bounces.get.json?aip_key={key}&email={other}", None),
+    "twice": ("GET", "/api/bounces.get.json?api_user={other}&api_key={key}", None),
+    "value": ("GET", "/api/bounces.get.json?api_key={key}&{other}={other}", None),
+    "path": ("GET", "/api/bounces.{other}.json?api_key={key}", None),
+    "domain": ("GET", "/v3/{other}/bounces", ("api", "{key}")),
+    "subdomain": ("GET", "/v3/{other}.example.com/bounces/x@y.example", ("{key}", "")),
+    "address": ("DELETE", "/v3/a.example/bounces/me@{other}.example", ("api", "{key}")),
+    "user": ("GET", "/v3/suppression/bounces/{other}", "Bearer {key}"),
+}
+
+
+@given(
+    key=st.text(ascii_letters + digits + "-_.", min_size=8, max_size=60)
+    .map(lambda text: text.strip("."))
+    .filter(lambda text: len(text) >= 8 and any(map(str.isdigit, text))),
+    place=st.sampled_from([*MISTAKES]),
+    change=st.sampled_from([str, str.lower, str.upper, str.swapcase, str.title]),
+)
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+def test_key_of_a_request_is_not_recorded(client, key, place, change) -> None:
+    """No field of the entry has the key, in any letter case."""
+    method, path, login = MISTAKES[place]
+    headers = {"User-Agent": f"agent {change(key)}"}
+    if isinstance(login, str):
+        headers["Authorization"] = login.format(key=key)
+    elif login is not None:
+        text = ":".join(login).format(key=key)
+        headers["Authorization"] = f"Basic {base64.b64encode(text.encode()).decode()}"
+
+    path = path.format(key=key, other=change(key))
+    client.open(path, method=method, headers=headers)
+    entry = _entries(client)[-1]
+    assert entry["method"] == method
+    assert key.casefold() not in json.dumps(entry, ensure_ascii=False).casefold()
+
+
+def test_name_of_a_failed_caller_is_recorded(client: FlaskClient) -> None:
+    """It shows whose settings are wrong."""
+    client.get("/api/bounces.get.json?api_user=nobody&api_kye=Zq7Xw2Kp9LmT4")
+
+    (entry,) = _entries(client)
+    assert entry["account"] == "nobody"
+    assert entry["parameters"] == {"api_user": "nobody", "api_kye": "***"}

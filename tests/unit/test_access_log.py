@@ -1,10 +1,20 @@
 """Redaction of log records; tests/server/test_logs.py tests whole logs."""
 
+import logging
 import time
+from base64 import b64encode
+from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
+from flask.testing import FlaskClient
+from gunicorn.config import Config
 
-from sendgrid_bounces.server.access_log import redact_log
+from sendgrid_bounces.server.access_log import (
+    RedactingLogger,
+    _RedactingFormatter,
+    redact_log,
+)
 
 
 @pytest.mark.parametrize(
@@ -24,6 +34,11 @@ from sendgrid_bounces.server.access_log import redact_log
         ("'Basic S0s=' Bearer K", "'Basic *** Bearer ***"),
         ("/v3/d/bounces/monkey@x.com?email=a%40key.com", "/v3/d/bounces/monkey@x.com?email=a%40key.com"),
         ("/api/bounces.get.json?date=1&days=2", "/api/bounces.get.json?date=1&days=2"),
+        ("/api/x?api_kye=K&a=b", "/api/x?api_kye=***&a=b"),
+        ("/api/x?api_user=u&api_keyhunter2&date=1", "/api/x?api_user=u&***&date=1"),
+        ("/api/x?Zq7Xw2Kp9LmT4", "/api/x?***"),
+        ("/api/x?api_keyaHVudGVyMg==", "/api/x?***"),
+        ("/api/key4711 api_keys2", "/api/key4711 api_keys2"),
         ("KeyError: 'key-value' of SG.1.2", "KeyError: 'key-value' of SG.1.2"),
         ("called with 'SG.abcdefgh.ijklmnop-q'", "called with '***'"),
         ("(key-3ax6xnjp29jd6fds4gc373sg)", "(***)"),
@@ -53,3 +68,40 @@ def test_redaction_takes_linear_time() -> None:
     ):
         redact_log(piece * 20_000)
     assert time.monotonic() - began < 2
+
+
+def test_credentials_of_the_request_are_redacted_in_the_access_log() -> None:
+    """A key is recognized as a domain, where it is in lower case."""
+    key = "Zq7Xw2Kp9LmT4"
+    login = b64encode(f"api:{key}".encode()).decode()
+    path = f"/v3/{key.lower()}/bounces"
+    environ = {
+        "REQUEST_METHOD": "GET",
+        "RAW_URI": path,
+        "QUERY_STRING": "",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "HTTP_AUTHORIZATION": f"Basic {login}",
+        "HTTP_USER_AGENT": f"x/{key.upper()}",
+    }
+    response = SimpleNamespace(status="404 NOT FOUND", sent=0, headers=[])
+    logger = RedactingLogger(Config())
+
+    atoms = logger.atoms(
+        response, SimpleNamespace(headers=[]), environ, timedelta(seconds=1)
+    )
+    assert atoms["target"] == "/v3/***/bounces"
+    assert atoms["a"] == "x/***"
+    assert key.casefold() not in repr(atoms).casefold()
+
+
+def test_credentials_of_the_request_are_redacted_in_the_log(
+    controlled_client: FlaskClient,
+) -> None:
+    """The path is in the message about a failed call."""
+    key = "Zq7Xw2Kp9LmT4"
+    record = logging.makeLogRecord({"msg": f"GET /v3/{key.lower()}/bounces failed"})
+    formatter = _RedactingFormatter(logging.Formatter())
+
+    assert formatter.format(record) == record.msg
+    with controlled_client.application.test_request_context(auth=("api", key)):
+        assert formatter.format(record) == "GET /v3/***/bounces failed"

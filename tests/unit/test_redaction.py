@@ -1,15 +1,21 @@
 """Redaction of credentials, by their form, by the name before them, and by value."""
 
+import json
 import time
+from pathlib import Path
 
 import pytest
 
+from sendgrid_bounces import control
 from sendgrid_bounces.app import DIALECTS
 from sendgrid_bounces.redaction import (
     MAX_TEXT,
     Redactor,
     _redact_values,
+    find_secrets,
     is_printable_name,
+    is_secret,
+    redact_name,
 )
 
 REDACTOR = Redactor(dialect.key_pattern for dialect in DIALECTS)
@@ -38,7 +44,10 @@ SECRET = "Zq7Xw2Kp9LmT4"
         ("/v3/key-3ax6xnjp29jd6fds4gc373sgvjxteol0/x", "/v3/***/x"),
         ("0123456789abcdef0123456789abcdef-01234567-89abcdef", "***"),
         ("SG.abcdefghijklmnopqrstuv.abcdefghijklmnopqrstuv", "***"),
-        ("known-secret and Known-Secret", "*** and Known-Secret"),
+        ("known-secret and Known-Secret", "*** and ***"),
+        ("KNOWN-SECRET.example", "***.example"),
+        ("a\u0130b known-secret", "a\u0130b ***"),
+        ("GROSSES-GEHEIMNIS", "***"),
         ("short", "short"),
         ("x" * MAX_TEXT, "x" * MAX_TEXT),
         ("x" * 5_000, "x" * (MAX_TEXT - 1) + "…"),
@@ -47,7 +56,7 @@ SECRET = "Zq7Xw2Kp9LmT4"
 )  # fmt: skip
 def test_credentials_in_text_are_redacted(text: str, expected: str) -> None:
     """Other text is unchanged, and long text is truncated."""
-    redactor = REDACTOR.with_secrets(["known-secret", "short"])
+    redactor = REDACTOR.with_secrets(["known-secret", "short", "gro\xdfes-geheimnis"])
     assert redactor.redact(text) == expected
 
 
@@ -67,7 +76,7 @@ def test_key_pattern_is_an_argument() -> None:
     key = "SG.abcdefghijklmnopqrstuv.abcdefghijklmnopqrstuv"
     redactor = Redactor(["", r"\btoy-[0-9]{4}", r"\btoy-[0-9]{4}"])
     assert redactor.redact(f"TOY-1234 {key}") == f"*** {key}"
-    assert redactor.redact_keys("api_key=toy-1234x") == "api_key=***x"
+    assert redactor.redact_known("api_key=toy-1234x") == "api_key=***x"
 
 
 def test_redaction_takes_linear_time() -> None:
@@ -78,7 +87,7 @@ def test_redaction_takes_linear_time() -> None:
     )
     start = time.monotonic()
     for piece in pieces:
-        REDACTOR.redact_keys(_redact_values(piece * 20_000))
+        REDACTOR.redact_known(_redact_values(piece * 20_000))
     assert time.monotonic() - start < 2
 
 
@@ -93,12 +102,63 @@ def test_large_request_is_redacted_quickly() -> None:
 @pytest.mark.parametrize(
     "name",
     ["api_key", "API_KEY", "apikey", "api-key", "api_key[]", "key", "password", "pass",
-     "client_secret", "access_token", "authorization", "pwd"],
+     "client_secret", "access_token", "authorization", "pwd", "api_kye", "api_ke",
+     "api_kexy", "apikye", "aip_key", "confirm_paswsord", "scret", "tokne"],
 )  # fmt: skip
 def test_parameters_are_redacted_by_name(name: str) -> None:
     """Letter case does not matter, and an empty value is kept."""
     expected = {name: ["***", ""]}
     assert REDACTOR.redact_parameters([(name, "x"), (name, "")]) == expected
+
+
+def test_names_of_other_parameters_are_not_secret() -> None:
+    """No parameter of a vendor or of the control endpoints looks like a typing error."""
+    documented = json.loads(
+        Path(control.__file__).with_name("openapi.json").read_text()
+    )
+    calls = [call for path in documented["paths"].values() for call in path.values()]
+    declared = [*documented["components"].get("parameters", {}).values()]
+    declared += [each for call in calls for each in call.get("parameters", ())]
+    names = {each["name"] for each in declared if "name" in each}
+    assert len(names) > 20
+    assert {name for name in names if is_secret(name)} <= {"api_key"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("api_keyhunter2", "", "api_key***"),
+        ("api_keyaHVudGVyMg", "==", "api_key***"),
+        ("API-KEY[]hunter2", "", "API-KEY[]***"),
+        ("passwordhunter2", "", "password***"),
+        ("Zq7Xw2Kp9LmT4", "", "***"),
+        ("ZqXwKpLmTzqxwkplmtzq", "=", "***"),
+        ("api_key", "", "api_key"),
+        ("delete_all", "", "delete_all"),
+        ("days2", "", "days2"),
+        ("Zq7Xw2Kp9LmT4", "1", "Zq7Xw2Kp9LmT4"),
+    ],
+)
+def test_credential_in_a_name_is_redacted(name: str, value: str, expected: str) -> None:
+    """A request that lacks an "=" has its key in a name without a value."""
+    assert redact_name(name, value) == expected
+    shown = REDACTOR.redact_request([(name, value)], ["/x"], "")[0]
+    assert list(shown) == [expected]
+
+
+def test_credential_in_a_name_is_redacted_elsewhere() -> None:
+    """The rest of the name is a known credential."""
+    assert find_secrets([("api_keyhunter2", ""), ("Zq7Xw2", ""), ("a", "")]) == [
+        "hunter2",
+        "Zq7Xw2",
+        "",
+    ]
+
+
+def test_long_names_are_secret() -> None:
+    """Their values are redacted, since nobody reads such a name."""
+    name = "x" * 101
+    assert REDACTOR.redact_request([(name, "y")], ["/x"], "")[0] == {name: "***"}
 
 
 def test_number_of_parameters_is_limited() -> None:
