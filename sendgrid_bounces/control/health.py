@@ -18,7 +18,7 @@ bp = Blueprint("control_health", __name__)
 
 @bp.get(PATH)
 def health() -> tuple[Response, int]:
-    """Report whether the database answers, 200 or 503, and what sources sent."""
+    """Report whether the database can be used, 200 or 503, and what sources sent."""
     emulator = current_emulator()
     storage = emulator.storage
     details: dict[str, Any] = {
@@ -27,11 +27,12 @@ def health() -> tuple[Response, int]:
         **_describe_log(emulator),
     }
     try:
-        storage.check()
+        storage.health.check()
         sources = storage.sources.summary()
     except StorageError as error:
         log_failure(error)
-        return jsonify(status="the database does not answer", **details), 503
+        status = error.reason or "the database does not answer"
+        return jsonify(status=status, **details), 503
     if sources.number:
         details["sources"] = {
             "number": sources.number,

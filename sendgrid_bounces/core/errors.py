@@ -104,11 +104,13 @@ class StorageError(BounceError):
     """The database does not answer or reports an error.
 
     :param code: the driver's error number, if known.
+    :param reason: the cause in words that anyone may read, without a location.
     """
 
-    def __init__(self, message: str, code: int | None = None) -> None:
+    def __init__(self, message: str, code: int | None = None, reason: str = "") -> None:
         super().__init__(message)
         self.code = code
+        self.reason = reason
 
 
 class AbsentError(StorageError):

@@ -13,13 +13,13 @@ from sendgrid_bounces.storage.clock import ClockStore
 from sendgrid_bounces.storage.contents import ContentsStore
 from sendgrid_bounces.storage.engine import Engine
 from sendgrid_bounces.storage.faults import FaultStore
+from sendgrid_bounces.storage.health import HealthCheck
 from sendgrid_bounces.storage.mysql import open_mysql
 from sendgrid_bounces.storage.pulls import PullStore
 from sendgrid_bounces.storage.requests import DEFAULT_SIZE, RequestStore
 from sendgrid_bounces.storage.snapshots import SnapshotStore
 from sendgrid_bounces.storage.sources import SourceStore
 from sendgrid_bounces.storage.sqlite import open_sqlite
-from sendgrid_bounces.storage.tables import AboutRow
 
 #: The engine for each URL scheme.
 ENGINES: dict[str, Callable[[SplitResult], Engine]] = {
@@ -52,15 +52,7 @@ class Storage:
     requests: RequestStore
     sources: SourceStore
     pulls: PullStore
-
-    def check(self) -> None:
-        """Read a table, which a cluster node without its peers refuses.
-
-        :raises StorageError: if the database does not answer, or if its file was
-            removed or replaced.
-        """
-        self.engine.check_location()
-        self.engine.fetch_query(AboutRow.select(AboutRow.schema_version))
+    health: HealthCheck
 
     def close(self) -> None:
         """Close the connections of all threads. The object is unusable afterwards."""
@@ -107,6 +99,7 @@ def open_storage(
         RequestStore(engine, key_salt, log_size),
         sources,
         PullStore(engine, bounces, sources),
+        HealthCheck(engine),
     )
 
 

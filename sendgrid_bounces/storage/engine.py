@@ -13,6 +13,7 @@ import peewee
 from sendgrid_bounces.core.errors import StorageError
 from sendgrid_bounces.storage import sql
 from sendgrid_bounces.storage.connections import Connections
+from sendgrid_bounces.storage.tables import SCHEMA_VERSION, AboutRow
 
 Row = tuple[Any, ...]
 Result = TypeVar("Result")
@@ -52,6 +53,13 @@ class Engine:
     #: Query that returns a row if the database has a table of the given name.
     find_table: str
 
+    #: Statement that writes without changing anything.
+    idle_write = "UPDATE about SET schema_version = schema_version"
+
+    #: Whether the database is known to have the schema of this release, so that each
+    #: transaction checks that it still has.
+    has_schema = False
+
     def __init__(
         self,
         location: str,
@@ -63,6 +71,7 @@ class Engine:
         self.connections = Connections(connect)
         self._builder = builder
         self._driver_errors = driver_errors
+        self._find_version = self.compile(AboutRow.select(AboutRow.schema_version))
 
     def __str__(self) -> str:
         """Return a description for messages."""
@@ -190,6 +199,36 @@ class Engine:
         :raises StorageError: if it was removed or replaced.
         """
 
+    def check_space(self) -> None:
+        """Check that there is space for more data, as far as this can be known.
+
+        :raises StorageError: if there is none.
+        """
+
+    def check_version(self) -> None:
+        """Check that no newer version of the package has upgraded the schema.
+
+        :raises StorageError: if one has.
+        """
+        if not self.has_schema:
+            return
+        for (version,) in self.fetch(self._find_version):
+            if version > SCHEMA_VERSION:
+                raise self.newer_schema(version)
+
+    def newer_schema(self, version: int) -> StorageError:
+        """Return the error for a schema of a *version* that this release lacks."""
+        reason = (
+            "the database needs a newer version of sendgrid-bounces (its schema "
+            f"version is {version}, this release supports {SCHEMA_VERSION})"
+        )
+        return StorageError(f"{self}: {reason}", reason=reason)
+
+    def is_locked(self, error: StorageError) -> bool:
+        """Return whether *error* says that another writer has the database's lock."""
+        del error  # only SQLite has one lock for all writers
+        return False
+
     def has_table(self, table: type[peewee.Model]) -> bool:
         """Return whether the database has *table*."""
         return bool(self.fetch(self.find_table, (sql.table_name(table),)))
@@ -227,7 +266,10 @@ class Engine:
         return cursor
 
     def _begin(self, *, consistent: bool) -> None:
-        """Begin a transaction on the connection of this thread."""
+        """Begin a transaction on the connection of this thread.
+
+        :raises StorageError: if a newer version of the package upgraded the schema.
+        """
         del consistent  # a transaction of SQLite always is
         self._run(self.begin_statement, ())
 
@@ -247,8 +289,10 @@ class Engine:
 
     def _storage_error(self, error: Exception) -> StorageError:
         """Return *error* of the driver as a :class:`StorageError`."""
-        message = error.args[-1] if error.args else error
-        return StorageError(f"{self}: {message}", self._code(error))
+        text = str(error.args[-1]) if error.args else ""
+        if not text:
+            text = " ".join(map(str, (type(error).__name__, *error.args[:-1])))
+        return StorageError(f"{self}: {text}", self._code(error))
 
     def _code(self, error: Exception) -> int | None:
         """Return the driver's number for *error*."""

@@ -209,15 +209,10 @@ class MySQLEngine(Engine):
     def _begin(self, *, consistent: bool) -> None:
         """Begin a transaction on a connection that works.
 
-        The check costs a round trip; a statement that fails on a lost connection could
-        not be repeated.
+        The query of the version is repeated if the connection was lost; a statement of
+        the transaction could not be repeated.
         """
-        connection = self.connections.thread.connection
-        if connection is not None:
-            try:
-                connection.ping(reconnect=False)
-            except self._driver_errors:
-                self.connections.discard()
+        self.check_version()
         if consistent:
             self._run("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ", ())
         super()._begin(consistent=consistent)

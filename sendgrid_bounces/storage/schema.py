@@ -57,10 +57,8 @@ def prepare(engine: Engine, *, create: bool) -> str:
     if version < SCHEMA_VERSION:
         engine.transact(lambda: _upgrade(engine))
     elif version > SCHEMA_VERSION:
-        raise StorageError(
-            f"{engine} needs a newer version of sendgrid-bounces "
-            f"(its schema version is {version}, this release supports {SCHEMA_VERSION})"
-        )
+        raise engine.newer_schema(version)
+    engine.has_schema = True
     return key_salt
 
 

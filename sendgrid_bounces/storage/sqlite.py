@@ -1,10 +1,12 @@
 """SQLite: a database in a file."""
 
+import errno
 import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, unquote
 from zlib import crc32
@@ -28,6 +30,12 @@ LOG_SUFFIX = "-requests"
 
 #: Seconds that a request waits for other writers of the log before it is not logged.
 LOG_TIMEOUT = 1
+
+#: Bytes that must be available beside the file.
+SPACE = 64 * 1024
+
+#: The end of the message of an operation that another writer prevents.
+LOCKED = "database is locked"
 
 #: Settings of every connection besides ``synchronous``.
 PRAGMAS = (
@@ -64,6 +72,7 @@ class SQLiteEngine(Engine):
     begin_statement = "BEGIN IMMEDIATE"
     find_table = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
     reuses_ids = True
+    idle_write = "PRAGMA user_version = 0"  # an update by the same value writes nothing
     pragmas: tuple[str, ...] = PRAGMAS
 
     def __init__(
@@ -92,6 +101,7 @@ class SQLiteEngine(Engine):
         level = "normal" if self._synchronous == "full" else self._synchronous
         engine = SQLiteEngine(self.location, level, timeout, create=False)
         engine._identity = self._identity
+        engine.has_schema = self.has_schema
         self._others.append(engine)
         return engine
 
@@ -120,14 +130,38 @@ class SQLiteEngine(Engine):
         SQLite goes on writing to a removed file, and the writes are lost at the end.
         """
         if self._identity is not None and self._identity != self._identify():
+            reason = "the file was removed or replaced (restart the server)"
             raise StorageError(
-                f"{self} no longer exists: the file was removed or replaced (restart "
-                "the server)"
+                f"{self} no longer exists: {reason}",
+                reason=f"the database no longer exists: {reason}",
             )
+
+    def check_space(self) -> None:
+        """Check that the folder has space for the data of a few calls.
+
+        A small write can succeed on a full disk, inside the file.
+
+        :raises StorageError: if it has not.
+        """
+        try:
+            with TemporaryFile(dir=self._file.parent) as file:
+                file.write(bytes(SPACE))
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise StorageError(f"{self}: {error.strerror}") from error
+
+    def is_locked(self, error: StorageError) -> bool:
+        """Return whether *error* says that another writer has the database's lock."""
+        return str(error).endswith(LOCKED)
 
     def _begin(self, *, consistent: bool) -> None:
         self.check_location()
         super()._begin(consistent=consistent)
+        try:  # with the lock, so that no upgrade is in progress
+            self.check_version()
+        except BaseException:
+            self._rollback()
+            raise
 
     def _identify(self) -> tuple[int, int] | None:
         """Return the device and the inode of the file, None if there is no file."""

@@ -207,3 +207,19 @@ def test_health_reports_a_deleted_database(url: str, clock, caplog) -> None:
     assert client.get("/_emulator/health").status_code == 503
     assert "no longer exists" in caplog.text
     app.extensions[EXTENSION].storage.close()
+
+
+def test_health_reports_a_newer_schema(controlled_client: FlaskClient, caplog) -> None:
+    """A write is refused by the vendor's error; the log and health have the reason."""
+    client = controlled_client
+    client.application.extensions[EXTENSION].storage.engine.execute(
+        "UPDATE about SET schema_version = 99"
+    )
+    call = "/api/bounces.delete.json?api_user=acme&api_key=s3cret&delete_all=1"
+    assert client.get(call).status_code == 503
+    assert "needs a newer version of sendgrid-bounces" in caplog.text
+
+    answer = client.get("/_emulator/health")
+    assert answer.status_code == 503
+    assert answer.json["status"].startswith("the database needs a newer version")
+    assert client.get(call.replace("delete.", "count.")).status_code == 200

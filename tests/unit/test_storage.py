@@ -11,9 +11,11 @@ from threading import Barrier, Thread
 import pytest
 
 from sendgrid_bounces.core.errors import AbsentError, StorageError
+from sendgrid_bounces.core.faults import FaultRule, StoredFault
+from sendgrid_bounces.storage import health
 from sendgrid_bounces.storage.connections import Connections
 from sendgrid_bounces.storage.database import Storage, open_storage
-from sendgrid_bounces.storage.tables import BounceListRow
+from sendgrid_bounces.storage.tables import SCHEMA_VERSION, BounceListRow
 
 
 @pytest.mark.parametrize(
@@ -100,7 +102,11 @@ def test_removed_file_is_not_created_again(url: str, tmp_path: Path) -> None:
         errors: list[str] = []
 
         def read() -> None:
-            for action in (storage.accounts.all, storage.check, storage.faults.clear):
+            for action in (
+                storage.accounts.all,
+                storage.health.check,
+                storage.faults.clear,
+            ):
                 try:
                     action()
                 except StorageError as error:
@@ -113,7 +119,7 @@ def test_removed_file_is_not_created_again(url: str, tmp_path: Path) -> None:
         assert len(errors) == 3
         assert list(tmp_path.iterdir()) == []
         with pytest.raises(StorageError, match="no longer exists"):
-            storage.check()
+            storage.health.check()
 
 
 @pytest.mark.parametrize("is_replaced", [False, True], ids=["removed", "replaced"])
@@ -132,7 +138,7 @@ def test_writes_into_a_removed_file_are_refused(
         for write in (
             lambda: storage.accounts.add("after", key_hash="", key_tag=0),
             storage.faults.clear,
-            storage.check,
+            storage.health.check,
         ):
             with pytest.raises(StorageError, match="no longer exists: .*restart"):
                 write()
@@ -269,3 +275,106 @@ def test_lost_connection_is_replaced_by_an_equal_one(
     assert after == before
     assert before[1] == "READ-COMMITTED"
     assert len(storage.engine.connections) == 1
+
+
+def test_transactions_of_an_older_release_are_refused(storage: Storage) -> None:
+    """A newer release may have upgraded the schema while this one was running."""
+    storage.accounts.add("before", key_hash="", key_tag=0)
+    storage.engine.execute("UPDATE about SET schema_version = 99")
+
+    for write in (
+        lambda: storage.accounts.add("after", key_hash="", key_tag=0),
+        lambda: storage.faults.trigger([_endless_fault(storage)], 0),
+        storage.health.check,
+    ):
+        with pytest.raises(
+            StorageError, match="needs a newer version .* is 99"
+        ) as error:
+            write()
+        assert error.value.reason.startswith("the database needs a newer version")
+
+    storage.engine.execute(f"UPDATE about SET schema_version = {SCHEMA_VERSION}")
+    assert [account.username for account in storage.accounts.all()] == ["before"]
+    storage.accounts.add("after", key_hash="", key_tag=0)
+
+
+def _endless_fault(storage: Storage) -> StoredFault:
+    return StoredFault(1, FaultRule(status=500), 0, 0)
+
+
+def test_health_check_writes_once_a_second(storage: Storage, monkeypatch) -> None:
+    """Many checks cost few writes; a check in between has the last result."""
+    writes: list[str] = []
+    results = iter([None, StorageError("disk full", reason="full"), None])
+    seconds = iter([0.0, 0.0, 0.5, 1.0, 1.0, 1.5, 2.0, 2.0])
+    monkeypatch.setattr(health, "monotonic", lambda: next(seconds))
+    monkeypatch.setattr(
+        health.HealthCheck, "_write", lambda _: writes.append("") or next(results)
+    )
+
+    found = []
+    for _ in range(5):
+        try:
+            storage.health.check()
+        except StorageError as error:
+            found.append(error.reason)
+        else:
+            found.append("ok")
+    assert (found, len(writes)) == (["ok", "ok", "full", "full", "ok"], 3)
+
+
+def test_locked_database_is_healthy(url: str) -> None:
+    """The check does not wait for a long import, which shows that writes succeed."""
+    with closing(open_storage(url)) as storage, closing(open_storage(url)) as other:
+
+        def check() -> None:
+            thread = Thread(target=lambda: checked.append(storage.health.check()))
+            thread.start()
+            thread.join(20)
+
+        checked: list[None] = []
+        other.engine.transact(check)
+        assert checked == [None]
+
+
+def test_read_only_database_is_reported(url: str, monkeypatch) -> None:
+    """Reads succeed nevertheless."""
+    with closing(open_storage(url)) as storage:
+        writing = storage.health._writing
+        writing.connections.current().execute("PRAGMA query_only = 1")
+
+        with pytest.raises(StorageError, match="readonly") as raised:
+            storage.health.check()
+        assert raised.value.reason == (
+            "the database cannot be written: attempt to write a readonly database"
+        )
+        assert storage.accounts.all() == []
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (sqlite3.OperationalError("disk I/O error"), "disk I/O error"),
+        (sqlite3.OperationalError(""), "OperationalError"),
+        (sqlite3.OperationalError(), "OperationalError"),
+        (sqlite3.InterfaceError(0, ""), "InterfaceError 0"),
+    ],
+)
+def test_errors_without_a_text_are_named(url: str, error, expected) -> None:
+    """By the class and the number of the driver."""
+    with closing(open_storage(url)) as storage:
+        message = str(storage.engine._storage_error(error))
+        assert message == f"{storage.engine}: {expected}"
+
+
+def test_first_error_of_a_transaction_is_reported(url: str) -> None:
+    """The rollback of a transaction that SQLite has ended is no error of its own."""
+    with closing(open_storage(url)) as storage:
+
+        def fail() -> None:
+            storage.engine.execute("ROLLBACK")
+            storage.engine.execute("SELECT 1 FROM missing")
+
+        with pytest.raises(StorageError, match="no such table: missing"):
+            storage.engine.transact(fail)
+        assert storage.accounts.add("a", key_hash="", key_tag=0)

@@ -161,8 +161,8 @@ def _health(_: Target) -> Part:
     return {
         "security": [],
         "responses": {
-            "200": response("The database answers.", {JSON: ref("Health")}),
-            "503": response("The database does not answer.", {JSON: ref("Health")}),
+            "200": response("The database can be used.", {JSON: ref("Health")}),
+            "503": response("The database cannot be used.", {JSON: ref("Health")}),
         },
     }
 

@@ -1,0 +1,60 @@
+"""The health of a database: whether it answers, and whether it can be written."""
+
+import threading
+from time import monotonic
+
+from sendgrid_bounces.core.errors import StorageError
+from sendgrid_bounces.storage.engine import Engine
+
+#: Seconds that the result of a write is valid, so that many checks cost few writes.
+INTERVAL = 1
+
+
+class HealthCheck:
+    """Checks that the database answers and can be written.
+
+    The write changes nothing. It waits neither for the disk nor for other writers,
+    which show that the database can be written.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._writing = engine.relaxed(timeout=0)
+        self._lock = threading.Lock()
+        self._checked = float("-inf")
+        self._error: StorageError | None = None
+
+    def check(self) -> None:
+        """Read the version of the schema, and write.
+
+        A cluster node without its peers refuses to read.
+
+        :raises StorageError: if the database does not answer or cannot be written, if
+            its file was removed or replaced, or if a newer version of the package
+            upgraded the schema.
+        """
+        self._engine.check_location()
+        self._engine.check_version()
+        if self._lock.acquire(blocking=False):  # one thread writes at a time
+            try:
+                if monotonic() - self._checked >= INTERVAL:
+                    self._error = self._write()
+                    self._checked = monotonic()
+            finally:
+                self._lock.release()
+        if self._error is not None:
+            raise self._error.with_traceback(None)
+
+    def _write(self) -> StorageError | None:
+        """Return the error of a write, None if it succeeds."""
+        engine = self._writing
+        try:
+            engine.check_space()
+            engine.transact(lambda: engine.execute(engine.idle_write))
+        except StorageError as error:
+            if engine.is_locked(error):
+                return None
+            text = str(error).removeprefix(f"{engine}: ")
+            reason = error.reason or f"the database cannot be written: {text}"
+            return StorageError(str(error), error.code, reason)
+        return None
