@@ -216,12 +216,22 @@ def describe(error: HTTPException) -> str:
 def _check_site(host: str) -> None:
     """Reject a request from a web page of another site."""
     origin = request.headers.get("Origin")
-    if origin is not None and origin.partition("://")[2] != host:
+    if origin is not None and not _is_own(origin, host):
         raise Forbidden("Origin: requests from pages of another site are not allowed")
     if request.headers.get("Sec-Fetch-Site") == "cross-site" and not _is_visit():
         raise Forbidden(
             "Sec-Fetch-Site: requests from pages of another site are not allowed"
         )
+
+
+def _is_own(origin: str, host: str) -> bool:
+    """Return whether *origin* is that of the server.
+
+    The scheme before a proxy is unknown. A page cannot add the header fields of a proxy
+    to a request to another origin.
+    """
+    scheme, _, site = origin.partition("://")
+    return site == host and (scheme == request.scheme or bool(_proxy_field()))
 
 
 def _check_locality(host: str) -> None:

@@ -94,6 +94,7 @@ def test_token_is_not_in_the_repr(make) -> None:
     [
         ("localhost:8000", "http://localhost:8000", 200),
         ("localhost:8000", "http://localhost:9000", 403),
+        ("localhost:8000", "https://localhost:8000", 403),
         ("localhost:8000", "https://evil.example", 403),
         ("localhost:8000", "null", 403),
         ("localhost:8000", "", 403),
@@ -141,6 +142,25 @@ def test_proxies_require_a_token(make, name: str, value: str) -> None:
     assert refused.status_code == 403
     assert "require a token" in refused.json["error"]
     assert allowed.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("base", "origin", "fields", "status"),
+    [
+        ("http://a.example", "http://a.example", {}, 200),
+        ("http://a.example", "https://a.example", {}, 403),
+        ("https://a.example", "https://a.example", {}, 200),
+        ("https://a.example", "http://a.example", {}, 403),
+        ("http://a.example", "https://a.example", {"X-Forwarded-Proto": "https"}, 200),
+        ("http://a.example", "https://b.example", {"X-Forwarded-Proto": "https"}, 403),
+    ],
+)
+def test_scheme_of_the_origin_is_compared(make, base, origin, fields, status) -> None:
+    """Except behind a proxy, which may speak TLS with the browser."""
+    headers = {"Origin": origin, "Authorization": f"Bearer {TOKEN}", **fields}
+    client = make(CONTROL="on", CONTROL_TOKEN=TOKEN)
+
+    assert client.get(CLOCK, base_url=base, headers=headers).status_code == status
 
 
 @pytest.mark.parametrize(
