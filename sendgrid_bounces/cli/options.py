@@ -7,6 +7,7 @@ from typing import Any, cast
 import click
 from click.core import ParameterSource
 
+from sendgrid_bounces.cli.process_arguments import hide_password
 from sendgrid_bounces.config import FILE, PREFIX, SETTINGS, URL, Config, load_config
 
 Decorator = Callable[[Any], Any]
@@ -70,7 +71,9 @@ def file_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def database_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options ``--database`` and ``--config`` to *command*."""
-    option = setting_option(_DATABASE, "--database", metavar="URL")
+    option = setting_option(
+        _DATABASE, "--database", metavar="URL", callback=_record_database
+    )
     return cast(Callable[..., Any], option(file_option(command)))
 
 
@@ -143,3 +146,17 @@ def _record(context: click.Context, option: click.Parameter, value: Any) -> None
     if source is ParameterSource.COMMANDLINE:
         name = str(option.envvar).removeprefix(PREFIX)
         context.ensure_object(dict)[name] = value
+
+
+def _record_database(
+    context: click.Context, option: click.Parameter, value: Any
+) -> None:
+    """Record the URL of the database, and hide its password from other users."""
+    _record(context, option, value)
+    url = context.ensure_object(dict).get(_DATABASE, "")
+    if "@" in url and not hide_password(url):
+        click.echo(
+            f"Warning: other users of this machine can see the password of --database; "
+            f"use {PREFIX}{_DATABASE} or a settings file",
+            err=True,
+        )

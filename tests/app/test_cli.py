@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import click
 import pytest
@@ -406,3 +407,27 @@ def test_help_is_shown_without_a_command(run) -> None:
 
     assert result.exit_code == 2
     assert "Commands:" in result.output
+
+
+@pytest.mark.parametrize("stat", [None, "1 (a b) R" + " 0" * 49])
+def test_password_that_stays_visible_is_reported(monkeypatch, stat) -> None:
+    """Not every system has the addresses of the arguments."""
+    read_text = Path.read_text
+
+    def read(path: Path, *arguments: str, **options: str) -> str:
+        if str(path) != "/proc/self/stat":
+            return read_text(path, *arguments, **options)
+        if stat is None:
+            raise FileNotFoundError
+        return stat
+
+    def errors(url: str) -> str:
+        arguments = ("account", "list", "--database", url)
+        return CliRunner().invoke(main, arguments).stderr
+
+    monkeypatch.setattr(Path, "read_text", read)
+    warning, error = errors("mysql://root:hunter2@127.0.0.1:1/x").splitlines()
+    assert warning.startswith("Warning: other users of this machine can see")
+    assert "SENDGRID_BOUNCES_DATABASE_URL" in warning
+    assert "hunter2" not in error
+    assert "Warning" not in errors("mysql://root@127.0.0.1:1/x")

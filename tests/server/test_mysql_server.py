@@ -224,6 +224,25 @@ def test_connection_errors_do_not_contain_the_password(
     assert "very-s3cret" not in ended.stderr
 
 
+def test_password_is_not_among_the_arguments_of_the_processes(node: Node) -> None:
+    """Other users see the arguments of the server and of its workers."""
+    node.run("CREATE OR REPLACE USER shown IDENTIFIED BY 'very-s3cret'")
+    node.run("GRANT ALL ON test.* TO shown")
+    url = f"mysql://shown:very-s3cret@127.0.0.1:{node.port}/test"
+    with serving("--database", url, "--auth", "any") as live:
+        live.get(COUNT)
+        processes = [live.process.pid, *live.workers()]
+        shown = [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in processes]
+
+    assert len(shown) == 3
+    for arguments in shown:
+        assert b"very-s3cret" not in arguments
+        assert (
+            f"mysql://shown:***********@127.0.0.1:{node.port}/test".encode()
+            in arguments
+        )
+
+
 def test_missing_driver_is_reported(tmp_path: Path) -> None:
     """The error contains the command that installs the driver."""
     (tmp_path / "pymysql.py").write_text("raise ImportError")
