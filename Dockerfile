@@ -1,6 +1,8 @@
-FROM python:3.13-slim
+# To pin the digest, too, append the "Digest" (@sha256:...) that this prints:
+# docker buildx imagetools inspect python:3.13.9-slim-bookworm
+FROM python:3.13.9-slim-bookworm
 COPY requirements.txt /src/
-RUN pip install --no-cache-dir -r /src/requirements.txt PyMySQL[rsa]
+RUN pip install --no-cache-dir --require-hashes -r /src/requirements.txt
 COPY . /src/
 RUN pip install --no-cache-dir --no-deps /src \
     && useradd --create-home --home-dir /data bounces

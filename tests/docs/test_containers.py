@@ -2,7 +2,9 @@
 
 import re
 import shlex
+from configparser import ConfigParser
 
+import click
 import yaml
 from live import ROOT
 
@@ -14,11 +16,29 @@ COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text())
 
 
 def test_image_is_slim_and_unprivileged() -> None:
-    """It has a supported Python, its own user and no other system packages."""
-    assert re.match(r"FROM python:3\.1[0-3]-slim\n", DOCKERFILE)
+    """It has an exact version of Python, its own user and no other system packages."""
+    base = r"^FROM python:3\.1[0-3]\.\d+-slim-bookworm(@sha256:[0-9a-f]{64})?$"
+    assert re.search(base, DOCKERFILE, re.MULTILINE)
     assert "USER bounces" in DOCKERFILE
     assert "apt-get" not in DOCKERFILE
     assert "curl" not in DOCKERFILE
+
+
+def test_packages_of_the_image_are_pinned_with_hashes() -> None:
+    """Those that the package needs, with the driver of MySQL."""
+    assert "--require-hashes -r /src/requirements.txt" in DOCKERFILE
+    assert DOCKERFILE.count("pip install") == 2
+    assert "--no-deps /src" in DOCKERFILE
+    text = (ROOT / "requirements.txt").read_text().replace("\\\n", "")
+    lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
+    pinned = {re.match(r"[\w-]+(?===\d)", line)[0] for line in lines}
+    assert all("--hash=sha256:" in line for line in lines)
+
+    setup = ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    needed = setup["options"]["install_requires"].split()
+    needed += setup["options.extras_require"]["mysql"].split()
+    assert {re.match(r"[\w-]+", each)[0].lower() for each in needed} <= pinned
 
 
 def test_image_runs_commands_of_the_package() -> None:
@@ -26,7 +46,7 @@ def test_image_runs_commands_of_the_package() -> None:
     for line in re.findall(r"^(?:    )?CMD (\[.*\])$", DOCKERFILE, re.MULTILINE):
         program, command = yaml.safe_load(line)
         assert program == "sendgrid-bounces"
-        assert command in main.commands
+        assert command in main.list_commands(click.Context(main))
     assert DOCKERFILE.count("CMD [") == 2
 
 
