@@ -119,13 +119,14 @@ class Redactor:
             are kept.
         """
         shown = parameters[:MAX_PARAMETERS]
-        names = " ".join([name for name, _ in shown])
+        keys, given = zip(*shown, strict=True) if shown else ((), ())
+        names = " ".join(keys)
         if len(names) <= MAX_BODY and _PLAIN_NAMES.fullmatch(names):
             masked = [(n, MASK if v and is_secret(n) else v) for n, v in shown]
             values = [*texts, *[value for _, value in masked]]
             if (
                 max(map(len, values)) <= MAX_TEXT
-                and _NO_VALUES.isdisjoint([value for _, value in shown])
+                and _NO_VALUES.isdisjoint(given)
                 and self._is_clean("\n".join((*values, body)), names)
             ):
                 return _group(masked), list(texts), shorten(body, MAX_BODY)

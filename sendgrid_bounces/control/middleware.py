@@ -208,7 +208,7 @@ def _entry(
     redactor = redactor.with_secrets(sent.find_secrets())
     agent = sent.environ.get("HTTP_USER_AGENT")
     parameters, texts, text = redactor.redact_request(
-        sent.peek_parameters(),
+        sent.shown_parameters,
         (info.method, info.path, info.account or "", info.domain or "", agent or ""),
         body[: 2 * MAX_BODY].decode(errors="replace"),
     )

@@ -165,8 +165,9 @@ class StrictRequest(flask.Request):
         if rest:
             yield rest
 
-    def peek_parameters(self) -> Parameters:
-        """Return the parsed parameters, or a lenient parse of the query string."""
+    @cached_property
+    def shown_parameters(self) -> Parameters:
+        """The parsed parameters, or a lenient parse of the query string, for logs."""
         if self._parameters is not None:
             return self._parameters
         query = self.query_string[:MAX_LENIENT_QUERY].decode(errors="replace")
@@ -174,7 +175,7 @@ class StrictRequest(flask.Request):
 
     def find_secrets(self) -> list[str]:
         """Return the credentials in the parameters and the ``Authorization`` header."""
-        secrets = find_secrets(self.peek_parameters())
+        secrets = find_secrets(self.shown_parameters)
         if "HTTP_AUTHORIZATION" in self.environ and self.authorization is not None:
             found = self.authorization
             secrets += [found.token or "", found.password or found.username or ""]
