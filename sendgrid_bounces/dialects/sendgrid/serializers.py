@@ -6,9 +6,8 @@ never occupies memory as a whole.
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from itertools import repeat
 from json.encoder import encode_basestring_ascii as quote
 from typing import Any
@@ -21,9 +20,11 @@ from sendgrid_bounces.dialects.sendgrid.documents import (
     ErrorList,
     Message,
 )
-from sendgrid_bounces.storage.bounces import BriefTuple
 
 Pieces = Iterator[bytes]
+
+#: The texts of one column in all rows of a batch.
+Column = Sequence[str]
 
 JSON_HEADERS: Mapping[str, str] = {"Content-Type": "application/json"}
 XML_HEADERS: Mapping[str, str] = {"Content-Type": "text/xml; charset=ISO-8859-1"}
@@ -33,12 +34,13 @@ XML_HEADERS: Mapping[str, str] = {"Content-Type": "text/xml; charset=ISO-8859-1"
 class ListingForm:
     """The form of a list of bounces.
 
-    :param write: renders rows, each with the text of its time, or an empty text.
+    :param write: renders rows, from the addresses, statuses and reasons of all rows,
+        and the texts of their times, or empty texts.
     :param created: the texts before and after a time.
     :param finish: encodes rendered rows.
     """
 
-    write: Callable[[Iterable[tuple[BriefTuple, str]]], list[str]]
+    write: Callable[[Column, Column, Column, Iterable[str]], list[str]]
     created: tuple[str, str]
     opening: str
     between: str
@@ -49,13 +51,12 @@ class ListingForm:
         """Yield *listing*, one piece per batch of rows."""
         before = self.opening
         for rows in listing.batches:
+            emails, statuses, reasons, instants, _ids = zip(*rows, strict=True)
             times: Iterable[str] = repeat("")
             if listing.zone:
-                instants = [row[3] for row in rows]
                 times = listing.zone.render_all(instants, *self.created)
-            yield self.finish(
-                before + self.between.join(self.write(zip(rows, times, strict=False)))
-            )
+            texts = self.write(emails, statuses, reasons, times)
+            yield self.finish(before + self.between.join(texts))
             before = self.between
         start = self.opening if before is self.opening else ""
         yield (start + self.closing).encode()
@@ -95,28 +96,42 @@ class JSONSerializer:
         return iter([text.replace("/", self.slash).encode()])
 
 
-def write_direct_rows(rows: Iterable[tuple[BriefTuple, str]]) -> list[str]:
+def write_direct_rows(
+    emails: Column, statuses: Column, reasons: Column, times: Iterable[str]
+) -> list[str]:
     """Return rows as JSON of the direct calls.
 
     Wire: the key order is that of the bounces.get documentation.
     """
     return [
-        f'{{"status": {quote(status)}, {created}'
-        f'"reason": {quote(reason)}, "email": {quote(email)}}}'
-        for (email, status, reason, _created, _id), created in rows
+        f'{{"status": {status}, {created}"reason": {reason}, "email": {email}}}'
+        for email, status, reason, created in zip(
+            map(quote, emails),
+            map(quote, statuses),
+            map(quote, reasons),
+            times,
+            strict=False,
+        )
     ]
 
 
-def write_reseller_rows(rows: Iterable[tuple[BriefTuple, str]]) -> list[str]:
+def write_reseller_rows(
+    emails: Column, statuses: Column, reasons: Column, times: Iterable[str]
+) -> list[str]:
     """Return rows as JSON of the resellers' dispatcher.
 
     Wire: the key order is that of the Customer Bounces documentation. The compact form
     and the escaped slash are recorded from sister calls.
     """
     return [
-        f'{{"email":{quote(email)},"status":{quote(status)},'
-        f'"reason":{quote(reason)}{created}}}'
-        for (email, status, reason, _created, _id), created in rows
+        f'{{"email":{email},"status":{status},"reason":{reason}{created}}}'
+        for email, status, reason, created in zip(
+            map(quote, emails),
+            map(quote, statuses),
+            map(quote, reasons),
+            times,
+            strict=False,
+        )
     ]
 
 
@@ -132,6 +147,9 @@ RESELLER_LISTING = ListingForm(
 
 #: The characters that XML 1.0 cannot represent (production 2, Char, negated).
 _FORBIDDEN = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+
+#: The characters that mark up XML.
+_MARKUP = re.compile("[&<>]")
 
 #: The ASCII characters among these, and the references of the other two.
 _CONTROLS = bytes({*range(32)} - {*b"\t\n\r"})
@@ -156,13 +174,26 @@ def encode(markup: str) -> bytes:
     return encoded.replace(b"\r", b"&#13;")
 
 
-def write_xml_rows(rows: Iterable[tuple[BriefTuple, str]]) -> list[str]:
+def escape(column: Column) -> Column:
+    """Return *column* with escaped markup; few columns have some."""
+    if not _MARKUP.search("".join(column)):
+        return column
+    return [
+        text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+        for text in column
+    ]
+
+
+def write_xml_rows(
+    emails: Column, statuses: Column, reasons: Column, times: Iterable[str]
+) -> list[str]:
     """Return rows as XML; :func:`encode` completes the escaping."""
     return [
-        f"<bounce><email>{escape(email, quote=False)}</email>"
-        f"<status>{escape(status, quote=False)}</status>"
-        f"<reason>{escape(reason, quote=False)}</reason>{created}</bounce>"
-        for (email, status, reason, _created, _id), created in rows
+        f"<bounce><email>{email}</email><status>{status}</status>"
+        f"<reason>{reason}</reason>{created}</bounce>"
+        for email, status, reason, created in zip(
+            escape(emails), escape(statuses), escape(reasons), times, strict=False
+        )
     ]
 
 
