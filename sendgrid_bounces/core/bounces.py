@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
+from operator import gt
 
 from sendgrid_bounces.core.errors import ParametersError
 
@@ -77,10 +78,8 @@ class Bounce:
         elif "\0" in self.email:
             problems.append(("email", "must not contain a NUL character"))
         texts = (self.email, self.status, self.code, self.reason)
-        for text, longest in zip(texts, _LONGEST):  # noqa: B905 - strict takes longer
-            if len(text) > longest or not text.isascii():
-                problems += _text_problems(texts)
-                break
+        if not "".join(texts).isascii() or any(map(gt, map(len, texts), _LONGEST)):
+            problems += _text_problems(texts)
         if not EARLIEST <= self.created <= LATEST:
             problems.append(("created", "must be in the years 1 to 9999"))
         return problems

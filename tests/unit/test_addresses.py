@@ -1,8 +1,16 @@
 """The syntax of e-mail addresses."""
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
-from sendgrid_bounces.core.addresses import is_address
+from sendgrid_bounces.core.addresses import _PLAIN, _is_address, is_address
+
+
+@given(st.from_regex(_PLAIN, fullmatch=True))
+@example("a@" + "b" * 63)
+def test_addresses_of_the_quick_pattern_are_addresses(text):
+    assert _is_address(text)
 
 
 @pytest.mark.parametrize(

@@ -106,7 +106,9 @@ def parse_code(value: Any) -> str:
     """
     if value is None or value == "":
         return DEFAULT_CODE
-    if isinstance(value, bool) or not isinstance(value, str | int):
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool) or not isinstance(value, int):
         raise _invalid("code", value)
     return str(value)
 

@@ -175,9 +175,7 @@ def encode(markup: str) -> bytes:
 
 
 def escape(column: Column) -> Column:
-    """Return *column* with escaped markup; few columns have some."""
-    if not _MARKUP.search("".join(column)):
-        return column
+    """Return *column* with escaped markup."""
     return [
         text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
         for text in column
@@ -188,12 +186,14 @@ def write_xml_rows(
     emails: Column, statuses: Column, reasons: Column, times: Iterable[str]
 ) -> list[str]:
     """Return rows as XML; :func:`encode` completes the escaping."""
+    columns = [  # few have markup
+        escape(column) if _MARKUP.search("".join(column)) else column
+        for column in (emails, statuses, reasons)
+    ]
     return [
         f"<bounce><email>{email}</email><status>{status}</status>"
         f"<reason>{reason}</reason>{created}</bounce>"
-        for email, status, reason, created in zip(
-            escape(emails), escape(statuses), escape(reasons), times, strict=False
-        )
+        for email, status, reason, created in zip(*columns, times, strict=False)
     ]
 
 
