@@ -12,6 +12,7 @@ import random
 import signal
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -212,3 +213,38 @@ def test_killed_server_loses_no_acknowledged_write(database_url, seed) -> None:
     with serving(*arguments) as live:
         _assert_nothing_is_lost(database_url, writers)
         assert '{"count"' in live.get(f"/api/bounces.count.json?{CREDENTIALS}")
+
+
+def test_reload_drops_no_request(database_url, seed) -> None:
+    """SIGHUP replaces all workers; each call uses a connection of its own."""
+    answers: list[str] = []
+    done = threading.Event()
+
+    def call(live: Live) -> None:
+        while not done.is_set():
+            answers.append(live.get(f"/api/bounces.count.json?{CREDENTIALS}"))
+
+    with serving("--database", database_url, "--seed", seed) as live:
+        with ThreadPoolExecutor(4) as pool:
+            calls = [pool.submit(call, live) for _ in range(4)]
+            try:
+                for _ in range(2):
+                    _reload(live, answers)
+            finally:
+                done.set()
+        for each in calls:
+            each.result()
+    assert {*answers} == {'{"count": "0"}'}
+
+
+def _reload(live: Live, answers: list[str]) -> None:
+    """Reload the server, and wait until new workers have answered some calls."""
+    old, deadline = {*live.workers()}, time.monotonic() + TIMEOUT
+    os.kill(live.process.pid, signal.SIGHUP)
+    while not old.isdisjoint(live.workers()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    answered = len(answers)
+    while len(answers) < answered + 20:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
