@@ -37,6 +37,9 @@ STALLED = clients.post("/api/bounces.count.json", b"").replace(b"gth: 0", b"gth:
 #: First logins in a round, each of an account that was not used before.
 LOGINS = 8
 
+#: Pairs of refused logins in a round, and the ratio of their times that is still equal.
+REFUSALS, SAME = 20, 1.15
+
 #: Clients with wrong keys, and the pause in seconds of each after a response.
 GUESSERS, PAUSE = 64, 0.1
 
@@ -106,6 +109,30 @@ def wrong_keys(bench: Bench) -> Iterator[Row]:
     yield Row(f"a first login {beside}", "", "ms", _slowest(logins), FIRST_LOGIN)
 
 
+def refusals(bench: Bench) -> Iterator[Row]:
+    """Time wrong keys and unknown users in turns, each from another address."""
+    figures = []
+    numbers = itertools.count()
+    with bench.serve() as server:
+
+        def refuse(name: str) -> float:
+            number = next(numbers)
+            query = f"api_user={name}{number % data.SMALL_LISTS}&api_key=wrong{number}"
+            request = get(f"/api/bounces.count.json?{query}")
+            address = f"127.1.{number // 250 % 250}.{number % 250 + 1}"
+            with _from_elsewhere(server.port, address) as connection:
+                return clients.timed(clients.answer_to, connection, request)
+
+        for _ in range(20):  # so that each worker has a hash to compare
+            refuse("unknown")
+        for _ in range(bench.rounds):
+            pairs = [(refuse("small"), refuse("unknown")) for _ in range(REFUSALS)]
+            wrong, unknown = map(median, zip(*pairs, strict=True))
+            figures.append(max(wrong / unknown, unknown / wrong))
+    measure = "a wrong key and an unknown user, ratio of the times"
+    yield Row(measure, "", "x", figures, SAME)
+
+
 #: The measures by their names for ``--only``.
 MEASURES: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "silent": silent,
@@ -114,6 +141,7 @@ MEASURES: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "stalled": stalled,
     "handshakes": handshakes,
     "wrong-keys": wrong_keys,
+    "refusals": refusals,
 }
 
 Load = Callable[[int, Event], None]
@@ -210,7 +238,5 @@ def _guess(port: int, stop: Event) -> None:
         thread.join()
 
 
-def _from_elsewhere(port: int) -> socket.socket:
-    return socket.create_connection(
-        ("127.0.0.1", port), clients.TIMEOUT, ("127.0.0.2", 0)
-    )
+def _from_elsewhere(port: int, address: str = "127.0.0.2") -> socket.socket:
+    return socket.create_connection(("127.0.0.1", port), clients.TIMEOUT, (address, 0))
