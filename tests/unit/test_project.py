@@ -79,3 +79,20 @@ def test_contributing_names_files_that_exist() -> None:
     paths = re.findall(r"`(\w[\w./-]*(?:\.(?:py|rst|http|cfg)|/))`", text)
     assert len(paths) > 30
     assert [p for p in paths if not any((f / p).exists() for f in folders)] == []
+
+
+def test_security_model_names_tests_and_measures_that_exist() -> None:
+    """Each promise has at least one of them."""
+    text = (ROOT / "docs/explanation/security.rst").read_text()
+    promises = text.partition("\nPromises\n")[2].partition("\nAPI keys\n")[0]
+    rows = promises.split("\n   * - ")[2:]
+    measures = "".join(path.read_text() for path in ROOT.glob("benchmarks/*.py"))
+
+    assert len(rows) > 12
+    for row in rows:
+        names = re.findall(r"``([^`]+)``", row.partition("\n     - ")[2])
+        tests = [name for name in names if name.endswith(".py")]
+        assert tests, row
+        assert [name for name in tests if not (ROOT / "tests" / name).exists()] == []
+        others = {*names} - {*tests}
+        assert [name for name in others if f'"{name}": ' not in measures] == []
