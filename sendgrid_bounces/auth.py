@@ -71,12 +71,12 @@ class Authenticator:
         self._costs = costs
         self._tag_costs = tag_costs or TAG_COSTS
         self._accounts = storage.accounts
-        self._tag_salt = storage.key_salt.encode()
+        self._read_tag_salt = storage.read_key_salt
         self._accept_any = accept_any
         self._secret = secrets.token_bytes(32)
         self._verified: dict[str, bytes] = {}
         self._key_owners: dict[bytes, str] = {}
-        self._tags: dict[bytes, int] = {}
+        self._tags: dict[tuple[str, bytes], int] = {}
         self._client = client
         self._failed = FailedAttempts()
         self._hashing = HashQueue(most_waiting)
@@ -91,7 +91,7 @@ class Authenticator:
         if not key or "\0" in key:
             raise ParametersError([("api_key", KEY_RULE)])
         with self._hashing.turn():
-            key_hash, tag = self._hash(key), self._tag(key)
+            key_hash, tag = self._hash(key), self._tag(key, self._read_tag_salt())
         self._cache(key_hash, self._digest(key))
         return {"key_hash": key_hash, "key_tag": tag}
 
@@ -190,13 +190,14 @@ class Authenticator:
     def _find_by_key(self, key: str) -> list[Account]:
         """Return the accounts whose API key is *key*."""
         digest = self._digest(key)
-        tag = self._tags.get(digest)
+        salt = self._read_tag_salt()
+        tag = self._tags.get((salt, digest))
         is_new = tag is None
         if tag is None:
             with self._limited(digest):
-                tag = self._tag(key)
+                tag = self._tag(key, salt)
             make_room(self._tags, CACHE_SIZE)
-            self._tags[digest] = tag
+            self._tags[salt, digest] = tag
         found = [a for a in self._accounts.with_tag(tag) if self.verify(a, key)]
         if is_new and not found:
             self._failed.add(self._client(), self._digest(""), digest)
@@ -263,12 +264,12 @@ class Authenticator:
         n, r, p = self._costs
         return generate_password_hash(key, f"scrypt:{n}:{r}:{p}")
 
-    def _tag(self, key: str) -> int:
-        """Return 16 bits of a hash of *key* that has the same salt for all accounts.
+    def _tag(self, key: str, salt: str) -> int:
+        """Return 16 bits of a hash of *key* with *salt*, the same for all accounts.
 
         The tag finds accounts by their key alone, at the cost of one more hash. A tag
         is too short to disclose anything useful about the key.
         """
         n, r, p = self._tag_costs
-        digest = hashlib.scrypt(key.encode(), salt=self._tag_salt, n=n, r=r, p=p)
+        digest = hashlib.scrypt(key.encode(), salt=salt.encode(), n=n, r=r, p=p)
         return int.from_bytes(digest[:2], "big")

@@ -25,6 +25,8 @@ COMMANDS = {
         ("seed", "contents:seed", "Load seed files"),
         ("reset", "contents:reset", "Erase everything and load the seed files"),
         ("snapshot", "snapshots:snapshot", "Save and restore the state by name"),
+        ("backup", "backups:backup", "Copy the database to a file"),
+        ("restore", "backups:restore", "Replace everything by a backup"),
         ("clock", "clock:clock", "Show, set, freeze or advance the clock"),
         ("fault", "faults:fault", "Inject faults into responses"),
         ("requests", "requests:requests", "List or clear the request log"),

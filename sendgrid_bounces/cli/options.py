@@ -116,6 +116,19 @@ def reject_url() -> None:
         raise click.UsageError(f"--url cannot be combined with {context.info_name}")
 
 
+def reject_server() -> None:
+    """Reject a server in a command that works on a database only.
+
+    :raises UsageError: if ``--url`` or its variable names a server.
+    """
+    if server_url() is not None:
+        name = click.get_current_context().info_name
+        raise click.UsageError(
+            f"{name} works on a database, not on a server: use --database instead of "
+            f"--url or {URL}"
+        )
+
+
 def is_given(name: str) -> bool:
     """Return whether the setting *name* is among the options of the current command."""
     return name in click.get_current_context().ensure_object(dict)

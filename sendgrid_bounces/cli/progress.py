@@ -37,6 +37,21 @@ def counting_bar(length: int, label: str) -> Iterator[Callable[[int], None]]:
 
 
 @contextmanager
+def share_bar(label: str) -> Iterator[Callable[[int, int], None]]:
+    """Yield a function that shows the amount of work done, and the amount of all."""
+    if not sys.stderr.isatty():
+        yield lambda *_: None
+        return
+    with click.progressbar(length=1, label=label, file=sys.stderr) as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.length = total
+            bar.update(done - bar.pos)
+
+        yield show
+
+
+@contextmanager
 def elapsed_time(label: str) -> Iterator[None]:
     """Show the duration of the block, for work without a measurable progress."""
     if not sys.stderr.isatty():

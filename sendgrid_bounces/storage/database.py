@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from urllib.parse import SplitResult, urlsplit
 
 from sendgrid_bounces.core.errors import StorageError
@@ -36,13 +37,9 @@ SHOWN_SCHEMES = ("sqlite", "mysql", "mariadb")
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """An open database and its stores.
-
-    :param key_salt: the salt of the tags by which accounts are found by key.
-    """
+    """An open database and its stores."""
 
     engine: Engine
-    key_salt: str
     accounts: AccountStore
     bounces: BounceStore
     clock: ClockStore
@@ -53,6 +50,13 @@ class Storage:
     sources: SourceStore
     pulls: PullStore
     health: HealthCheck
+
+    def read_key_salt(self) -> str:
+        """Return the salt of the tags by which accounts are found by their keys.
+
+        A restore can change it, so no process may keep it.
+        """
+        return schema.read_key_salt(self.engine)
 
     def close(self) -> None:
         """Close the connections of all threads. The object is unusable afterwards."""
@@ -82,21 +86,20 @@ def open_storage(
     """
     engine = _open_engine(url)
     try:
-        key_salt = schema.prepare(engine, create=create)
+        schema.prepare(engine, create=create)
     except BaseException:
         engine.close()
         raise
     bounces, sources = BounceStore(engine), SourceStore(engine)
     return Storage(
         engine,
-        key_salt,
         AccountStore(engine),
         bounces,
         ClockStore(engine),
         ContentsStore(engine),
         SnapshotStore(engine),
         FaultStore(engine),
-        RequestStore(engine, key_salt, log_size),
+        RequestStore(engine, partial(schema.read_key_salt, engine), log_size),
         sources,
         PullStore(engine, bounces, sources),
         HealthCheck(engine),

@@ -6,6 +6,7 @@ methods of the subclasses in :mod:`.sqlite` and :mod:`.mysql`.
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, TypeVar
 
 import peewee
@@ -13,6 +14,7 @@ import peewee
 from sendgrid_bounces.core.errors import StorageError
 from sendgrid_bounces.storage import sql
 from sendgrid_bounces.storage.connections import Connections
+from sendgrid_bounces.storage.sqlite_copy import Report
 from sendgrid_bounces.storage.tables import SCHEMA_VERSION, AboutRow
 
 Row = tuple[Any, ...]
@@ -188,6 +190,26 @@ class Engine:
 
         :param tag: identifies the database that the log belongs to.
         """
+
+    def move_log(self, table: type[peewee.Model], tag: str, new_tag: str) -> None:
+        """Let a log of the database *tag* be that of *new_tag*.
+
+        :param table: that of the request log.
+        """
+
+    def copy_pages(self, path: Path, report: Report) -> bool:
+        """Copy the database to the empty file *path*, if it is a file itself.
+
+        :param report: gets numbers of pages.
+        :returns: whether the database is a file.
+        """
+        del path, report
+        return False
+
+    def is_stored_in(self, path: Path) -> bool:
+        """Return whether *path* is the file of the database."""
+        del path
+        return False
 
     def exists(self) -> bool:
         """Return whether the database exists, without creating it."""

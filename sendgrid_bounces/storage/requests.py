@@ -49,7 +49,7 @@ class RequestStore:
     An entry is one statement, which all processes on the database see at once. The log
     is no part of the transactions on the database.
 
-    :param tag: identifies the database that the log belongs to.
+    :param read_tag: returns a text that identifies the database of the log.
     :param size: the maximum number of entries; 0 for no log.
     """
 
@@ -60,14 +60,16 @@ class RequestStore:
         lambda engine: engine.compile(RequestRow.delete().where(COLUMN["id"] <= 0))
     )
 
-    def __init__(self, engine: Engine, tag: str, size: int = DEFAULT_SIZE) -> None:
+    def __init__(
+        self, engine: Engine, read_tag: Callable[[], str], size: int = DEFAULT_SIZE
+    ) -> None:
         self.size = size
         #: The number of requests that this process could not log.
         self.failures = 0
         #: Whether the last request of this process could not be logged.
         self.is_degraded = False
         self._engine = engine.open_log()
-        self._tag = tag
+        self._read_tag = read_tag
         self._is_prepared = False
         self._preparing = threading.Lock()
         self._trim_step = max(min(size // 10, MAX_TRIM_STEP), 1)
@@ -135,6 +137,10 @@ class RequestStore:
         self._execute(RequestRow.delete())
         return removed
 
+    def move(self, tag: str) -> None:
+        """Keep the log when *tag* is about to identify the database."""
+        self._engine.move_log(RequestRow, self._read_tag(), tag)
+
     def _where(self, query: Any, wanted: RequestFilter) -> Any:
         """Return *query* limited to the entries in the ring that match *wanted*.
 
@@ -160,7 +166,7 @@ class RequestStore:
         """Create the log before its first use: many databases never have one."""
         with self._preparing:
             if not self._is_prepared:
-                self._engine.prepare_log(RequestRow, self._tag)
+                self._engine.prepare_log(RequestRow, self._read_tag())
                 self._is_prepared = True
 
 

@@ -37,51 +37,54 @@ UPGRADES: dict[int, Callable[[Engine], None]] = {
 }
 
 
-def prepare(engine: Engine, *, create: bool) -> str:
-    """Bring the schema up to date and return the salt for key tags.
+def prepare(engine: Engine, *, create: bool) -> None:
+    """Bring the schema up to date.
 
     :param create: whether to create missing tables.
     :raises AbsentError: if the tables are missing and must not be created.
     :raises StorageError: if a newer version of the package created the database.
     """
     # Opening an up-to-date database must not wait for a writer.
-    about = _read_about(engine) if create or engine.exists() else None
-    if about is None and not create:
+    version = _read_version(engine) if create or engine.exists() else None
+    if version is None and not create:
         raise AbsentError(f"there is no {engine} yet")
-    if about is None:
+    if version is None:
         engine.create_tables(TABLES, lambda: _write_about(engine))
-        about = _read_about(engine)
-    if about is None:
+        version = _read_version(engine)
+    if version is None:
         raise StorageError(f"{engine} is incomplete")
-    version, key_salt = about
     if version < SCHEMA_VERSION:
         engine.transact(lambda: _upgrade(engine))
     elif version > SCHEMA_VERSION:
         raise engine.newer_schema(version)
     engine.has_schema = True
-    return key_salt
+
+
+def read_key_salt(engine: Engine) -> str:
+    """Return the salt for key tags, which a restore changes."""
+    ((key_salt,),) = engine.fetch_query(AboutRow.select(AboutRow.key_salt))
+    return str(key_salt)
 
 
 def _upgrade(engine: Engine) -> None:
     """Upgrade the schema, unless another process just did."""
-    about = _read_about(engine)
-    if about is not None and about[0] < SCHEMA_VERSION:
-        for version in range(about[0], SCHEMA_VERSION):
+    stored = _read_version(engine)
+    if stored is not None and stored < SCHEMA_VERSION:
+        for version in range(stored, SCHEMA_VERSION):
             UPGRADES[version](engine)
         engine.execute_query(AboutRow.update(schema_version=SCHEMA_VERSION))
 
 
-def _read_about(engine: Engine) -> tuple[int, str] | None:
-    """Return the schema version and the salt; None for a database without tables."""
+def _read_version(engine: Engine) -> int | None:
+    """Return the version of the schema; None for a database without tables."""
     if not engine.has_table(AboutRow):
         return None
-    columns = (AboutRow.schema_version, AboutRow.key_salt)
-    for version, key_salt in engine.fetch_query(AboutRow.select(*columns)):
-        return int(version), str(key_salt)
+    for (version,) in engine.fetch_query(AboutRow.select(AboutRow.schema_version)):
+        return int(version)
     return None
 
 
 def _write_about(engine: Engine) -> None:
-    if _read_about(engine) is None:
+    if _read_version(engine) is None:
         key_salt = secrets.token_hex(16)
         engine.insert(AboutRow, schema_version=SCHEMA_VERSION, key_salt=key_salt)

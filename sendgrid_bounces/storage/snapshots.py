@@ -18,6 +18,7 @@ from sendgrid_bounces.storage import sql
 from sendgrid_bounces.storage.compiled import Compiled
 from sendgrid_bounces.storage.contents import SNAPSHOT_TABLES, ContentsStore
 from sendgrid_bounces.storage.engine import Engine, Row
+from sendgrid_bounces.storage.rows import read_rows
 from sendgrid_bounces.storage.tables import (
     AccountRow,
     BounceListRow,
@@ -134,8 +135,9 @@ class SnapshotStore:
         rows_of = dict.fromkeys(SNAPSHOT_TABLES, 0)
         positions = count()
         for name, table in TABLES_BY_NAME.items():
-            columns = [field.column_name for field in _stored_fields(table)]
-            for rows in self._read(table):
+            fields = _stored_fields(table)
+            columns = [field.column_name for field in fields]
+            for rows in read_rows(self._engine, table, fields, CHUNK_ROWS):
                 rows_of[table] += len(rows)
                 for data in _compressed({"table": name, "columns": columns}, rows):
                     self._engine.insert(
@@ -145,15 +147,6 @@ class SnapshotStore:
                         data=data,
                     )
         return rows_of
-
-    def _read(self, table: type[peewee.Model]) -> Iterator[list[Row]]:
-        """Yield the rows of *table* in chunks, in the order of their identifiers."""
-        key = sql.primary_key(table)
-        query = table.select(key, *_stored_fields(table)).where(key > 0).order_by(key)
-        text, last = self._engine.compile(query.limit(CHUNK_ROWS)), 0
-        while rows := self._engine.fetch(text, (last, CHUNK_ROWS)):
-            last = rows[-1][0]
-            yield [row[1:] for row in rows]
 
     def _restore_chunk(self, chunk: dict[str, Any], lists: dict[int, int]) -> None:
         """Insert the rows of *chunk*.

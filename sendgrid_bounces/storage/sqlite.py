@@ -16,6 +16,7 @@ import peewee
 from sendgrid_bounces.core.errors import StorageError
 from sendgrid_bounces.storage import sql
 from sendgrid_bounces.storage.engine import Engine
+from sendgrid_bounces.storage.sqlite_copy import Report, copy_pages
 from sendgrid_bounces.storage.tables import UNIQUE_ID, RequestRow
 
 #: Seconds that a writer waits for other writers. Waits of a few seconds are normal with
@@ -118,6 +119,16 @@ class SQLiteEngine(Engine):
         """Create the missing tables and indexes, except the request log."""
         super().create_tables([t for t in tables if t is not RequestRow], finish)
 
+    def copy_pages(self, path: Path, report: Report) -> bool:
+        """Copy the database, as it is at one moment, to the empty file *path*."""
+        self.check_location()
+        copy_pages(self.connections.current(), path, report)
+        return True
+
+    def is_stored_in(self, path: Path) -> bool:
+        """Return whether *path* is the file of the database."""
+        return self._file.samefile(path)
+
     def close(self) -> None:
         """Close the connections of all threads. The engine is unusable afterwards."""
         for engine in self._others:
@@ -209,8 +220,7 @@ class SQLiteLogEngine(SQLiteEngine):
 
     def prepare_log(self, table: type[peewee.Model], tag: str) -> None:
         """Create the table; replace a table of another layout or another database."""
-        create, _ = sql.create_statements(table, self._builder)
-        version = crc32(f"{tag} {create}".encode()) >> 1
+        create, version = self._describe_log(table, tag)
 
         def replace() -> None:
             if self.fetch("PRAGMA user_version") != [(version,)]:
@@ -220,6 +230,18 @@ class SQLiteLogEngine(SQLiteEngine):
 
         if self.fetch("PRAGMA user_version") != [(version,)]:
             self.transact(replace)
+
+    def move_log(self, table: type[peewee.Model], tag: str, new_tag: str) -> None:
+        """Change the version of the file, if it has the log of the database *tag*."""
+        _, version = self._describe_log(table, tag)
+        _, new_version = self._describe_log(table, new_tag)
+        if self.exists() and self.fetch("PRAGMA user_version") == [(version,)]:
+            self.execute(f"PRAGMA user_version = {new_version}")
+
+    def _describe_log(self, table: type[peewee.Model], tag: str) -> tuple[str, int]:
+        """Return the statement that creates the table, and the version of the file."""
+        create, _ = sql.create_statements(table, self._builder)
+        return create, crc32(f"{tag} {create}".encode()) >> 1
 
 
 def open_sqlite(url: SplitResult) -> SQLiteEngine:

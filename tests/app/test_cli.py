@@ -72,7 +72,7 @@ def test_common_options_are_listed_last(names: tuple[str, ...]) -> None:
         for names, command in COMMANDS.items()
         if names[-1] in ("list", "show", "import", "restore")
         or names[-1] in ("seed", "reset")
-        or names == ("snapshot", "save")
+        or names in (("snapshot", "save"), ("backup",))
     ],
     ids=" ".join,
 )

@@ -172,12 +172,15 @@ SCENARIO: tuple[tuple[str, str], ...] = (
     ("reset --yes --json", ""),
 )
 
-#: Commands without a control service: mails reach a server by its sources.
+#: Commands without a control service: mails reach a server by its sources, and a
+#: backup is that of a database.
 LOCAL = {
     ("serve",),
     ("init-db",),
     ("health",),
     ("completion",),
+    ("backup",),
+    ("restore",),
     ("bounces", "pull"),
     ("bounces", "receive"),
     ("source", "test"),

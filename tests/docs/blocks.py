@@ -75,8 +75,11 @@ def blocks_of(page: Path, language: str = "") -> list[Block]:
 
 
 def write_file(block: Block, folder: Path, url: str = URL) -> None:
-    """Write the file that *block* shows, with the address of a server at *url*."""
-    target = folder / block.name
+    """Write the file that *block* shows, with the address of a server at *url*.
+
+    An absolute path begins at *folder*.
+    """
+    target = folder / block.name.lstrip("/")
     target.parent.mkdir(exist_ok=True, parents=True)
     target.write_text(block.text.replace(URL, url))
 

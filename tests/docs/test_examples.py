@@ -47,6 +47,9 @@ NOT_EXECUTED = {
 #: Languages of blocks that show output or data.
 DISPLAYED = {"json", "text"}
 
+#: Languages of files that test_operating.py uses.
+USED = {"ini", "nginx"}
+
 MARIADB = DOCS / "how-to" / "mariadb.rst"
 
 
@@ -216,14 +219,14 @@ def test_every_block_is_checked(page: Path) -> None:
         if block.language == "python":
             assert block.name or block.style == "client", where
         elif block.language == "yaml":
-            assert re.search(r"seed|reseller|faults|settings|workflows", block.name), (
-                where
-            )
+            assert re.search(
+                r"seed|reseller|faults|settings|workflows|compose", block.name
+            ), where
         elif block.language == "console":
             is_played = page in {*PLAYED, MARIADB} or block.style == "isolated"
             assert is_played or "docker" in programs(block), where
         else:
-            known = {*RUNNERS, *DISPLAYED, "pycon", "sql"}
+            known = {*RUNNERS, *DISPLAYED, *USED, "pycon", "sql"}
             assert block.language in known, where
     content = page.read_text(encoding="utf-8")
     for text in re.findall(

@@ -1,0 +1,270 @@
+"""Backups: copies of a database in SQLite files, whatever its product.
+
+A backup has every table except the request log. Products and releases share the format:
+a backup of MariaDB can be restored to SQLite, and an older schema is upgraded first.
+"""
+
+import os
+import sqlite3
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import peewee
+
+from sendgrid_bounces.core.contents import Counts
+from sendgrid_bounces.core.errors import AbsentError, ConflictError, StorageError
+from sendgrid_bounces.storage import schema, sql
+from sendgrid_bounces.storage.contents import ContentsStore
+from sendgrid_bounces.storage.database import Storage
+from sendgrid_bounces.storage.engine import Engine
+from sendgrid_bounces.storage.rows import read_rows
+from sendgrid_bounces.storage.sqlite import SQLiteEngine
+from sendgrid_bounces.storage.sqlite_copy import (
+    Report,
+    copy_checked,
+    ignore_progress,
+)
+from sendgrid_bounces.storage.tables import (
+    TABLES,
+    AboutRow,
+    AccountRow,
+    BounceListRow,
+    DomainRow,
+    FaultRow,
+    FaultSetRow,
+    RequestRow,
+    SnapshotChunkRow,
+)
+
+#: The tables whose rows a backup has, in the order of their references.
+SAVED_TABLES = tuple(t for t in TABLES if t not in (RequestRow, AboutRow))
+
+#: The tables whose rows a restore replaces. Lists keep their owners, and the version of
+#: the fault rules increases.
+RESTORED_TABLES = tuple(
+    t for t in SAVED_TABLES if t not in (BounceListRow, FaultSetRow)
+)
+
+#: Rows that are copied at a time. A chunk of a snapshot may have half a megabyte.
+BATCH_ROWS, BATCH_CHUNKS = 1_000, 10
+
+#: The mode of a backup, which contains hashes of API keys.
+MODE = 0o600
+
+
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """A backup that was checked, and upgraded if necessary."""
+
+    engine: Engine
+    key_salt: str
+    counts: Counts
+
+
+def write_backup(
+    engine: Engine,
+    path: Path,
+    report: Report = ignore_progress,
+    *,
+    replace: bool = False,
+) -> Counts:
+    """Copy a database, which may be in use, to the file *path*.
+
+    The file appears when it is complete.
+
+    :param report: gets numbers of pages or of rows.
+    :param replace: whether to replace an existing file.
+    :raises ConflictError: if there is such a file, or if it is the database itself.
+    :raises OSError: if the file cannot be created.
+    :raises StorageError: if reading the database or writing the file fails.
+    """
+    path = path.resolve()
+    _check_target(engine, path, replace=replace)
+    with _folder_beside(path) as folder:
+        copy = folder / path.name
+        os.close(os.open(copy, os.O_CREAT | os.O_EXCL | os.O_WRONLY, MODE))
+        try:
+            is_copied = engine.copy_pages(copy, report)
+        except sqlite3.Error as error:
+            message = f"cannot copy the {engine} to {path}: {error}"
+            raise StorageError(message) from error
+        with closing(_open_copy(copy, path)) as target:
+            if not is_copied:
+                schema.prepare(target, create=True)
+                _copy_database(engine, target, report)
+            counts = ContentsStore(target).counts()
+            target.fetch("PRAGMA journal_mode = delete")  # leaves a single file
+        _sync(copy)
+        copy.replace(path)
+        _sync(path.parent)
+    return counts
+
+
+@contextmanager
+def open_backup(path: Path) -> Iterator[Backup]:
+    """Open a temporary copy of the backup *path*.
+
+    :raises OSError: if the file cannot be read.
+    :raises StorageError: if it is not an intact backup, or if a newer release made it.
+    """
+    if path.exists() and not path.is_dir() and not path.is_file():
+        raise StorageError(f"{path} is not a regular file")
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder, "copy.sqlite3")
+        copy_checked(path, copy)
+        with closing(_open_copy(copy, path)) as engine:
+            try:
+                schema.prepare(engine, create=False)
+            except AbsentError:
+                message = f"{path} is not a backup: it lacks the tables"
+                raise StorageError(message) from None
+            counts = ContentsStore(engine).counts()
+            yield Backup(engine, schema.read_key_salt(engine), counts)
+
+
+def restore_backup(
+    storage: Storage, backup: Backup, report: Report = ignore_progress
+) -> None:
+    """Replace everything in a database, which may be in use, except the request log.
+
+    :param report: gets numbers of rows.
+    """
+    engine = storage.engine
+
+    def replace() -> None:
+        storage.faults.clear()  # first: other restores wait
+        lists = _Lists(engine, backup.engine)
+        storage.contents.clear([t for t in RESTORED_TABLES if t is not FaultRow])
+        _copy_rows(backup.engine, engine, RESTORED_TABLES, report, lists.__getitem__)
+        storage.contents.sweep()
+        storage.requests.move(backup.key_salt)
+        _write_key_salt(engine, backup.key_salt)
+
+    engine.transact(replace)
+
+
+class _Lists(dict[int, int]):
+    """The identifiers of lists in a database, by the identifiers in a backup.
+
+    A list keeps its identifier if its account or domain exists. Others are created on
+    their first use. So a concurrent request that has found its list finds the restored
+    bounces there, and never those of another account.
+    """
+
+    def __init__(self, engine: Engine, backup: Engine) -> None:
+        super().__init__()
+        self._engine = engine
+        existing, used = _lists_by_owner(engine), set[int]()
+        for owner, saved in _lists_by_owner(backup).items():
+            kept = existing.get(owner)
+            if kept is not None and kept not in used and saved not in self:
+                self[saved] = kept
+                used.add(kept)
+
+    def __missing__(self, saved: int) -> int:
+        """Create a list."""
+        self[saved] = created = self._engine.insert(BounceListRow)
+        return created
+
+
+def _lists_by_owner(engine: Engine) -> dict[tuple[str, str], int]:
+    """Return the list of each account and of each domain."""
+    return {
+        (sql.table_name(table), name): bounce_list
+        for table, column in ((AccountRow, "username"), (DomainRow, "name"))
+        for name, bounce_list in engine.fetch_query(
+            table.select(sql.columns(table)[column], table.bounce_list)
+        )
+    }
+
+
+def _copy_database(source: Engine, target: Engine, report: Report) -> None:
+    """Copy the rows of *source*, as they are at one moment, to the new *target*."""
+
+    def copy() -> None:
+        _copy_rows(source, target, SAVED_TABLES, report)
+        _write_key_salt(target, schema.read_key_salt(source))
+
+    source.transact(lambda: target.transact(copy), consistent=True)
+
+
+def _copy_rows(
+    source: Engine,
+    target: Engine,
+    tables: Sequence[type[peewee.Model]],
+    report: Report,
+    place: Callable[[int], int] = int,
+) -> None:
+    """Copy all rows of *tables*.
+
+    :param place: returns the identifier of a list in *target*; by default the same.
+    """
+    done = 0
+    total = sum(
+        source.fetch_query(table.select(sql.COUNT_ALL))[0][0] for table in tables
+    )
+    for table in tables:
+        fields = sql.fields_of(table)
+        text = target.compile(sql.insert(table, fields))
+        lists = [field.name == "bounce_list" for field in fields]
+        size = BATCH_CHUNKS if table is SnapshotChunkRow else BATCH_ROWS
+        for rows in read_rows(source, table, fields, size):
+            placed = (
+                [
+                    place(value) if is_list else value
+                    for value, is_list in zip(row, lists, strict=True)
+                ]
+                for row in rows
+            )
+            target.execute_many(text, placed if any(lists) else rows)
+            done += len(rows)
+            report(done, total)
+
+
+def _write_key_salt(engine: Engine, key_salt: str) -> None:
+    engine.execute_query(AboutRow.update(key_salt=key_salt))
+
+
+def _check_target(engine: Engine, path: Path, *, replace: bool) -> None:
+    """Check that a backup may be written to *path*."""
+    if not path.exists():
+        return
+    if not path.is_file():
+        raise ConflictError(f"{path} is not a regular file")
+    if engine.is_stored_in(path):
+        raise ConflictError(f"{path} is the database itself")
+    if not replace:
+        raise ConflictError(f"{path} already exists (replace it with --force)")
+
+
+@contextmanager
+def _folder_beside(path: Path) -> Iterator[Path]:
+    """Create a temporary folder in the folder of *path*.
+
+    :raises OSError: with the name of *path*.
+    """
+    try:
+        folder = tempfile.TemporaryDirectory(prefix=".backup-", dir=path.parent)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
+    with folder as name:
+        yield Path(name)
+
+
+def _open_copy(copy: Path, path: Path) -> SQLiteEngine:
+    """Return an engine for the file *copy*, whose errors name *path*."""
+    engine = SQLiteEngine(str(copy), "off", create=False)
+    engine.location = str(path)
+    return engine
+
+
+def _sync(path: Path) -> None:
+    """Wait until the disk has a file or a folder."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

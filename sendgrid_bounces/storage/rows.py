@@ -1,0 +1,27 @@
+"""Read whole tables in batches."""
+
+from collections.abc import Iterator, Sequence
+
+import peewee
+
+from sendgrid_bounces.storage import sql
+from sendgrid_bounces.storage.engine import Engine, Row
+
+
+def read_rows(
+    engine: Engine,
+    table: type[peewee.Model],
+    fields: Sequence[peewee.Field],
+    size: int,
+) -> Iterator[list[Row]]:
+    """Yield the rows of *table* in the order of their identifiers.
+
+    :param fields: the columns of a row.
+    :param size: the maximum number of rows in a batch.
+    """
+    key = sql.primary_key(table)
+    query = table.select(key, *fields).where(key > 0).order_by(key)
+    text, last = engine.compile(query.limit(size)), 0
+    while rows := engine.fetch(text, (last, size)):
+        last = rows[-1][0]
+        yield [row[1:] for row in rows]
