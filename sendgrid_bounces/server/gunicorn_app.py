@@ -52,12 +52,18 @@ def gunicorn_settings(config: Config) -> dict[str, Any]:
         "loglevel": "warning",
         "accesslog": config.access_log or None,
         "logger_class": RedactingLogger,
+        # Gunicorn's would log the path, which a key can be a part of.
+        "pre_request": _do_nothing,
         "certfile": config.ssl_cert or None,
         "keyfile": config.ssl_key or None,
         "ssl_context": shared_tls_context(),
         # No control socket in the home folder of the user.
         "control_socket_disable": True,
     }
+
+
+def _do_nothing(_worker: Worker, _request: Any) -> None:
+    """Replace a hook of Gunicorn."""
 
 
 def load_app(config: Config | None) -> Flask:
