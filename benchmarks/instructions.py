@@ -33,6 +33,9 @@ ROWS, BATCH = 2_000, 1_000
 #: Calls before the first one that counts, so that caches are warm.
 WARM = 20
 
+#: The calls to compare with those of hello.
+LOOK_UPS = ("look-up, control off", "look-up, control on")
+
 #: The calls, and how many of them are counted.
 CALLS = {
     "hello": 200,

@@ -39,6 +39,7 @@ accounts:
 GET = "/api/bounces.get.xml?api_user=acme&api_key=key-acme&start_date=2012-01-01"
 CSV = b"address,code\nb@example.com,550\n"
 IMPORT = "/v3/mg.example.com/bounces/import"
+CONTROLLED = "the same, control endpoints on"
 FAULT = {"operation": "get", "account": "other", "status": 503, "times": 1}
 
 
@@ -107,7 +108,7 @@ def measure(folder: str) -> Iterator[tuple[str, CodePath]]:
 
     requests: dict[str, tuple[Callable[[], object], object]] = {
         "bounces.get.xml?start_date=": (lambda: client.get(GET).status_code, 200),
-        "the same, control endpoints on": (
+        CONTROLLED: (
             lambda: controlled_client.get(GET).status_code,
             200,
         ),

@@ -2,7 +2,7 @@
 
 Two suites of 200 small tests make the same requests under ``pytest -n 4``: with the
 fixture over HTTP, each test with its own account, and with Flask's test client and a
-shared account. The target is a ratio below 2.
+shared account. The target is a ratio of 1.1 at most.
 """
 
 import statistics
