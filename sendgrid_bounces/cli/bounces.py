@@ -19,10 +19,7 @@ from sendgrid_bounces.cli.queries import QUERY_OPTIONS, echo_batches, read_query
 from sendgrid_bounces.control.documents import render_count
 from sendgrid_bounces.core.errors import UnknownAddressError
 from sendgrid_bounces.core.timezones import time_zone
-
-#: The file formats of exports and imports, and the format of each suffix.
-EXPORT_FORMATS = {"csv": "csv", "json": "json"}
-IMPORT_FORMATS = {**EXPORT_FORMATS, "tsv": "csv", "txt": "text"}
+from sendgrid_bounces.schemas.formats import EXPORT_FORMATS, IMPORT_FORMATS
 
 
 def _format_option(formats: Mapping[str, str]) -> Callable[[Any], Any]:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sendgrid_bounces.cli.doubts import Doubts, echo_warning
-from sendgrid_bounces.cli.files import WRITERS, Record
 from sendgrid_bounces.cli.progress import counting_bar, reading_bar
 from sendgrid_bounces.cli.queries import walk
 from sendgrid_bounces.cli.text_files import open_input, open_output
@@ -13,6 +12,7 @@ from sendgrid_bounces.core.bounces import Bounce
 from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.core.timezones import time_zone
 from sendgrid_bounces.schemas.bounces import write_record
+from sendgrid_bounces.schemas.exports import WRITERS, Record
 from sendgrid_bounces.schemas.imports import ImportOptions, read_bounces
 
 if TYPE_CHECKING:

@@ -1,14 +1,18 @@
 """The overview: accounts, numbers, the chart and the last requests."""
 
-from flask import Response
+from flask import Response, url_for
 
 from sendgrid_bounces.control.service import Control
 from sendgrid_bounces.core.bounces import BounceType
+from sendgrid_bounces.core.errors import ConflictError, ParametersError
 from sendgrid_bounces.core.timezones import DAY
 from sendgrid_bounces.emulator import current_emulator
 from sendgrid_bounces.pages.chart import Chart, draw_chart, last_days
 from sendgrid_bounces.pages.reading import read_tree
-from sendgrid_bounces.pages.web import done, page, render
+from sendgrid_bounces.pages.totals import current_totals
+from sendgrid_bounces.pages.web import HOME, done, page, render
+from sendgrid_bounces.schemas.accounts import NEW_ACCOUNT
+from sendgrid_bounces.schemas.base import load
 from sendgrid_bounces.storage.database import Storage
 from sendgrid_bounces.web.requests import request
 
@@ -19,6 +23,9 @@ DEFAULT_RANGE = "90"
 #: The days of the range "all" at most: everything that a bounce can have.
 MAX_DAYS = 400 * 366
 
+#: The fields of an account in the form: label and example.
+FIELDS = {"name": ("Account name", ""), "api_key": ("API key", "")}
+
 #: The number of requests on the overview.
 LAST_REQUESTS = 12
 
@@ -26,14 +33,17 @@ LAST_REQUESTS = 12
 def overview(control: Control) -> Response:
     """Show the accounts, the numbers of bounces and the last requests."""
     storage = current_emulator().storage
-    days = request.args.get("days", DEFAULT_RANGE)
+    days, error = request.args.get("days", DEFAULT_RANGE), None
     if days not in RANGES:
+        error = ParametersError([("days", f"must be one of {', '.join(RANGES)}")])
         days = DEFAULT_RANGE
-    tree = read_tree(storage)
-    types = storage.bounces.count_types()
+    totals = current_totals()
+    tree = read_tree(storage, totals.of_lists())
+    types = totals.of_types()
     return render(
         control,
         "overview.html",
+        error=error,
         tree=tree,
         account_count=len(storage.accounts.all()),
         domain_count=len(storage.accounts.domains()),
@@ -53,13 +63,36 @@ def banner(control: Control) -> Response:
     return render(control, "_banner.html")
 
 
+@page("/ui/accounts/new")
+def new_account(control: Control) -> Response:
+    """Show the form of an account."""
+    return _show_form(control)
+
+
 @page("/ui/accounts", "POST")
 def add_account(control: Control) -> Response:
     """Add an account with an API key."""
-    name, key = request.form.get("name", ""), request.form.get("api_key", "")
-    account = {"username": name, **({"api_key": key} if key else {})}
-    control.seed({"accounts": [account]})
-    return done("pages.bounces", "account", owner=name)
+    given = {name: request.form[name] for name in FIELDS if request.form.get(name)}
+    try:
+        added = control.add_account(**load(NEW_ACCOUNT, given))
+    except ParametersError as error:
+        return _show_form(control, error)
+    except ConflictError as error:
+        return _show_form(control, ParametersError([("name", str(error))]))
+    return done("pages.bounces", "account", owner=added.name)
+
+
+def _show_form(control: Control, error: ParametersError | None = None) -> Response:
+    return render(
+        control,
+        "form.html",
+        error=error,
+        title="Add an account",
+        action=url_for("pages.add_account"),
+        back=HOME,
+        fields=FIELDS,
+        values=request.form,
+    )
 
 
 def _chart(storage: Storage, days: int | None) -> Chart | None:

@@ -14,6 +14,9 @@ from sendgrid_bounces.storage.database import Storage
 #: Bounces on a page.
 PAGE_SIZE = 50
 
+#: Seconds after which a search stops.
+SEARCH_SECONDS = 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class Node:
@@ -34,11 +37,13 @@ class Rows:
 
     :param previous: None on the first page.
     :param next: None on the last page.
+    :param searched: the bounces that a search has looked at, if it stopped early.
     """
 
     bounces: tuple[Bounce, ...]
     previous: Mapping[str, str] | None = None
     next: Mapping[str, str] | None = None
+    searched: int | None = None
 
 
 @dataclass(slots=True)
@@ -67,9 +72,12 @@ class _Tree:
         return Node(domain.name, "domain", bounces)
 
 
-def read_tree(storage: Storage) -> tuple[Node, ...]:
-    """Return the accounts without a reseller, with customers and domains below them."""
-    tree = _Tree(storage.bounces.count_lists())
+def read_tree(storage: Storage, counts: Mapping[int, int]) -> tuple[Node, ...]:
+    """Return the accounts without a reseller, with customers and domains below them.
+
+    :param counts: the length of each list that is not empty.
+    """
+    tree = _Tree(counts)
     for account in storage.accounts.all():
         tree.customers[account.reseller].append(account)
     for domain in storage.accounts.domains():
@@ -117,6 +125,34 @@ def read_by_address(
         is_first=page.pivot is None,
         names=("before", "after"),
         cursor=lambda row: str(row[0]),
+    )
+
+
+def read_by_search(
+    storage: Storage, bounce_list: int, query: BounceQuery, after: str | None
+) -> Rows:
+    """Return a page of the bounces that a search finds, in the order of addresses.
+
+    The search ends after a second; the next page is then the rest of the list.
+
+    :param after: the address after which the page begins.
+    """
+    found = storage.bounces.search(
+        bounce_list, query, PAGE_SIZE + 1, after, SEARCH_SECONDS
+    )
+    stopped_at = found.stopped_at
+    if stopped_at is None:
+        return _slice(
+            found.rows,
+            is_backwards=False,
+            is_first=True,  # a search has no way back
+            names=("before", "after"),
+            cursor=lambda row: str(row[0]),
+        )
+    return Rows(
+        tuple(map(as_bounce, found.rows)),
+        next={"after": stopped_at},
+        searched=storage.bounces.count_up_to(bounce_list, stopped_at),
     )
 
 

@@ -8,6 +8,7 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException, NotFound
 
 from sendgrid_bounces.control import PREFIX
+from sendgrid_bounces.emulator import EXTENSION
 from sendgrid_bounces.pages import (
     bounces,
     console,
@@ -18,6 +19,8 @@ from sendgrid_bounces.pages import (
     requests,
     sources,
     state,
+    totals,
+    transfer,
 )
 from sendgrid_bounces.pages.web import HOME, bp, guarded, is_navigation, see
 from sendgrid_bounces.web.requests import request
@@ -33,6 +36,7 @@ MODULES = (
     requests,
     sources,
     state,
+    transfer,
 )
 
 #: The endpoint of the JSON index, which has the same URL as the overview.
@@ -51,6 +55,7 @@ def register(app: Flask, render_error: Callable[[HTTPException], Response]) -> N
     :param render_error: renders the errors of the application.
     """
     app.register_blueprint(bp)
+    totals.register(app, app.extensions[EXTENSION].storage)
     show = guarded(overview.overview)
 
     def show_overview() -> Response | None:

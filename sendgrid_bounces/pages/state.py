@@ -13,6 +13,9 @@ from sendgrid_bounces.web.requests import request
 #: The name of the snapshot that a reset offers to take.
 BEFORE_RESET = "before-reset"
 
+#: The name of the snapshot that a restoration offers to take.
+BEFORE_RESTORE = "before-restore"
+
 #: The word to type before everything is removed.
 CONFIRMATION = "remove"
 
@@ -48,6 +51,8 @@ def change_snapshots(control: Control) -> Response:
     """Save, restore or remove a snapshot."""
     name, action = request.form.get("name", ""), request.form.get("action")
     if action == "restore":
+        if request.form.get("snapshot") and name != BEFORE_RESTORE:
+            control.take_snapshot(BEFORE_RESTORE)
         control.restore_snapshot(name)
         return done("pages.state", "restored")
     if action == "remove":
@@ -110,6 +115,7 @@ def _show(control: Control, **context: object) -> Response:
         fault_count=len(control.faults()),
         seed_files=current_emulator().config.seed,
         before_reset=BEFORE_RESET,
+        before_restore=BEFORE_RESTORE,
         confirmation=CONFIRMATION,
         **context,  # type: ignore[arg-type] # error and variables of the template
     )

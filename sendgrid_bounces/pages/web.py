@@ -16,6 +16,7 @@ from sendgrid_bounces.control.service import Control
 from sendgrid_bounces.core.errors import BounceError, ParametersError
 from sendgrid_bounces.core.times import render_instant
 from sendgrid_bounces.emulator import current_emulator
+from sendgrid_bounces.pages.totals import current_totals
 from sendgrid_bounces.web.requests import request
 from sendgrid_bounces.web.responses import look_up
 
@@ -68,6 +69,7 @@ NOTICES = {
     "fault-removed": "The fault rule was removed.",
     "frozen": "The clock is frozen.",
     "log-cleared": "The request log was cleared.",
+    "imported": "The bounces were imported.",
     "loaded": "The seed was loaded.",
     "removed": "The snapshot was removed.",
     "reset": "The state was reset.",
@@ -199,6 +201,7 @@ def done(endpoint: str, notice: str, **parameters: Any) -> Response:
 
     :param notice: a key of :data:`NOTICES`.
     """
+    current_totals().forget()
     return see(url_for(endpoint, **parameters, done=notice))
 
 

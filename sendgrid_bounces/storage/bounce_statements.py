@@ -102,6 +102,12 @@ NEWEST_BY_KEY = Statement(
     lambda time: _rows(BRIEF_COLUMNS, *_descending(time[:1]), BounceRow.key).offset(1)
 )
 FIRST_KEYS = Statement(lambda _: _rows(ALL_COLUMNS, BounceRow.key), KEY_INDEX)
+KEY_POSITION = Statement(
+    lambda _: (
+        BounceRow.select(BounceRow.key).order_by(BounceRow.key).limit(1).offset(1)
+    ),
+    KEY_INDEX,
+)
 LAST_KEYS = Statement(lambda _: _rows(ALL_COLUMNS, BounceRow.key.desc()), KEY_INDEX)
 COUNT = Statement(lambda _: BounceRow.select(COUNT_ALL))
 DELETE = Statement(lambda _: BounceRow.delete())
@@ -139,6 +145,7 @@ BOUNCE_CONDITIONS: dict[str, Callable[[Any, int], Any]] = {
     "earlier": lambda time, count: _beyond(time, "<", count),
     "key_from": lambda time, _: BounceRow.key >= "",
     "key_before": lambda time, _: BounceRow.key < "",
+    "key_to": lambda time, _: BounceRow.key <= "",
     "key_after": lambda time, _: BounceRow.key > "",
 }
 

@@ -5,8 +5,10 @@ the previous batch, so a slow reader holds no connection and no transaction.
 """
 
 import re
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
 
@@ -28,6 +30,7 @@ from sendgrid_bounces.storage.bounce_statements import (
     COUNT_TYPES,
     DELETE,
     FIRST_KEYS,
+    KEY_POSITION,
     LAST_KEYS,
     LIKE_ESCAPE,
     NEWEST_BY_KEY,
@@ -35,6 +38,7 @@ from sendgrid_bounces.storage.bounce_statements import (
     NEWEST_POSITION,
     OLDEST_FIRST,
     OLDEST_FIRST_BRIEF,
+    OLDEST_POSITION,
     Statement,
     Walk,
     compile_statement,
@@ -49,6 +53,9 @@ from sendgrid_bounces.storage.tables import BounceRow
 
 #: Rows per batch. Larger batches are no faster and delay other requests.
 BATCH_SIZE = 500
+
+#: Rows that a search looks at between two looks at the clock.
+SEARCH_SIZE = 20_000
 
 #: Query shapes to keep the SQL text of.
 MAX_SHAPES = 256
@@ -78,6 +85,17 @@ def as_bounce(row: BounceTuple) -> Bounce:
     """Return the bounce of *row*."""
     email, status, code, reason, reported, created, _id = row
     return Bounce(email, status, code, reason, created, bool(reported))
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """The rows that a search has found, in the order of their keys.
+
+    :param stopped_at: the key to continue after, if the search ran out of time.
+    """
+
+    rows: list[BounceTuple]
+    stopped_at: str | None = None
 
 
 #: The fields that identify a bounce.
@@ -182,6 +200,44 @@ class BounceStore:
         statement = LAST_KEYS if page.backwards else FIRST_KEYS
         rows = self._fetch(statement, bounce_list, filters, limit)
         return rows[::-1] if page.backwards else rows
+
+    def search(
+        self,
+        bounce_list: int,
+        query: BounceQuery,
+        limit: int,
+        after: str | None = None,
+        seconds: float = 1.0,
+    ) -> Search:
+        """Return at most *limit* rows that match, in the order of their keys.
+
+        For a query that no index answers. The list is read in parts, until there are
+        enough rows or the time is over.
+
+        :param after: the address to start after.
+        :param seconds: the time after which no other part is read.
+        """
+        filters, rows = _filters(query), list[BounceTuple]()
+        deadline = time.monotonic() + seconds
+        start: Filters = {} if after is None else {"key_after": (fold(after),)}
+        while True:
+            end = self._fetch(KEY_POSITION, bounce_list, start, 1, SEARCH_SIZE - 1)
+            part = {**filters, **start, **({"key_to": end[0]} if end else {})}
+            rows += self._fetch(FIRST_KEYS, bounce_list, part, limit - len(rows))
+            if len(rows) >= limit or not end:
+                return Search(rows)
+            if time.monotonic() >= deadline:
+                return Search(rows, str(end[0][0]))
+            start = {"key_after": end[0]}
+
+    def count_up_to(self, bounce_list: int, email: str) -> int:
+        """Return the number of bounces whose keys are not after that of *email*."""
+        filters: Filters = {"key_to": (fold(email),)}
+        return int(self._fetch(COUNT, bounce_list, filters)[0][0])
+
+    def has_more_than(self, bounce_list: int, number: int) -> bool:
+        """Return whether the list is longer, without counting all of it."""
+        return bool(self._fetch(OLDEST_POSITION, bounce_list, {}, 1, number))
 
     def count(self, bounce_list: int, query: BounceQuery) -> int:
         """Return the number of bounces that match *query*."""

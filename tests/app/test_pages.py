@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from html.parser import HTMLParser
+from io import BytesIO
 from itertools import chain
 from pathlib import Path
 
@@ -19,9 +20,11 @@ from sendgrid_bounces.core.bounces import BounceType
 from sendgrid_bounces.core.sources import SourceSettings
 from sendgrid_bounces.core.timezones import DAY
 from sendgrid_bounces.emulator import EXTENSION
+from sendgrid_bounces.pages import reading, totals, transfer
 from sendgrid_bounces.pages.chart import draw_chart, last_days
 from sendgrid_bounces.pages.snippets import as_curl, as_pytest
 from sendgrid_bounces.pages.web import NOTICES, STATIC
+from sendgrid_bounces.storage import bounces as storage_bounces
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 ORIGIN = {"Origin": "http://localhost"}
@@ -300,12 +303,20 @@ def test_overview_shows_accounts_and_banners(browser) -> None:
     assert "2012-02-15: 1 hard" in text
 
 
-@pytest.mark.parametrize("days", ["30", "90", "365", "all", "x"])
+@pytest.mark.parametrize("days", ["30", "90", "365", "all"])
 def test_chart_covers_the_range_up_to_the_newest_bounce(browser, days: str) -> None:
     _add(browser, bounce("a@x"), bounce("b@x", created=NOW - 40 * 366 * DAY))
     text = browser.get(f"/_emulator/?days={days}").text
 
     assert text.count("<rect") == (2 if days == "all" else 1)
+
+
+def test_unknown_range_has_its_message(browser) -> None:
+    _add(browser, bounce())
+    answer = browser.get("/_emulator/?days=x")
+
+    assert answer.status_code == 400
+    assert "days: must be one of 30, 90, 365, all" in answer.text
 
 
 def test_bars_are_stacked_inside_the_chart() -> None:
@@ -331,6 +342,19 @@ def test_account_is_added(browser) -> None:
     assert answer.status_code == 303
     assert "The account was saved." in browser.get(answer.location).text
     assert _storage(browser).accounts.get("new one").key_hash
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("acme", "name: "), ("", "name: required"), ("x" * 300, "name: ")],
+)
+def test_bad_account_has_its_message_beside_the_field(
+    browser, name: str, message: str
+) -> None:
+    answer = browser.post("/_emulator/ui/accounts", data={"name": name}, headers=ORIGIN)
+
+    assert answer.status_code == 400
+    assert f'id="name-problem" role="alert">{message}' in answer.text
 
 
 # --- Bounces ----------------------------------------------------------------------
@@ -417,6 +441,230 @@ def test_bounces_are_added_and_deleted(browser) -> None:
     assert "No bounces yet" in browser.get(PAGES[1]).text
 
 
+def test_addresses_are_searched(browser) -> None:
+    _add(browser, bounce("a@x.com"), bounce("b@x.org"), bounce("xa@y.com"))
+
+    def find(text: str, match: str = "contains") -> list[str]:
+        page = browser.get(f"{PAGES[1]}&prefix={text}&match={match}").text
+        return _addresses(page)
+
+    assert find("x.") == ["a@x.com", "b@x.org"]
+    assert find("A@") == ["a@x.com", "xa@y.com"]
+    assert find("a", "start") == ["a@x.com"]
+    assert find("?@*.com", "start") == ["a@x.com"]
+    assert find("zz") == []
+    assert browser.get(f"{PAGES[1]}&prefix=a&match=x").status_code == 400
+    assert browser.get(f"{PAGES[1]}&prefix={'a' * 501}").status_code == 400
+
+
+def test_search_stops_and_goes_on(browser, monkeypatch) -> None:
+    monkeypatch.setattr(storage_bounces, "SEARCH_SIZE", 30)
+    monkeypatch.setattr(reading, "SEARCH_SECONDS", 0.0)
+    found = [bounce(f"u{i:03}@x{i % 40}.com") for i in range(125)]
+    _add(browser, *found)
+    text = browser.get(f"{PAGES[1]}&prefix=@x39&match=contains").text
+
+    assert _addresses(text) == []
+    assert "Searched 24 % of the list." in text
+    second = _follow(browser, text, "next")
+    assert _addresses(second) == ["u039@x39.com"]
+    assert "Searched 48 % of the list." in second
+    third = _follow(browser, second, "next")
+    assert _addresses(third) == ["u079@x39.com"]
+    fourth = _follow(browser, third, "next")
+    assert _addresses(fourth) == ["u119@x39.com"]
+    last = _follow(browser, fourth, "next")
+    assert "No bounce matches" in last
+    assert "Searched" not in last
+    assert "Go on" not in last
+
+
+def test_pages_of_a_search_follow_each_other(browser) -> None:
+    found = [bounce(f"u{i:03}@x.com") for i in range(120)]
+    _add(browser, *found)
+    text = browser.get(f"{PAGES[1]}&prefix=@x&match=contains").text
+    addresses = _addresses(text)
+    while 'rel="next"' in text:
+        text = _follow(browser, text, "next")
+        addresses += _addresses(text)
+
+    assert addresses == [each.email for each in found]
+
+
+def test_exact_count_is_shown_on_request(browser) -> None:
+    _add(browser, *(bounce(f"u{i:03}@x{i % 2}.com") for i in range(120)))
+    text = browser.get(f"{PAGES[1]}&prefix=@x1&match=contains").text
+    (url,) = re.findall(r'href="([^"]+count=exact[^"]*)"', text)
+
+    assert "60 bounces match" in browser.get(url.replace("&amp;", "&")).text
+    assert "120 bounces in all" in browser.get(f"{PAGES[1]}&count=exact").text
+
+
+def test_filters_have_a_json_twin(browser) -> None:
+    _add(
+        browser,
+        bounce("a@x.com"),
+        bounce("b@x.com", status="4.2.2"),
+        bounce("c@x.com", created=NOW - DAY),
+    )
+    query = "prefix=x.com&match=contains&type=hard&since=2012-02-15"
+    text = browser.get(f"{PAGES[1]}&{query}").text
+    twin, count = re.findall(r'href="(/_emulator/bounces[^"]+)"', text)
+
+    assert _addresses(text) == ["a@x.com"]
+    listed = browser.get(twin.replace("&amp;", "&")).json["bounces"]
+    assert [each["email"] for each in listed] == ["a@x.com"]
+    assert browser.get(count.replace("&amp;", "&")).json == {"count": 1}
+
+
+def test_long_list_has_a_kept_total(browser, monkeypatch) -> None:
+    monkeypatch.setattr(totals, "MOST_COUNTED", 3)
+    storage, now = _storage(browser), FixedClock()
+    numbers = totals.Totals(storage, lambda: now.instant)
+    key = storage.accounts.get("acme").bounce_list
+    _add(browser, *(bounce(f"{i}@x") for i in range(3)))
+    assert numbers.of_list(key) == totals.Total(3)
+    _add(browser, bounce("3@x"))
+    assert numbers.of_list(key) == totals.Total(4, is_exact=False)
+    assert numbers.of_lists() == {key: 4}
+    assert numbers.of_types() == {BounceType.HARD: 4}
+    _add(browser, bounce("4@x"))
+    assert numbers.of_list(key).number == 4
+    assert sum(numbers.of_types().values()) == 4
+
+    now.instant += 5
+    assert numbers.of_list(key).number == 5
+    _add(browser, bounce("5@x"))
+    numbers.forget()
+    assert numbers.of_lists() == {key: 6}
+    text = browser.get(PAGES[1]).text
+    assert "Delete about 6 bounces of acme?" in text
+
+
+def test_change_on_a_page_is_counted_at_once(browser, monkeypatch) -> None:
+    monkeypatch.setattr(totals, "MOST_COUNTED", 0)
+    _add(browser, bounce("a@x"))
+    assert "about 1 bounce " in browser.get(PAGES[1]).text
+    form = {"action": "add", "email": "b@x"}
+    answer = browser.post(PAGES[1], data=form, headers=ORIGIN)
+
+    assert "about 2 bounces " in browser.get(answer.location).text
+
+
+def test_deletion_takes_a_snapshot(browser) -> None:
+    _add(browser, bounce())
+    form = {"action": "clear", "snapshot": "yes"}
+    browser.post(PAGES[1], data=form, headers=ORIGIN)
+
+    (snapshot,) = browser.get("/_emulator/snapshots").json["snapshots"]
+    assert (snapshot["name"], snapshot["bounces"]) == ("before-deletion", 1)
+
+
+def test_bad_bounce_has_its_message_beside_the_field(browser) -> None:
+    form = {"action": "add", "email": "<b@x", "created": "never"}
+    answer = browser.post(PAGES[1], data=form, headers=ORIGIN)
+
+    assert answer.status_code == 400
+    assert 'id="created-problem"' in answer.text
+    assert 'value="&lt;b@x"' in answer.text
+
+
+# --- Import and export ------------------------------------------------------------
+
+IMPORT = "/_emulator/ui/bounces/import?owner=acme"
+
+
+def _import(client: FlaskClient, name: str, content: bytes, **form: str):
+    data = {"file": (BytesIO(content), name), **form}
+    return client.post(IMPORT, data=data, headers=ORIGIN)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "form"),
+    [
+        ("a.csv", b"email,status\na@x,5.1.1\nb@x,4.2.2\n", {}),
+        ("a.TSV", b"address\tcode\na@x\t550\nb@x\t450\n", {}),
+        ("a.json", b'[{"email": "a@x"}, {"email": "b@x"}]', {}),
+        ("a.dat", b"a@x\nb@x\n", {"format": "text"}),
+        ("a.csv", b"email,name\na@x,A\nb@x,B\n", {"ignores_unknown": "yes"}),
+        ("a.csv", "email\na@x\nb@x\n".encode("utf-16"), {"encoding": "utf-16"}),
+    ],
+)
+def test_file_is_imported(browser, name: str, content: bytes, form: dict) -> None:
+    answer = _import(browser, name, content, **form)
+
+    assert answer.status_code == 303
+    page = browser.get(answer.location).text
+    assert "The bounces were imported." in page
+    assert sorted(_addresses(page)) == ["a@x", "b@x"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "form", "message"),
+    [
+        (
+            "a.csv",
+            b"email,created\na@x,\nb@x,<never>\n",
+            {},
+            "file: a.csv, line 3, created: ",
+        ),
+        ("a.csv", b"email,created\na@x,never\n", {}, "never"),
+        ("<b>.csv", b"email,created\na@x,never\n", {}, "&lt;b&gt;.csv, line 2"),
+        ("a.json", b'[{"email": "a@x"}, 7]', {}, "[1] (line 1): must be a mapping"),
+        ("a.csv", b"name\n", {}, "line 1: missing column"),
+        ("a.csv", b"email\n\xff@x\n", {}, "line 2: not UTF-8 text"),
+        ("a.csv", b"email\n\xff@x\n", {"encoding": "ascii"}, "must be ascii text"),
+        ("a.csv", b"email\n", {"encoding": "x"}, "unknown encoding"),
+        ("a.dat", b"", {}, "unknown file format"),
+        ("", b"", {}, "file: choose a file"),
+    ],
+)
+def test_bad_file_has_its_message_and_stores_nothing(
+    browser, name: str, content: bytes, form: dict, message: str
+) -> None:
+    answer = _import(browser, name, content, **form)
+
+    assert answer.status_code == 400
+    assert message in answer.text
+    assert 'aria-describedby="file-problem"' in answer.text
+    assert "No bounces yet" in browser.get(PAGES[1]).text
+
+
+def test_large_file_is_refused(browser, monkeypatch) -> None:
+    monkeypatch.setattr(transfer, "MAX_FILE", 1_000)
+    answer = _import(browser, "a.csv", b"email\n" + b"a" * 100_000)
+
+    assert answer.status_code == 400
+    assert "file: larger than 25 MiB" in answer.text
+
+
+@pytest.mark.parametrize("kind", ["csv", "json"])
+def test_export_has_the_bounces_of_the_filter(browser, kind: str) -> None:
+    _add(
+        browser,
+        bounce("a@x", reason="=1, or\n2"),
+        bounce("b@y", status="4.2.2"),
+    )
+    text = browser.get(f"{PAGES[1]}&type=hard").text
+    (url,) = re.findall(rf'href="([^"]+format={kind}[^"]*)"', text)
+    answer = browser.get(url.replace("&amp;", "&"))
+
+    assert answer.headers["Content-Disposition"] == f"attachment; filename=acme.{kind}"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert "b@y" not in answer.text
+    browser.post(PAGES[1], data={"action": "clear"}, headers=ORIGIN)
+    assert _import(browser, f"a.{kind}", answer.data).status_code == 303
+    again = browser.get(url.replace("&amp;", "&"))
+    assert again.data == answer.data
+
+
+def test_export_needs_a_known_format_and_owner(browser) -> None:
+    url = "/_emulator/ui/bounces/export"
+    assert browser.get(f"{url}?owner=acme&format=x").status_code == 400
+    assert browser.get(f"{url}?owner=acme&type=x").status_code == 400
+    assert browser.get(f"{url}?owner=nobody").status_code == 404
+
+
 # --- Faults, clock and state ------------------------------------------------------
 
 
@@ -496,8 +744,8 @@ def test_seeds_are_checked_and_loaded(browser) -> None:
 
 
 def test_snapshots_are_saved_restored_and_removed(browser) -> None:
-    def send(name: str, action: str) -> int:
-        data = {"name": name, "action": action}
+    def send(name: str, action: str, **form: str) -> int:
+        data = {"name": name, "action": action, **form}
         path = "/_emulator/ui/snapshots"
         return browser.post(path, data=data, headers=ORIGIN).status_code
 
@@ -505,10 +753,12 @@ def test_snapshots_are_saved_restored_and_removed(browser) -> None:
     assert send("not a name", "save") == 400
     _add(browser, bounce())
     assert "by 1 account, 0 domains and 0 bounces" in browser.get(PAGES[4]).text
-    assert send("one", "restore") == 303
+    assert send("one", "restore", snapshot="yes") == 303
     assert "No bounces yet" in browser.get(PAGES[1]).text
     assert send("one", "remove") == 303
     assert send("one", "remove") == 404
+    assert send("before-restore", "restore", snapshot="yes") == 303
+    assert _addresses(browser.get(PAGES[1]).text) == ["a@example.com"]
 
 
 def test_reset_asks_with_counts_and_takes_a_snapshot(browser) -> None:

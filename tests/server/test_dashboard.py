@@ -40,6 +40,11 @@ AXE = {
 PAGES = {
     "overview": ("", "Last requests"),
     "bounces": ("ui/bounces?owner=demo", "rawest@gmail.co"),
+    "search": ("ui/bounces?owner=demo&prefix=s&match=contains", "shown, by address"),
+    "new bounce": ("ui/bounces/new?owner=demo", "Add a bounce to demo"),
+    "import": ("ui/bounces/import?owner=demo", "Import into demo"),
+    "new account": ("ui/accounts/new", "Add an account"),
+    "bad range": ("?days=x", "must be one of 30"),
     "no bounces": ("ui/bounces?owner=empty", "No bounces yet"),
     "bad filter": ("ui/bounces?owner=demo&type=x&since=7", "must be a date"),
     "deletion": ("ui/bounces/delete?owner=demo&email=rawest@gmail.co", "Cancel"),
@@ -274,6 +279,62 @@ def test_reason_is_text(look, live: Live) -> None:
     expect(page.get_by_text(reason)).to_be_visible()
     assert page.locator("main img, main script").count() == 0
     assert "broken" not in page.title()
+
+
+def test_list_is_searched_and_counted(look, live: Live) -> None:
+    bounces = [{"email": f"u{i}@x{i % 2}.com"} for i in range(120)]
+    _send(live, "/_emulator/bounces?owner=acme", "POST", bounces)
+    page = look().open("ui/bounces?owner=acme")
+    page.keyboard.press("/")
+    page.keyboard.type("@X1")
+    page.get_by_label("contains (slow)").check()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**match=contains*")
+    expect(page.locator("tbody tr")).to_have_count(50)
+    page.get_by_role("link", name="Exact count").click()
+    expect(page.get_by_text("60 bounces match")).to_be_visible()
+    page.get_by_role("link", name="Next").click()
+    expect(page.locator("tbody tr")).to_have_count(10)
+
+
+@pytest.mark.parametrize("script", [True, False])
+def test_file_is_exported_and_imported(
+    look, live: Live, tmp_path: Path, script: bool
+) -> None:
+    page = look(java_script_enabled=script).open("ui/bounces?owner=demo&type=hard")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Export CSV").click()
+    path = tmp_path / download.value.suggested_filename
+    download.value.save_as(path)
+
+    page.goto(f"{live.url}/_emulator/ui/bounces?owner=acme")
+    page.get_by_role("link", name="Import…").click()
+    page.get_by_label("File").set_input_files(path)
+    page.get_by_role("button", name="Import").click()
+    expect(page.get_by_text("The bounces were imported.")).to_be_visible()
+    hard = _send(live, "/_emulator/bounces/count?owner=demo&type=hard")
+    assert _send(live, "/_emulator/bounces/count?owner=acme") == hard
+
+    bad = tmp_path / "bad.csv"
+    bad.write_text("email,created\na@x.com,never\n")
+    page.get_by_role("link", name="Import…").click()
+    page.get_by_label("File").set_input_files(bad)
+    page.get_by_role("button", name="Import").click()
+    expect(page.locator("#file-problem")).to_contain_text("bad.csv, line 2, created")
+    if script:
+        _check_accessibility(page)
+
+
+def test_deletion_offers_a_snapshot(look, live: Live) -> None:
+    page = look().open("ui/bounces?owner=demo")
+    page.get_by_role("button", name="Delete all…").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_role("button", name="Cancel")).to_be_focused()
+    _check_accessibility(page)
+    dialog.get_by_role("button", name="Delete 6 bounces").click()
+    expect(page.get_by_text("No bounces yet")).to_be_visible()
+    page.goto(f"{live.url}/_emulator/ui/state")
+    expect(page.get_by_role("cell", name="before-deletion")).to_be_visible()
 
 
 def test_destructive_button_asks_and_focuses_cancel(look, live: Live) -> None:

@@ -1,0 +1,95 @@
+"""The numbers of bounces on the pages. Large numbers are counted every few seconds."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar, cast
+
+from flask import Flask, current_app
+
+from sendgrid_bounces.core.bounces import BounceQuery, BounceType
+from sendgrid_bounces.storage.database import Storage
+
+EXTENSION = "sendgrid_bounces.totals"
+
+#: Bounces that are counted anew for each page.
+MOST_COUNTED = 10_000
+
+#: Seconds that a larger number is shown for.
+LIFETIME = 5.0
+
+#: A key of the cache: a list, or the numbers of all lists or types.
+Key = int | str
+
+Counted = TypeVar("Counted")
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """The length of a list.
+
+    :param is_exact: False if it may be a few seconds old.
+    """
+
+    number: int
+    is_exact: bool = True
+
+
+class Totals:
+    """The numbers of bounces in a database.
+
+    :param now: returns a monotonic time in seconds.
+    """
+
+    def __init__(
+        self, storage: Storage, now: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._bounces = storage.bounces
+        self._now = now
+        self._kept: dict[Key, tuple[float, object]] = {}
+
+    def of_list(self, bounce_list: int) -> Total:
+        """Return the length of a list."""
+        if not self._bounces.has_more_than(bounce_list, MOST_COUNTED):
+            return Total(self._bounces.count(bounce_list, BounceQuery()))
+        number = self._keep(
+            bounce_list, lambda: self._bounces.count(bounce_list, BounceQuery())
+        )
+        return Total(number, is_exact=False)
+
+    def of_lists(self) -> Mapping[int, int]:
+        """Return the length of each list that is not empty."""
+        return self._keep("lists", self._bounces.count_lists)
+
+    def of_types(self) -> Mapping[BounceType, int]:
+        """Return the number of bounces of each type, on all lists."""
+        return self._keep("types", self._bounces.count_types)
+
+    def forget(self) -> None:
+        """Count everything anew: the state was changed on a page."""
+        self._kept.clear()
+
+    def _keep(self, key: Key, count: Callable[[], Counted]) -> Counted:
+        """Return the kept result of *count*; keep a large one."""
+        expires, kept = self._kept.get(key, (0.0, None))
+        if kept is not None and self._now() < expires:
+            return cast(Counted, kept)
+        counted = count()
+        self._kept.pop(key, None)
+        if _sum(counted) > MOST_COUNTED:
+            self._kept[key] = self._now() + LIFETIME, counted
+        return counted
+
+
+def register(app: Flask, storage: Storage) -> None:
+    """Keep the numbers of *storage* in *app*."""
+    app.extensions[EXTENSION] = Totals(storage)
+
+
+def current_totals() -> Totals:
+    """Return the numbers of the application that handles the current request."""
+    return cast(Totals, current_app.extensions[EXTENSION])
+
+
+def _sum(counted: object) -> int:
+    return sum(counted.values()) if isinstance(counted, Mapping) else cast(int, counted)
