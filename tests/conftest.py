@@ -37,20 +37,26 @@ for name in list(os.environ):
 os.environ[f"{PREFIX}KEY_HASH"] = QUICK_HASH
 auth.TAG_COSTS = QUICK_COSTS
 
-# Each application compiles functions that build the URLs of its routes, which takes most
-# of the time of create_app(). The functions depend on the route only.
-_compile_builder = Rule._compile_builder
-_builders: dict[object, Callable] = {}
+# Each application parses its routes, which takes most of the time of create_app(). The
+# result depends on the rule only, and equal rules of later applications share it.
+_compile = Rule.compile
+_compiled: dict[object, Rule] = {}
 
 
-def _cached_builder(rule: Rule, append_unknown: bool) -> Callable:
-    key = (*rule._trace, repr(rule.defaults), append_unknown)
-    if key not in _builders:
-        _builders[key] = _compile_builder(rule, append_unknown)
-    return _builders[key]
+def _compile_once(rule: Rule) -> None:
+    converters = tuple(rule.map.converters.items())
+    key = (type(rule), rule.rule, rule.merge_slashes, repr(rule.defaults), converters)
+    first = _compiled.setdefault(key, rule)
+    if first is rule:
+        _compile(rule)
+        return
+    rule._parts, rule._trace = first._parts, first._trace
+    rule._converters, rule.arguments = first._converters, first.arguments
+    for name, append_unknown in (("_build", False), ("_build_unknown", True)):
+        setattr(rule, name, rule._compile_builder(append_unknown).__get__(rule, None))
 
 
-Rule._compile_builder = _cached_builder
+Rule.compile = _compile_once
 
 
 class _TemplateCache(BytecodeCache):

@@ -280,6 +280,7 @@ def _stored(url: str, monkeypatch) -> Callable[..., Result]:
     return run
 
 
+@pytest.mark.slow
 def test_commands_do_the_same_on_a_database_and_on_a_server(
     stored, served, monkeypatch
 ) -> None:

@@ -81,6 +81,7 @@ def _many(count: int, spread: int = 60) -> list:
     ]
 
 
+@pytest.mark.slow
 def test_all_rows_arrive_and_a_second_pull_changes_nothing(
     local, live, reader, clock
 ) -> None:

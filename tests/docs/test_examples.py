@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -68,6 +69,15 @@ PLAYED = [
     if _consoles(page) and "docker" not in _used(page) and page != MARIADB
 ]
 
+
+def _quick(pages: Iterable[Path | str]) -> list:
+    """Mark *pages* as slow, except the README."""
+    return [
+        page if "README" in str(page) else pytest.param(page, marks=pytest.mark.slow)
+        for page in pages
+    ]
+
+
 #: Test files that need a ``conftest.py``, which no other test file may see.
 CONFIGURED = {"test_configured.py"}
 
@@ -105,7 +115,7 @@ def _play(page: Path, folder: Path, played: Session | RealSession) -> None:
 
 
 @pytest.mark.parametrize(
-    "page", [p for p in PLAYED if _used(p) <= PROGRAMS], ids=page_name
+    "page", _quick([p for p in PLAYED if _used(p) <= PROGRAMS]), ids=page_name
 )
 def test_console_examples_print_what_they_show(
     page: Path, tmp_path: Path, monkeypatch
@@ -126,12 +136,7 @@ def test_console_examples_work_in_a_shell(page: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "suite",
-    [
-        suite
-        if suite.startswith("README")
-        else pytest.param(suite, marks=pytest.mark.slow)
-        for suite in SUITES
-    ],
+    _quick(SUITES),
 )
 def test_pytest_examples_pass(suite: str, tmp_path: Path) -> None:
     """With warnings as errors."""

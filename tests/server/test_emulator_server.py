@@ -27,6 +27,8 @@ from sendgrid_bounces.storage.accounts import AccountStore
 from sendgrid_bounces.storage.bounces import BounceStore
 from sendgrid_bounces.testing import EmulatorServer, TestAccount
 
+pytestmark = pytest.mark.server
+
 SEED = "accounts: [{username: acme, api_key: s3cret, bounces: [{email: a@x}]}]"
 
 
@@ -51,7 +53,6 @@ def _server():
         yield server
 
 
-@pytest.mark.server
 def test_stopped_server_leaves_no_resources(tmp_path: Path, monkeypatch) -> None:
     """Threads, files and sockets are gone, even if clients hold connections open."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
@@ -354,7 +355,6 @@ def test_account_can_be_closed_after_its_server() -> None:
     account.close()
 
 
-@pytest.mark.server
 def test_unstopped_server_leaves_no_files(tmp_path: Path) -> None:
     """Its temporary folder is removed at exit."""
     script = (

@@ -252,6 +252,7 @@ VALUES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(st.lists(VALUES), st.integers(1, 7), st.sampled_from([None, 1]))
 def test_json_is_read_in_chunks_of_any_size(values, size: int, indent) -> None:
     """Also a value that a chunk ends in."""

@@ -72,6 +72,7 @@ def _lists(client: FlaskClient) -> dict[str, str]:
     return {name: client.get(PATH, headers=_headers(name)).text for name in names}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("caller", "user"), list(product(NAMES[:-1], NAMES)))
 def test_reseller_reaches_only_its_customers(tree, caller: str, user: str) -> None:
     """All pairs of caller and customer, with every call."""
