@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 from flask import Flask
 from flask.testing import FlaskClient
+from hypothesis import settings
 from jinja2.bccache import Bucket, BytecodeCache
 from selection import LeftOut
 from werkzeug.routing import Rule
@@ -36,6 +37,10 @@ for name in list(os.environ):
         del os.environ[name]
 os.environ[f"{PREFIX}KEY_HASH"] = QUICK_HASH
 auth.TAG_COSTS = QUICK_COSTS
+
+# A busy machine is no failure.
+settings.register_profile("tests", settings.default, deadline=None)
+settings.load_profile("tests")
 
 # Each application parses its routes, which takes most of the time of create_app(). The
 # result depends on the rule only, and equal rules of later applications share it.

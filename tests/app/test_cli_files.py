@@ -100,7 +100,6 @@ def test_invalid_import_stores_nothing(acme, tmp_path, name, content, message) -
 @pytest.mark.parametrize("form", ["csv", "json"])
 @settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture],
-    deadline=None,
     max_examples=25,
 )
 @given(

@@ -504,7 +504,6 @@ MISTAKES = {
 )
 @settings(
     max_examples=60,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 def test_key_of_a_request_is_not_recorded(client, key, place, change) -> None:

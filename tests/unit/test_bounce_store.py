@@ -36,7 +36,6 @@ QUERIES = {
 #: Settings for properties that share a database: each example empties its list.
 SHARED = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture],
-    deadline=None,
     max_examples=60,
 )
 

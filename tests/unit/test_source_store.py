@@ -294,7 +294,6 @@ def test_concurrent_requests_list_an_event_once(
 
 @settings(
     max_examples=30,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(

@@ -8,7 +8,7 @@ from email.utils import format_datetime
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks import mail_recall
@@ -397,7 +397,6 @@ PIECES = st.lists(
 ).map(b"".join)  # fmt: skip
 
 
-@settings(deadline=None)
 @given(raw=st.binary(max_size=400) | PIECES)
 def test_any_bytes_are_read(raw: bytes):
     batch = read_mail(raw, NOW)
@@ -411,7 +410,6 @@ def test_any_bytes_are_read(raw: bytes):
     length=st.integers(0, 60),
     junk=st.binary(max_size=9),
 )
-@settings(deadline=None)
 def test_damaged_mails_are_read(sample: bytes, position: int, length: int, junk: bytes):
     position %= len(sample)
     batch = read_mail(sample[:position] + junk + sample[position + length :], NOW)
