@@ -243,6 +243,25 @@ def test_password_is_not_among_the_arguments_of_the_processes(node: Node) -> Non
         )
 
 
+def test_read_only_server_is_reported(node: Node) -> None:
+    """Health tries a write, which changes nothing; reads succeed."""
+    node.run("CREATE OR REPLACE USER writer IDENTIFIED BY 'very-s3cret'")
+    node.run("GRANT ALL ON test.* TO writer")
+    url = f"mysql://writer:very-s3cret@127.0.0.1:{node.port}/test"
+    with closing(open_storage(url)) as storage:
+        node.run("SET GLOBAL read_only = 1")
+        try:
+            with pytest.raises(StorageError) as raised:
+                storage.health.check()
+            assert storage.accounts.all() == []
+        finally:
+            node.run("SET GLOBAL read_only = 0")
+    assert raised.value.reason.startswith("the database cannot be written: ")
+    assert "read-only" in raised.value.reason
+    with closing(open_storage(url)) as storage:
+        storage.health.check()
+
+
 def test_missing_driver_is_reported(tmp_path: Path) -> None:
     """The error contains the command that installs the driver."""
     (tmp_path / "pymysql.py").write_text("raise ImportError")
