@@ -134,6 +134,10 @@ class RemoteControl:
     def request(self, id_: int) -> LoggedRequest:
         return documents.parse_request(self._get(f"/requests/{id_}"))
 
+    def explain(self, entry: LoggedRequest) -> str | None:
+        why: str | None = self._get(f"/requests/{entry.id}").get("why")
+        return why
+
     def count_requests(self, **filters: Any) -> int:
         return int(self._get("/requests/count", **_filters(filters))["count"])
 

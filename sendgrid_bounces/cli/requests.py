@@ -103,10 +103,10 @@ def list_requests(limit: int, follow: bool, as_json: bool, **filters: Any) -> No
 @JSON
 @state_options
 def show_request(number: int, as_json: bool) -> None:  # noqa: FBT001 - click passes options by name
-    """Show all fields of the request ID of `requests list`."""
+    """Show all fields of the request ID of `requests list`, and why it failed."""
     with open_control() as control:
         entry = control.request(number)
-    document = render_request(entry)
+        document = {**render_request(entry), "why": control.explain(entry)}
     if as_json:
         echo_json(document)
         return

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sendgrid_bounces import __version__
+from sendgrid_bounces.control import reasons
 from sendgrid_bounces.control.accounts import AccountControl
 from sendgrid_bounces.control.bounces import BounceControl
 from sendgrid_bounces.control.documents import ClockReading, Overview
@@ -224,6 +225,10 @@ class Control(AccountControl, BounceControl, SourceControl):
         if id_ > MAX_ID:  # more than a column holds
             raise UnknownNameError("request", str(id_))
         return self.emulator.storage.requests.get(id_)
+
+    def explain(self, entry: LoggedRequest) -> str | None:
+        """Return why a request has the status 400, 401, 403 or 404, or None."""
+        return reasons.explain(self.emulator, entry)
 
     def count_requests(self, **filters: Any) -> int:
         """Return the number of logged requests that match.

@@ -243,8 +243,9 @@ def count_requests(control: Control, **query: Any) -> dict[str, Any]:
 
 @route("/requests/<int:id_>", "GET")
 def show_request(control: Control, id_: int) -> dict[str, Any]:
-    """Return a logged request."""
-    return documents.render_request(control.request(id_))
+    """Return a logged request, and why it failed."""
+    entry = control.request(id_)
+    return {**documents.render_request(entry), "why": control.explain(entry)}
 
 
 @route("/requests/wait", "GET", query=WAIT)

@@ -90,6 +90,7 @@ def _show(control: Control, shown: LoggedRequest | None) -> Response:
         },
         count=control.count_requests(),
         keep=SHOWN,
+        why=shown and control.explain(shown),
         curl=shown and as_curl(shown, base),
         test=shown and as_pytest(shown),
     )

@@ -32,6 +32,8 @@ class Dialect:
         ``Retry-After``.
     :param reserved_domains: domains that cannot be reached, since the dialect owns
         their paths.
+    :param verifies_account: whether the account in the info of a request is that of the
+        API key, instead of a claim.
     :param read_migration: returns the requests of a successor that replace the
         dialect's calls.
     """
@@ -47,6 +49,7 @@ class Dialect:
     key_hints: tuple[str, ...] = ()
     sends_retry_after: bool = True
     reserved_domains: tuple[str, ...] = ()
+    verifies_account: bool = False
     read_migration: "Callable[[], Migration] | None" = None
 
 

@@ -43,6 +43,12 @@ TYPES: Mapping[Any, Part] = {
     },
 }
 
+#: The field of a request that is shown by itself.
+WHY: Part = {
+    **TYPES[str | None],
+    "description": "Why the request has the status 400, 401, 403 or 404; else null.",
+}
+
 #: The schemas of the bodies that change the clock, by name.
 ACTIONS = {
     f"Clock{action.title()}": schema
@@ -78,8 +84,8 @@ RESPONSES: Mapping[str, Part] = {
 }
 
 
-def _logged_request(operations: Operations) -> Part:
-    """Return the schema of an entry of the request log."""
+def _logged_request(operations: Operations, **more: Part) -> Part:
+    """Return the schema of an entry of the request log, with *more* fields."""
     types, names = get_type_hints(LoggedRequest), dialect_names(operations)
     special = {
         "received": INSTANT,
@@ -95,6 +101,7 @@ def _logged_request(operations: Operations) -> Part:
             for field in fields(LoggedRequest)
         }
         | {"time": {**INSTANT, "description": "The former name of emulated_time."}}
+        | more
     )
 
 
@@ -122,6 +129,7 @@ def _schemas(operations: Operations) -> Mapping[str, Any]:
             {"id": INTEGER, "rule": ref("Rule"), "matched": NUMBER, "fired": NUMBER}
         ),
         "Entry": _logged_request(operations),
+        "ExplainedEntry": _logged_request(operations, why=WHY),
         "Migration": record({"calls": array(ref("MigratedCall")), "unknown": NUMBER}),
         "MigratedCall": record(
             {
@@ -209,7 +217,7 @@ VIEWS: Mapping[str, Callable[[Target], Part]] = {
     "control.list_requests": control_view(
         record({"requests": array(ref("Entry"), maxItems=MAX_LIMIT)}), parameters=LIST
     ),
-    "control.show_request": control_view(ref("Entry"), 404, path=("id",)),
+    "control.show_request": control_view(ref("ExplainedEntry"), 404, path=("id",)),
     "control.clear_requests": control_view(_REMOVED),
     "control.count_requests": control_view(record({"count": NUMBER}), parameters=COUNT),
     "control.wait_for_requests": control_view(

@@ -330,5 +330,6 @@ DIALECT = Dialect(
     key_pattern=web.KEY_PATTERN,
     key_hints=web.KEY_HINTS,
     sends_retry_after=False,
+    verifies_account=True,
     reserved_domains=("suppression", "suppressions"),
 )
