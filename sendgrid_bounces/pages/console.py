@@ -1,22 +1,21 @@
 """The console: a form for each call of the vendors' APIs, from their description."""
 
-import base64
 import json
 from collections.abc import Iterator, Mapping
-from contextvars import Context
 from dataclasses import dataclass
 from functools import cache
 from time import perf_counter
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from flask import Response, current_app
+from flask import Response
 from werkzeug.exceptions import NotFound
 
 from sendgrid_bounces.control import PREFIX
 from sendgrid_bounces.control.effects import ConnectionDropped
 from sendgrid_bounces.control.service import Control
 from sendgrid_bounces.control.views import DESCRIPTION
+from sendgrid_bounces.pages.replay import basic, call_api
 from sendgrid_bounces.pages.web import page, render
 from sendgrid_bounces.web.requests import request
 
@@ -142,9 +141,7 @@ def _make(call: Call, values: Mapping[str, str]) -> Answer:
         sent["query"] = {**login, **sent["query"]}
     started = perf_counter()
     try:
-        # An empty context, so that the two requests do not share `flask.g`.
-        response = Context().run(
-            current_app.test_client().open,
+        response = call_api(
             path,
             method=call.method,
             query_string=urlencode(sent["query"]),
@@ -172,8 +169,7 @@ def _log_in(
     """Return the headers and the parameters that carry the credentials."""
     user, key = values.get(USER, ""), values.get(KEY, "")
     if call.group == "Mailgun":
-        basic = base64.b64encode(f"api:{key}".encode()).decode()
-        return {"Authorization": f"Basic {basic}"}, {}
+        return {"Authorization": basic("api", key)}, {}
     if call.group == "SendGrid v3":
         return {"Authorization": f"Bearer {key}"}, {}
     return {}, {"api_user": user, "api_key": key}

@@ -84,7 +84,8 @@ def change_faults(control: Control) -> Response:
         control.clear_faults()
         return done("pages.faults", "faults-cleared")
     if action == "remove":
-        control.remove_fault(int(request.form.get("id", "0")))
+        id_ = request.form.get("id", "")
+        control.remove_fault(int(id_) if id_.isascii() and id_.isdigit() else 0)
         return done("pages.faults", "fault-removed")
     try:
         control.add_fault(_read_rule(request.form))

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sendgrid_bounces.core.bounces import BounceQuery, BounceType
@@ -112,5 +112,5 @@ def read_filter(arguments: Mapping[str, str], zone: TimeZone) -> Filter:
 
 def _parse_day(text: str, zone: TimeZone, days: int) -> int:
     """Return the first instant of the day *text* in *zone*, or *days* days later."""
-    day = date.fromisoformat(text) + timedelta(days)
+    day = datetime.strptime(text, "%Y-%m-%d").date() + timedelta(days)  # noqa: DTZ007 - a day
     return zone.day_starts[day]

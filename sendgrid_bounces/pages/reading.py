@@ -1,5 +1,6 @@
 """Read accounts, bounces and their numbers for the pages."""
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -16,6 +17,10 @@ PAGE_SIZE = 50
 
 #: Seconds after which a search stops.
 SEARCH_SECONDS = 1.0
+
+
+#: The position of a row: its instant and its identifier, 64-bit integers.
+_CURSOR = re.compile(r"(-?[0-9]{1,18})\.([0-9]{1,18})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,10 +192,8 @@ def _parse_cursor(name: str, text: str) -> tuple[int, int] | None:
     """Return the instant and the identifier of a row."""
     if not text:
         return None
-    parts = text.split(".")
-    try:
-        created, id_ = map(int, parts)
-    except ValueError:
+    match = _CURSOR.fullmatch(text)
+    if match is None:
         problem = "must be the position of a row, as in the links of a page"
-        raise ParametersError([(name, problem)]) from None
-    return created, id_
+        raise ParametersError([(name, problem)])
+    return int(match[1]), int(match[2])

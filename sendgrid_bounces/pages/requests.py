@@ -1,5 +1,6 @@
 """The request log: the list and the details of one request."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +10,7 @@ from sendgrid_bounces.control.service import Control
 from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.core.requests import LoggedRequest
 from sendgrid_bounces.emulator import current_emulator
+from sendgrid_bounces.pages.replay import find_obstacle
 from sendgrid_bounces.pages.snippets import as_curl, as_pytest
 from sendgrid_bounces.pages.web import done, html, page, render
 from sendgrid_bounces.schemas.base import load
@@ -18,6 +20,9 @@ from sendgrid_bounces.web.requests import request
 
 #: Requests on the page.
 SHOWN = 200
+
+#: The identifier of a request, a 64-bit integer.
+_ID = re.compile(r"[0-9]{1,18}")
 
 #: The parameters of a filter.
 FILTERS = ("account", "domain", "operation", "dialect", "status", "since")
@@ -39,7 +44,7 @@ def one_request(control: Control, id_: int) -> Response:
 def request_rows(control: Control) -> Response:
     """Return the rows of the requests after a request, newest first."""
     after = request.args.get("after", "0")
-    if not after.isascii() or not after.isdigit():
+    if not _ID.fullmatch(after):
         raise ParametersError([("after", "must be the identifier of a request")])
     found = control.requests(SHOWN, after=int(after), **_filters())
     if not found:
@@ -91,6 +96,7 @@ def _show(control: Control, shown: LoggedRequest | None) -> Response:
         count=control.count_requests(),
         keep=SHOWN,
         why=shown and control.explain(shown),
+        obstacle=shown and find_obstacle(shown),
         curl=shown and as_curl(shown, base),
         test=shown and as_pytest(shown),
     )

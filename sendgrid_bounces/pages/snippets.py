@@ -47,7 +47,7 @@ def as_curl(entry: LoggedRequest, base: str) -> str:
         words[0] += " -G"
     if login := _find(_CURL_LOGIN, entry.dialect):
         words.append(login)
-    for name, value in _pairs(entry):
+    for name, value in pairs_of(entry):
         if value == MASK or is_secret(name):
             words.append(f'--data-urlencode "{name}={_VARIABLE}"')
         else:
@@ -87,7 +87,7 @@ def _addresses(entry: LoggedRequest) -> list[str]:
     """Return the addresses that the request names, if they were on the list."""
     if entry.fault is None and entry.status == _NOT_FOUND:
         return []
-    found = [value for name, value in _pairs(entry) if name in _EMAILS]
+    found = [value for name, value in pairs_of(entry) if name in _EMAILS]
     last = entry.path.rpartition("/")[2]
     return [*found, last] if "@" in last else found
 
@@ -99,7 +99,7 @@ def _arguments(entry: LoggedRequest, key: str) -> Iterator[str]:
     """
     yield _text(entry.method)
     yield f'f"{{sendgrid_bounces.url}}{_path(entry)}"'
-    if pairs := _pairs(entry):
+    if pairs := pairs_of(entry):
         keyword = "params" if entry.method in ("GET", "DELETE") else "data"
         values = ", ".join(f"({_text(n)}, {_value(n, v, key)})" for n, v in pairs)
         yield f"{keyword}=[{values}]"
@@ -108,14 +108,13 @@ def _arguments(entry: LoggedRequest, key: str) -> Iterator[str]:
     yield "timeout=5"
 
 
-def _pairs(entry: LoggedRequest) -> Pairs:
-    return [*_each_pair(entry.parameters)]
-
-
-def _each_pair(parameters: Mapping[str, str | list[str]]) -> Iterator[tuple[str, str]]:
-    for name, value in parameters.items():
-        for one in [value] if isinstance(value, str) else value:
-            yield name, one
+def pairs_of(entry: LoggedRequest) -> Pairs:
+    """Return the parameters; one that was repeated has several pairs."""
+    return [
+        (name, value)
+        for name, values in entry.parameters.items()
+        for value in ([values] if isinstance(values, str) else values)
+    ]
 
 
 def _find(table: Mapping[str, str], dialect: str) -> str:

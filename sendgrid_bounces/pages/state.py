@@ -68,7 +68,10 @@ def change_snapshots(control: Control) -> Response:
 @page("/ui/reset", "POST")
 def reset(control: Control) -> Response:
     """Reset to the seed files, or remove everything, after an optional snapshot."""
-    is_empty = request.form.get("to") == "empty"
+    target = request.form.get("to")
+    if target not in ("seed", "empty"):
+        raise ParametersError([("to", "must be seed or empty")])
+    is_empty = target == "empty"
     if is_empty and request.form.get("word") != CONFIRMATION:
         problem = f"type {CONFIRMATION} to confirm"
         return _show(control, error=ParametersError([("word", problem)]))

@@ -72,6 +72,7 @@ NOTICES = {
     "imported": "The bounces were imported.",
     "loaded": "The seed was loaded.",
     "removed": "The snapshot was removed.",
+    "replayed": "The request was sent again: this is the new one.",
     "reset": "The state was reset.",
     "restored": "The snapshot was restored.",
     "running": "The clock shows the system time.",

@@ -199,6 +199,8 @@ def test_pages_are_not_in_the_request_log(browser) -> None:
         ("/_emulator/ui/bounces?owner=nobody", 404),
         ("/_emulator/ui/bounces", 400),
         ("/_emulator/ui/console?call=nothing", 404),
+        ("/_emulator/ui/requests/77", 404),
+        (f"/_emulator/ui/requests/rows?after={'9' * 40}", 400),
     ],
 )
 def test_errors_are_pages_with_a_way_back(browser, path: str, status: int) -> None:
@@ -416,7 +418,9 @@ def test_bounces_are_filtered(browser, query: str, expected: list) -> None:
         ("type=x", "type: must be one of hard, soft, other"),
         ("since=7", "since: must be a date such as 2012-02-15"),
         ("until=9999-12-31", "until: must be a date"),
+        ("since=20120215", "since: must be a date"),
         ("older=x", "older: must be the position of a row"),
+        (f"newer=1.{'9' * 40}", "newer: must be the position of a row"),
     ],
 )
 def test_bad_filters_have_their_message(browser, query: str, message: str) -> None:
@@ -679,6 +683,10 @@ def test_fault_rules_are_added_and_removed(browser) -> None:
     remove = {"action": "remove", "id": str(fault["id"])}
     browser.post("/_emulator/ui/faults", data=remove, headers=ORIGIN)
     assert "No fault rules" in browser.get("/_emulator/ui/faults").text
+    for id_ in (str(fault["id"]), "x", "9" * 40):
+        remove = {"action": "remove", "id": id_}
+        answer = browser.post("/_emulator/ui/faults", data=remove, headers=ORIGIN)
+        assert answer.status_code == 404
 
 
 @pytest.mark.parametrize(
@@ -770,6 +778,7 @@ def test_reset_asks_with_counts_and_takes_a_snapshot(browser) -> None:
     text = browser.get(PAGES[4]).text
     assert "Removes 1 account, 0 domains, 1 bounce, 0 fault rules" in text
     assert send(to="empty", word="x") == 400
+    assert send() == 400
     assert send(to="empty", word="remove", snapshot="yes") == 303
     (snapshot,) = browser.get("/_emulator/snapshots").json["snapshots"]
     assert (snapshot["name"], snapshot["bounces"]) == ("before-reset", 1)
@@ -862,6 +871,90 @@ def _log(make) -> list:
     with pytest.raises(ConnectionError):
         client.get(CALLS[0][1])
     return control.requests()
+
+
+def _replay(client: FlaskClient, entry, key: str):
+    """Replay a request, and return the page, and the new entry of the log."""
+    url = f"/_emulator/ui/requests/{entry.id}/replay"
+    answer = client.post(url, data={"key": key}, headers=ORIGIN)
+    page = client.get(answer.location) if answer.status_code == 303 else answer
+    control = Control(client.application.extensions[EXTENSION])
+    return page, control.requests()[-1]
+
+
+def test_requests_are_replayed(make, log: list) -> None:
+    client = make()
+    for entry in log[: len(CALLS)]:
+        page, again = _replay(client, entry, "s3cret")
+        assert "The request was sent again" in page.text
+        assert f"#{again.id} {entry.method}" in page.text
+        for field in ("dialect", "operation", "account", "domain", "path", "method"):
+            assert getattr(again, field) == getattr(entry, field), field
+        assert again.parameters == entry.parameters
+        had_wrong_key = "wrong" in str(CALLS[log.index(entry)])
+        assert again.status == (200 if had_wrong_key else entry.status)
+        assert again.user_agent.endswith(f"replay of request {entry.id}")
+        assert "s3cret" not in page.text
+
+
+def test_replay_sends_the_key_where_it_was(make, log: list) -> None:
+    client = make()
+    client.get("/api/bounces.count.json", auth=("acme", "s3cret"))
+    client.get("/v3/mg.example/bounces/a+b@x.com", auth=("api", "s3cret"))
+    client.get("/api/bounces.count.json?api_user=acme&api_key=s3cret&x=1&x=2")
+    entries = Control(client.application.extensions[EXTENSION]).requests()[-3:]
+
+    for entry in entries:
+        _, again = _replay(client, entry, "s3cret")
+        assert (again.status, again.path) == (entry.status, entry.path)
+        assert again.parameters == entry.parameters
+        _, again = _replay(client, entry, "")
+        assert again.status in (401, 403)
+
+
+def test_fault_rules_apply_to_a_replay(make, log: list) -> None:
+    client = make()
+    control = Control(client.application.extensions[EXTENSION])
+    control.add_fault({"drop_connection": "before", "times": 1})
+    page, again = _replay(client, log[0], "s3cret")
+
+    assert page.status_code == 200
+    assert again.status is None
+    assert "connection dropped" in page.text
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "options", "reason"),
+    [
+        ("DELETE", "/v3/suppression/bounces", {"json": {"delete_all": True}}, "its body"),
+        ("POST", "/v3/mg.example/bounces", {"json": [{"address": "a@x"}]}, "bodies in JSON"),
+        ("GET", f"/api/bounces.get.json?email={'x' * 501}", {}, "all of its parameters"),
+        ("GET", "/api/bounces.get.json?api_key=s3cret&email=s3cret@x", {}, "a value is masked"),
+        ("GET", "/api/bounces.get.json?" + "a=b&" * 100, {}, "all of its parameters"),
+    ],
+)  # fmt: skip
+def test_incomplete_request_is_not_replayed(
+    make, log: list, method: str, path: str, options: dict, reason: str
+) -> None:
+    client = make()
+    client.open(path, method=method, auth=("api", "s3cret"), **options)
+    (entry,) = Control(client.application.extensions[EXTENSION]).requests(1)
+
+    page = client.get(f"/_emulator/ui/requests/{entry.id}").text
+    assert "No replay: " in page
+    assert reason in page
+    assert "Replay…" not in page
+    answer, last = _replay(client, entry, "s3cret")
+    assert answer.status_code == 409
+    assert reason in answer.text
+    assert last == entry
+
+
+def test_unknown_request_is_not_replayed(browser) -> None:
+    url = "/_emulator/ui/requests/77/replay"
+    assert browser.post(url, headers=ORIGIN).status_code == 404
+    foreign = {"Origin": "http://evil.example"}
+    assert browser.post(url, headers=foreign).status_code == 403
 
 
 def test_curl_command_has_no_credential_and_is_quoted(log: list) -> None:

@@ -6,8 +6,10 @@ import json
 import os
 import re
 import shutil
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -388,6 +390,30 @@ def test_request_becomes_a_curl_command_a_test_and_a_fault_rule(
         "path": "/api/bounces.get.json",
         "status": 500,
     }
+
+
+@pytest.mark.parametrize("script", [True, False])
+def test_request_is_replayed_with_a_key(look, live: Live, script: bool) -> None:
+    with suppress(urllib.error.HTTPError):
+        live.get("/api/bounces.count.json?api_user=demo&api_key=wrong&type=soft")
+    page = look(java_script_enabled=script).open(f"ui/requests/{_last_id(live)}")
+    expect(
+        page.get_by_text("account 'demo' exists; the API key is wrong")
+    ).to_be_visible()
+    if script:
+        page.get_by_role("button", name="Replay…").click()
+        _check_accessibility(page)
+        form = page.get_by_role("dialog")
+    else:
+        page.locator("noscript summary", has_text="Replay…").click()
+        form = page.locator("noscript .panel", has_text="Send this request again?")
+    form.locator("input[name=key]").fill("demo")
+    form.locator("button.main").click()
+
+    expect(page.get_by_text("The request was sent again")).to_be_visible()
+    expect(page.locator("#response")).to_contain_text("count")
+    entry = _send(live, f"/_emulator/requests/{_last_id(live)}")
+    assert (entry["status"], entry["parameters"]["type"]) == (200, "soft")
 
 
 def test_bad_fault_rule_has_its_message_beside_the_field(look) -> None:

@@ -246,7 +246,11 @@ OTHERS = {
     "COUNT": statements.COUNT,
     "DELETE": statements.DELETE,
 }
-PAGES = {"FIRST_KEYS": statements.FIRST_KEYS, "LAST_KEYS": statements.LAST_KEYS}
+PAGES = {
+    "FIRST_KEYS": statements.FIRST_KEYS,
+    "KEY_POSITION": statements.KEY_POSITION,
+    "LAST_KEYS": statements.LAST_KEYS,
+}
 
 
 def _plan(storage, statement, filters: dict, bounce_list: int = 1) -> list:
@@ -260,6 +264,50 @@ def _plan(storage, statement, filters: dict, bounce_list: int = 1) -> list:
     return [
         row[3] for row in storage.engine.fetch(f"EXPLAIN QUERY PLAN {text}", values)
     ]
+
+
+@pytest.mark.parametrize("limit", [3, 100])
+def test_search_finds_what_matches_in_the_order_of_keys(
+    storage: Storage, bounce_list: int, monkeypatch, limit: int
+) -> None:
+    monkeypatch.setattr(bounces_module, "SEARCH_SIZE", 10)
+    given = [bounce(f"U{i:02}@x{i % 7}.com") for i in range(45)]
+    storage.bounces.put(bounce_list, given)
+    query = BounceQuery(email_globs=("*@X3.*",))
+    found, after = [], None
+    while True:
+        part = storage.bounces.search(bounce_list, query, limit, after, seconds=60)
+        assert part.stopped_at is None
+        found += map(as_bounce, part.rows)
+        if len(part.rows) < limit:
+            break
+        after = part.rows[-1][0]
+
+    assert found == given[3::7]
+
+
+def test_search_stops_when_the_time_is_over(
+    storage: Storage, bounce_list: int, monkeypatch
+) -> None:
+    monkeypatch.setattr(bounces_module, "SEARCH_SIZE", 10)
+    storage.bounces.put(bounce_list, [bounce(f"u{i:02}@x") for i in range(25)])
+    query, stops, after = BounceQuery(email_globs=("u24*",)), [], ""
+    while after is not None:
+        found = storage.bounces.search(bounce_list, query, 5, after or None, seconds=0)
+        after = found.stopped_at
+        stops.append((after, len(found.rows)))
+
+    assert stops == [("u09@x", 0), ("u19@x", 0), (None, 1)]
+    assert storage.bounces.count_up_to(bounce_list, "U09@x") == 10
+
+
+def test_long_lists_are_known_without_counting(
+    storage: Storage, bounce_list: int
+) -> None:
+    storage.bounces.put(bounce_list, [bounce(f"{i}@x") for i in range(3)])
+
+    longer = [storage.bounces.has_more_than(bounce_list, n) for n in range(5)]
+    assert longer == [True, True, True, False, False]
 
 
 @pytest.mark.parametrize("name", [*WALKS, *OTHERS])
@@ -285,7 +333,13 @@ def test_queries_are_index_searches(storage, name: str, query) -> None:
 @pytest.mark.parametrize("name", PAGES)
 @pytest.mark.parametrize(
     "bounds",
-    [(), ("key_from", "key_before"), ("key_after",), ("key_after", "key_before")],
+    [
+        (),
+        ("key_from", "key_before"),
+        ("key_after",),
+        ("key_after", "key_before"),
+        ("key_after", "key_to"),
+    ],
 )
 @pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_pages_are_index_searches(storage, name: str, bounds: tuple) -> None:

@@ -1,0 +1,98 @@
+"""Send a logged request again, inside the application."""
+
+import base64
+from collections.abc import Iterator
+from contextlib import suppress
+from contextvars import Context
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from flask import Response, current_app
+
+from sendgrid_bounces.control.effects import ConnectionDropped
+from sendgrid_bounces.control.service import Control
+from sendgrid_bounces.core.errors import ConflictError
+from sendgrid_bounces.core.requests import LoggedRequest
+from sendgrid_bounces.pages.snippets import pairs_of
+from sendgrid_bounces.pages.web import done, page
+from sendgrid_bounces.redaction import MASK, MAX_PARAMETERS, MAX_TEXT, is_secret
+from sendgrid_bounces.web.requests import request
+
+#: The methods whose parameters are sent as a form.
+_WITH_FORM = ("POST", "PUT", "PATCH")
+_FORM = "application/x-www-form-urlencoded"
+
+#: Requests that are looked at to find the new one.
+_RECENT = 1_000
+
+
+@page("/ui/requests/<int:id_>/replay", "POST")
+def replay(control: Control, id_: int) -> Response:
+    """Send a logged request again, and show the new one."""
+    entry = control.request(id_)
+    if obstacle := find_obstacle(entry):
+        raise ConflictError(f"request {id_} cannot be sent again: {obstacle}")
+    agent = f"sendgrid_bounces dashboard, replay of request {id_}"
+    before = control.requests(1)[-1:]
+    last = before[0].id if before else 0
+    with suppress(ConnectionDropped):  # a fault rule; the request is logged
+        call_api(
+            quote(entry.path, safe="/@"),
+            **_options(entry, request.form.get("key", ""), agent),
+        )
+    added = control.requests(_RECENT, after=last)
+    found = [each.id for each in added if each.user_agent == agent]
+    return done("pages.one_request", "replayed", id_=found[-1] if found else id_)
+
+
+def find_obstacle(entry: LoggedRequest) -> str:
+    """Return why the log has too little of a request to send it again, or nothing."""
+    pairs = pairs_of(entry)
+    values = [entry.path, *(value for name, value in pairs if not is_secret(name))]
+    is_read = entry.method == "GET"
+    if entry.dialect == "sendgrid.v3" and not is_read:
+        return "the log does not keep its body, nor the header On-Behalf-Of"
+    if entry.operation in ("add", "import") and not pairs:
+        return "the log does not keep bodies in JSON and files"
+    if any(MASK in value for value in values):
+        return "a value is masked"
+    if len(pairs) >= MAX_PARAMETERS or any(len(v) >= MAX_TEXT for v in values):
+        return "the log does not keep all of its parameters"
+    return ""
+
+
+def call_api(path: str, **options: Any) -> Any:
+    """Make a call in this process, as a client would over HTTP.
+
+    :param options: those of Werkzeug's test client.
+    :raises ConnectionDropped: if a fault rule drops the connection.
+    """
+    # An empty context, so that the two requests do not share `flask.g`.
+    return Context().run(current_app.test_client().open, path, **options)
+
+
+def basic(user: str, key: str) -> str:
+    """Return the header of HTTP Basic authentication."""
+    return f"Basic {base64.b64encode(f'{user}:{key}'.encode()).decode()}"
+
+
+def _options(entry: LoggedRequest, key: str, agent: str) -> dict[str, Any]:
+    """Return the arguments of :func:`call_api` besides the path."""
+    pairs = [(n, key if v == MASK else v) for n, v in pairs_of(entry)]
+    headers = {"Accept": "*/*", "User-Agent": agent, **dict(_authorization(entry, key))}
+    options = {"method": entry.method, "headers": headers}
+    if entry.method not in _WITH_FORM:
+        return {**options, "query_string": urlencode(pairs)}
+    return {**options, "data": urlencode(pairs), "content_type": _FORM}
+
+
+def _authorization(entry: LoggedRequest, key: str) -> Iterator[tuple[str, str]]:
+    """Yield the header with the key, if the request had the key there."""
+    if not key or any(map(is_secret, entry.parameters)):
+        return
+    if entry.dialect == "sendgrid.v3":
+        yield "Authorization", f"Bearer {key}"
+    elif entry.dialect.startswith("mailgun."):
+        yield "Authorization", basic("api", key)
+    elif entry.account:
+        yield "Authorization", basic(entry.account, key)
