@@ -239,11 +239,12 @@ def _text_record(
     columns: Mapping[int, str], cells: list[str], cleaned: list[str]
 ) -> Record:
     """Return the record of a row; only the reason keeps the blanks around it."""
-    return {
+    values = {
         field: cells[index] if field == "reason" else cleaned[index]
         for index, field in columns.items()
-        if index < len(cleaned) and cleaned[index]
+        if index < len(cleaned)
     }
+    return {field: value for field, value in values.items() if value}
 
 
 class _JSONText:

@@ -5,7 +5,7 @@ import io
 import json
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from sendgrid_bounces.core.errors import StorageError
@@ -105,6 +105,7 @@ def test_invalid_import_stores_nothing(acme, tmp_path, name, content, message) -
 @given(
     reason=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
 )
+@example(reason=" ")
 def test_any_reason_survives_a_file(acme, tmp_path, form: str, reason: str) -> None:
     """Line endings, quotes, commas and control characters are kept."""
     (tmp_path / "in.json").write_text(json.dumps([{"email": "a@x", "reason": reason}]))
