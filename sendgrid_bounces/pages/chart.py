@@ -131,7 +131,7 @@ def draw_chart(span: Range, counts: Iterable[tuple[int, BounceType, int]]) -> Ch
         intervals=intervals,
         bars=tuple(_bars(intervals, top)),
         x_ticks=tuple(_x_ticks(intervals)),
-        y_ticks=tuple(Tick(_y(value, top), f"{value:,}") for value in _values(top)),
+        y_ticks=tuple(Tick(_y(value, top), _shorten(value)) for value in _values(top)),
     )
 
 
@@ -168,6 +168,14 @@ def _x_ticks(intervals: tuple[Interval, ...]) -> Iterable[Tick]:
 
 def _y(value: int, top: int) -> float:
     return round(HEIGHT - BOTTOM - value / top * (HEIGHT - BOTTOM - TOP), 1)
+
+
+def _shorten(value: int) -> str:
+    """Return a round number such as ``20k``, which fits beside the axis."""
+    for unit, size in (("M", 1_000_000), ("k", 1_000)):
+        if value and value % size == 0:
+            return f"{value // size}{unit}"
+    return str(value)
 
 
 def _values(top: int) -> list[int]:

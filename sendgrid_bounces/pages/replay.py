@@ -18,6 +18,9 @@ from sendgrid_bounces.pages.web import done, page
 from sendgrid_bounces.redaction import MASK, MAX_PARAMETERS, MAX_TEXT, is_secret
 from sendgrid_bounces.web.requests import request
 
+#: The name of the snapshot that a replay offers to take, if the request changed rows.
+BEFORE_REPLAY = "before-replay"
+
 #: The methods whose parameters are sent as a form.
 _WITH_FORM = ("POST", "PUT", "PATCH")
 _FORM = "application/x-www-form-urlencoded"
@@ -32,14 +35,14 @@ def replay(control: Control, id_: int) -> Response:
     entry = control.request(id_)
     if obstacle := find_obstacle(entry):
         raise ConflictError(f"request {id_} cannot be sent again: {obstacle}")
+    if request.form.get("snapshot"):
+        control.take_snapshot(BEFORE_REPLAY)
     agent = f"sendgrid_bounces dashboard, replay of request {id_}"
     before = control.requests(1)[-1:]
     last = before[0].id if before else 0
     with suppress(ConnectionDropped):  # a fault rule; the request is logged
-        call_api(
-            quote(entry.path, safe="/@"),
-            **_options(entry, request.form.get("key", ""), agent),
-        )
+        options = _options(entry, request.form.get("key", ""), agent)
+        call_api(quote(entry.path, safe="/@"), **options)
     added = control.requests(_RECENT, after=last)
     found = [each.id for each in added if each.user_agent == agent]
     return done("pages.one_request", "replayed", id_=found[-1] if found else id_)

@@ -10,7 +10,7 @@ from sendgrid_bounces.control.service import Control
 from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.core.requests import LoggedRequest
 from sendgrid_bounces.emulator import current_emulator
-from sendgrid_bounces.pages.replay import find_obstacle
+from sendgrid_bounces.pages.replay import BEFORE_REPLAY, find_obstacle
 from sendgrid_bounces.pages.snippets import as_curl, as_pytest
 from sendgrid_bounces.pages.web import done, html, page, render
 from sendgrid_bounces.schemas.base import load
@@ -97,6 +97,7 @@ def _show(control: Control, shown: LoggedRequest | None) -> Response:
         keep=SHOWN,
         why=shown and control.explain(shown),
         obstacle=shown and find_obstacle(shown),
+        before_replay=BEFORE_REPLAY,
         curl=shown and as_curl(shown, base),
         test=shown and as_pytest(shown),
     )

@@ -129,19 +129,27 @@ def guarded(view: View) -> Callable[..., Response]:
     def handle(**arguments: Any) -> Response:
         control = Control(current_emulator())
         token = current_emulator().config.control_token
+        request.max_content_length = api.MAX_BODY
         try:
             api.check_access(token)
             result: Response = view(control, **arguments)
         except Unauthorized as error:
             return _ask_to_log_in(error)
         except HTTPException as error:
-            return render_error(error.code or 500, api.describe(error))
+            return render_error(error.code or 500, _describe(error))
         except BounceError as error:
             status, body = look_up(error, api.ERRORS_BY_TYPE)
             return render_error(status, str(body["error"]))
         return result
 
     return handle
+
+
+def _describe(error: HTTPException) -> str:
+    """Return the message of an HTTP error; an unknown page is not an endpoint."""
+    if isinstance(error, NotFound):
+        return error.description or ""
+    return api.describe(error)
 
 
 def render(

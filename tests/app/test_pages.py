@@ -14,6 +14,7 @@ import pytest
 from conftest import NOW, FixedClock, bounce, make_app
 from flask.testing import FlaskClient
 
+from sendgrid_bounces.control import api
 from sendgrid_bounces.control.service import Control
 from sendgrid_bounces.control.sessions import LIFETIME, is_valid_cookie, issue_cookie
 from sendgrid_bounces.core.bounces import BounceType
@@ -208,6 +209,16 @@ def test_errors_are_pages_with_a_way_back(browser, path: str, status: int) -> No
 
     assert answer.status_code == status
     assert 'href="/_emulator/">Go to the overview' in answer.text
+    assert "endpoint" not in answer.text
+
+
+def test_form_has_the_limit_of_the_endpoints(browser, monkeypatch) -> None:
+    monkeypatch.setattr(api, "MAX_BODY", 1_000)
+    form = {"action": "load", "source": "#" * 2_000}
+    answer = browser.post("/_emulator/ui/seed", data=form, headers=ORIGIN)
+
+    assert answer.status_code == 413
+    assert "the body exceeds 1000 bytes" in answer.text
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
@@ -335,6 +346,20 @@ def test_bars_are_stacked_inside_the_chart() -> None:
     assert hard.y + hard.height == pytest.approx(chart.bottom)
     assert other.x + other.width <= chart.width
     assert [tick.label for tick in chart.y_ticks] == ["0", "3", "6"]
+
+
+@pytest.mark.parametrize(
+    ("number", "labels"),
+    [
+        (900, ["0", "500", "1k"]),
+        (30_000, ["0", "20k", "40k"]),
+        (10**6, ["0", "500k", "1M"]),
+    ],
+)
+def test_labels_of_large_numbers_are_short(number: int, labels: list[str]) -> None:
+    chart = draw_chart(last_days(30, NOW), [(0, BounceType.HARD, number)])
+
+    assert [tick.label for tick in chart.y_ticks] == labels
 
 
 def test_account_is_added(browser) -> None:
@@ -900,9 +925,12 @@ def test_requests_are_replayed(make, log: list) -> None:
 def test_replay_sends_the_key_where_it_was(make, log: list) -> None:
     client = make()
     client.get("/api/bounces.count.json", auth=("acme", "s3cret"))
-    client.get("/v3/mg.example/bounces/a+b@x.com", auth=("api", "s3cret"))
+    control = Control(client.application.extensions[EXTENSION])
+    control.put_bounces("mg.example", [bounce("a+b?@x.com")])
+    path = "/v3/mg.example/bounces/a%2Bb%3F@x.com"
+    assert client.get(path, auth=("api", "s3cret")).status_code == 200
     client.get("/api/bounces.count.json?api_user=acme&api_key=s3cret&x=1&x=2")
-    entries = Control(client.application.extensions[EXTENSION]).requests()[-3:]
+    entries = control.requests()[-3:]
 
     for entry in entries:
         _, again = _replay(client, entry, "s3cret")
@@ -910,6 +938,23 @@ def test_replay_sends_the_key_where_it_was(make, log: list) -> None:
         assert again.parameters == entry.parameters
         _, again = _replay(client, entry, "")
         assert again.status in (401, 403)
+
+
+def test_replay_of_a_change_takes_a_snapshot(make, log: list) -> None:
+    client = make()
+    control = Control(client.application.extensions[EXTENSION])
+    control.put_bounces("acme", [bounce("b@x.com"), bounce("c@x.com")])
+    login = "api_user=acme&api_key=s3cret"
+    client.get(f"/api/bounces.delete.json?{login}&email=b@x.com")
+    (entry,) = control.requests(1)
+    url = f"/_emulator/ui/requests/{entry.id}"
+    assert "It changed 1 row the first time." in client.get(url).text
+    assert "It changed" not in client.get(f"/_emulator/ui/requests/{log[0].id}").text
+
+    form = {"key": "s3cret", "snapshot": "yes"}
+    client.post(f"{url}/replay", data=form, headers=ORIGIN)
+    (snapshot,) = control.snapshots()
+    assert (snapshot.name, snapshot.bounces) == ("before-replay", 1)
 
 
 def test_fault_rules_apply_to_a_replay(make, log: list) -> None:
