@@ -24,6 +24,7 @@ from sendgrid_bounces.core.clock import Clock
 from sendgrid_bounces.core.requests import LoggedRequest
 from sendgrid_bounces.core.times import parse_instant
 from sendgrid_bounces.emulator import EXTENSION
+from sendgrid_bounces.storage import sql
 from sendgrid_bounces.storage.database import Storage, open_storage
 from sendgrid_bounces.web.dialect import Dialect
 
@@ -62,6 +63,21 @@ def _compile_once(rule: Rule) -> None:
 
 
 Rule.compile = _compile_once
+
+
+# So is the text of the statements that create the tables.
+_create_statements = sql.create_statements
+_statements: dict[object, tuple[str, list[str]]] = {}
+
+
+def _create_statements_once(table: type, builder: object) -> tuple[str, list[str]]:
+    key = table, type(builder)
+    if key not in _statements:
+        _statements[key] = _create_statements(table, builder)
+    return _statements[key]
+
+
+sql.create_statements = _create_statements_once
 
 
 class _TemplateCache(BytecodeCache):

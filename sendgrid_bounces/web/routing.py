@@ -1,6 +1,5 @@
 """Routes, and the converter of addresses in paths."""
 
-from functools import cache, partial
 from typing import Any
 
 from werkzeug.routing import BaseConverter, Rule
@@ -21,5 +20,11 @@ class Route(Rule):
     """
 
     def _compile_builder(self, *args: Any, **kwargs: Any) -> Any:
-        compiled = cache(partial(super()._compile_builder, *args, **kwargs))
-        return lambda rule, /, **values: compiled()(rule, **values)
+        compile_builder, compiled = super()._compile_builder, None
+
+        def build(rule: Rule, /, **values: Any) -> Any:
+            nonlocal compiled
+            compiled = compiled or compile_builder(*args, **kwargs)
+            return compiled(rule, **values)
+
+        return build
