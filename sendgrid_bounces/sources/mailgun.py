@@ -5,7 +5,6 @@ import hmac
 import re
 from collections.abc import Mapping
 from email.parser import BytesParser
-from email.policy import compat32
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -20,6 +19,7 @@ from sendgrid_bounces.sources.events import (
     clean_status,
     read_time,
 )
+from sendgrid_bounces.sources.mime import POLICY
 from sendgrid_bounces.sources.payloads import load_object, section, text
 from sendgrid_bounces.sources.status import find_status
 from sendgrid_bounces.sources.verification import (
@@ -32,8 +32,9 @@ from sendgrid_bounces.sources.verification import (
 
 MAX_FIELDS = 1_000
 
-#: Digits of a Unix time that are read.
-_MAX_DIGITS = 12
+#: A Unix time of the years 2001 to 2286. The signature covers timestamp and token as
+#: one text, so only the length tells where one ends and the other begins.
+_TIMESTAMP = re.compile("[0-9]{10}")
 
 #: Codes of Mailgun's own for addresses that it did not try.
 _SUPPRESSED_BOUNCE, _SUPPRESSED = "605", {"605", "607"}
@@ -60,7 +61,7 @@ def verify(body: bytes, headers: Mapping[str, str], secrets: Secrets, now: int) 
     expected = hmac.new(secrets.key.encode(), signed, hashlib.sha256).hexdigest()
     if not is_same(signature.lower(), expected):
         raise SignatureError("the signature does not match the timestamp and token")
-    if not timestamp.isdecimal() or int(timestamp[:_MAX_DIGITS]) < now - RETENTION:
+    if not _TIMESTAMP.fullmatch(timestamp) or int(timestamp) < now - RETENTION:
         raise SignatureError("the signature is older than 48 hours")
 
 
@@ -200,7 +201,7 @@ def _urlencoded(body: bytes) -> list[tuple[str, str]]:
 def _multipart(body: bytes, content_type: str) -> list[tuple[str, str]]:
     head = b"Content-Type: " + content_type.encode("latin-1", "replace") + b"\n\n"
     try:
-        message = BytesParser(policy=compat32).parsebytes(head + body)
+        message = BytesParser(policy=POLICY).parsebytes(head + body)
     except (RecursionError, ValueError) as error:
         raise PayloadError(f"the form cannot be read: {error}") from None
     pairs = []

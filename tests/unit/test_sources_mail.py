@@ -338,6 +338,11 @@ HOSTILE = {
     "depth 1000": nested(1000),
     "depth 20000": nested(20_000),
     "JSON": HEAD + b'\n{"notificationType":' + b"[" * 500_000,
+    "parameters": HEAD + b'Content-Type: text/plain; a="' + b'\\";' * 100_000,
+    "numbered parameters": HEAD + b"Content-Type: text/plain; " + b"a*0=b; " * 100_000,
+    "punycode": HEAD
+    + b"Content-Type: text/plain; charset=punycode\n\na-"
+    + b"b" * 10**6,
     "base64": HEAD + b"Content-Transfer-Encoding: base64\n\n" + b"YWFh" * 500_000,
 }
 

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 import json
+import time
 from datetime import datetime, timedelta, timezone
 from urllib.parse import urlencode
 
@@ -234,6 +235,33 @@ class TestMailgun:
         body = json.dumps({"signature": fields}).encode()
         with pytest.raises(SignatureError, match="older than 48 hours"):
             mailgun.verify(body, {}, Secrets(key="k"), 0)
+
+    @pytest.mark.parametrize("length", [9, 11])
+    def test_digits_do_not_move_between_timestamp_and_token(self, length: int):
+        """The signed text is the same, but the token is new and the age another."""
+        fields = signed("k", token="7" * 50)
+        digest = hmac.new(
+            b"k", (fields["timestamp"] + fields["token"]).encode(), hashlib.sha256
+        ).hexdigest()
+        both = fields["timestamp"] + fields["token"]
+        moved = {
+            "timestamp": both[:length],
+            "token": both[length:],
+            "signature": digest,
+        }
+        with pytest.raises(SignatureError, match="older than 48 hours"):
+            mailgun.verify(
+                json.dumps({"signature": moved}).encode(), {}, Secrets(key="k"), 0
+            )
+
+    def test_hostile_form_is_read_in_bounded_time(self):
+        """The form is read before it is verified."""
+        body = b'--B\r\nContent-Disposition: form-data; name="%b"\r\n\r\nx\r\n--B--'
+        headers = {"Content-Type": "multipart/form-data; boundary=B"}
+        start = time.process_time()
+        with pytest.raises(SignatureError, match="missing"):
+            mailgun.verify(body % (b'\\";' * 100_000), headers, Secrets(key="k"), NOW)
+        assert time.process_time() - start < 1
 
     def test_other_key_fails(self):
         with pytest.raises(SignatureError, match="does not match"):

@@ -1,5 +1,6 @@
 """A bounce mail in parts: header fields, human text, reports, the returned mail."""
 
+import codecs
 import re
 from collections.abc import Iterator
 from contextlib import suppress
@@ -8,9 +9,10 @@ from email.errors import MessageError
 from email.header import decode_header, make_header
 from email.message import Message
 from email.parser import BytesParser
-from email.policy import compat32
 from email.utils import getaddresses
 from html import unescape
+
+from sendgrid_bounces.sources.mime import POLICY
 
 #: Bounds against hostile mail: bytes and lines of a mail, characters of one text part,
 #: of one line and of one header field, parts, and nested parts.
@@ -21,6 +23,9 @@ MAX_PARTS, MAX_DEPTH = 100, 20
 #: The parser takes quadratic time in the depth, which this many headers bound.
 _MAX_MULTIPARTS = 200
 MAX_FIELD = 4_000
+
+#: Encodings of host names, which take quadratic time to decode.
+_NOT_CHARSETS = {"idna", "punycode"}
 
 #: Attached mails and reports are read as text: nothing in them is a part of this mail,
 #: and they cannot nest.
@@ -161,14 +166,14 @@ def _parse_message(raw: bytes) -> Message:
     flat = _flatten(raw)
     if len(_MULTIPART.findall(flat)) > _MAX_MULTIPARTS:
         raise RecursionError
-    message = BytesParser(policy=compat32).parsebytes(flat)
+    message = BytesParser(policy=POLICY).parsebytes(flat)
     if message.get_content_maintype() != "multipart" or message.is_multipart():
         return message
     match = _BOUNDARY.search(flat, flat.find(b"\n\n") + 1)
     if match is None:
         return message
     repaired = _with_boundary(flat, match[1])
-    return BytesParser(policy=compat32).parsebytes(repaired)
+    return BytesParser(policy=POLICY).parsebytes(repaired)
 
 
 def _with_boundary(raw: bytes, boundary: bytes) -> bytes:
@@ -221,6 +226,8 @@ def _decode(part: Message) -> str:
     data = payload if isinstance(payload, bytes) else b""
     charset = part.get_content_charset() or "utf-8"
     try:
+        if codecs.lookup(charset).name in _NOT_CHARSETS:
+            charset = "latin-1"
         text = data[: 4 * MAX_TEXT].decode(charset, "replace")
     except (LookupError, ValueError):  # unknown, or without "replace"
         text = data[: 4 * MAX_TEXT].decode("latin-1")

@@ -1,0 +1,20 @@
+"""MIME with header fields of bounded length."""
+
+from email.policy import Compat32
+
+#: Characters of a header field with parameters, which take quadratic time to read.
+MAX_PARAMETERS = 1_000
+
+
+class BoundedPolicy(Compat32):
+    """The policy ``compat32`` with short ``Content-...`` fields."""
+
+    def header_source_parse(self, sourcelines: list[str]) -> tuple[str, str]:
+        """Return the name and the value of a header field."""
+        name, value = super().header_source_parse(sourcelines)
+        if name.lower().startswith("content-"):
+            value = value[:MAX_PARAMETERS]
+        return name, value
+
+
+POLICY = BoundedPolicy()
