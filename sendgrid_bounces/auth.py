@@ -114,7 +114,7 @@ class Authenticator:
         digest = self._digest(key)
         if self._is_cached(key_hash, digest):
             return True
-        attempt = self._digest(f"{name}\0{key_hash}\0{key}")
+        attempt = self._attempt(name, key_hash, key)
         if self._failed.is_known(attempt):
             return False
         with self._limited(attempt, name):
@@ -180,11 +180,14 @@ class Authenticator:
         domain = self._accounts.find_domain(name)
         if self._accept_any:
             return domain or self._create_domain(name, key)
-        if self.verify(domain.account if domain else None, key, name) and domain:
+        key_hash = domain.account.key_hash if domain else ""
+        folded = name.lower()  # letter case allows no further attempts
+        if self.verify_hash(key_hash, key, folded) and domain:
             return domain
         if not self._find_by_key(key):
             raise CredentialsError
-        self._failed.forgive(self._client(), self._digest(name))
+        attempt = self._attempt(folded, key_hash, key)
+        self._failed.forgive(self._client(), self._digest(folded), attempt)
         raise UnknownNameError("domain", name)
 
     def _find_by_key(self, key: str) -> list[Account]:
@@ -212,6 +215,10 @@ class Authenticator:
         is_suspect = self._failed.is_suspect(client)
         with self._hashing.turn(client, attempt, is_suspect=is_suspect):
             yield
+
+    def _attempt(self, name: str, key_hash: str, key: str) -> bytes:
+        """Return the fast keyed hash of an attempt with *key* for *name*."""
+        return self._digest(f"{name}\0{key_hash}\0{key}")
 
     def _digest(self, key: str) -> bytes:
         """Return the fast keyed hash of *key* that the cache holds."""

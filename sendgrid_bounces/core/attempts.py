@@ -34,6 +34,7 @@ class FailedAttempts:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._known: dict[bytes, float] = {}
+        self._added: dict[bytes, int] = {}
         self._counts: dict[tuple[str, bytes], tuple[float, int]] = {}
 
     def is_known(self, attempt: bytes) -> bool:
@@ -57,12 +58,17 @@ class FailedAttempts:
         with self._lock:
             make_room(self._known, MAX_ENTRIES)
             self._known[attempt] = time.monotonic() + CACHE_SECONDS
+            make_room(self._added, MAX_ENTRIES)
+            self._added[attempt] = self._added.get(attempt, 0) + 1
             for key in (name, ANY_NAME):
                 self._change(client, key, 1)
 
-    def forgive(self, client: str, name: bytes) -> None:
-        """Take back the last attempt of *client* for *name*."""
+    def forgive(self, client: str, name: bytes, attempt: bytes) -> None:
+        """Take back a failed attempt, as often as it was added."""
         with self._lock:
+            if not self._added.get(attempt):
+                return
+            self._added[attempt] -= 1
             for key in (name, ANY_NAME):
                 self._change(client, key, -1)
 

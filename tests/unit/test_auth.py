@@ -3,6 +3,7 @@
 import hmac
 import threading
 import time
+from contextlib import suppress
 
 import pytest
 from conftest import QUICK_COSTS
@@ -168,6 +169,24 @@ def test_unknown_domains_are_no_attempts(limited) -> None:
     assert not limited._failed.is_suspect("127.0.0.1")
 
 
+@pytest.mark.parametrize("own_key", [None, "s3cret"], ids=["letter case", "own key"])
+def test_keys_of_a_domain_are_limited(
+    storage, limited, checks, own_key: str | None
+) -> None:
+    """Neither letter case nor a key of another account allows more attempts."""
+    hashed = Authenticator(storage, QUICK_COSTS).hash_key("hidden")
+    owner = storage.accounts.add("owner", **hashed)
+    storage.accounts.add_domain("e" * 60 + ".com", owner)
+    for n in range(2 * MAX_ATTEMPTS):
+        name = "e" * 60 if own_key else "e" * n + "E" + "e" * (59 - n)
+        for key in filter(None, (f"wrong {n}", own_key)):
+            with suppress(CredentialsError, TooManyAttemptsError, UnknownNameError):
+                limited.authenticate_domain(f"{name}.com", key)
+    assert checks.count(owner.key_hash) <= MAX_ATTEMPTS + 1
+    with pytest.raises(TooManyAttemptsError):
+        limited.authenticate_domain("e" * 60 + ".com", "hidden")
+
+
 def test_guesses_take_bounded_memory(limited, monkeypatch) -> None:
     """The counts are dropped when there are too many."""
     monkeypatch.setattr(attempts, "MAX_ENTRIES", 10)
@@ -175,6 +194,7 @@ def test_guesses_take_bounded_memory(limited, monkeypatch) -> None:
         _guess(limited, f"name{n}", 1)
     assert len(limited._failed._known) <= 10
     assert len(limited._failed._counts) <= 11
+    assert len(limited._failed._added) <= 10
 
 
 @pytest.mark.parametrize(
