@@ -55,4 +55,4 @@ def logout() -> Response:
 
 def _safe_target(target: str) -> str:
     """Return *target* if it is a page, and else the overview."""
-    return target if target.startswith(HOME) else HOME
+    return target if target.startswith(HOME) and target.isprintable() else HOME

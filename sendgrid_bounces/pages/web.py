@@ -7,7 +7,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from flask import Blueprint, Response, render_template, url_for
-from werkzeug.exceptions import HTTPException, NotFound, Unauthorized
+from werkzeug.exceptions import (
+    HTTPException,
+    NotFound,
+    RequestEntityTooLarge,
+    Unauthorized,
+)
 from werkzeug.utils import redirect
 
 from sendgrid_bounces import __version__
@@ -79,6 +84,12 @@ NOTICES = {
     "saved": "The snapshot was saved.",
 }
 
+#: Maximum size in bytes of a form that is read before the access check.
+MAX_FORM = 1024 * 1024
+
+#: The pages that receive files, after the access check.
+UPLOADS = {"pages.import_bounces", "pages.load_seed"}
+
 View = TypeVar("View", bound=Callable[..., Any])
 
 bp = Blueprint("pages", __name__, url_prefix=PREFIX, template_folder="templates")
@@ -104,6 +115,21 @@ def date_time(received: int) -> str:
 def counted(number: int, noun: str) -> str:
     """Return the number and the noun, such as ``2 fault rules``."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+@bp.before_request
+def read_form() -> Response | None:
+    """Read the form of a page without uploads, in a bounded size."""
+    if request.endpoint in UPLOADS:
+        return None
+    request.max_content_length = MAX_FORM
+    try:
+        request.form  # noqa: B018 - parses the body
+    except RequestEntityTooLarge:
+        return render_error(413, f"The form exceeds {MAX_FORM} bytes.")
+    except Exception:  # noqa: BLE001 - WSGI servers raise their own error classes
+        return render_error(400, "The form cannot be read.")
+    return None
 
 
 def page(rule: str, *methods: str) -> Callable[[View], View]:

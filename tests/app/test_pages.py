@@ -21,7 +21,7 @@ from sendgrid_bounces.core.bounces import BounceType
 from sendgrid_bounces.core.sources import SourceSettings
 from sendgrid_bounces.core.timezones import DAY
 from sendgrid_bounces.emulator import EXTENSION
-from sendgrid_bounces.pages import reading, totals, transfer
+from sendgrid_bounces.pages import reading, totals, transfer, web
 from sendgrid_bounces.pages.chart import draw_chart, last_days
 from sendgrid_bounces.pages.snippets import as_curl, as_pytest
 from sendgrid_bounces.pages.web import NOTICES, STATIC
@@ -265,12 +265,38 @@ def test_login_sets_a_strict_cookie(make) -> None:
     assert client.get(page, headers=BROWSER).status_code == 303
 
 
-@pytest.mark.parametrize("target", ["http://evil.example/", "//evil.example", "/x"])
+@pytest.mark.parametrize(
+    "target", ["http://evil.example/", "//evil.example", "/x", "/_emulator/\r\nX: y"]
+)
 def test_login_leads_to_pages_only(make, target: str) -> None:
     client = make(CONTROL_TOKEN=TOKEN)
     answer = client.post("/_emulator/ui/login", data={"token": TOKEN, "next": target})
 
     assert answer.location == "/_emulator/"
+
+
+def test_form_has_a_limit_before_the_login(make, monkeypatch) -> None:
+    client = make(CONTROL_TOKEN=TOKEN)
+    monkeypatch.setattr(web, "MAX_FORM", 1_000)
+    data = {"token": (BytesIO(b"x" * 1_000), "upload")}
+    response = client.post("/_emulator/ui/login", data=data)
+
+    assert response.status_code == 413
+    assert "exceeds 1000 bytes" in response.text
+
+
+def test_form_that_ends_early_is_refused(make) -> None:
+    class Broken(BytesIO):
+        def readinto(self, _buffer: object) -> int:
+            raise TimeoutError
+
+    response = make(CONTROL_TOKEN=TOKEN).post(
+        "/_emulator/ui/login",
+        input_stream=Broken(b"token=abc"),
+        content_type="application/x-www-form-urlencoded",
+    )
+    assert response.status_code == 400
+    assert "cannot be read" in response.text
 
 
 def test_cookie_is_bound_to_the_token_and_expires() -> None:
