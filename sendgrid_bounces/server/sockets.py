@@ -19,6 +19,9 @@ MIN_RATE = 500
 #: Seconds for which a thread waits for a client even if all threads are busy.
 GRACE = 1.0
 
+#: Bytes that a client must receive within the idle timeout.
+PIECE = 64 * 1024
+
 
 class ListenError(BounceError):
     """The server cannot listen on an address."""
@@ -33,12 +36,15 @@ class ClientWaits:
 
     def __init__(self, idle_timeout: float) -> None:
         self.idle_timeout = idle_timeout
-        self._since: dict[IdleTimeoutSocket, float] = {}
+        self._since: dict[IdleTimeoutSocket, tuple[float, int]] = {}
 
     @contextmanager
-    def waiting(self, client: "IdleTimeoutSocket") -> Iterator[None]:
-        """Record that a thread waits for *client*."""
-        self._since[client] = time.monotonic()
+    def waiting(self, client: "IdleTimeoutSocket", how: int) -> Iterator[None]:
+        """Record that a thread waits for *client*.
+
+        :param how: what to shut down so that the thread waits no longer.
+        """
+        self._since[client] = time.monotonic(), how
         try:
             yield
         finally:
@@ -47,16 +53,16 @@ class ClientWaits:
     def disconnect(self, kept: int) -> None:
         """Disconnect the clients that keep threads waiting, except *kept* of them.
 
-        The first are those that have sent nothing for longest. A client that has sent
-        something within ``GRACE`` seconds is not disconnected.
+        The first are those that have sent or received nothing for longest. A client
+        that has done so within ``GRACE`` seconds is not disconnected.
         """
         waiting = list(self._since.copy().items())
         latest = time.monotonic() - GRACE
-        for client, since in waiting[: max(len(waiting) - kept, 0)]:
+        for client, (since, how) in waiting[: max(len(waiting) - kept, 0)]:
             if since < latest:
                 client.is_stalled = True
                 with suppress(OSError):  # the thread has closed it
-                    socket.socket.shutdown(client, socket.SHUT_RD)
+                    socket.socket.shutdown(client, how)
 
 
 class IdleTimeoutSocket(socket.socket):
@@ -89,7 +95,7 @@ class IdleTimeoutSocket(socket.socket):
         if not timeout:
             return super().recv(*arguments)
         began = time.monotonic()
-        with self._checking_stalled(), self.waits.waiting(self):
+        with self._checking_stalled(), self.waits.waiting(self, socket.SHUT_RD):
             self.settimeout(max(min(timeout, self.credit), 0.001))
             try:
                 data = super().recv(*arguments)
@@ -99,10 +105,12 @@ class IdleTimeoutSocket(socket.socket):
         self.credit = min(self.credit - spent, self.idle_timeout)
         return data
 
-    def sendall(self, *arguments: Any) -> None:
-        """Send all bytes."""
-        with self._checking_stalled():
-            super().sendall(*arguments)
+    def sendall(self, data: Any, *flags: Any) -> None:
+        """Send all bytes, in pieces: a client that reads slowly is not stalled."""
+        how = socket.SHUT_RDWR
+        for start in range(0, len(data), PIECE):
+            with self._checking_stalled(), self.waits.waiting(self, how):
+                super().sendall(data[start : start + PIECE], *flags)
 
     @contextmanager
     def _checking_stalled(self) -> Iterator[None]:

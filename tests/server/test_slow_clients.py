@@ -1,6 +1,7 @@
 """Slow and silent clients do not delay other clients, and are disconnected."""
 
 import http.client
+import json
 import os
 import resource
 import signal
@@ -194,6 +195,21 @@ def test_busy_worker_disconnects_stalled_clients_early() -> None:
             assert kept.getresponse().read() == b'{"count": "6"}'
             assert time.monotonic() - began < 10
         kept.close()
+
+
+def test_clients_that_do_not_read_do_not_delay_others() -> None:
+    """A long response does not fit into the buffers of the sockets."""
+    with serving("--demo", "--workers", "1", "--threads", "4") as live:
+        rows = [
+            {"email": f"{n}@example.com", "status": "5.1.1", "reason": "x" * 500}
+            for n in range(14_000)
+        ]
+        live.get("/_emulator/bounces?owner=demo", json.dumps(rows).encode())
+        get = HEAD.replace(b"count", b"get") + b"\r\n"
+        with _connections(live, 4, get):
+            began = time.monotonic()
+            live.get(COUNT)
+            assert time.monotonic() - began < 10
 
 
 def test_flood_of_connections_does_not_stop_the_worker() -> None:
