@@ -49,7 +49,7 @@ IN_PROCESS = "sendgrid_bounces.in_process"
 PRIVATE_DOMAINS = ("localhost", "internal", "local", "test")
 
 #: Header fields of reverse proxies, besides those that begin with ``X-Forwarded-``.
-PROXY_FIELDS = ("Forwarded", "Via")
+PROXY_FIELDS = ("Forwarded", "Via", "X-Real-Ip", "Cf-Connecting-Ip", "True-Client-Ip")
 
 View = TypeVar("View", bound=Callable[..., Any])
 

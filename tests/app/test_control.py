@@ -131,6 +131,8 @@ def test_web_pages_are_rejected(control, host: str, origin, status: int) -> None
         ("x-forwarded-proto", "https"),
         ("X-Forwarded-Host", "bounces.example.com"),
         ("Via", "1.1 proxy"),
+        ("X-Real-IP", "192.0.2.1"),
+        ("CF-Connecting-IP", "192.0.2.1"),
     ],
 )
 def test_proxies_require_a_token(make, name: str, value: str) -> None:

@@ -685,6 +685,14 @@ def test_bad_file_has_its_message_and_stores_nothing(
     assert "No bounces yet" in browser.get(PAGES[1]).text
 
 
+def test_uploads_may_be_larger_than_other_forms(browser, monkeypatch) -> None:
+    monkeypatch.setattr(web, "MAX_FORM", 5)
+    assert _import(browser, "a.csv", b"email\na@x\n").status_code == 303
+    seed = {"source": "accounts: [{username: acme}]", "action": "check"}
+    assert browser.post("/_emulator/ui/seed", data=seed).status_code == 200
+    assert browser.post("/_emulator/ui/reset", data={"to": "seed"}).status_code == 413
+
+
 def test_large_file_is_refused(browser, monkeypatch) -> None:
     monkeypatch.setattr(transfer, "MAX_FILE", 1_000)
     answer = _import(browser, "a.csv", b"email\n" + b"a" * 100_000)
