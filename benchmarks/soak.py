@@ -3,6 +3,7 @@
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -16,6 +17,10 @@ from measures import BASIC, CREDENTIALS, V3, Bench, Row, copied
 from servers import MEGABYTE, Server
 
 WORKERS = PROCESSES = 4
+
+#: Connections of each process: with them, the warm-up uses each thread of the workers,
+#: which opens files and fills a cache on its first use.
+CONNECTIONS = 24
 
 #: Requests before the memory is read for the first time, as a part of all.
 WARM_UP = 0.2
@@ -69,10 +74,10 @@ def _open_files(server: Server) -> dict[int, int]:
 def _send(server: Server, bench: Bench, count: int) -> Counter[int]:
     """Send *count* requests from several processes; return the statuses."""
     counted = clients.FORK.Array("l", 600)
-    share = count // PROCESSES
+    share = count // (PROCESSES * CONNECTIONS)
     seeds = clients.FORK.Value("i", count)
 
-    def run(_stop: Event) -> None:
+    def send() -> None:
         with seeds.get_lock():
             seeds.value += 1
             chance = random.Random(seeds.value)
@@ -82,6 +87,12 @@ def _send(server: Server, bench: Bench, count: int) -> Counter[int]:
                 status = int(clients.answer_to(connection, request)[9:12])
                 with counted.get_lock():
                     counted[status] += 1
+
+    def run(_stop: Event) -> None:
+        with ThreadPoolExecutor(CONNECTIONS) as pool:
+            sent = [pool.submit(send) for _ in range(CONNECTIONS)]
+        for each in sent:
+            each.result()
 
     with clients.background(run, PROCESSES) as ended:
         ended.wait()
