@@ -6,7 +6,6 @@ lies between the parts.
 
 import sys
 from collections.abc import Callable, Iterable
-from io import BytesIO
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -22,6 +21,7 @@ import data
 import servers
 from clients import get
 from hello import app as hello
+from instructions import environ
 from run import prepare
 
 from sendgrid_bounces.app import create_app
@@ -45,28 +45,6 @@ def microseconds(action: Callable[[], object]) -> float:
             action()
         took.append((perf_counter() - begun) / CALLS)
     return median(took) * 1e6
-
-
-def environ(path: str, query: str) -> dict[str, object]:
-    """Return the WSGI environment of a request."""
-    return {
-        "REQUEST_METHOD": "GET",
-        "SCRIPT_NAME": "",
-        "PATH_INFO": path,
-        "QUERY_STRING": query,
-        "RAW_URI": f"{path}?{query}",
-        "SERVER_NAME": "localhost",
-        "SERVER_PORT": "80",
-        "SERVER_PROTOCOL": "HTTP/1.1",
-        "HTTP_HOST": "localhost",
-        "wsgi.version": (1, 0),
-        "wsgi.url_scheme": "http",
-        "wsgi.input": BytesIO(),
-        "wsgi.errors": sys.stderr,
-        "wsgi.multithread": True,
-        "wsgi.multiprocess": True,
-        "wsgi.run_once": False,
-    }
 
 
 def call(app: Callable[..., Iterable[bytes]], path: str, query: str) -> bytes:

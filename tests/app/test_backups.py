@@ -16,10 +16,9 @@ import pytest
 from conftest import ENGINES, NOW, SEEDS, FixedClock, bounce, logged_request, make_app
 from flask.testing import FlaskClient
 from test_reset import state
+from test_snapshots import moving_bounce
 from test_upgrades import DATA
 
-from sendgrid_bounces.core.bounces import BounceQuery
-from sendgrid_bounces.core.clock import Clock
 from sendgrid_bounces.core.contents import Counts
 from sendgrid_bounces.core.errors import ConflictError, StorageError
 from sendgrid_bounces.core.faults import FaultRule
@@ -267,32 +266,11 @@ def test_backup_is_consistent(storage: Storage, database_url: str, tmp_path) -> 
 
     So the copy ends, although there is always a write.
     """
-    lists = [storage.accounts.add(name).bounce_list for name in ("left", "right")]
-    storage.bounces.put(lists[0], [bounce("x@example.com")])
-    stopped = threading.Event()
-
-    def move() -> None:
-        with closing(open_storage(database_url)) as other:
-            here, there = lists
-            while not stopped.is_set():
-
-                def move_once(here=here, there=there) -> None:
-                    other.bounces.delete(here, BounceQuery(), clock=Clock())
-                    other.bounces.put(there, [bounce("x@example.com")])
-
-                other.engine.transact(move_once)
-                here, there = there, here
-
-    thread = threading.Thread(target=move)
-    thread.start()
     file = tmp_path / "backup"
-    try:
+    with moving_bounce(storage, database_url):
         seen = {
             write_backup(storage.engine, file, replace=True).bounces for _ in range(10)
         }
-    finally:
-        stopped.set()
-        thread.join()
     assert seen == {1}
 
 

@@ -4,7 +4,7 @@ import json
 import threading
 import tracemalloc
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 
 import pytest
 from conftest import NOW, SEEDS, FixedClock, bounce, make_app
@@ -261,8 +261,9 @@ def test_memory_is_independent_of_size(storage) -> None:
     assert peaks[1] < peaks[0] * 1.5
 
 
-def test_snapshot_is_consistent(storage, database_url: str) -> None:
-    """A bounce that another connection moves between lists never appears twice."""
+@contextmanager
+def moving_bounce(storage: Storage, database_url: str) -> Iterator[None]:
+    """Let another connection move a bounce between two lists all the time."""
     lists = [storage.accounts.add(name).bounce_list for name in ("left", "right")]
     storage.bounces.put(lists[0], [bounce("x@example.com")])
     stopped = threading.Event()
@@ -282,10 +283,16 @@ def test_snapshot_is_consistent(storage, database_url: str) -> None:
     thread = threading.Thread(target=move)
     thread.start()
     try:
-        seen = {storage.snapshots.take("moment", NOW).bounces for _ in range(60)}
+        yield
     finally:
         stopped.set()
         thread.join()
+
+
+def test_snapshot_is_consistent(storage, database_url: str) -> None:
+    """A bounce that another connection moves between lists never appears twice."""
+    with moving_bounce(storage, database_url):
+        seen = {storage.snapshots.take("moment", NOW).bounces for _ in range(60)}
     assert seen == {5}
 
 

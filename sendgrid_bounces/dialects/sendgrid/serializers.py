@@ -96,6 +96,11 @@ class JSONSerializer:
         return iter([text.replace("/", self.slash).encode()])
 
 
+def _quoted(*columns: Column) -> Iterator[Iterator[str]]:
+    """Return *columns* with each text as JSON."""
+    return (map(quote, column) for column in columns)
+
+
 def write_direct_rows(
     emails: Column, statuses: Column, reasons: Column, times: Iterable[str]
 ) -> list[str]:
@@ -106,11 +111,7 @@ def write_direct_rows(
     return [
         f'{{"status": {status}, {created}"reason": {reason}, "email": {email}}}'
         for email, status, reason, created in zip(
-            map(quote, emails),
-            map(quote, statuses),
-            map(quote, reasons),
-            times,
-            strict=False,
+            *_quoted(emails, statuses, reasons), times, strict=False
         )
     ]
 
@@ -126,11 +127,7 @@ def write_reseller_rows(
     return [
         f'{{"email":{email},"status":{status},"reason":{reason}{created}}}'
         for email, status, reason, created in zip(
-            map(quote, emails),
-            map(quote, statuses),
-            map(quote, reasons),
-            times,
-            strict=False,
+            *_quoted(emails, statuses, reasons), times, strict=False
         )
     ]
 
