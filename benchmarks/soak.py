@@ -18,9 +18,14 @@ from servers import MEGABYTE, Server
 
 WORKERS = PROCESSES = 4
 
-#: Connections of each process: with them, the warm-up uses each thread of the workers,
-#: which opens files and fills a cache on its first use.
+#: Threads of each worker. A thread opens files and fills its cache when it first has a
+#: request of some kind; with few threads, the warm-up includes that of all.
+THREADS = 4
+
+#: Connections of each process, and requests of one connection. New connections replace
+#: them, since the workers do not get equally many.
 CONNECTIONS = 24
+REQUESTS_OF_ONE = 20
 
 #: Requests before the memory is read for the first time, as a part of all.
 WARM_UP = 0.2
@@ -52,7 +57,8 @@ MEASURES: dict[str, Callable[[Bench], Iterator[Row]]] = {
 def _soak(bench: Bench) -> Iterator[Row]:
     total = bench.rows // 5
     first = int(total * WARM_UP)
-    with bench.serve(f"--workers={WORKERS}", CONTROL="on") as server:
+    flags = (f"--workers={WORKERS}", f"--threads={THREADS}")
+    with bench.serve(*flags, CONTROL="on") as server:
         statuses = _send(server, bench, first)
         memory, files = server.resident(), _open_files(server)
         statuses += _send(server, bench, total - first)
@@ -81,12 +87,13 @@ def _send(server: Server, bench: Bench, count: int) -> Counter[int]:
         with seeds.get_lock():
             seeds.value += 1
             chance = random.Random(seeds.value)
-        with closing(clients.connect(server.port)) as connection:
-            for _ in range(share):
-                request = chance.choice(_CALLS)(chance, bench)
-                status = int(clients.answer_to(connection, request)[9:12])
-                with counted.get_lock():
-                    counted[status] += 1
+        for start in range(0, share, REQUESTS_OF_ONE):
+            with closing(clients.connect(server.port)) as connection:
+                for _ in range(min(REQUESTS_OF_ONE, share - start)):
+                    request = chance.choice(_CALLS)(chance, bench)
+                    status = int(clients.answer_to(connection, request)[9:12])
+                    with counted.get_lock():
+                        counted[status] += 1
 
     def run(_stop: Event) -> None:
         with ThreadPoolExecutor(CONNECTIONS) as pool:
