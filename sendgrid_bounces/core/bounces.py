@@ -5,14 +5,13 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
-from operator import gt
 
 from sendgrid_bounces.core.errors import ParametersError
 
 #: Maximum lengths in characters. RFC 5321 allows an address 64 + 1 + 255; the replies
 #: of mail servers are far shorter than the bound of the reason.
 MAX_LENGTHS = {"email": 320, "status": 32, "code": 32, "reason": 65_535}
-_LONGEST = tuple(MAX_LENGTHS.values())
+_MAX_EMAIL, _MAX_STATUS, _MAX_CODE, _MAX_REASON = MAX_LENGTHS.values()
 
 #: The first and last instant: the years 1 to 9999, which the vendors' date formats can
 #: express, less two days at either end for the time zones.
@@ -59,11 +58,22 @@ class Bounce:
 
     def __post_init__(self) -> None:
         """Check the fields and derive missing fields."""
-        if problems := self._problems():
+        email, status, code, reason = self.email, self.status, self.code, self.reason
+        is_plain = (
+            email
+            and "\0" not in email
+            and len(email) <= _MAX_EMAIL
+            and len(status) <= _MAX_STATUS
+            and len(code) <= _MAX_CODE
+            and len(reason) <= _MAX_REASON
+            and (email + status + code + reason).isascii()
+            and EARLIEST <= self.created <= LATEST
+        )
+        if not is_plain and (problems := [*self._problems()]):
             raise ParametersError(problems)
-        if not self.status:
-            object.__setattr__(self, "status", self.code)
-        if not self.code:
+        if not status:
+            object.__setattr__(self, "status", code)
+        if not code:
             object.__setattr__(self, "code", self._derived_code())
 
     @property
@@ -71,18 +81,14 @@ class Bounce:
         """The type derived from the status."""
         return classify(self.status)
 
-    def _problems(self) -> list[tuple[str, str]]:
-        problems = []
+    def _problems(self) -> Iterator[tuple[str, str]]:
         if not self.email:
-            problems.append(("email", "must not be empty"))
+            yield "email", "must not be empty"
         elif "\0" in self.email:
-            problems.append(("email", "must not contain a NUL character"))
-        texts = (self.email, self.status, self.code, self.reason)
-        if not "".join(texts).isascii() or any(map(gt, map(len, texts), _LONGEST)):
-            problems += _text_problems(texts)
+            yield "email", "must not contain a NUL character"
+        yield from _text_problems((self.email, self.status, self.code, self.reason))
         if not EARLIEST <= self.created <= LATEST:
-            problems.append(("created", "must be in the years 1 to 9999"))
-        return problems
+            yield "created", "must be in the years 1 to 9999"
 
     def _derived_code(self) -> str:
         """Return the reply code that begins the reason or the status.

@@ -276,14 +276,9 @@ def read_record(record: Mapping[str, object], now: int) -> Bounce:
 def _bounce(
     address: str, code: str, error: str, created_at: int | None = None, *, now: int
 ) -> Bounce:
+    created = now if created_at is None else created_at
     try:
-        return Bounce(
-            email=address,
-            status="",
-            code=code,
-            reason=error,
-            created=now if created_at is None else created_at,
-        )
+        return Bounce(address, "", code, error, created)
     except ParametersError as problems:
         name, text = problems.problems[0]
         raise _error(
