@@ -145,7 +145,7 @@ class Authenticator:
         return account
 
     def authenticate_key(self, key: str) -> Account:
-        """Return the account whose API key is *key*.
+        """Return the account with the API key *key*.
 
         If any key is accepted, an unknown one belongs to the account
         :data:`API_KEY_USER`, which is created on first use.
@@ -191,7 +191,7 @@ class Authenticator:
         raise UnknownNameError("domain", name)
 
     def _find_by_key(self, key: str) -> list[Account]:
-        """Return the accounts whose API key is *key*."""
+        """Return the accounts with the API key *key*."""
         digest = self._digest(key)
         salt = self._read_tag_salt()
         tag = self._tags.get((salt, digest))

@@ -20,7 +20,7 @@ MIN_SECRET = 6
 #: Length of a name without a value that is taken for a secret, even without a digit.
 MIN_LONG_NAME = 20
 
-#: Length of the longest name whose value may be shown.
+#: Length of the longest name with a value that may be shown.
 MAX_NAME = 100
 
 #: Secrets that are searched for, at most, so that a request cannot take long to redact.

@@ -76,7 +76,7 @@ def hash_token(
 
 
 def apply_source(storage: Storage, seed: SourceSeed) -> None:
-    """Store a source, whose token is hashed.
+    """Store a source, with its token hashed.
 
     :raises UnknownNameError: if its owner does not exist.
     :raises NameTakenError: if it exists with another owner or of another kind.

@@ -40,7 +40,7 @@ def _check_encoding(_context: Any, _option: Any, name: str | None) -> str | None
     return name
 
 
-#: Commands whose modules take long to import.
+#: Commands with modules that take long to import.
 SOURCES = {
     "receive": (
         "sendgrid_bounces.cli.receive:receive",

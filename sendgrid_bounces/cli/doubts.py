@@ -42,7 +42,7 @@ class Doubts:
             self.report(place, problems)
 
     def report(self, place: str, problems: Sequence[tuple[str, str]]) -> None:
-        """Print the first warnings, and count the others.
+        """Print the first warnings, and count the rest.
 
         :raises ParametersError: if they are errors.
         """

@@ -70,7 +70,7 @@ def source() -> None:
 def add_source(
     name: str, owner: str, kind: str, topics: tuple[str, ...], **settings: str | None
 ) -> None:
-    """Add the source NAME, whose events are listed for OWNER.
+    """Add the source NAME; its events go to the list of OWNER.
 
     Without an option for a key, token or certificate, the secret is prompted for, or
     read from stdin: the public key of SendGrid; a token, which is stored as a hash. The

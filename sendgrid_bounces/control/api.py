@@ -127,7 +127,7 @@ def read_json() -> Any:
 def read_parameters(schema: Schema) -> dict[str, Any]:
     """Return the query parameters, validated by *schema*.
 
-    Only a parameter whose field is a list may be given more than once.
+    Only a parameter that is a list may be given more than once.
 
     :raises ParametersError: with every problem.
     """

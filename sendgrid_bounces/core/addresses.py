@@ -1,6 +1,6 @@
 """The syntax of e-mail addresses: RFC 5321, with a lenient domain.
 
-A pattern recognizes most addresses. Plain string operations check the others: a pattern
+A pattern recognizes most addresses. Plain string operations check the rest: a pattern
 for all of Unicode takes longer to compile than the rest of the program takes to start.
 """
 

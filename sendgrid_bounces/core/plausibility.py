@@ -1,4 +1,4 @@
-"""Implausible bounces: stored like others, since services stored them, but reported."""
+"""Implausible bounces: stored, since services stored them, but reported."""
 
 import re
 

@@ -21,7 +21,7 @@ from sendgrid_bounces.web.requests import request
 #: The name of the snapshot that a replay offers to take, if the request changed rows.
 BEFORE_REPLAY = "before-replay"
 
-#: The methods whose parameters are sent as a form.
+#: The methods with parameters in a form.
 _WITH_FORM = ("POST", "PUT", "PATCH")
 _FORM = "application/x-www-form-urlencoded"
 

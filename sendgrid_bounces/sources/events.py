@@ -87,7 +87,7 @@ class Batch:
 
     @property
     def listed(self) -> tuple[BounceEvent, ...]:
-        """The events whose addresses belong on the bounce list."""
+        """The events that put their addresses on the bounce list."""
         return tuple(event for event in self.events if event.is_listed)
 
 

@@ -39,10 +39,10 @@ from sendgrid_bounces.storage.tables import (
     SnapshotChunkRow,
 )
 
-#: The tables whose rows a backup has, in the order of their references.
+#: The tables in a backup, in the order of their references.
 SAVED_TABLES = tuple(t for t in TABLES if t not in (RequestRow, AboutRow))
 
-#: The tables whose rows a restore replaces. Lists keep their owners, and the version of
+#: The tables that a restore replaces. Lists keep their owners, and the version of
 #: the fault rules increases.
 RESTORED_TABLES = tuple(
     t for t in SAVED_TABLES if t not in (BounceListRow, FaultSetRow)
@@ -255,7 +255,7 @@ def _folder_beside(path: Path) -> Iterator[Path]:
 
 
 def _open_copy(copy: Path, path: Path) -> SQLiteEngine:
-    """Return an engine for the file *copy*, whose errors name *path*."""
+    """Return an engine for the file *copy*, with *path* in its errors."""
     engine = SQLiteEngine(str(copy), "off", create=False)
     engine.location = str(path)
     return engine

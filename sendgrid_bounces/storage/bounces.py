@@ -231,7 +231,7 @@ class BounceStore:
             start = {"key_after": end[0]}
 
     def count_up_to(self, bounce_list: int, email: str) -> int:
-        """Return the number of bounces whose keys are not after that of *email*."""
+        """Return the number of bounces with keys up to that of *email*."""
         filters: Filters = {"key_to": (fold(email),)}
         return int(self._fetch(COUNT, bounce_list, filters)[0][0])
 

@@ -31,7 +31,7 @@ ENGINES: dict[str, Callable[[SplitResult], Engine]] = {
     "mariadb+pymysql": open_mysql,
 }
 
-#: The schemes that an error message names; the others are synonyms.
+#: The schemes that an error message names; the other schemes are synonyms.
 SHOWN_SCHEMES = ("sqlite", "mysql", "mariadb")
 
 

@@ -14,7 +14,7 @@ def _create_missing_tables(engine: Engine) -> None:
 
 
 def _replace_request_log(engine: Engine) -> None:
-    """Replace the request log, whose entries lack most fields of the new one.
+    """Replace the request log, which lacks most fields of the new one.
 
     Fault rules move to a table that does not reuse identifiers.
     """

@@ -15,7 +15,7 @@ MAX_LISTED = 20
 #: The conditions of an assertion: fields of a logged request, and addresses.
 CONDITIONS = (*(field.name for field in fields(LoggedRequest)), "email")
 
-#: Parameters whose values are addresses.
+#: Parameters with addresses as values.
 _ADDRESSES = ("email", "address")
 
 

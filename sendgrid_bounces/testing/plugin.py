@@ -55,7 +55,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
-    """Fail a test whose faults never triggered."""
+    """Fail a test if one of its faults never triggered."""
     yield
     if (test_account := _test_account(item)) is not None:
         test_account.check_faults()

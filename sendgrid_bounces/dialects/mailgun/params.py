@@ -35,7 +35,7 @@ MAX_SHOWN = 200
 
 _INTEGER = re.compile("[+-]?[0-9]{1,4000}")
 
-#: The columns of a CSV file that are read; others are ignored.
+#: The columns of a CSV file that are read; other columns are ignored.
 COLUMNS = ("address", "code", "error", "created_at")
 
 #: The parameter of each of a bounce's fields.

@@ -98,7 +98,7 @@ def v3_json(value: object) -> Pieces:
 
 
 def v3_item(row: BounceTuple) -> Item:
-    """Return *row* as an item of v3, whose code is always a string."""
+    """Return *row* as an item of v3, with a code that is always a string."""
     email, _status, code, reason, _reported, created, _id = row
     return {
         "address": email,

@@ -78,7 +78,7 @@ ERRORS_BY_TYPE: ErrorTable = {
 
 #: The documents of routing errors and injected faults. Other statuses have the document
 #: of 422 or 500.
-#: Wire: inferred, except for 401: routing errors are text, all others JSON.
+#: Wire: inferred, except for 401: routing errors are text, other errors JSON.
 ERRORS_BY_STATUS: Mapping[int, Document] = {
     400: ErrorText("400 bad request\n"),
     401: Challenge("Forbidden"),

@@ -60,7 +60,7 @@ def authenticate(emulator: Emulator, arguments: Arguments) -> Account:
 def error_suffix(status: int, path: str) -> str:
     """Return the format of a routing error or an injected fault.
 
-    Wire: 404 is JSON; all others have the format of the path.
+    Wire: 404 is JSON; every other status has the format of the path.
     """
     return "xml" if path.endswith(".xml") and status != NotFound.code else "json"
 
