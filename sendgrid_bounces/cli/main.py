@@ -74,7 +74,7 @@ def _print_version(context: click.Context, _: click.Parameter, value: bool) -> N
 @state_options
 @click.pass_context
 def main(context: click.Context) -> None:
-    """Emulate the bounce APIs of SendGrid v2 and Mailgun, with real state.
+    """Emulate the bounce APIs of SendGrid and Mailgun, with real state.
 
     Settings can also be given as environment variables, which the help of each option
     names, or in a settings file.
