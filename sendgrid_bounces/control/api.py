@@ -218,7 +218,7 @@ def _check_site(host: str) -> None:
     origin = request.headers.get("Origin")
     if origin is not None and not _is_own(origin, host):
         raise Forbidden("Origin: requests from pages of another site are not allowed")
-    if request.headers.get("Sec-Fetch-Site") == "cross-site" and not _is_visit():
+    if _fetch_field("Sec-Fetch-Site") == "cross-site" and not _is_visit():
         raise Forbidden(
             "Sec-Fetch-Site: requests from pages of another site are not allowed"
         )
@@ -230,8 +230,9 @@ def _is_own(origin: str, host: str) -> bool:
     The scheme before a proxy is unknown. A page cannot add the header fields of a proxy
     to a request to another origin.
     """
-    scheme, _, site = origin.partition("://")
-    return site == host and (scheme == request.scheme or bool(_proxy_field()))
+    scheme, _, site = origin.lower().partition("://")
+    is_same_scheme = scheme == request.scheme or bool(_proxy_field())
+    return site == host.lower() and is_same_scheme
 
 
 def _check_locality(host: str) -> None:
@@ -250,8 +251,13 @@ def _check_locality(host: str) -> None:
 
 def _is_visit() -> bool:
     """Return whether a browser follows a link: the other site cannot read the page."""
-    destination = request.headers.get("Sec-Fetch-Dest")
+    destination = _fetch_field("Sec-Fetch-Dest")
     return request.method == "GET" and destination == "document"
+
+
+def _fetch_field(name: str) -> str:
+    """Return the value of a Sec-Fetch header field, which some programs capitalize."""
+    return request.headers.get(name, "").strip().lower()
 
 
 def _proxy_field() -> str:

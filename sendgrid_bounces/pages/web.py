@@ -251,7 +251,7 @@ def is_navigation() -> bool:
         return False
     mode = request.headers.get("Sec-Fetch-Mode")
     if mode is not None:
-        return mode == "navigate"
+        return mode.lower() == "navigate"
     return "text/html" in request.headers.get("Accept", "")
 
 

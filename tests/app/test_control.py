@@ -150,6 +150,8 @@ def test_proxies_require_a_token(make, name: str, value: str) -> None:
     ("base", "origin", "fields", "status"),
     [
         ("http://a.example", "http://a.example", {}, 200),
+        ("http://a.example", "HTTP://A.Example", {}, 200),
+        ("http://a.example", "HTTPS://a.example", {}, 403),
         ("http://a.example", "https://a.example", {}, 403),
         ("https://a.example", "https://a.example", {}, 200),
         ("https://a.example", "http://a.example", {}, 403),
@@ -169,6 +171,8 @@ def test_scheme_of_the_origin_is_compared(make, base, origin, fields, status) ->
     ("method", "fields", "status"),
     [
         ("GET", {"Sec-Fetch-Site": "cross-site"}, 403),
+        ("GET", {"Sec-Fetch-Site": "Cross-Site"}, 403),
+        ("GET", {"Sec-Fetch-Site": "CROSS-SITE", "Sec-Fetch-Dest": "Document"}, 200),
         ("GET", {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": "iframe"}, 403),
         ("GET", {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": "document"}, 200),
         ("PUT", {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": "document"}, 403),
