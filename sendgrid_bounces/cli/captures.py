@@ -22,9 +22,7 @@ def describe_request(emulator: Emulator, source: Source, raw: bytes) -> Iterator
     headers, body = split_request(raw)
     now, authenticator = emulator.clock.now(), emulator.authenticator
     try:
-        batch = read_request(
-            source, authenticator, headers, body, now, checks_age=False
-        )
+        batch = read_request(source, authenticator, headers, body, now, system=0)
     except (SignatureError, PayloadError, SecretError) as error:
         raise click.ClickException(f"refused: {error}") from None
     yield f"verified by {' and '.join(source.settings.names)}"

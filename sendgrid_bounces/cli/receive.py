@@ -192,7 +192,8 @@ def _store_bounces(
             for mail in read_mails(path):
                 now = emulator.clock.now()
                 batch = read(mail.raw, now)
-                receipt = deliver(storage, source, batch, now)
+                system = emulator.clock.system.now()
+                receipt = deliver(storage, source, batch, now, system)
                 if not _keep_unread(mail, batch, unread):
                     mail.mark_read()
                 _report(mail, batch, receipt)

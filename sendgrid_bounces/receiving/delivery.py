@@ -27,9 +27,16 @@ class Receipt:
     known: tuple[BounceEvent, ...]
 
 
-def deliver(storage: Storage, source: Source, batch: Batch, now: int) -> Receipt:
+def deliver(
+    storage: Storage,
+    source: Source,
+    batch: Batch,
+    now: int,
+    system: int | None = None,
+) -> Receipt:
     """Deliver *batch* to the list of *source* and count it, in one transaction.
 
+    :param system: the system time, if it can differ from *now*.
     :raises UnknownNameError: if the owner of the source does not exist.
     """
 
@@ -37,7 +44,7 @@ def deliver(storage: Storage, source: Source, batch: Batch, now: int) -> Receipt
         named = storage.accounts.named_list(source.owner)
         keys = [batch.token] if batch.token else []
         received = [_received(event) for event in batch.listed]
-        outcomes = storage.sources.receive(named.id, received, keys, now)
+        outcomes = storage.sources.receive(named.id, received, keys, now, system)
         pairs = list(zip(batch.listed, outcomes, strict=True))
         listed = tuple(event for event, is_listed in pairs if is_listed)
         known = tuple(event for event, is_listed in pairs if not is_listed)

@@ -15,12 +15,12 @@ def read_request(
     headers: Mapping[str, str],
     body: bytes,
     now: int,
-    *,
-    checks_age: bool = True,
+    system: int,
 ) -> Batch:
     """Return the events of a request, which is verified before it is read.
 
-    :param checks_age: whether to reject an old signature.
+    :param now: the instant of events without a time.
+    :param system: the system time, for the age of the signature; 0 accepts every age.
     :raises SignatureError: if the request is not authentic.
     :raises PayloadError: if the body as a whole cannot be read.
     :raises SecretError: if a secret or a library that verifies it is missing.
@@ -28,7 +28,7 @@ def read_request(
     kind = KINDS[source.kind]
     secrets = load_secrets(source.settings, authenticator)
     try:
-        kind.verify(body, headers, secrets, now if checks_age else 0)
+        kind.verify(body, headers, secrets, system)
     except ModuleNotFoundError as error:
         raise SecretError(
             f"{error.name} is not installed: pip install 'sendgrid-bounces[webhooks]'"

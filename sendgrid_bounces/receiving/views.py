@@ -31,6 +31,10 @@ NOT_ACCEPTABLE = 406
 
 UNAUTHORIZED = 401
 
+#: The response if a secret, a library or the owner of the source is missing. The log
+#: has the reason, which may name a file or a setting.
+NOT_READY = "the source cannot accept requests now"
+
 bp = Blueprint("receiving", __name__)
 
 
@@ -38,11 +42,14 @@ class RefusedError(Exception):
     """The request was not accepted.
 
     :param status: of the response.
+    :param reason: for the log and the activity of the source.
+    :param answer: the message in the response, if strangers should not see *reason*.
     """
 
-    def __init__(self, status: int, reason: str) -> None:
+    def __init__(self, status: int, reason: str, answer: str = "") -> None:
         super().__init__(reason)
         self.status = status
+        self.answer = answer or reason
 
 
 @bp.post(PATH, provide_automatic_options=False)
@@ -90,12 +97,13 @@ def _receive(emulator: Emulator, source: Source) -> Response:
     from sendgrid_bounces.receiving.verification import read_request
     from sendgrid_bounces.sources.verification import PayloadError, SignatureError
 
-    now, is_mailgun = emulator.clock.now(), source.kind == "mailgun"
+    now, system = emulator.clock.now(), emulator.clock.system.now()
+    is_mailgun = source.kind == "mailgun"
     try:
         body = request.read_body(MAX_BODY)
         headers = dict(request.headers)
-        batch = read_request(source, emulator.authenticator, headers, body, now)
-        counts = deliver(emulator.storage, source, batch, now).counts
+        batch = read_request(source, emulator.authenticator, headers, body, now, system)
+        counts = deliver(emulator.storage, source, batch, now, system).counts
     except RequestEntityTooLarge:
         raise RefusedError(413, f"the body exceeds {MAX_BODY} bytes") from None
     except RequestError as error:
@@ -107,7 +115,7 @@ def _receive(emulator: Emulator, source: Source) -> Response:
         status = NOT_ACCEPTABLE if is_mailgun else 400
         raise RefusedError(status, str(error)) from None
     except (SecretError, UnknownNameError) as error:
-        raise RefusedError(503, str(error)) from None
+        raise RefusedError(503, str(error), NOT_READY) from None
     for problem in batch.skipped[:MAX_LOGGED]:
         current_app.logger.warning("source %s: %s", source.name, problem)
     return jsonify(
@@ -126,7 +134,7 @@ def _refuse(emulator: Emulator, source: Source, error: RefusedError) -> Response
         emulator.storage.sources.refuse(source.name, str(error), now)
     except StorageError as failure:
         current_app.logger.warning("refusal not counted: %s", failure)
-    response = jsonify(error=str(error))
+    response = jsonify(error=error.answer)
     response.status_code = error.status
     if error.status == UNAUTHORIZED:
         # Amazon SNS sends the password of a URL only after this.

@@ -182,11 +182,12 @@ def read_time(value: Any, now: int) -> int:
 
     *value* is a number of seconds or milliseconds, also as text, or an ISO 8601 time.
     """
-    seconds = _seconds(value)
+    seconds = read_seconds(value)
     return int(seconds) if seconds and 0 < seconds <= now + MAX_AHEAD else now
 
 
-def _seconds(value: Any) -> float | None:
+def read_seconds(value: Any) -> float | None:
+    """Return the Unix time of *value*; None if it is missing or invalid."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
     try:

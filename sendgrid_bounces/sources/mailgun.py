@@ -8,7 +8,6 @@ from email.parser import BytesParser
 from typing import Any
 from urllib.parse import parse_qsl
 
-from sendgrid_bounces.core.sources import RETENTION
 from sendgrid_bounces.sources.events import (
     Batch,
     BounceEvent,
@@ -26,15 +25,13 @@ from sendgrid_bounces.sources.verification import (
     PayloadError,
     Secrets,
     SignatureError,
+    check_age,
     find_header,
     is_same,
+    read_timestamp,
 )
 
 MAX_FIELDS = 1_000
-
-#: A Unix time of the years 2001 to 2286. The signature covers timestamp and token as
-#: one text, so only the length tells where one ends and the other begins.
-_TIMESTAMP = re.compile("[0-9]{10}")
 
 #: Codes of Mailgun's own for addresses that it did not try.
 _SUPPRESSED_BOUNCE, _SUPPRESSED = "605", {"605", "607"}
@@ -61,8 +58,7 @@ def verify(body: bytes, headers: Mapping[str, str], secrets: Secrets, now: int) 
     expected = hmac.new(secrets.key.encode(), signed, hashlib.sha256).hexdigest()
     if not is_same(signature.lower(), expected):
         raise SignatureError("the signature does not match the timestamp and token")
-    if not _TIMESTAMP.fullmatch(timestamp) or int(timestamp) < now - RETENTION:
-        raise SignatureError("the signature is older than 48 hours")
+    check_age(read_timestamp(timestamp), now)
 
 
 def parse(body: bytes, headers: Mapping[str, str], now: int) -> Batch:

@@ -22,7 +22,9 @@ from sendgrid_bounces.sources.verification import (
     PayloadError,
     Secrets,
     SignatureError,
+    check_age,
     find_header,
+    read_timestamp,
     verify_token,
 )
 
@@ -41,12 +43,16 @@ _UNLISTED_TYPES = {"blocked", "expired"}
 def verify(body: bytes, headers: Mapping[str, str], secrets: Secrets, now: int) -> None:
     """Check the signature over the timestamp and the raw *body*, and the bearer token.
 
-    :raises SignatureError: if a check fails, or *secrets* is empty.
+    SendGrid repeats a request for 24 hours.
+
+    :raises SignatureError: if a check fails, the signature is older than 48 hours, or
+        *secrets* is empty.
     """
     if secrets.token or not secrets.key:
         verify_token(headers, secrets.token)
     if secrets.key:
         _verify_signature(body, headers, secrets.key)
+        check_age(read_timestamp(find_header(headers, TIMESTAMP)), now)
 
 
 def parse(body: bytes, headers: Mapping[str, str], now: int) -> Batch:

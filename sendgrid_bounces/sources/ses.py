@@ -13,6 +13,7 @@ from sendgrid_bounces.sources.events import (
     EventError,
     Permanence,
     bounce_event,
+    read_seconds,
     read_time,
 )
 from sendgrid_bounces.sources.payloads import load_object, section, text
@@ -21,6 +22,7 @@ from sendgrid_bounces.sources.verification import (
     PayloadError,
     Secrets,
     SignatureError,
+    check_age,
     verify_token,
 )
 
@@ -50,8 +52,10 @@ def verify(body: bytes, headers: Mapping[str, str], secrets: Secrets, now: int) 
     """Check the token, the topic and the signature, as far as *secrets* names them.
 
     No certificate is fetched: the signature is checked with ``secrets.certificate``.
+    SNS repeats a message, with its first timestamp, for an hour.
 
-    :raises SignatureError: if a check fails, or *secrets* is empty.
+    :raises SignatureError: if a check fails, the signature is older than 48 hours, or
+        *secrets* is empty.
     :raises PayloadError: if *body* is not an SNS message.
     """
     if secrets.token or not secrets.certificate:
@@ -63,6 +67,7 @@ def verify(body: bytes, headers: Mapping[str, str], secrets: Secrets, now: int) 
         raise SignatureError("the topic is not accepted")
     if secrets.certificate:
         _verify_signature(envelope, secrets.certificate)
+        check_age(read_seconds(envelope.get("Timestamp")), now)
 
 
 def parse(body: bytes, headers: Mapping[str, str], now: int) -> Batch:

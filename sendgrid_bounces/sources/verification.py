@@ -3,9 +3,16 @@
 import base64
 import binascii
 import hmac
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+
+from sendgrid_bounces.core.sources import RETENTION
+
+#: A Unix time of the years 2001 to 2286. Signatures cover it and the text after it as
+#: one text, so only the length tells where one ends and the other begins.
+_TIMESTAMP = re.compile("[0-9]{10}")
 
 
 class SignatureError(Exception):
@@ -50,6 +57,22 @@ def is_same(given: str, expected: str) -> bool:
 def expect(token: str) -> Callable[[str], bool]:
     """Return a function that compares a text with *token* in constant time."""
     return partial(is_same, expected=token)
+
+
+def read_timestamp(text: str) -> int | None:
+    """Return the Unix time of a signature; None if *text* is not one."""
+    return int(text) if _TIMESTAMP.fullmatch(text) else None
+
+
+def check_age(signed: float | None, now: int) -> None:
+    """Check that a signature is so recent that repeats of its events are known.
+
+    :param signed: the Unix time of the signature; None if it has none.
+    :param now: the system time; 0 accepts every age.
+    :raises SignatureError: if it is older than :data:`RETENTION`.
+    """
+    if signed is None or signed < now - RETENTION:
+        raise SignatureError("the signature is older than 48 hours")
 
 
 def verify_token(

@@ -88,7 +88,9 @@ class PullStore:
                 for key, bounce in bounces.items()
                 if key not in unchanged
             ]
-            listed = self._sources.receive(bounce_list, received, (), clock.now())
+            listed = self._sources.receive(
+                bounce_list, received, (), clock.now(), clock.system.now()
+            )
             removed = sum(
                 self._bounces.delete(
                     bounce_list,

@@ -173,6 +173,7 @@ class SourceStore:
         bounces: Sequence[ReceivedBounce],
         keys: Iterable[str],
         now: int,
+        system: int | None = None,
     ) -> list[bool]:
         """Add *bounces* to a list, unless it knows better, in one transaction.
 
@@ -180,13 +181,16 @@ class SourceStore:
         newer, or if a later deletion would have removed it.
 
         :param keys: further keys to record.
+        :param system: the system time, if it can differ from *now*. It decides how long
+            a key is kept, so that no change of the clock lets a repeat pass.
         :returns: for each of *bounces* whether the list now has it.
         """
 
         def receive() -> list[bool]:
             # Concurrent requests must not miss each other's keys and deletions.
             self._engine.execute(self._lock, (bounce_list, bounce_list))
-            self._purge(now)
+            received_at = now if system is None else system
+            self._purge(now, received_at)
             digests = [_digest(received.key) for received in bounces]
             more = [_digest(key) for key in keys]
             seen = self._seen(bounce_list, digests)
@@ -207,7 +211,7 @@ class SourceStore:
                     changed[key] = upsert_values(bounce_list, received.bounce)
             self._engine.execute_many(self._put_bounce, list(changed.values()))
             recorded = dict.fromkeys(filter(None, [*digests, *more]))
-            rows = [(bounce_list, event, now) for event in recorded]
+            rows = [(bounce_list, event, received_at) for event in recorded]
             self._engine.execute_many(self._put_event, rows)
             return listed
 
@@ -277,8 +281,9 @@ class SourceStore:
             found.update(self._engine.fetch_query(query))
         return found
 
-    def _purge(self, now: int) -> None:
-        bounds = (now - RETENTION, now + MAX_AHEAD)
+    def _purge(self, now: int, system: int) -> None:
+        """Delete old keys and old deletions."""
+        bounds = (system - RETENTION, system + MAX_AHEAD)
         self._engine.execute(self._purge_events, bounds)
         self._deletions.purge(now)
 

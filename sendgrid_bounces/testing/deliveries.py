@@ -25,7 +25,8 @@ def deliver(emulator: Emulator, owner: str, kind: str, payload: Any) -> list[Bou
     except PayloadError as error:
         raise ParametersError([("payload", str(error))]) from None
     source = delivery.open_source(storage, f"deliver {kind} {owner}", owner, kind)
-    receipt = delivery.deliver(storage, source, batch, now)
+    system = emulator.clock.system.now()
+    receipt = delivery.deliver(storage, source, batch, now, system)
     return [delivery.as_bounce(event) for event in receipt.listed]
 
 

@@ -6,6 +6,7 @@ import hmac
 import json
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from sendgrid_bounces import auth, seeding
+from sendgrid_bounces.control.service import Control
 from sendgrid_bounces.core.bounces import BounceQuery
 from sendgrid_bounces.core.errors import StorageError
 from sendgrid_bounces.core.sources import Source, SourceCounts, SourceSettings
@@ -24,12 +26,14 @@ from sendgrid_bounces.receiving import views
 from sendgrid_bounces.schemas.sources import read_source
 from sendgrid_bounces.sources import KINDS, kinds
 from sendgrid_bounces.sources.sendgrid import SIGNATURE, TIMESTAMP
+from sendgrid_bounces.storage.clock import SharedClock
 from sendgrid_bounces.storage.sources import SourceStore
 
 MAILS = Path(__file__).parent.parent / "mails"
 EXIM = (MAILS / "exim.eml").read_bytes()  # ike@example.org failed
 TOKEN = {"Authorization": "Bearer s3cret"}
 MAILGUN_KEY = "mailgun-signing-key"
+NOT_READY = {"error": "the source cannot accept requests now"}
 
 SENDGRID_KEY = ec.generate_private_key(ec.SECP256R1())
 PUBLIC_KEY = base64.b64encode(
@@ -205,6 +209,7 @@ REFUSALS = [
     ("sendgrid", b"[]", {}, 401, "the signature or its timestamp is missing"),
     ("sendgrid", b"[]", sign(b"[ ]"), 401, "does not match"),
     ("sendgrid", b"[", sign(b"["), 400, "the body is not valid JSON"),
+    ("sendgrid", b"[]", sign(b"[]", f"{NOW - 172_801}"), 401, "older than 48 hours"),
     ("mailgun", b"{}", {}, 406, "the signature, its token or its timestamp"),
     ("mailgun", b"{", {}, 406, "the body is not valid JSON"),
     ("mailgun", mailgun_body("t", NOW - 172_801), {}, 406, "older than 48 hours"),
@@ -324,6 +329,28 @@ def test_deletion_holds_against_a_repeat(app: Flask, clock: FixedClock, storage)
     assert post_sendgrid(client, {**BOUNCE, "timestamp": NOW + 1}).json["listed"] == 1
 
 
+@pytest.mark.parametrize("shown", [-(10**6), 10**6], ids=["behind", "ahead"])
+@pytest.mark.parametrize("kind", ["sendgrid", "mailgun"])
+def test_replay_after_a_change_of_the_clock_has_no_effect(
+    app: Flask, clock: FixedClock, storage, kind: str, shown: int
+):
+    """Keys of events, like ages of signatures, are kept by the system's time."""
+    client, (body, headers) = app.test_client(), REQUESTS[kind]
+
+    def post():
+        clock.instant += 1
+        return client.post(f"/_sources/{kind}", data=body, headers=headers).json
+
+    assert post()["listed"] == 1
+    bounce_list = storage.accounts.get("acme").bounce_list
+    storage.bounces.delete(bounce_list, BounceQuery(), clock=clock)
+    shared = SharedClock(storage.clock, clock)
+    replace(app.extensions[EXTENSION], clock=shared).attach(app)
+    Control(app.extensions[EXTENSION]).freeze(NOW + shown)
+    assert [post()["known"], post()["known"]] == [1, 1]
+    assert listed(app) == []
+
+
 @pytest.mark.parametrize(
     ("kind", "break_", "reason"),
     [
@@ -339,18 +366,20 @@ def test_unreadable_secret_asks_for_a_repeat(
     break_(tmp_path / "key")
     body, headers = REQUESTS[kind]
     answer = app.test_client().post(f"/_sources/{kind}", data=body, headers=headers)
-    assert answer.status_code == 503
-    assert reason in answer.json["error"] or "not a file" in answer.json["error"]
-    assert source(app, kind).counts.refused == 1
+    assert (answer.status_code, answer.json) == (503, NOT_READY)
+    found = source(app, kind)
+    assert found.counts.refused == 1
+    assert reason in found.problem or "not a file" in found.problem
 
 
-def test_unset_variable_asks_for_a_repeat(app: Flask, monkeypatch):
+def test_unset_variable_asks_for_a_repeat(app: Flask, caplog, monkeypatch):
+    """The log has the reason, but not the response: a stranger can send the request."""
     monkeypatch.delenv("SES_TOKEN")
     answer = app.test_client().post("/_sources/ses", json=SES, headers=TOKEN)
-    assert (answer.status_code, answer.json) == (
-        503,
-        {"error": "the variable SES_TOKEN with the token is not set"},
-    )
+    assert (answer.status_code, answer.json) == (503, NOT_READY)
+    problem = "the variable SES_TOKEN with the token is not set"
+    assert source(app, "ses").problem == problem
+    assert f"source ses: refused: {problem}" in caplog.text
 
 
 def test_missing_library_asks_for_a_repeat(app: Flask, monkeypatch):
@@ -360,8 +389,9 @@ def test_missing_library_asks_for_a_repeat(app: Flask, monkeypatch):
     kind = kinds.Kind(verify, kinds.KINDS["sendgrid"].parse)
     monkeypatch.setitem(kinds.KINDS, "sendgrid", kind)
     answer = post_sendgrid(app.test_client(), BOUNCE)
-    assert answer.status_code == 503
-    assert "pip install 'sendgrid-bounces[webhooks]'" in answer.json["error"]
+    assert (answer.status_code, answer.json) == (503, NOT_READY)
+    problem = source(app, "sendgrid").problem
+    assert "pip install 'sendgrid-bounces[webhooks]'" in problem
 
 
 @pytest.mark.parametrize("method", ["receive", "get", "refuse"])
@@ -379,10 +409,8 @@ def test_database_failure_asks_for_a_repeat(app: Flask, monkeypatch, method: str
 def test_absent_owner_asks_for_a_repeat(app: Flask, storage):
     storage.engine.execute("UPDATE source SET owner = 'gone' WHERE name = 'mail'")
     answer = app.test_client().post("/_sources/mail", data=EXIM, headers=TOKEN)
-    assert (answer.status_code, answer.json) == (
-        503,
-        {"error": "there is no account or domain 'gone'"},
-    )
+    assert (answer.status_code, answer.json) == (503, NOT_READY)
+    assert source(app, "mail").problem == "there is no account or domain 'gone'"
 
 
 def test_large_body_is_refused(app: Flask, monkeypatch):

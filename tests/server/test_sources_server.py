@@ -5,6 +5,7 @@ import http.client
 import json
 import subprocess
 import threading
+import time
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from pathlib import Path
@@ -67,8 +68,8 @@ def event(**changes: object) -> dict[str, object]:
     return {**known, **facts, **changes}
 
 
-def post(live: Live, *events: object) -> tuple[int, dict]:
-    body, moment = json.dumps(events).encode() + b"\r\n", "1329307201"
+def post(live: Live, *events: object, signed: float = 0) -> tuple[int, dict]:
+    body, moment = json.dumps(events).encode() + b"\r\n", f"{signed or time.time():.0f}"
     signature = KEY.sign(moment.encode() + body, ec.ECDSA(hashes.SHA256()))
     headers = {SIGNATURE: base64.b64encode(signature).decode(), TIMESTAMP: moment}
     connection = http.client.HTTPConnection(*live.address, timeout=TIMEOUT)
@@ -112,6 +113,13 @@ def test_46_repeats_within_30_hours_leave_one_row_until_it_is_deleted(
             assert "success" in live.get(DELETE)
     assert post(live, event(timestamp=NOON + 29 * 3600))[1]["listed"] == 1
     assert emails(live) == ["ada@example.org"]
+
+
+def test_age_of_a_signature_is_compared_with_the_system_time(live: Live) -> None:
+    """The emulator's clock shows the time of the signature."""
+    RemoteControl(live.url).freeze(NOON)
+    assert post(live, event(), signed=NOON)[0] == 401
+    assert post(live, event())[1]["listed"] == 1
 
 
 def test_parallel_posts_of_the_same_events_list_them_once(live: Live) -> None:

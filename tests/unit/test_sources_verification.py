@@ -115,12 +115,24 @@ class TestSendGrid:
             serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
         )
         signature = base64.b64encode(
-            key.sign(b"17" + b"\xff\x00", ec.ECDSA(hashes.SHA256()))
+            key.sign(b"1329300000" + b"\xff\x00", ec.ECDSA(hashes.SHA256()))
         ).decode()
-        headers = {SIGNATURE: signature, TIMESTAMP: "17"}
+        headers = {SIGNATURE: signature, TIMESTAMP: "1329300000"}
         sendgrid.verify(
             b"\xff\x00", headers, Secrets(key=base64.b64encode(der).decode()), NOW
         )
+
+    def test_signature_of_48_hours_is_accepted_and_an_older_one_is_not(self):
+        signed = int(HEADERS[TIMESTAMP])
+        sendgrid.verify(BODY, HEADERS, Secrets(key=KEY), signed + 48 * 3600)
+        with pytest.raises(SignatureError, match="older than 48 hours"):
+            sendgrid.verify(BODY, HEADERS, Secrets(key=KEY), signed + 48 * 3600 + 1)
+
+    def test_bytes_do_not_move_between_timestamp_and_body(self):
+        """The signed text is the same."""
+        headers = {**HEADERS, TIMESTAMP: HEADERS[TIMESTAMP] + BODY[:1].decode()}
+        with pytest.raises(SignatureError, match="older than 48 hours"):
+            sendgrid.verify(BODY[1:], headers, Secrets(key=KEY), 0)
 
     def test_key_and_token_must_both_match(self):
         secrets = Secrets(key=KEY, token=expect("s3cret"))
@@ -334,6 +346,15 @@ class TestSes:
         body = json.dumps(self.envelope(sns_key, **changes)).encode()
         with pytest.raises(SignatureError):
             ses.verify(body, {}, Secrets(certificate=certificate), NOW)
+
+    def test_message_of_48_hours_is_accepted_and_an_older_one_is_not(
+        self, sns_key, certificate
+    ):
+        """A repeat has the timestamp of the first attempt."""
+        body = json.dumps(self.envelope(sns_key)).encode()
+        ses.verify(body, {}, Secrets(certificate=certificate), NOW + 48 * 3600)
+        with pytest.raises(SignatureError, match="older than 48 hours"):
+            ses.verify(body, {}, Secrets(certificate=certificate), NOW + 48 * 3600 + 1)
 
     def test_invalid_certificate_fails(self, sns_key):
         body = json.dumps(self.envelope(sns_key)).encode()
