@@ -26,15 +26,20 @@ from sendgrid_bounces.core.errors import (
     UnknownNameError,
 )
 from sendgrid_bounces.emulator import EXTENSION, current_emulator
-from sendgrid_bounces.schemas.base import ParametersSchema, as_mapping, load
+from sendgrid_bounces.schemas.base import (
+    MAX_PROBLEMS,
+    ParametersSchema,
+    as_mapping,
+    load,
+)
 from sendgrid_bounces.web.requests import request
 from sendgrid_bounces.web.responses import ErrorTable, look_up
 
 #: Maximum size of a request body in bytes.
 MAX_BODY = 8 * 1024 * 1024
 
-#: Maximum number of problems in one error response.
-MAX_PROBLEMS = 100
+#: Maximum length of YAML in a request in characters: PyYAML takes seconds for these.
+MAX_YAML = 256 * 1024
 
 #: The path of the OpenAPI description.
 DESCRIPTION_PATH = f"{PREFIX}/openapi.json"
@@ -107,6 +112,25 @@ def read_text() -> str:
         return request.read_body(MAX_BODY).decode()
     except UnicodeDecodeError:
         raise RequestError("the body is not UTF-8") from None
+
+
+def read_seed() -> str:
+    """Return the request body as the text of a seed file.
+
+    :raises ParametersError: if it is long, and not JSON.
+    """
+    return check_length(read_text())
+
+
+def check_length(seed: str) -> str:
+    """Check that *seed* is short or JSON, and return the same."""
+    if len(seed) > MAX_YAML:
+        try:
+            json.loads(seed)
+        except (ValueError, RecursionError) as error:
+            rule = f"YAML must have at most {MAX_YAML:,} characters (use JSON for more)"
+            raise ParametersError([("", f"{rule}; not JSON: {error}")]) from None
+    return seed
 
 
 def read_json() -> Any:

@@ -25,6 +25,8 @@ from sendgrid_bounces.web.requests import request
 #: The media type of a body with one bounce per line, of any length.
 NDJSON = "application/x-ndjson"
 
+DECODER = json.JSONDecoder(object_pairs_hook=as_mapping)
+
 Records = Iterator[tuple[str, Any]]
 
 
@@ -87,7 +89,7 @@ def _read_lines() -> Records:
     for number, line in enumerate(request.read_lines(), 1):
         place = f"line {number}"
         try:
-            yield place, json.loads(line, object_pairs_hook=as_mapping)
+            yield place, DECODER.decode(line.decode("utf-8-sig"))
         except (ValueError, RecursionError) as error:
             raise ParametersError([(place, f"not JSON: {error}")]) from None
 

@@ -76,7 +76,7 @@ def reset(control: Control, to: str, account: str | None) -> Counts:
     return control.reset_account(account, empty=empty)
 
 
-@route("/seed", "POST", body=api.read_text)
+@route("/seed", "POST", body=api.read_seed)
 def seed(control: Control, body: str) -> Counts:
     """Load a seed file from the body."""
     return control.seed(body)

@@ -19,7 +19,10 @@ DAY = 24 * HOUR
 #: The number of days, or of quarters of an hour, that a zone caches.
 MAX_CACHED_PERIODS = 10_000
 
-_ZONE_NAME = re.compile(r"[A-Za-z0-9_+/-]{1,64}")
+#: Longest name of a zone in characters.
+MAX_NAME = 64
+
+_ZONE_NAME = re.compile(rf"[A-Za-z0-9_+/-]{{1,{MAX_NAME}}}")
 _MINUTES = [f"{minute:02}:{second:02}" for minute in range(60) for second in range(60)]
 _SECOND = timedelta(seconds=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -33,12 +36,14 @@ class TimeZone:
 
     def __init__(self, name: str = "UTC") -> None:
         if not _ZONE_NAME.fullmatch(name):
-            raise ParametersError([("timezone", f"unknown time zone {name!r}")])
+            raise ParametersError(
+                [("timezone", f"unknown time zone {name[:MAX_NAME]!r}")]
+            )
         try:
             self._zone = ZoneInfo(name)
         except (ZoneInfoNotFoundError, ValueError, OSError):
             raise ParametersError(
-                [("timezone", f"unknown time zone {name!r}")]
+                [("timezone", f"unknown time zone {name[:MAX_NAME]!r}")]
             ) from None
         self.name = name
         self._offsets = _Memo(self._offset_of_day)

@@ -4,6 +4,7 @@ from dataclasses import asdict
 
 from flask import Response
 
+from sendgrid_bounces.control.api import check_length
 from sendgrid_bounces.control.service import Control
 from sendgrid_bounces.core.errors import ConflictError, ParametersError
 from sendgrid_bounces.emulator import current_emulator
@@ -31,6 +32,7 @@ def load_seed(control: Control) -> Response:
     """Check a seed, or check and load it."""
     text = _read_source()
     try:
+        check_length(text)
         if request.form.get("action") == "check":
             accounts, bounces, rules = _check(control, text)
             checked = {"account": accounts, "bounce": bounces, "fault rule": rules}

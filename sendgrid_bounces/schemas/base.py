@@ -14,6 +14,15 @@ from sendgrid_bounces.redaction import INVALID_NAME, is_printable_name, is_secre
 #: The path of a value, and the message about it.
 Problem = tuple[str, str]
 
+#: Problems after which no further elements of a list are read.
+MAX_PROBLEMS = 100
+
+#: Names that a mapping may have. A schema has fewer fields.
+MAX_NAMES = 100
+
+#: The first problems, for which a similar name is searched.
+MAX_SUGGESTIONS = 20
+
 #: The messages of all fields; an argument of marshmallow's own fields.
 MESSAGES: dict[str, Any] = {"required": "required", "null": "must not be null"}
 
@@ -44,6 +53,15 @@ class StrictSchema(Schema):
         message = f"{UNKNOWN} {self.noun}{known}"
         self.error_messages = {**self.error_messages, "unknown": message}
 
+    def load(self, data: Any, **options: Any) -> Any:
+        """Return *data*, converted.
+
+        :raises ValidationError: if a value is invalid, or if there are too many names.
+        """
+        if isinstance(data, Mapping) and len(data) > MAX_NAMES:
+            raise ValidationError(f"must have at most {MAX_NAMES} {self.noun}s")
+        return super().load(data, **options)
+
 
 class ParametersSchema(StrictSchema):
     """The parameters of a query string."""
@@ -69,9 +87,25 @@ class Text(fields.Field[str]):
 
 
 class List(fields.List[Any]):
-    """A list."""
+    """A list, which is read until there are :data:`MAX_PROBLEMS` invalid elements."""
 
     default_error_messages = {**MESSAGES, "invalid": "must be a list"}
+
+    def _deserialize(self, value: Any, *_: Any, **options: Any) -> list[Any]:
+        if not isinstance(value, list):
+            raise self.make_error("invalid")
+        loaded: list[Any] = []
+        errors: dict[int, Any] = {}
+        for index, element in enumerate(value):
+            try:
+                loaded.append(self.inner.deserialize(element, **options))
+            except ValidationError as error:
+                errors[index] = error.messages
+                if len(errors) == MAX_PROBLEMS:
+                    break
+        if errors:
+            raise ValidationError(errors)
+        return loaded
 
 
 def length(least: int, most: int) -> validate.Length:
@@ -165,14 +199,16 @@ def _problems(schema: Schema, error: ValidationError, data: Any) -> Iterator[Pro
 
     Messages of a strict schema get the value; other schemas have a vendor's messages.
     """
-    for path, text, value in _leaves(error.messages, data):
+    for number, (path, text, value) in enumerate(_leaves(error.messages, data)):
         is_shown = (
             isinstance(schema, StrictSchema)
             and value is not None
             and not text.startswith(UNKNOWN)
             and not is_secret(path.rpartition(".")[2])
         )
-        message = _with_suggestion(path, text.rstrip("."))
+        message = text.rstrip(".")
+        if number < MAX_SUGGESTIONS:
+            message = _with_suggestion(path, message)
         yield path, message + (got(value) if is_shown else "")
 
 

@@ -75,6 +75,9 @@ RECORD = RecordSchema()
 #: The names of the fields.
 FIELDS = tuple(RECORD.fields)
 
+#: The types of the values that need no conversion.
+_PLAIN = {**dict.fromkeys(FIELDS, str), "reported": bool}
+
 
 def read_record(raw: Any, zone: TimeZone, now: int) -> Bounce:
     """Return the bounce of a mapping; see :func:`read_dated_record`."""
@@ -92,7 +95,19 @@ def read_dated_record(raw: Any, zone: TimeZone, now: int) -> tuple[Bounce, bool]
     :param now: the instant of a record without ``created``.
     :raises ParametersError: with the problem of each invalid field.
     """
-    return _read(load(RECORD, raw), zone, now)
+    return _read(raw if _is_plain(raw) else load(RECORD, raw), zone, now)
+
+
+def _is_plain(raw: Any) -> bool:
+    """Return whether *raw* is what the schema, which is slow, would make of it."""
+    if type(raw) is not dict or "email" not in raw:
+        return False
+    for name, value in raw.items():
+        if type(value) is not _PLAIN.get(name):
+            return False
+        if type(value) is str and not value.isascii():
+            return False
+    return True
 
 
 def read_text_record(record: dict[str, Any], zone: TimeZone, now: int) -> Bounce:

@@ -10,6 +10,7 @@ from sendgrid_bounces.core.accounts import MAX_NAME
 from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.core.faults import FaultRule
 from sendgrid_bounces.schemas.base import (
+    MAX_PROBLEMS,
     MESSAGES,
     Problem,
     StrictSchema,
@@ -208,6 +209,8 @@ def read_fault_rules(raws: Any, operations: Operations) -> list[FaultRule]:
             rules.append(read_fault_rule(raw, operations))
         except ParametersError as error:
             problems += error.within(f"[{i}]").problems
+            if len(problems) >= MAX_PROBLEMS:
+                break
     if problems:
         raise ParametersError(problems)
     return rules

@@ -19,6 +19,7 @@ from sendgrid_bounces.core.faults import FaultRule
 from sendgrid_bounces.core.timezones import TimeZone, time_zone
 from sendgrid_bounces.schemas.accounts import Profile
 from sendgrid_bounces.schemas.base import (
+    MAX_PROBLEMS,
     MESSAGES,
     List,
     Problem,
@@ -144,14 +145,17 @@ def read_seed_file(
 
 
 def read_seed(
-    text: str, now: int, operations: Operations, doubts: list[Problem] | None = None
+    text: str,
+    now: int,
+    operations: Operations,
+    doubts: list[Problem] | None = None,
 ) -> Seed:
     """Return the seed in *text*, YAML or JSON.
 
     :param now: the instant of bounces without a time.
     :param operations: the operations that a fault rule can name, by dialect.
     :param doubts: a list that receives the implausible fields of bounces.
-    :raises ParametersError: with every problem and its path.
+    :raises ParametersError: with the first problems and their paths.
     """
     reader = _Reader(now, doubts)
     try:
@@ -208,6 +212,8 @@ class _Reader:
     def sources(self, raws: list[Any]) -> list[SourceSeed]:
         sources = []
         for i, raw in enumerate(raws):
+            if len(self.problems) >= MAX_PROBLEMS:
+                break
             try:
                 source = read_source(raw)
             except ParametersError as error:
@@ -241,6 +247,8 @@ class _Reader:
         seed = ListSeed([], [])
         first_paths: dict[str, str] = {}
         for i, raw in enumerate(raws):
+            if len(self.problems) >= MAX_PROBLEMS:
+                break
             here = f"{path}[{i}]"
             try:
                 bounce, is_dated = read_dated_record(raw, zone, self._now)

@@ -6,6 +6,9 @@ from typing import Any
 
 from sendgrid_bounces.sources.verification import PayloadError
 
+#: Events that a request may have. SendGrid sends at most a few thousand.
+MAX_EVENTS = 10_000
+
 
 def load_json(body: bytes | str) -> Any:
     """Return the JSON value of *body*.

@@ -16,7 +16,7 @@ from sendgrid_bounces.sources.events import (
     clean_code,
     read_time,
 )
-from sendgrid_bounces.sources.payloads import load_json, text
+from sendgrid_bounces.sources.payloads import MAX_EVENTS, load_json, text
 from sendgrid_bounces.sources.status import find_code, find_status
 from sendgrid_bounces.sources.verification import (
     PayloadError,
@@ -58,13 +58,15 @@ def verify(body: bytes, headers: Mapping[str, str], secrets: Secrets, now: int) 
 def parse(body: bytes, headers: Mapping[str, str], now: int) -> Batch:
     """Return the events in *body*: a JSON array of events, or one event.
 
-    :raises PayloadError: if *body* is neither.
+    :raises PayloadError: if *body* is neither, or has too many events.
     """
     elements = load_json(body)
     if isinstance(elements, dict):
         elements = [elements]
     if not isinstance(elements, list):
         raise PayloadError("the body must be a JSON array of events")
+    if len(elements) > MAX_EVENTS:
+        raise PayloadError(f"the body has more than {MAX_EVENTS} events")
     events, skipped, ignored = [], [], Counter[str]()
     for number, element in enumerate(elements):
         try:

@@ -16,7 +16,12 @@ from sendgrid_bounces.sources.events import (
     read_seconds,
     read_time,
 )
-from sendgrid_bounces.sources.payloads import load_object, section, text
+from sendgrid_bounces.sources.payloads import (
+    MAX_EVENTS,
+    load_object,
+    section,
+    text,
+)
 from sendgrid_bounces.sources.status import find_code, find_status
 from sendgrid_bounces.sources.verification import (
     PayloadError,
@@ -115,8 +120,11 @@ def read_notification(notification: Mapping[str, Any], now: int) -> Batch:
         return Batch(ignored={kind or "unknown": 1})
     bounce = section(notification, "bounce")
     recipients = bounce.get("bouncedRecipients")
+    recipients = recipients if isinstance(recipients, list) else []
     events, skipped = [], []
-    for recipient in recipients if isinstance(recipients, list) else []:
+    if len(recipients) > MAX_EVENTS:
+        skipped.append(f"bouncedRecipients: has more than {MAX_EVENTS} recipients")
+    for recipient in recipients[:MAX_EVENTS]:
         try:
             events.append(_event(bounce, recipient, now))
         except EventError as error:

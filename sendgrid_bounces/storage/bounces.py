@@ -321,7 +321,7 @@ class BounceStore:
             def store() -> int:
                 stored = 0
                 for chunk in spool.chunks():
-                    self._engine.execute_many(text, chunk)
+                    self._engine.execute_many(text, _last_of_each_key(chunk))
                     stored += len(chunk)
                 return stored
 
@@ -436,6 +436,11 @@ def _pattern_filters(pattern: str) -> Filters:
     if rest.strip("%"):
         filters["pattern"] = (_LIKE_SPECIAL.sub(rf"{LIKE_ESCAPE}\g<0>", pattern),)
     return filters
+
+
+def _last_of_each_key(rows: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """Return the last of the *rows* of each address; the others would be replaced."""
+    return [*{row[1]: row for row in rows}.values()]
 
 
 def upsert_values(bounce_list: int, bounce: Bounce) -> tuple[Any, ...]:

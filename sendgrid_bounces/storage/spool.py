@@ -9,6 +9,9 @@ from typing import IO
 #: Rows per statement.
 CHUNK_SIZE = 1_000
 
+#: Bytes of the length before each chunk in the file.
+LENGTH_SIZE = 8
+
 Values = tuple[str | int, ...]
 
 
@@ -43,12 +46,14 @@ class Spool:
     def _write(self, chunk: list[Values]) -> None:
         if self._file is None:
             self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
-        marshal.dump(chunk, self._file)
+        data = marshal.dumps(chunk)
+        self._file.write(len(data).to_bytes(LENGTH_SIZE, "big"))
+        self._file.write(data)
 
 
 def _read(file: IO[bytes]) -> Iterator[list[Values]]:
-    """Yield the chunks in *file*."""
-    end = file.seek(0, 2)
+    """Yield the chunks in *file*. marshal.load() would read byte by byte."""
     file.seek(0)
-    while file.tell() < end:
-        yield marshal.load(file)  # noqa: S302 - written by this module
+    while length := file.read(LENGTH_SIZE):
+        data = file.read(int.from_bytes(length, "big"))
+        yield marshal.loads(data)  # noqa: S302 - written by this module

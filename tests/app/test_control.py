@@ -8,6 +8,7 @@ from conftest import FixedClock, make_app
 from flask import Flask
 from flask.testing import FlaskClient
 
+from sendgrid_bounces.control import api
 from sendgrid_bounces.emulator import EXTENSION
 
 TOKEN = "t0ken"
@@ -249,3 +250,13 @@ def test_health_reports_a_newer_schema(controlled_client: FlaskClient, caplog) -
     assert answer.status_code == 503
     assert answer.json["status"].startswith("the database needs a newer version")
     assert client.get(call.replace("delete.", "count.")).status_code == 200
+
+
+def test_long_yaml_is_refused(control, monkeypatch) -> None:
+    """JSON of the same length is not: its parser is fast."""
+    monkeypatch.setattr(api, "MAX_YAML", 40)
+    yaml, document = "accounts: []".ljust(41), '{"accounts": []}'.ljust(41)
+    assert control.post("/_emulator/seed", data=document).status_code == 200
+    answer = control.post("/_emulator/seed", data=yaml)
+    assert answer.status_code == 400
+    assert "YAML must have at most 40 characters" in answer.json["error"]

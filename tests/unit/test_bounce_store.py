@@ -67,6 +67,24 @@ def test_put_replaces_the_bounce_of_an_address(
     assert [newer] == _found(storage, bounce_list)
 
 
+def test_equal_addresses_are_written_once_and_counted_each(
+    storage: Storage, bounce_list: int, monkeypatch
+) -> None:
+    """More rows than a chunk of the file in which they wait."""
+    written = []
+    execute = storage.engine.execute_many
+    monkeypatch.setattr(
+        storage.engine,
+        "execute_many",
+        lambda text, rows: (written.extend(rows), execute(text, rows)),
+    )
+    rows = [bounce(f"{'aA'[n % 2]}@example.com", reason=f"{n}") for n in range(2_500)]
+
+    assert storage.bounces.put(bounce_list, rows) == 2_500
+    assert [row.reason for row in _found(storage, bounce_list)] == ["2499"]
+    assert len(written) == 3
+
+
 def test_put_without_redate_keeps_the_time(storage: Storage, bounce_list: int) -> None:
     """Applying a seed without times again changes nothing."""
     storage.bounces.put(bounce_list, [bounce(created=1)])

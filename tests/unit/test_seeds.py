@@ -9,6 +9,7 @@ from conftest import NOW, OPERATIONS, QUICK_COSTS, bounce
 from sendgrid_bounces.auth import Authenticator
 from sendgrid_bounces.core.bounces import BounceQuery
 from sendgrid_bounces.core.errors import BounceError, ParametersError
+from sendgrid_bounces.schemas import base
 from sendgrid_bounces.schemas.seeds import Seed, read_seed, read_seed_file
 from sendgrid_bounces.seeding import apply_seed
 from sendgrid_bounces.storage.bounces import as_bounce
@@ -228,6 +229,58 @@ def test_all_problems_are_reported() -> None:
         "accounts[0].bounces[0].email",
         "accounts[0].bounces[1].email",
     ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"accounts": [%s]}',
+        '{"accounts": [{"username": "a", "bounces": [%s]}]}',
+        '{"accounts": [{"username": "a", "domains": [%s]}]}',
+        '{"accounts": [{"username": "a", "customers": [%s]}]}',
+        '{"accounts": [], "faults": [%s]}',
+        '{"accounts": [], "sources": [%s]}',
+    ],
+)
+def test_reading_stops_after_100_invalid_elements(text: str) -> None:
+    """The time to report each of many elements would be longer than to read them."""
+    with pytest.raises(ParametersError) as raised:
+        _read(text % ", ".join(["1"] * 5_000))
+
+    assert len(raised.value.problems) == 100
+    assert "[99]" in raised.value.problems[99][0]
+
+
+@pytest.mark.parametrize(
+    "text", ["{%s}", '{"accounts": [{%s}]}', '{"accounts": [], "faults": [{%s}]}']
+)
+def test_mapping_with_many_names_is_one_problem(text: str) -> None:
+    names = ", ".join(f'"accuonts{number}": 1' for number in range(5_000))
+    with pytest.raises(ParametersError) as raised:
+        _read(text % names)
+
+    assert [problem for _, problem in raised.value.problems] == [
+        "must have at most 100 fields"
+    ]
+
+
+def test_only_the_first_problems_have_suggestions(monkeypatch) -> None:
+    searched = []
+    monkeypatch.setattr(
+        base, "get_close_matches", lambda *names: searched.append(names)
+    )
+    names = ", ".join(f'"accuonts{number}": 1' for number in range(90))
+    with pytest.raises(ParametersError):
+        _read(f'{{"accounts": [], {names}}}')
+
+    assert len(searched) == base.MAX_SUGGESTIONS
+
+
+def test_unknown_time_zone_is_shortened() -> None:
+    text = json.dumps({"accounts": [{"username": "a", "timezone": "x" * 5_000}]})
+    with pytest.raises(ParametersError) as raised:
+        _read(text)
+    assert len(str(raised.value)) < 200
 
 
 def test_duplicate_key_in_a_large_mapping_is_found_quickly() -> None:

@@ -315,3 +315,17 @@ def test_any_bytes_are_read_or_refused(kind: str, body: bytes, content_type: str
         KINDS[kind].parse(body, {"Content-Type": content_type}, NOW)
     except PayloadError:
         return
+
+
+def test_number_of_events_is_limited(monkeypatch):
+    for module in (sendgrid, ses):
+        monkeypatch.setattr(module, "MAX_EVENTS", 2)
+    assert sendgrid.parse(b"[{}, {}]", {}, NOW).skipped
+    with pytest.raises(PayloadError, match="more than 2 events"):
+        sendgrid.parse(b"[{}, {}, {}]", {}, NOW)
+
+    recipients = [{"emailAddress": f"{number}@example.org"} for number in range(3)]
+    bounce = {"bounceType": "Permanent", "bouncedRecipients": recipients}
+    batch = ses.read_notification({"eventType": "Bounce", "bounce": bounce}, NOW)
+    assert len(batch.events) == 2
+    assert batch.skipped == ("bouncedRecipients: has more than 2 recipients",)
