@@ -34,6 +34,8 @@ CALLS = 100
 #: The beginning of a request whose body does not arrive.
 STALLED = clients.post("/api/bounces.count.json", b"").replace(b"gth: 0", b"gth: 99999")
 
+UPLOAD = STALLED.replace(b"99999", b"900000") + b"a" * 100_000
+
 #: First logins in a round, each of an account that was not used before.
 LOGINS = 8
 
@@ -62,6 +64,12 @@ def heads(bench: Bench) -> Iterator[Row]:
 def stalled(bench: Bench) -> Iterator[Row]:
     """Keep 28 of the 32 threads waiting for a body."""
     yield from _beside(bench, "28 of 32 threads stalled", partial(_open, 28, STALLED))
+
+
+def uploads(bench: Bench) -> Iterator[Row]:
+    """Send the beginnings of 100 long bodies: there are 32 threads."""
+    load = partial(_open, 100, UPLOAD)
+    yield from _beside(bench, "100 stalled bodies of 900 KB", load)
 
 
 def handshakes(bench: Bench) -> Iterator[Row]:
@@ -139,6 +147,7 @@ MEASURES: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "kept": kept,
     "byte-a-second": heads,
     "stalled": stalled,
+    "uploads": uploads,
     "handshakes": handshakes,
     "wrong-keys": wrong_keys,
     "refusals": refusals,

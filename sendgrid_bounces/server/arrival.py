@@ -18,6 +18,7 @@ MAX_HEAD, MAX_SHORT_BODY = 64 * 1024, 64 * 1024
 PIECE = 16 * 1024
 
 _HEAD_END = b"\r\n\r\n"
+_BODY = re.compile(rb"\r\n(?:content-length|transfer-encoding)[ \t]*:", re.IGNORECASE)
 _EXPECT = re.compile(rb"\r\nexpect[ \t]*:", re.IGNORECASE)
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,5})[ \t]*\r\n", re.IGNORECASE)
 
@@ -38,6 +39,11 @@ class Arrival:
         self._is_touched = self._is_complete = False
         self._buffer = bytearray()
         self._begin()
+
+    @property
+    def has_long_body(self) -> bool:
+        """Whether the request can be handled, but a thread must read its body."""
+        return self._is_complete and self._has_long_body
 
     @property
     def has_begun(self) -> bool:
@@ -90,6 +96,7 @@ class Arrival:
         self._waiting_since = 0.0
         self._buffer = bytearray()
         self._searched = self._needed = 0
+        self._has_long_body = False
 
     def _create_parser(self) -> None:
         """Create the parser, after the TLS handshake if there is one."""
@@ -109,17 +116,20 @@ class Arrival:
                 raise LimitRequestHeaders("head too long")
             if end < 0:
                 return False
-            head = bytes(self._buffer[: end + 2])
-            self._needed = end + len(_HEAD_END) + _short_body(head)
+            length = _short_body(bytes(self._buffer[: end + 2]))
+            self._has_long_body = length is None
+            self._needed = end + len(_HEAD_END) + (length or 0)
         return len(self._buffer) >= self._needed
 
 
-def _short_body(head: bytes) -> int:
-    """Return the length of the body, or 0 if a thread must read the body.
+def _short_body(head: bytes) -> int | None:
+    """Return the length of the body, or None if a thread must read the body.
 
     A client that expects "100 Continue" sends no body before a thread has sent that.
     """
+    if not _BODY.search(head):
+        return 0
     length = _LENGTH.search(head)
     if length is None or _EXPECT.search(head):
-        return 0
-    return int(length[1]) if int(length[1]) <= MAX_SHORT_BODY else 0
+        return None
+    return int(length[1]) if int(length[1]) <= MAX_SHORT_BODY else None

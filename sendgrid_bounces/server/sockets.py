@@ -50,19 +50,25 @@ class ClientWaits:
         finally:
             del self._since[client]
 
-    def disconnect(self, kept: int) -> None:
+    def disconnect(self, how: int | None = None, *, kept: int = 0) -> None:
         """Disconnect the clients that keep threads waiting, except *kept* of them.
 
         The first are those that have sent or received nothing for longest. A client
         that has done so within ``GRACE`` seconds is not disconnected.
+
+        :param how: only those that threads wait for in this way; None for all.
         """
-        waiting = list(self._since.copy().items())
+        waiting = [
+            (client, since, ends)
+            for client, (since, ends) in self._since.copy().items()
+            if how is None or ends == how
+        ]
         latest = time.monotonic() - GRACE
-        for client, (since, how) in waiting[: max(len(waiting) - kept, 0)]:
+        for client, since, ends in waiting[: max(len(waiting) - kept, 0)]:
             if since < latest:
                 client.is_stalled = True
                 with suppress(OSError):  # the thread has closed it
-                    socket.socket.shutdown(client, how)
+                    socket.socket.shutdown(client, ends)
 
 
 class IdleTimeoutSocket(socket.socket):

@@ -6,6 +6,7 @@ import selectors
 import socket
 import ssl
 import time
+from collections import deque
 from concurrent.futures import Future
 from contextlib import suppress
 from datetime import timedelta
@@ -30,6 +31,9 @@ DRAIN_SECONDS, DRAIN_BYTES = 2, 64 * 1024 * 1024
 #: Seconds without a free thread after which a worker accepts no more connections.
 STUCK_SECONDS = 0.1
 
+#: Seconds between searches for stalled clients while others wait because of them.
+URGENT_SECONDS = 0.1
+
 #: Files of each thread (two database connections, an upload), and of the process.
 FILES_PER_THREAD, OTHER_FILES = 8, 64
 
@@ -51,8 +55,10 @@ PLAIN_HTTP = (
 class Worker(ThreadWorker):
     """Gunicorn's threaded worker, with threads for complete requests only.
 
-    A connection waits on the poller until its request has arrived. While no thread is
-    or becomes free, the worker accepts no connection, so that another worker gets it.
+    A connection waits on the poller until its request has arrived. A long body occupies
+    a thread while it arrives: such requests wait for a turn on half of the threads.
+    While no thread is or becomes free, the worker accepts no connection, so that
+    another worker gets it.
 
     A malformed request is answered without its URL, which can contain an API key, and
     is not logged.
@@ -70,6 +76,10 @@ class Worker(ThreadWorker):
         self.busy = 0
         #: When a thread became free last.
         self.last_free = 0.0
+        #: Threads that read long bodies, the largest number of them, and the
+        #: connections that wait for a turn, some of which may be closed.
+        self.uploads, self.max_uploads = 0, max(self.cfg.threads // 2, 1)
+        self.upload_queue: deque[Any] = deque()
 
     def init_process(self) -> None:
         """Run the worker."""
@@ -96,7 +106,7 @@ class Worker(ThreadWorker):
     def enqueue_req(self, conn: Any) -> None:
         """Hand a readable connection to a thread; a new one waits for its request."""
         if not hasattr(conn, "arrival"):
-            conn.arrival = Arrival(conn, self.waits)
+            conn.arrival, conn.has_turn = Arrival(conn, self.waits), False
             self._await_request(conn)
             return
         conn.arrival.stop_waiting()
@@ -106,12 +116,16 @@ class Worker(ThreadWorker):
     def handle(self, conn: Any) -> bool | None:
         """Handle a request; return whether the connection is kept, None if it waits.
 
+        It waits for more of the request, or for the turn of a long body.
+
         A finished connection is closed here: closing takes time, which the main thread
         of the worker does not have.
         """
         conn.is_drained = False
         try:
-            if not conn.arrival.receive():
+            if not conn.has_turn and (
+                not conn.arrival.receive() or conn.arrival.has_long_body
+            ):
                 return None
         except (ssl.SSLError, LimitRequestHeaders) as error:
             if not isinstance(error, ssl.SSLEOFError):
@@ -131,22 +145,34 @@ class Worker(ThreadWorker):
         """Wait for the rest of a request, for the next one, or close the connection."""
         self.busy -= 1
         self.last_free = time.monotonic()
+        self.uploads -= conn.has_turn
+        conn.has_turn = False
         if not fs.cancelled() and not fs.exception() and fs.result() is None:
             self._await_request(conn)
         else:
             super().finish_request(conn, fs)
+        self._give_turns()
 
     def murder_pending(self) -> None:
         """Disconnect the clients that have used up their time.
 
-        Those for which threads wait have less time if all threads are busy.
+        Those for which threads wait have less time if all threads are busy, and those
+        that send long bodies, if others wait for their turns.
         """
         now = time.monotonic()
         for conn in takewhile(lambda conn: conn.timeout <= now, self.pending_conns):
             self._log_timeout(conn)
         super().murder_pending()
+        self._give_turns()
+        if self._next_upload() is not None:
+            self.waits.disconnect(socket.SHUT_RD)
         if self.is_stuck:
             self.waits.disconnect(kept=self.cfg.threads // 2)
+
+    def wait_for_and_dispatch_events(self, timeout: float) -> None:
+        """Wait for events; not for long while clients may have to be disconnected."""
+        is_urgent = self.is_stuck or self._next_upload() is not None
+        super().wait_for_and_dispatch_events(URGENT_SECONDS if is_urgent else timeout)
 
     def handle_error(
         self, req: Any, client: socket.socket, addr: Any, exc: BaseException
@@ -165,7 +191,7 @@ class Worker(ThreadWorker):
             client.sendall(f"{first}{head}\r\n".encode() + response.data)
 
     def _await_request(self, conn: Any) -> None:
-        """Wait on the poller for a request, or for more of it.
+        """Wait on the poller for a request, for more of it, or off it for a turn.
 
         Of too many connections, the one that has waited for longest is closed.
         """
@@ -174,10 +200,28 @@ class Worker(ThreadWorker):
             conn.timeout = min(conn.timeout, time.monotonic() + STOP_KEEPALIVE_LINGER)
         conn.sock.settimeout(0)
         bisect.insort(self.pending_conns, conn, key=lambda conn: conn.timeout)
-        is_readable = partial(self.on_pending_socket_readable, conn)
-        self.poller.register(conn.sock, selectors.EVENT_READ, is_readable)
+        if conn.arrival.has_long_body:
+            self.upload_queue.append(conn)
+        else:
+            is_readable = partial(self.on_pending_socket_readable, conn)
+            self.poller.register(conn.sock, selectors.EVENT_READ, is_readable)
         if len(self.pending_conns) > self.max_pending:
             self.pending_conns[0].timeout = 0
+
+    def _next_upload(self) -> Any:
+        """Return the connection whose long body has the next turn, or None."""
+        while self.upload_queue and self.upload_queue[0].sock.fileno() < 0:
+            self.upload_queue.popleft()
+        return self.upload_queue[0] if self.upload_queue else None
+
+    def _give_turns(self) -> None:
+        """Hand connections with long bodies to the threads that may read these."""
+        while self.uploads < self.max_uploads and (conn := self._next_upload()):
+            self.upload_queue.popleft()
+            self.pending_conns.remove(conn)
+            self.uploads += 1
+            conn.has_turn = True
+            self.enqueue_req(conn)
 
     def _cap_keepalive(self, deadline: float) -> None:
         """Close idle connections soon, since the worker stops."""

@@ -22,6 +22,7 @@ def test_benchmarks_run(tmp_path: Path) -> None:
         "pages",
         "start",
         "stalled",
+        "uploads",
         "soak",
     ):
         command += ["--only", name]
@@ -36,5 +37,5 @@ def test_benchmarks_run(tmp_path: Path) -> None:
 
     assert ended.returncode == 0, ended.stderr
     rows = json.loads(figures.read_text())["rows"]
-    assert len(rows) == 11
+    assert len(rows) == 12
     assert all(row["figures"] for row in rows)

@@ -24,6 +24,9 @@ HEAD = b"GET " + COUNT.encode() + b" HTTP/1.1\r\nHost: x\r\n"
 BODY = (
     b"POST /api/bounces.count.json HTTP/1.1\r\nHost: x\r\nContent-Length: 99999\r\n\r\n"
 )
+CHUNKED = (
+    BODY.replace(b"Content-Length: 99999", b"Transfer-Encoding: chunked") + b"1\r\n"
+)
 
 #: Seconds in which each good call must be answered. The calls took five seconds, or
 #: were not answered at all, when each connection took a thread.
@@ -70,11 +73,18 @@ def _longest(live: Live, calls: int = 30) -> float:
         (64, HEAD),
         (64, BODY.replace(b"99999", b"9") + b"abc"),
         (28, BODY),
+        (100, BODY + b"a" * 9_999),
+        (100, CHUNKED),
+        (100, BODY.replace(b"Host", b"Expect: 100-continue\r\nHost")),
+        (100, BODY.replace(b"bounces.count.json", b"unknown")),
     ],
-    ids=["silent", "request line", "headers", "short body", "long body"],
+    ids=[
+        *("silent", "request line", "headers", "short body", "long body"),
+        *("long bodies", "chunked bodies", "expected bodies", "unread bodies"),
+    ],
 )
 def test_stalled_clients_do_not_delay_others(demo: Live, count, beginning) -> None:
-    """Only long bodies need threads; a worker without a free one accepts nothing."""
+    """Only long bodies need threads, and have half of them."""
     with _connections(demo, count, beginning):
         assert _longest(demo) < LIMIT
 
@@ -104,8 +114,7 @@ def test_clients_of_single_bytes_do_not_delay_others(
 ) -> None:
     """A byte of a head takes a thread for an instant.
 
-    A long body takes a thread as long as it arrives: of two workers with 16 threads
-    each, one has no free thread and leaves new connections to the other.
+    A long body takes a thread as long as it arrives. Such bodies wait for their turns.
     """
     ended = threading.Event()
     with _connections(demo, count, beginning) as connections:
@@ -195,6 +204,17 @@ def test_busy_worker_disconnects_stalled_clients_early() -> None:
             assert kept.getresponse().read() == b'{"count": "6"}'
             assert time.monotonic() - began < 10
         kept.close()
+
+
+def test_long_body_has_its_turn_after_stalled_ones() -> None:
+    """Stalled clients are disconnected early, because another waits for its turn."""
+    rows = [{"email": f"{n}@example.com", "reason": "x" * 500} for n in range(200)]
+    with serving("--demo", "--workers", "1", "--threads", "4") as live:
+        with _connections(live, 4, BODY):
+            stored = live.get(
+                "/_emulator/bounces?owner=demo", json.dumps(rows).encode()
+            )
+        assert json.loads(stored) == {"stored": 200}
 
 
 def test_clients_that_do_not_read_do_not_delay_others() -> None:
