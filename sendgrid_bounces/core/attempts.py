@@ -1,5 +1,6 @@
 """Limits on wrong API keys: attempts to guess them, and threads that verify them."""
 
+import itertools
 import threading
 import time
 from collections import Counter
@@ -92,9 +93,9 @@ def make_room(entries: dict[Any, Any], most: int) -> None:
 class HashQueue:
     """The threads that compute slow hashes, one at a time.
 
-    A suspect client never waits, so that a first request with the right key waits for
-    one hash of a flood of wrong keys. The first keys of another client wait for each
-    other, and leave some threads to other requests.
+    A suspect client never waits. The first keys of another client wait for each other,
+    and leave some threads to other requests. The client with the fewest keys is next:
+    a first request with the right key waits for one hash of a flood of wrong keys.
 
     :param most: keys of a client that may be verified or wait; several threads may wait
         for one key.
@@ -102,8 +103,11 @@ class HashQueue:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._lock = threading.Lock()
-        self._turn = threading.Lock()
+        self._changed = threading.Condition()
+        self._is_busy = False
+        self._numbers = itertools.count()
+        #: The threads that wait: keys that their client had already, and their number.
+        self._tickets: list[tuple[int, int]] = []
         self._waiting: Counter[tuple[str, bytes]] = Counter()
 
     @contextmanager
@@ -119,17 +123,33 @@ class HashQueue:
             waits; or if too many other keys of the client wait.
         """
         entry = client, attempt
-        with self._lock:
-            if client and entry not in self._waiting:
-                keys = sum(1 for name, _ in self._waiting if name == client)
-                if keys >= self._most or (is_suspect and self._waiting):
-                    raise TooManyAttemptsError
+        with self._changed:
+            keys = sum(1 for other in self._waiting if client and other[0] == client)
+            is_full = keys >= self._most or (is_suspect and self._waiting)
+            if client and entry not in self._waiting and is_full:
+                raise TooManyAttemptsError
             self._waiting[entry] += 1
         try:
-            with self._turn:
+            self._wait((keys, next(self._numbers)))
+            try:
                 yield
+            finally:
+                self._is_busy = False
         finally:
-            with self._lock:
+            with self._changed:
                 self._waiting[entry] -= 1
                 if not self._waiting[entry]:
                     del self._waiting[entry]
+                self._changed.notify_all()
+
+    def _wait(self, ticket: tuple[int, int]) -> None:
+        """Wait until no other thread computes a hash, and *ticket* is the lowest."""
+        with self._changed:
+            self._tickets.append(ticket)
+            try:
+                self._changed.wait_for(
+                    lambda: not self._is_busy and min(self._tickets) == ticket
+                )
+                self._is_busy = True
+            finally:
+                self._tickets.remove(ticket)

@@ -242,6 +242,30 @@ def test_few_keys_wait_for_hashes(
     assert not queue._waiting
 
 
+def test_client_with_the_fewest_keys_is_next() -> None:
+    """The first key of a client does not wait for all keys of another."""
+    queue, ended, order = HashQueue(8), threading.Event(), []
+
+    def work(client: str, attempt: bytes) -> None:
+        with queue.turn(client, attempt):
+            ended.wait(10)
+            order.append(attempt)
+
+    threads = []
+    for client, attempt in [("a", b"1"), ("a", b"2"), ("a", b"3"), ("b", b"4")]:
+        threads.append(threading.Thread(target=work, args=(client, attempt)))
+        threads[-1].start()
+        while queue._waiting.total() < len(threads):
+            time.sleep(0.001)
+    while len(queue._tickets) < 3:
+        time.sleep(0.001)
+    ended.set()
+    for thread in threads:
+        thread.join(10)
+
+    assert order == [b"1", b"4", b"2", b"3"]
+
+
 @pytest.mark.parametrize(
     ("username", "key"),
     [("", "s3cret"), ("acme", ""), ("acme", "s3cret\0"), ("keyless", "")],
