@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -68,7 +69,8 @@ def create_app(
         from sendgrid_bounces.pages import routes
 
         middleware.register(app, emulator)
-        routes.register(app, _render_http_error)
+        create = partial(routed_app, dialects, has_control=False)
+        routes.register(app, _render_http_error, create)
     app.register_error_handler(HTTPException, _render_http_error)
     return app
 

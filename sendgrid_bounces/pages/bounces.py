@@ -17,6 +17,7 @@ from sendgrid_bounces.pages.filters import (
     given_filters,
     read_filter,
 )
+from sendgrid_bounces.pages.questions import Question, ask
 from sendgrid_bounces.pages.reading import (
     Rows,
     read_by_address,
@@ -24,7 +25,7 @@ from sendgrid_bounces.pages.reading import (
     read_by_time,
 )
 from sendgrid_bounces.pages.totals import current_totals
-from sendgrid_bounces.pages.web import done, page, render
+from sendgrid_bounces.pages.web import counted, done, page, render
 from sendgrid_bounces.schemas.bounces import read_record
 from sendgrid_bounces.web.requests import request
 
@@ -75,7 +76,6 @@ def bounces(control: Control) -> Response:
         matches=matches,
         total=current_totals().of_list(found.id),
         twin=wanted.twin,
-        before_deletion=BEFORE_DELETION,
     )
 
 
@@ -86,24 +86,52 @@ def new_bounce(control: Control) -> Response:
 
 
 @page("/ui/bounces/delete")
-def confirm_deletion(control: Control) -> Response:
+def ask_to_delete_bounce(control: Control) -> Response:
     """Ask before a bounce is deleted."""
     owner, email = read_owner(), request.args.get("email", "")
     storage = current_emulator().storage
     found = storage.accounts.named_list(owner)
     if not storage.bounces.count(found.id, BounceQuery(emails=(email,))):
         raise UnknownNameError("bounce of", email)
-    total = current_totals().of_list(found.id)
-    return render(control, "confirm.html", owner=owner, email=email, total=total)
+    total = storage.bounces.count(found.id, BounceQuery())
+    question = Question(
+        title=f"Delete the bounce of {email}?",
+        text=f"Deletes 1 of the {counted(total, 'bounce')} of {owner}.",
+        button="Delete 1 bounce",
+        action=url_for("pages.change_bounces", owner=owner),
+        back=url_for("pages.bounces", owner=owner),
+        values={"action": "delete", "email": email},
+        snapshot=BEFORE_DELETION,
+        is_advised=False,
+    )
+    return ask(control, question)
+
+
+@page("/ui/bounces/clear")
+def ask_to_clear_bounces(control: Control) -> Response:
+    """Ask before all bounces of a list are deleted."""
+    owner, storage = read_owner(), current_emulator().storage
+    found = storage.accounts.named_list(owner)
+    number = counted(storage.bounces.count(found.id, BounceQuery()), "bounce")
+    question = Question(
+        title=f"Delete all bounces of {owner}?",
+        text=f"Deletes all {number} of {owner}.",
+        button=f"Delete {number}",
+        action=url_for("pages.change_bounces", owner=owner),
+        back=url_for("pages.bounces", owner=owner),
+        values={"action": "clear"},
+        snapshot=BEFORE_DELETION,
+    )
+    return ask(control, question)
 
 
 @page("/ui/bounces", "POST")
 def change_bounces(control: Control) -> Response:
     """Add or delete a bounce, or delete all bounces."""
     owner, form = read_owner(), request.form
+    if form.get("snapshot"):
+        control.take_snapshot(BEFORE_DELETION)
     if form.get("action") == "clear":
-        if form.get("snapshot"):
-            control.take_snapshot(BEFORE_DELETION)
         control.remove_bounces(owner)
         return done("pages.bounces", "cleared", owner=owner)
     if form.get("action") == "delete":

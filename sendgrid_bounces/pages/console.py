@@ -8,15 +8,19 @@ from time import perf_counter
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from flask import Response
+from flask import Response, url_for
 from werkzeug.exceptions import NotFound
 
 from sendgrid_bounces.control import PREFIX
 from sendgrid_bounces.control.effects import ConnectionDropped
 from sendgrid_bounces.control.service import Control
 from sendgrid_bounces.control.views import DESCRIPTION
-from sendgrid_bounces.pages.replay import basic, call_api
-from sendgrid_bounces.pages.web import page, render
+from sendgrid_bounces.core.requests import LoggedRequest
+from sendgrid_bounces.pages.preview import Deletion, current_preview
+from sendgrid_bounces.pages.questions import Question, ask
+from sendgrid_bounces.pages.replay import basic, call_api, find_logged, last_id
+from sendgrid_bounces.pages.snippets import as_curl, as_pytest
+from sendgrid_bounces.pages.web import FRAGMENT, counted, html, page, render
 from sendgrid_bounces.web.requests import request
 
 #: Characters of a response that the page shows.
@@ -24,6 +28,15 @@ MAX_SHOWN = 100_000
 
 #: The names of the credentials in the form.
 USER, KEY = "auth_user", "auth_key"
+
+#: The identifier of the form.
+FORM = "call-form"
+
+#: The name of the snapshot that a deletion offers to take.
+BEFORE_CALL = "before-call"
+
+#: The User-Agent header of a call.
+AGENT = "sendgrid_bounces dashboard, console"
 
 #: The groups of calls in the order of the list.
 GROUPS = ("SendGrid", "SendGrid v3", "Mailgun")
@@ -71,11 +84,12 @@ class Answer:
     """The response to a call.
 
     :param status: None if a fault rule dropped the connection.
+    :param entry: of the request log; None if the log is off or full.
     """
 
-    url: str
     status: str | None
     milliseconds: float
+    entry: LoggedRequest | None
     size: int = 0
     headers: tuple[tuple[str, str], ...] = ()
     body: str = ""
@@ -89,22 +103,62 @@ def console(control: Control) -> Response:
 
 @page("/ui/console", "POST")
 def send(control: Control) -> Response:
-    """Make a call, and show the response."""
-    call = _selected(request.form)
-    return _show(control, call, request.form, _make(call, request.form))
+    """Make a call, and show the response; ask first if it deletes several bounces."""
+    form = request.form
+    call = _selected(form)
+    path, options = _prepare(call, form)
+    is_fragment = bool(request.headers.get(FRAGMENT))
+    if not form.get("confirmed"):
+        deletion = current_preview().find_deletion(path, **options)
+        if deletion and is_fragment:
+            return ask(control, _question(call, deletion))
+        if deletion:
+            return _show(control, call, form, question=_question(call, deletion))
+    if is_fragment:
+        return html("", 204)
+    if form.get("snapshot"):
+        control.take_snapshot(BEFORE_CALL)
+    return _show(control, call, form, answer=_make(control, path, options))
+
+
+def _question(call: Call, deletion: Deletion) -> Question:
+    number, total = f"{deletion.number:,}", counted(deletion.total, "bounce")
+    is_all = deletion.number == deletion.total
+    amount = f"all {total}" if is_all else f"{number} of the {total}"
+    return Question(
+        title="Make this call?",
+        text=f"Deletes {amount} of {deletion.owner}.",
+        button=f"Delete {counted(deletion.number, 'bounce')}",
+        action=url_for("pages.send"),
+        back=url_for("pages.console", call=call.id),
+        snapshot=BEFORE_CALL,
+        form=FORM,
+    )
 
 
 def _show(
     control: Control,
     call: Call,
     values: Mapping[str, str],
+    *,
     answer: Answer | None = None,
+    question: Question | None = None,
 ) -> Response:
+    entry = answer and answer.entry
     groups: dict[str, list[Call]] = {}
     for each in read_calls().values():
         groups.setdefault(each.group, []).append(each)
     return render(
-        control, "console.html", call=call, groups=groups, values=values, answer=answer
+        control,
+        "console.html",
+        call=call,
+        groups=groups,
+        values=values,
+        answer=answer,
+        curl=entry and as_curl(entry, request.host_url.rstrip("/")),
+        test=entry and as_pytest(entry),
+        question=question,
+        form=FORM,
     )
 
 
@@ -117,8 +171,8 @@ def _selected(values: Mapping[str, str]) -> Call:
     return calls[name]
 
 
-def _make(call: Call, values: Mapping[str, str]) -> Answer:
-    """Make *call* in this process, as a client would over HTTP."""
+def _prepare(call: Call, values: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
+    """Return the path of *call*, and the arguments of :func:`call_api` besides it."""
     sent = {
         place: {
             field.name: values[field.name]
@@ -139,24 +193,30 @@ def _make(call: Call, values: Mapping[str, str]) -> Answer:
         data = values.get("json", "")
     if call.body != _FORM:
         sent["query"] = {**login, **sent["query"]}
+    return path, {
+        "method": call.method,
+        "query_string": urlencode(sent["query"]),
+        "data": data,
+        "content_type": call.body or None,
+        "headers": {"Accept": "*/*", "User-Agent": AGENT, **headers},
+    }
+
+
+def _make(control: Control, path: str, options: Mapping[str, Any]) -> Answer:
+    """Make a call in this process, as a client would over HTTP."""
+    last = last_id(control)
     started = perf_counter()
     try:
-        response = call_api(
-            path,
-            method=call.method,
-            query_string=urlencode(sent["query"]),
-            data=data,
-            content_type=call.body or None,
-            headers=headers,
-        )
+        response = call_api(path, **options)
         body = response.get_data()
     except ConnectionDropped:
-        return Answer(path, None, (perf_counter() - started) * 1000)
+        elapsed = (perf_counter() - started) * 1000
+        return Answer(None, elapsed, find_logged(control, last, AGENT))
     elapsed = (perf_counter() - started) * 1000
     return Answer(
-        path,
         response.status,
         elapsed,
+        find_logged(control, last, AGENT),
         len(body),
         tuple(response.headers.items()),
         body.decode(errors="replace")[:MAX_SHOWN],

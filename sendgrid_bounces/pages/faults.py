@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from flask import Response
+from flask import Response, url_for
 
 from sendgrid_bounces.control.service import Control
 from sendgrid_bounces.core.clock import Clock
@@ -13,7 +13,8 @@ from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.core.faults import StoredFault
 from sendgrid_bounces.core.times import parse_duration, parse_instant
 from sendgrid_bounces.emulator import current_emulator
-from sendgrid_bounces.pages.web import done, page, render
+from sendgrid_bounces.pages.questions import Question, ask
+from sendgrid_bounces.pages.web import counted, done, page, render
 from sendgrid_bounces.schemas.faults import FAULT_RULE, dialect_names, operation_names
 from sendgrid_bounces.web.requests import request
 
@@ -92,6 +93,38 @@ def change_faults(control: Control) -> Response:
     except ParametersError as error:
         return _show(control, request.form, error)
     return done("pages.faults", "fault")
+
+
+@page("/ui/faults/<int:id_>/remove")
+def ask_to_remove_fault(control: Control, id_: int) -> Response:
+    """Ask before a fault rule is removed."""
+    fault = control.fault(id_)
+    requests = counted(fault.matched, "request")
+    question = Question(
+        title=f"Remove fault rule {id_}?",
+        text=f"{json.dumps(fault.rule.as_dict())} matched {requests}, and triggered "
+        f"for {fault.triggered:,}.",
+        button="Remove 1 fault rule",
+        action=url_for("pages.change_faults"),
+        back=url_for("pages.faults"),
+        values={"action": "remove", "id": id_},
+    )
+    return ask(control, question)
+
+
+@page("/ui/faults/clear")
+def ask_to_clear_faults(control: Control) -> Response:
+    """Ask before all fault rules are removed."""
+    number = counted(len(control.faults()), "fault rule")
+    question = Question(
+        title="Remove all fault rules?",
+        text=f"Removes {number}, with the numbers of matched requests.",
+        button=f"Remove {number}",
+        action=url_for("pages.change_faults"),
+        back=url_for("pages.faults"),
+        values={"action": "clear"},
+    )
+    return ask(control, question)
 
 
 @page("/ui/clock", "POST")

@@ -7,14 +7,15 @@ from contextvars import Context
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from flask import Response, current_app
+from flask import Flask, Response, current_app, url_for
 
 from sendgrid_bounces.control.effects import ConnectionDropped
 from sendgrid_bounces.control.service import Control
 from sendgrid_bounces.core.errors import ConflictError
 from sendgrid_bounces.core.requests import LoggedRequest
+from sendgrid_bounces.pages.questions import Question, ask
 from sendgrid_bounces.pages.snippets import pairs_of
-from sendgrid_bounces.pages.web import done, page
+from sendgrid_bounces.pages.web import counted, done, page
 from sendgrid_bounces.redaction import MASK, MAX_PARAMETERS, MAX_TEXT, is_secret
 from sendgrid_bounces.web.requests import request
 
@@ -29,6 +30,26 @@ _FORM = "application/x-www-form-urlencoded"
 _RECENT = 1_000
 
 
+@page("/ui/requests/<int:id_>/replay")
+def ask_to_replay(control: Control, id_: int) -> Response:
+    """Ask for the API key before a logged request is sent again."""
+    entry = control.request(id_)
+    rows = counted(entry.rows or 0, "row")
+    question = Question(
+        title="Send this request again?",
+        text=f"It changed {rows} the first time." if entry.rows else "",
+        button="Replay",
+        action=url_for("pages.replay", id_=id_),
+        back=url_for("pages.one_request", id_=id_),
+        snapshot=BEFORE_REPLAY if entry.rows else "",
+        note="The log has no keys. Leave the field empty to send none. Other headers "
+        "are not sent.",
+        asks_key=True,
+        is_safe=not entry.rows,
+    )
+    return ask(control, question)
+
+
 @page("/ui/requests/<int:id_>/replay", "POST")
 def replay(control: Control, id_: int) -> Response:
     """Send a logged request again, and show the new one."""
@@ -38,14 +59,12 @@ def replay(control: Control, id_: int) -> Response:
     if request.form.get("snapshot"):
         control.take_snapshot(BEFORE_REPLAY)
     agent = f"sendgrid_bounces dashboard, replay of request {id_}"
-    before = control.requests(1)[-1:]
-    last = before[0].id if before else 0
+    last = last_id(control)
     with suppress(ConnectionDropped):  # a fault rule; the request is logged
         options = _options(entry, request.form.get("key", ""), agent)
         call_api(quote(entry.path, safe="/@"), **options)
-    added = control.requests(_RECENT, after=last)
-    found = [each.id for each in added if each.user_agent == agent]
-    return done("pages.one_request", "replayed", id_=found[-1] if found else id_)
+    found = find_logged(control, last, agent)
+    return done("pages.one_request", "replayed", id_=found.id if found else id_)
 
 
 def find_obstacle(entry: LoggedRequest) -> str:
@@ -64,14 +83,26 @@ def find_obstacle(entry: LoggedRequest) -> str:
     return ""
 
 
-def call_api(path: str, **options: Any) -> Any:
+def call_api(path: str, app: Flask | None = None, **options: Any) -> Any:
     """Make a call in this process, as a client would over HTTP.
 
+    :param app: the application to call; by default the current one.
     :param options: those of Werkzeug's test client.
     :raises ConnectionDropped: if a fault rule drops the connection.
     """
     # An empty context, so that the two requests do not share `flask.g`.
-    return Context().run(current_app.test_client().open, path, **options)
+    return Context().run((app or current_app).test_client().open, path, **options)
+
+
+def last_id(control: Control) -> int:
+    """Return the identifier of the newest logged request; 0 without one."""
+    return max((each.id for each in control.requests(1)), default=0)
+
+
+def find_logged(control: Control, after: int, agent: str) -> LoggedRequest | None:
+    """Return the newest request of the client *agent* after the request *after*."""
+    added = control.requests(_RECENT, after=after)
+    return next((each for each in added[::-1] if each.user_agent == agent), None)
 
 
 def basic(user: str, key: str) -> str:

@@ -4,15 +4,16 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from flask import Response
+from flask import Response, url_for
 
 from sendgrid_bounces.control.service import Control
 from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.core.requests import LoggedRequest
 from sendgrid_bounces.emulator import current_emulator
-from sendgrid_bounces.pages.replay import BEFORE_REPLAY, find_obstacle
+from sendgrid_bounces.pages.questions import Question, ask
+from sendgrid_bounces.pages.replay import find_obstacle
 from sendgrid_bounces.pages.snippets import as_curl, as_pytest
-from sendgrid_bounces.pages.web import done, html, page, render
+from sendgrid_bounces.pages.web import counted, done, html, page, render
 from sendgrid_bounces.schemas.base import load
 from sendgrid_bounces.schemas.faults import dialect_names, operation_names
 from sendgrid_bounces.schemas.requests import COUNT
@@ -52,6 +53,20 @@ def request_rows(control: Control) -> Response:
     response = render(control, "_request_rows.html", requests=found[::-1])
     response.headers["X-Last-Id"] = str(found[-1].id)
     return response
+
+
+@page("/ui/requests/clear")
+def ask_to_clear_requests(control: Control) -> Response:
+    """Ask before the request log is cleared."""
+    number = counted(control.count_requests(), "logged request")
+    question = Question(
+        title="Clear the request log?",
+        text=f"Removes {number}.",
+        button=f"Clear {number}",
+        action=url_for("pages.clear_requests"),
+        back=url_for("pages.requests"),
+    )
+    return ask(control, question)
 
 
 @page("/ui/requests", "POST")
@@ -97,7 +112,6 @@ def _show(control: Control, shown: LoggedRequest | None) -> Response:
         keep=SHOWN,
         why=shown and control.explain(shown),
         obstacle=shown and find_obstacle(shown),
-        before_replay=BEFORE_REPLAY,
         curl=shown and as_curl(shown, base),
         test=shown and as_pytest(shown),
     )

@@ -16,6 +16,7 @@ from sendgrid_bounces.pages import (
     login,
     migration,
     overview,
+    preview,
     replay,
     requests,
     sources,
@@ -48,16 +49,22 @@ INDEX = "control.show_index"
 _REDIRECTED = frozenset(("/", PREFIX))
 
 
-def register(app: Flask, render_error: Callable[[HTTPException], Response]) -> None:
+def register(
+    app: Flask,
+    render_error: Callable[[HTTPException], Response],
+    create_app: Callable[[], Flask],
+) -> None:
     """Register the pages, and send browsers without a path to the overview.
 
     Other clients get the same answers as without pages. The handlers run only for
     requests that no dialect has a view for.
 
     :param render_error: renders the errors of the application.
+    :param create_app: returns an application with the routes of the dialects only.
     """
     app.register_blueprint(bp)
     totals.register(app, app.extensions[EXTENSION].storage)
+    preview.register(app, create_app)
     show = guarded(overview.overview)
 
     def show_overview() -> Response | None:

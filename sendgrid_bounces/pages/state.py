@@ -1,14 +1,21 @@
 """Seed files, snapshots and the reset."""
 
-from dataclasses import asdict
+from collections.abc import Mapping
 
-from flask import Response
+from flask import Response, url_for
 
 from sendgrid_bounces.control.api import check_length
 from sendgrid_bounces.control.service import Control
-from sendgrid_bounces.core.errors import ConflictError, ParametersError
+from sendgrid_bounces.core.contents import Counts, Snapshot
+from sendgrid_bounces.core.errors import (
+    ConflictError,
+    ParametersError,
+    UnknownNameError,
+)
+from sendgrid_bounces.core.times import render_instant
 from sendgrid_bounces.emulator import current_emulator
-from sendgrid_bounces.pages.web import done, page, render
+from sendgrid_bounces.pages.questions import Question, ask
+from sendgrid_bounces.pages.web import counted, done, page, render
 from sendgrid_bounces.web.requests import request
 
 #: The name of the snapshot that a reset offers to take.
@@ -48,6 +55,37 @@ def load_seed(control: Control) -> Response:
     return done("pages.state", "loaded")
 
 
+@page("/ui/snapshots/restore")
+def ask_to_restore_snapshot(control: Control) -> Response:
+    """Ask before a snapshot is restored."""
+    found = _find_snapshot(control, request.args.get("name", ""))
+    question = Question(
+        title=f"Restore {found.name}?",
+        text=f"This replaces {_describe(control.counts())} by {_describe(found)}.",
+        button="Restore",
+        action=url_for("pages.change_snapshots"),
+        back=url_for("pages.state"),
+        values={"action": "restore", "name": found.name},
+        snapshot="" if found.name == BEFORE_RESTORE else BEFORE_RESTORE,
+    )
+    return ask(control, question)
+
+
+@page("/ui/snapshots/remove")
+def ask_to_remove_snapshot(control: Control) -> Response:
+    """Ask before a snapshot is removed."""
+    found = _find_snapshot(control, request.args.get("name", ""))
+    question = Question(
+        title=f"Remove the snapshot {found.name}?",
+        text=f"Its {_describe(found)} cannot be restored afterwards.",
+        button="Remove 1 snapshot",
+        action=url_for("pages.change_snapshots"),
+        back=url_for("pages.state"),
+        values={"action": "remove", "name": found.name},
+    )
+    return ask(control, question)
+
+
 @page("/ui/snapshots", "POST")
 def change_snapshots(control: Control) -> Response:
     """Save, restore or remove a snapshot."""
@@ -60,6 +98,9 @@ def change_snapshots(control: Control) -> Response:
     if action == "remove":
         control.remove_snapshot(name)
         return done("pages.state", "removed")
+    known = [each for each in control.snapshots() if each.name == name]
+    if known and action != "replace":
+        return _ask_to_replace(control, known[0])
     try:
         control.take_snapshot(name)
     except ParametersError as error:
@@ -67,20 +108,96 @@ def change_snapshots(control: Control) -> Response:
     return done("pages.state", "saved")
 
 
+@page("/ui/reset")
+def ask_to_reset(control: Control) -> Response:
+    """Ask before the state is reset."""
+    return _ask_to_reset(control, is_empty=_is_empty(request.args))
+
+
 @page("/ui/reset", "POST")
 def reset(control: Control) -> Response:
     """Reset to the seed files, or remove everything, after an optional snapshot."""
-    target = request.form.get("to")
-    if target not in ("seed", "empty"):
-        raise ParametersError([("to", "must be seed or empty")])
-    is_empty = target == "empty"
+    is_empty = _is_empty(request.form)
     if is_empty and request.form.get("word") != CONFIRMATION:
-        problem = f"type {CONFIRMATION} to confirm"
-        return _show(control, error=ParametersError([("word", problem)]))
+        error = ParametersError([("word", f"type {CONFIRMATION} to confirm")])
+        return _ask_to_reset(control, error, is_empty=is_empty)
     if request.form.get("snapshot"):
         control.take_snapshot(BEFORE_RESET)
     control.reset(empty=is_empty)
     return done("pages.state", "reset")
+
+
+def _ask_to_replace(control: Control, known: Snapshot) -> Response:
+    """Ask before a snapshot is replaced by one of the same name."""
+    question = Question(
+        title=f"Replace the snapshot {known.name}?",
+        text=f"It has {_describe(known)} of {render_instant(known.created)}.",
+        button="Replace 1 snapshot",
+        action=url_for("pages.change_snapshots"),
+        back=url_for("pages.state"),
+        values={"action": "replace", "name": known.name},
+    )
+    return ask(control, question)
+
+
+def _ask_to_reset(
+    control: Control, error: ParametersError | None = None, *, is_empty: bool
+) -> Response:
+    files = len(current_emulator().config.seed)
+    effect = "Snapshots stay." if is_empty else f"Loads {counted(files, 'seed file')}."
+    question = Question(
+        title="Remove everything?" if is_empty else "Reset to the seed files?",
+        text=f"Removes {_describe_all(control)}. {effect}",
+        button="Remove everything" if is_empty else "Reset",
+        action=url_for("pages.reset"),
+        back=url_for("pages.state"),
+        values={"to": "empty" if is_empty else "seed"},
+        snapshot=BEFORE_RESET,
+        word=CONFIRMATION if is_empty else "",
+    )
+    return ask(control, question, error)
+
+
+def _is_empty(values: Mapping[str, str]) -> bool:
+    """Return whether a reset leaves the database empty.
+
+    :raises ParametersError: if the target is unknown.
+    """
+    target = values.get("to")
+    if target not in ("seed", "empty"):
+        raise ParametersError([("to", "must be seed or empty")])
+    return target == "empty"
+
+
+def _find_snapshot(control: Control, name: str) -> Snapshot:
+    """Return the snapshot *name*.
+
+    :raises UnknownNameError: if it does not exist.
+    """
+    for found in control.snapshots():
+        if found.name == name:
+            return found
+    raise UnknownNameError("snapshot", name)
+
+
+def _describe(contents: Counts | Snapshot) -> str:
+    """Return the numbers of accounts, domains and bounces."""
+    accounts = counted(contents.accounts, "account")
+    domains = counted(contents.domains, "domain")
+    return f"{accounts}, {domains} and {counted(contents.bounces, 'bounce')}"
+
+
+def _describe_all(control: Control) -> str:
+    """Return the numbers of all that a reset removes."""
+    counts = control.counts()
+    numbers = {
+        "account": counts.accounts,
+        "domain": counts.domains,
+        "bounce": counts.bounces,
+        "fault rule": len(control.faults()),
+    }
+    text = ", ".join(counted(number, noun) for noun, number in numbers.items())
+    return f"{text} and {counted(control.count_requests(), 'logged request')}"
 
 
 def _read_source() -> str:
@@ -115,12 +232,7 @@ def _show(control: Control, **context: object) -> Response:
         "state.html",
         400 if seed_problems else 200,
         snapshots=control.snapshots(),
-        counts=asdict(control.counts()),
-        request_count=control.count_requests(),
-        fault_count=len(control.faults()),
+        everything=_describe_all(control),
         seed_files=current_emulator().config.seed,
-        before_reset=BEFORE_RESET,
-        before_restore=BEFORE_RESTORE,
-        confirmation=CONFIRMATION,
         **context,  # type: ignore[arg-type] # error and variables of the template
     )

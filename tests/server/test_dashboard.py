@@ -50,8 +50,10 @@ PAGES = {
     "no bounces": ("ui/bounces?owner=empty", "No bounces yet"),
     "bad filter": ("ui/bounces?owner=demo&type=x&since=7", "must be a date"),
     "deletion": ("ui/bounces/delete?owner=demo&email=rawest@gmail.co", "Cancel"),
+    "removal of everything": ("ui/reset?to=empty", "Type remove to confirm"),
+    "replay": ("ui/requests/LAST/replay", "Send this request again?"),
     "requests": ("ui/requests", "sendgrid.direct"),
-    "one request": ("ui/requests/", "Make a fault rule of this"),
+    "one request": ("ui/requests/LAST", "Make a fault rule of this"),
     "faults": ("ui/faults?status=503", "New fault rule"),
     "state": ("ui/state", "Snapshots"),
     "sources": ("ui/sources", "No sources"),
@@ -170,8 +172,7 @@ def _last_id(live: Live) -> int:
 def test_pages_are_accessible_and_fit(look, live: Live, name: str) -> None:
     dashboard = look(**LOOKS[name])
     for title, (path, text) in PAGES.items():
-        number = str(_last_id(live)) if title == "one request" else ""
-        page = dashboard.open(path + number)
+        page = dashboard.open(path.replace("LAST", str(_last_id(live))))
         expect(page.locator("main").get_by_text(text).first).to_be_attached()
         if name == "no script":
             continue
@@ -329,24 +330,25 @@ def test_file_is_exported_and_imported(
 
 def test_deletion_offers_a_snapshot(look, live: Live) -> None:
     page = look().open("ui/bounces?owner=demo")
-    page.get_by_role("button", name="Delete all…").click()
+    page.get_by_role("link", name="Delete all…").click()
     dialog = page.get_by_role("dialog")
-    expect(dialog.get_by_role("button", name="Cancel")).to_be_focused()
+    expect(dialog.get_by_role("link", name="Cancel")).to_be_focused()
     _check_accessibility(page)
     dialog.get_by_role("button", name="Delete 6 bounces").click()
     expect(page.get_by_text("No bounces yet")).to_be_visible()
     page.goto(f"{live.url}/_emulator/ui/state")
-    expect(page.get_by_role("cell", name="before-deletion")).to_be_visible()
+    expect(page.get_by_role("cell", name="before-deletion", exact=True)).to_be_visible()
 
 
 def test_destructive_button_asks_and_focuses_cancel(look, live: Live) -> None:
     page = look().open("ui/state")
-    page.get_by_role("button", name="Remove everything…").click()
+    page.get_by_role("link", name="Remove everything…").click()
     dialog = page.get_by_role("dialog")
     expect(dialog).to_contain_text("12 bounces, 1 fault rule")
-    expect(dialog.get_by_role("button", name="Cancel")).to_be_focused()
+    expect(dialog.get_by_role("link", name="Cancel")).to_be_focused()
     remove = dialog.get_by_role("button", name="Remove everything")
-    expect(remove).to_be_disabled()
+    remove.click()
+    expect(dialog.get_by_role("textbox")).to_be_focused()  # the word is missing
     _check_accessibility(page)
 
     dialog.get_by_role("textbox").fill("remove")
@@ -356,11 +358,31 @@ def test_destructive_button_asks_and_focuses_cancel(look, live: Live) -> None:
     assert _send(live, "/_emulator/accounts") == {"accounts": []}
 
 
+def test_cancel_changes_nothing(look, live: Live) -> None:
+    page = look().open("ui/faults")
+    page.get_by_role("link", name="Remove… rule").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text('"account": "acme"')
+    page.keyboard.press("Enter")
+    expect(dialog).to_have_count(0)
+    page.get_by_role("link", name="Remove… rule").click()
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+    assert len(_send(live, "/_emulator/faults")["faults"]) == 1
+
+    page.get_by_role("link", name="Remove… rule").click()
+    dialog.get_by_role("button", name="Remove 1 fault rule").click()
+    expect(page.get_by_text("The fault rule was removed.")).to_be_visible()
+    assert _send(live, "/_emulator/faults") == {"faults": []}
+
+
 def test_forms_work_without_a_script(look, live: Live) -> None:
     page = look(java_script_enabled=False).open("ui/state")
-    page.locator("noscript summary", has_text="Remove everything…").click()
-    page.locator("noscript input[name=word]").fill("remove")
-    page.locator("noscript button[value=empty]").click()
+    page.get_by_role("link", name="Remove everything…").click()
+    page.wait_for_url("**/ui/reset?to=empty")
+    expect(page.get_by_role("link", name="Cancel")).to_be_focused()
+    page.locator("input[name=word]").fill("remove")
+    page.get_by_role("button", name="Remove everything").click()
 
     expect(page.get_by_text("The state was reset.")).to_be_visible()
     assert _send(live, "/_emulator/accounts") == {"accounts": []}
@@ -400,13 +422,13 @@ def test_request_is_replayed_with_a_key(look, live: Live, script: bool) -> None:
     expect(
         page.get_by_text("account 'demo' exists; the API key is wrong")
     ).to_be_visible()
+    page.get_by_role("link", name="Replay…").click()
+    form = page.get_by_role("dialog")
     if script:
-        page.get_by_role("button", name="Replay…").click()
         _check_accessibility(page)
-        form = page.get_by_role("dialog")
     else:
-        page.locator("noscript summary", has_text="Replay…").click()
-        form = page.locator("noscript .panel", has_text="Send this request again?")
+        page.wait_for_url("**/replay")
+        form = page.locator("main form")
     form.locator("input[name=key]").fill("demo")
     form.locator("button.main").click()
 
@@ -433,6 +455,36 @@ def test_console_makes_a_call(look) -> None:
     page.get_by_role("button", name="Send").click()
 
     expect(page.locator("#answer-body")).to_contain_text("esting@sendgrid.ne")
+    expect(page.locator("#curl")).to_contain_text("$API_KEY")
+
+
+@pytest.mark.parametrize("script", [True, False])
+def test_console_asks_before_it_deletes_a_list(look, live: Live, script: bool) -> None:
+    def fill() -> None:
+        page.get_by_label("api_user").fill("demo")
+        page.get_by_label("api_key").fill("demo")
+
+    call = "GET /api/bounces.delete.json"
+    page = look(java_script_enabled=script).open(f"ui/console?call={call}")
+    fill()
+    page.get_by_label("delete_all").select_option("1")
+    page.get_by_role("button", name="Send").click()
+    expect(page.get_by_text("Deletes all 6 bounces of demo.")).to_be_visible()
+    expect(page.get_by_role("link", name="Cancel")).to_be_focused()
+    if script:
+        _check_accessibility(page)
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("dialog")).to_have_count(0)
+        page.get_by_role("button", name="Send").click()
+    else:
+        fill()
+    assert _send(live, "/_emulator/bounces/count?owner=demo") == {"count": 6}
+    page.get_by_role("button", name="Delete 6 bounces").click()
+
+    expect(page.locator("#answer-body")).to_contain_text("success")
+    assert _send(live, "/_emulator/bounces/count?owner=demo") == {"count": 0}
+    snapshots = _send(live, "/_emulator/snapshots")["snapshots"]
+    assert "before-call" in [each["name"] for each in snapshots]
 
 
 def test_reduced_motion_has_no_animation(look) -> None:

@@ -58,12 +58,22 @@ const live = {
   },
 };
 
-// --- Dialogs: a button with data-dialog opens one; the focus is on Cancel. ----------------------
+// --- Dialogs: the focus is on Cancel. A link with data-ask leads to a question, shown in one. ---
 
 function openDialog(dialog) {
   dialog.showModal();
-  const cancel = $("[data-close]", dialog);
-  if (cancel) cancel.focus();
+  $("[data-close]", dialog)?.focus();
+}
+
+// Show the question that the server answers with; return whether there is one.
+async function ask(url, options = {}) {
+  const dialog = $("#question");
+  dialog.replaceChildren();
+  const answer = await fetch(url, { ...options, headers: { "X-Fragment": "1" }, cache: "no-store" });
+  if (answer.status !== 200) return false;
+  dialog.innerHTML = await answer.text();
+  openDialog(dialog);
+  return true;
 }
 
 // --- Keyboard: j and k move in the list, Enter opens, Esc goes back, / filters, p pauses. -------
@@ -110,24 +120,30 @@ async function copy(button) {
 }
 
 document.addEventListener("click", (event) => {
-  const button = event.target.closest("[data-dialog], [data-close], [data-copy], #live");
-  if (!button) return;
+  const button = event.target.closest("[data-ask], [data-close], [data-copy], #live");
+  if (!button || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  const dialog = button.closest("dialog");
   if (button.id === "live") live.toggle();
   else if (button.dataset.copy) copy(button);
-  else if (button.dataset.dialog) {
+  else if ("ask" in button.dataset) {
     event.preventDefault();
-    openDialog($(button.dataset.dialog));
-  } else button.closest("dialog").close();
+    ask(button.href).catch(() => false).then((asked) => asked || location.assign(button.href));
+  } else if (dialog) {
+    event.preventDefault();
+    dialog.close();
+  }
 });
 
-// A destructive button stays disabled until the asked-for word is typed.
-document.addEventListener("input", (event) => {
-  const word = event.target.dataset.word;
-  if (word) $("button.danger", event.target.form).disabled = event.target.value !== word;
+// A form with data-asks gets its question, if there is one, before it is sent.
+document.addEventListener("submit", async (event) => {
+  const form = event.target;
+  if (!("asks" in form.dataset) || event.submitter?.name === "confirmed") return;
+  event.preventDefault();
+  const body = new URLSearchParams(new FormData(form));
+  if (!await ask(form.action, { method: "POST", body })) form.submit();
 });
 
 $$("[data-scripted]").forEach((element) => element.classList.remove("hidden"));
-$$("[data-word]").forEach((input) => { $("button.danger", input.form).disabled = true; });
 live.show();
 setInterval(live.tick, 1000);
 document.addEventListener("visibilitychange", live.tick);
