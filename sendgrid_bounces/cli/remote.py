@@ -23,6 +23,7 @@ from sendgrid_bounces.core.bounces import Bounce, BounceQuery
 from sendgrid_bounces.core.contents import Counts, Snapshot
 from sendgrid_bounces.core.errors import UnknownNameError
 from sendgrid_bounces.core.faults import StoredFault
+from sendgrid_bounces.core.histograms import DEFAULT_RANGE, Histogram
 from sendgrid_bounces.core.migration import MigrationReport
 from sendgrid_bounces.core.pulls import Pull
 from sendgrid_bounces.core.requests import LoggedRequest
@@ -229,6 +230,9 @@ class RemoteControl:
     ) -> BounceCount:
         found = self._get("/bounces/count", **_query(owner, query), by=by)
         return documents.parse_count(found)
+
+    def histogram(self, days: str = DEFAULT_RANGE) -> Histogram:
+        return documents.parse_histogram(self._get("/bounces/histogram", days=days))
 
     def put_bounces(self, owner: str, bounces: Iterable[Bounce]) -> int:
         call = self._transport.call

@@ -16,6 +16,7 @@ from sendgrid_bounces.schemas.bounces import read_record
 from sendgrid_bounces.schemas.queries import (
     COUNT,
     DELETE,
+    HISTOGRAM,
     LIST,
     OWNER,
     read_bounce_query,
@@ -83,6 +84,12 @@ def count_bounces(
     """Count the bounces that match."""
     found = control.count_bounces(owner, read_bounce_query(query), by)
     return documents.render_count(found)
+
+
+@route("/bounces/histogram", "GET", query=HISTOGRAM)
+def show_histogram(control: Control, days: str) -> dict[str, Any]:
+    """Count the bounces on all lists over time, by type."""
+    return documents.render_histogram(control.histogram(days))
 
 
 def _read_lines() -> Records:

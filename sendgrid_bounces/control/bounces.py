@@ -7,6 +7,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from sendgrid_bounces.control.documents import BounceBatch, BounceCount, BounceOwner
 from sendgrid_bounces.core.bounces import Bounce, BounceQuery, classify
 from sendgrid_bounces.core.errors import ParametersError
+from sendgrid_bounces.core.histograms import (
+    DEFAULT_RANGE,
+    NO_BOUNCES,
+    RANGES,
+    Histogram,
+    all_days,
+    create_histogram,
+    last_days,
+)
 from sendgrid_bounces.core.timezones import TimeZone, time_zone
 from sendgrid_bounces.emulator import Emulator
 from sendgrid_bounces.storage.bounces import BriefTuple, as_bounce
@@ -87,6 +96,22 @@ class BounceControl:
             for row in batch
         )
         return BounceCount(counts.total(), dict(sorted(counts.items())))
+
+    def histogram(self, days: str = DEFAULT_RANGE) -> Histogram:
+        """Return the numbers of bounces on all lists, up to the newest bounce.
+
+        :param days: a key of :data:`RANGES`.
+        """
+        store = self.emulator.storage.bounces
+        newest = store.newest()
+        if newest is None:
+            return NO_BOUNCES
+        number = RANGES[days]
+        if number is None:
+            number = all_days(store.oldest() or newest, newest)
+        span = last_days(number, newest)
+        counts = store.histogram(span.start, span.end, span.width)
+        return create_histogram(span, counts)
 
     def put_bounces(self, owner: str, bounces: Iterable[Bounce]) -> int:
         """Add *bounces*, replacing those of the same addresses; return their number.

@@ -11,6 +11,7 @@ from typing import Any
 from sendgrid_bounces.core.bounces import Bounce
 from sendgrid_bounces.core.contents import Counts, Snapshot
 from sendgrid_bounces.core.faults import FaultRule, StoredFault
+from sendgrid_bounces.core.histograms import Histogram, Interval
 from sendgrid_bounces.core.migration import (
     MigratedCall,
     MigrationReport,
@@ -293,6 +294,18 @@ def render_count(count: BounceCount) -> dict[str, Any]:
 
 def parse_count(data: Json) -> BounceCount:
     return BounceCount(data["count"], data.get("groups"))
+
+
+def render_histogram(histogram: Histogram) -> dict[str, Any]:
+    return {
+        "days": histogram.days,
+        "intervals": [asdict(interval) for interval in histogram.intervals],
+    }
+
+
+def parse_histogram(data: Json) -> Histogram:
+    intervals = tuple(Interval(**interval) for interval in data["intervals"])
+    return Histogram(data["days"], intervals)
 
 
 def render_migration(report: MigrationReport) -> dict[str, Any]:

@@ -100,6 +100,7 @@ def ask_to_delete_bounce(control: Control) -> Response:
         button="Delete 1 bounce",
         action=url_for("pages.change_bounces", owner=owner),
         back=url_for("pages.bounces", owner=owner),
+        twin=("bounces", url_for("control.list_bounces", owner=owner)),
         values={"action": "delete", "email": email},
         snapshot=BEFORE_DELETION,
         is_advised=False,
@@ -119,6 +120,7 @@ def ask_to_clear_bounces(control: Control) -> Response:
         button=f"Delete {number}",
         action=url_for("pages.change_bounces", owner=owner),
         back=url_for("pages.bounces", owner=owner),
+        twin=("count", url_for("control.count_bounces", owner=owner)),
         values={"action": "clear"},
         snapshot=BEFORE_DELETION,
     )
@@ -180,6 +182,7 @@ def _show_form(
         "title": f"Add a bounce to {owner}",
         "action": url_for("pages.change_bounces", owner=owner),
         "back": url_for("pages.bounces", owner=control.owner(owner).name),
+        "twin": ("bounces", url_for("control.list_bounces", owner=owner)),
         "fields": FIELDS,
         "values": request.form,
     }

@@ -1,43 +1,16 @@
 """The chart of bounces over time: the geometry of its bars."""
 
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import count
 
-from sendgrid_bounces.core.bounces import EARLIEST, BounceType
-from sendgrid_bounces.core.times import render_instant
-from sendgrid_bounces.core.timezones import DAY
-
-#: The number of intervals that a chart has at most.
-MAX_BARS = 90
+from sendgrid_bounces.core.histograms import TYPES, Histogram, Interval
 
 #: The size of the chart in units of its coordinates, and the margins for its labels.
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 760, 190, 46, 22, 8
 
-#: The order of the stacked types, from the bottom.
-TYPES = (BounceType.HARD, BounceType.SOFT, BounceType.OTHER)
-
 #: The share of an interval that its bar fills.
 _FILL = 0.78
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """The bounces of an interval.
-
-    :param label: its first day, or first and last day.
-    """
-
-    label: str
-    hard: int
-    soft: int
-    other: int
-
-    @property
-    def total(self) -> int:
-        """All bounces."""
-        return self.hard + self.soft + self.other
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +35,9 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """A stacked bar chart, and the same numbers for a table.
+    """A stacked bar chart, and its numbers for a table."""
 
-    :param days: the days of an interval.
-    :param intervals: all intervals, oldest first.
-    """
-
-    days: int
-    intervals: tuple[Interval, ...]
+    histogram: Histogram
     bars: tuple[Bar, ...]
     x_ticks: tuple[Tick, ...]
     y_ticks: tuple[Tick, ...]
@@ -78,57 +46,13 @@ class Chart:
     left: int = LEFT
     bottom: int = HEIGHT - BOTTOM
 
-    @property
-    def total(self) -> int:
-        """All bounces in the chart."""
-        return sum(interval.total for interval in self.intervals)
 
-
-@dataclass(frozen=True, slots=True)
-class Range:
-    """Consecutive intervals of whole days in UTC.
-
-    :param start: the first instant.
-    :param days: the days of an interval.
-    """
-
-    start: int
-    days: int
-    intervals: int
-
-    @property
-    def width(self) -> int:
-        """The seconds of an interval."""
-        return self.days * DAY
-
-    @property
-    def end(self) -> int:
-        """The first instant after the last interval."""
-        return self.start + self.intervals * self.width
-
-
-def last_days(days: int, newest: int) -> Range:
-    """Return a range of at least *days* days, the last of which contains *newest*."""
-    width = -(-days // MAX_BARS)
-    intervals = -(-days // width)
-    end = newest - newest % DAY + DAY
-    start = max(end - intervals * width * DAY, EARLIEST - EARLIEST % DAY)
-    return Range(start, width, intervals)
-
-
-def draw_chart(span: Range, counts: Iterable[tuple[int, BounceType, int]]) -> Chart:
-    """Return the chart of *counts*: the index of an interval, a type and a number."""
-    numbers: Counter[tuple[int, BounceType]] = Counter()
-    for position, type_, number in counts:
-        numbers[position, type_] += number
-    intervals = tuple(
-        Interval(_label(span, i), *(numbers[i, type_] for type_ in TYPES))
-        for i in range(span.intervals)
-    )
+def draw_chart(histogram: Histogram) -> Chart:
+    """Return the chart of *histogram*; the types are stacked in their order."""
+    intervals = histogram.intervals
     top = _round_up(max((each.total for each in intervals), default=0))
     return Chart(
-        days=span.days,
-        intervals=intervals,
+        histogram=histogram,
         bars=tuple(_bars(intervals, top)),
         x_ticks=tuple(_x_ticks(intervals)),
         y_ticks=tuple(Tick(_y(value, top), _shorten(value)) for value in _values(top)),
@@ -163,7 +87,7 @@ def _x_ticks(intervals: tuple[Interval, ...]) -> Iterable[Tick]:
     step = (WIDTH - LEFT) / max(len(intervals), 1)
     every = max(len(intervals) // 6, 1)
     for i in range(every // 2, len(intervals), every):
-        yield Tick(round(LEFT + (i + 0.5) * step, 1), intervals[i].label[:10])
+        yield Tick(round(LEFT + (i + 0.5) * step, 1), intervals[i].first)
 
 
 def _y(value: int, top: int) -> float:
@@ -190,11 +114,3 @@ def _round_up(value: int) -> int:
             if value <= digit * 10**exponent:
                 return int(digit * 10**exponent)
     raise AssertionError  # pragma: no cover - count() does not end
-
-
-def _label(span: Range, position: int) -> str:
-    first = render_instant(span.start + position * span.width)[:10]
-    if span.days == 1:
-        return first
-    last = render_instant(span.start + (position + 1) * span.width - 1)[:10]
-    return f"{first} to {last}"

@@ -131,6 +131,7 @@ def _question(call: Call, deletion: Deletion) -> Question:
         button=f"Delete {counted(deletion.number, 'bounce')}",
         action=url_for("pages.send"),
         back=url_for("pages.console", call=call.id),
+        twin=("description of the calls", url_for("control.show_description")),
         snapshot=BEFORE_CALL,
         form=FORM,
     )

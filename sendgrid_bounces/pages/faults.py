@@ -107,6 +107,7 @@ def ask_to_remove_fault(control: Control, id_: int) -> Response:
         button="Remove 1 fault rule",
         action=url_for("pages.change_faults"),
         back=url_for("pages.faults"),
+        twin=("fault rule", url_for("control.show_fault", id_=id_)),
         values={"action": "remove", "id": id_},
     )
     return ask(control, question)
@@ -122,6 +123,7 @@ def ask_to_clear_faults(control: Control) -> Response:
         button=f"Remove {number}",
         action=url_for("pages.change_faults"),
         back=url_for("pages.faults"),
+        twin=("fault rules", url_for("control.list_faults")),
         values={"action": "clear"},
     )
     return ask(control, question)

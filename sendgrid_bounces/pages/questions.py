@@ -19,6 +19,7 @@ class Question:
     :param button: the label of the button that makes the change.
     :param action: the URL that receives the form.
     :param back: the URL of the page to return to.
+    :param twin: the label and the URL of the JSON twin.
     :param values: the hidden fields of the form.
     :param snapshot: the name of the snapshot that is offered; empty for none.
     :param is_advised: whether the snapshot is saved unless the user declines.
@@ -35,6 +36,7 @@ class Question:
     button: str
     action: str
     back: str
+    twin: tuple[str, str]
     values: Mapping[str, str | int] = field(default_factory=dict)
     snapshot: str = ""
     is_advised: bool = True
@@ -52,5 +54,10 @@ def ask(
     is_fragment = bool(request.headers.get(FRAGMENT))
     template = "_question.html" if is_fragment else "question.html"
     return render(
-        control, template, error=error, question=question, is_fragment=is_fragment
+        control,
+        template,
+        error=error,
+        question=question,
+        is_fragment=is_fragment,
+        twin=question.twin,
     )

@@ -41,6 +41,7 @@ def ask_to_replay(control: Control, id_: int) -> Response:
         button="Replay",
         action=url_for("pages.replay", id_=id_),
         back=url_for("pages.one_request", id_=id_),
+        twin=("this request", url_for("control.show_request", id_=id_)),
         snapshot=BEFORE_REPLAY if entry.rows else "",
         note="The log has no keys. Leave the field empty to send none. Other headers "
         "are not sent.",

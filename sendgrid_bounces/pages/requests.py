@@ -65,6 +65,7 @@ def ask_to_clear_requests(control: Control) -> Response:
         button=f"Clear {number}",
         action=url_for("pages.clear_requests"),
         back=url_for("pages.requests"),
+        twin=("requests", url_for("control.list_requests")),
     )
     return ask(control, question)
 

@@ -1,15 +1,12 @@
 """The sources of real bounces, and what has arrived from each."""
 
-from flask import Response, current_app
+from flask import Response
 
 from sendgrid_bounces.control.service import Control
 from sendgrid_bounces.core.sources import COUNTERS
 from sendgrid_bounces.emulator import current_emulator
 from sendgrid_bounces.pages.web import page, render
 from sendgrid_bounces.web.requests import request
-
-#: The endpoint with the same data as JSON.
-TWIN = "control.list_sources"
 
 
 @page("/ui/sources")
@@ -22,5 +19,4 @@ def sources(control: Control) -> Response:
         counters=COUNTERS,
         pulls=control.pulls(),
         base=request.host_url.rstrip("/"),
-        has_twin=TWIN in current_app.view_functions,
     )

@@ -65,6 +65,7 @@ def ask_to_restore_snapshot(control: Control) -> Response:
         button="Restore",
         action=url_for("pages.change_snapshots"),
         back=url_for("pages.state"),
+        twin=("snapshots", url_for("control.list_snapshots")),
         values={"action": "restore", "name": found.name},
         snapshot="" if found.name == BEFORE_RESTORE else BEFORE_RESTORE,
     )
@@ -81,6 +82,7 @@ def ask_to_remove_snapshot(control: Control) -> Response:
         button="Remove 1 snapshot",
         action=url_for("pages.change_snapshots"),
         back=url_for("pages.state"),
+        twin=("snapshots", url_for("control.list_snapshots")),
         values={"action": "remove", "name": found.name},
     )
     return ask(control, question)
@@ -135,6 +137,7 @@ def _ask_to_replace(control: Control, known: Snapshot) -> Response:
         button="Replace 1 snapshot",
         action=url_for("pages.change_snapshots"),
         back=url_for("pages.state"),
+        twin=("snapshots", url_for("control.list_snapshots")),
         values={"action": "replace", "name": known.name},
     )
     return ask(control, question)
@@ -151,6 +154,7 @@ def _ask_to_reset(
         button="Remove everything" if is_empty else "Reset",
         action=url_for("pages.reset"),
         back=url_for("pages.state"),
+        twin=("accounts", url_for("control.list_accounts")),
         values={"to": "empty" if is_empty else "seed"},
         snapshot=BEFORE_RESET,
         word=CONFIRMATION if is_empty else "",

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from tempfile import TemporaryFile
 
-from flask import Response
+from flask import Response, url_for
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from sendgrid_bounces.control.service import Control
@@ -138,6 +138,7 @@ def _show(
         "import.html",
         error=error,
         owner=control.owner(owner).name,
+        twin=("bounces", url_for("control.list_bounces", owner=owner)),
         formats=READERS,
         limit=MAX_FILE >> 20,
         values=values,

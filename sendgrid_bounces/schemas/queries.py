@@ -4,6 +4,7 @@ from typing import Any
 
 from sendgrid_bounces.core.accounts import MAX_NAME
 from sendgrid_bounces.core.bounces import BounceQuery, BounceType
+from sendgrid_bounces.core.histograms import DEFAULT_RANGE, RANGES
 from sendgrid_bounces.schemas.base import (
     List,
     ParametersSchema,
@@ -95,8 +96,19 @@ class ListBouncesSchema(CountBouncesSchema):
         exclude = ("by",)
 
 
+class HistogramSchema(ParametersSchema):
+    """The days of a histogram."""
+
+    days = Text(
+        validate=one_of([*RANGES]),
+        load_default=DEFAULT_RANGE,
+        metadata={"description": "The days up to the newest bounce."},
+    )
+
+
 OWNER, DELETE = OwnerSchema(), DeleteSchema()
 COUNT, LIST = CountBouncesSchema(), ListBouncesSchema()
+HISTOGRAM = HistogramSchema()
 
 
 def read_bounce_query(values: dict[str, Any]) -> BounceQuery:

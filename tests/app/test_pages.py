@@ -18,11 +18,12 @@ from sendgrid_bounces.control import api
 from sendgrid_bounces.control.service import Control
 from sendgrid_bounces.control.sessions import LIFETIME, is_valid_cookie, issue_cookie
 from sendgrid_bounces.core.bounces import BounceType
+from sendgrid_bounces.core.histograms import create_histogram, last_days
 from sendgrid_bounces.core.sources import SourceSettings
 from sendgrid_bounces.core.timezones import DAY
 from sendgrid_bounces.emulator import EXTENSION
 from sendgrid_bounces.pages import reading, totals, transfer, web
-from sendgrid_bounces.pages.chart import draw_chart, last_days
+from sendgrid_bounces.pages.chart import draw_chart
 from sendgrid_bounces.pages.snippets import as_curl, as_pytest
 from sendgrid_bounces.pages.web import NOTICES, STATIC
 from sendgrid_bounces.storage import bounces as storage_bounces
@@ -358,15 +359,82 @@ def test_unknown_range_has_its_message(browser) -> None:
     assert "days: must be one of 30, 90, 365, all" in answer.text
 
 
+@pytest.mark.parametrize("days", ["30", "365", "all"])
+def test_chart_has_a_json_twin(browser, days: str) -> None:
+    """The twin has the numbers of the table."""
+    _add(browser, bounce("a@x"), bounce("b@x", created=NOW - 40 * DAY, status="4.2.2"))
+    text = browser.get(f"/_emulator/?days={days}").text
+    (url,) = re.findall(r'href="(/_emulator/bounces/histogram[^"]*)"', text)
+    twin = browser.get(url).json
+    found = [each for each in twin["intervals"] if each["hard"] + each["soft"]]
+
+    assert twin["days"] == {"30": 1, "365": 5, "all": 1}[days]
+    assert found[-1]["last"] == "2012-02-15"
+    assert (found[-1]["hard"], found[-1]["soft"]) == (1, 0)
+    assert [each["soft"] for each in found] == ([0] if days == "30" else [1, 0])
+    for each in found:
+        label = each["first"]
+        if twin["days"] > 1:
+            label += f" to {each['last']}"
+        assert f"<td>{label}</td>" in text
+    wrong = browser.get("/_emulator/bounces/histogram?days=7")
+    assert wrong.json["error"] == "days: must be one of 30, 90, 365, all (got '7')"
+
+
+def test_chart_of_nothing_has_a_json_twin(browser) -> None:
+    twin = browser.get("/_emulator/bounces/histogram").json
+
+    assert twin == {"days": 1, "intervals": []}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *PAGES,
+        "/_emulator/ui/bounces/new?owner=acme",
+        "/_emulator/ui/bounces/import?owner=acme",
+        "/_emulator/ui/bounces/clear?owner=acme",
+        "/_emulator/ui/bounces/delete?owner=acme&email=a@example.com",
+        "/_emulator/ui/accounts/new",
+        "/_emulator/ui/faults/1/remove",
+        "/_emulator/ui/faults/clear",
+        "/_emulator/ui/snapshots/remove?name=one",
+        "/_emulator/ui/snapshots/restore?name=one",
+        "/_emulator/ui/requests/1",
+        "/_emulator/ui/requests/1/replay",
+        "/_emulator/ui/requests/clear",
+        "/_emulator/ui/reset?to=empty",
+    ],
+)
+def test_every_page_has_a_json_twin(browser, path: str) -> None:
+    _add(browser, bounce())
+    browser.post("/_emulator/faults", json={"operation": "get", "status": 503})
+    browser.put("/_emulator/snapshots/one")
+    browser.get("/api/bounces.count.json?api_user=acme&api_key=x")
+    page = browser.get(path)
+    (twins,) = re.findall(r"<span>JSON: (.*)</span>", page.text)
+
+    assert page.status_code == 200
+    for url in re.findall(r'href="([^"]+)"', twins):
+        answer = browser.get(
+            url.replace("&amp;", "&"), headers={"Sec-Fetch-Mode": "cors"}
+        )
+        assert answer.status_code == 200, url
+        assert answer.is_json
+
+
 def test_bars_are_stacked_inside_the_chart() -> None:
     span = last_days(90, NOW)
-    chart = draw_chart(
-        span,
-        [(0, BounceType.HARD, 3), (0, BounceType.SOFT, 1), (89, BounceType.OTHER, 5)],
-    )
+    counts = [
+        (0, BounceType.HARD, 3),
+        (0, BounceType.SOFT, 1),
+        (89, BounceType.OTHER, 5),
+    ]
+    histogram = create_histogram(span, counts)
+    chart = draw_chart(histogram)
 
-    assert (len(chart.intervals), chart.total) == (90, 9)
-    assert chart.intervals[-1].label == "2012-02-15"
+    assert (len(histogram.intervals), histogram.total) == (90, 9)
+    assert histogram.intervals[-1].label == "2012-02-15"
     hard, soft, other = chart.bars
     assert soft.y + soft.height == pytest.approx(hard.y)
     assert hard.y + hard.height == pytest.approx(chart.bottom)
@@ -383,7 +451,8 @@ def test_bars_are_stacked_inside_the_chart() -> None:
     ],
 )
 def test_labels_of_large_numbers_are_short(number: int, labels: list[str]) -> None:
-    chart = draw_chart(last_days(30, NOW), [(0, BounceType.HARD, number)])
+    counts = [(0, BounceType.HARD, number)]
+    chart = draw_chart(create_histogram(last_days(30, NOW), counts))
 
     assert [tick.label for tick in chart.y_ticks] == labels
 

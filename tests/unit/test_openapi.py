@@ -46,6 +46,7 @@ QUERIES = {
     "/_emulator/bounces post": queries.OWNER,
     "/_emulator/bounces delete": queries.DELETE,
     "/_emulator/bounces/count get": queries.COUNT,
+    "/_emulator/bounces/histogram get": queries.HISTOGRAM,
     "/_emulator/requests get": requests.LIST,
     "/_emulator/requests/count get": requests.COUNT,
     "/_emulator/requests/wait get": requests.WAIT,

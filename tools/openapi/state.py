@@ -5,8 +5,16 @@ from typing import Any
 
 from sendgrid_bounces.control.documents import LISTS
 from sendgrid_bounces.core.accounts import MAX_NAME
+from sendgrid_bounces.core.histograms import MAX_INTERVALS
 from sendgrid_bounces.schemas.accounts import ACCOUNT_CHANGE, NEW_ACCOUNT, NEW_DOMAIN
-from sendgrid_bounces.schemas.queries import COUNT, DELETE, LIST, MAX_LIMIT, OWNER
+from sendgrid_bounces.schemas.queries import (
+    COUNT,
+    DELETE,
+    HISTOGRAM,
+    LIST,
+    MAX_LIMIT,
+    OWNER,
+)
 from tools.openapi.parts import (
     BOOLEAN,
     INSTANT,
@@ -74,6 +82,21 @@ SCHEMAS: Mapping[str, Any] = {
             "description": "The number of each group, if by is given.",
         },
     ),
+    "Histogram": record(
+        {
+            "days": {**NUMBER, "description": "The days of an interval."},
+            "intervals": array(ref("Interval"), maxItems=MAX_INTERVALS),
+        }
+    ),
+    "Interval": record(
+        {
+            "first": {"type": "string", "format": "date"},
+            "last": {"type": "string", "format": "date"},
+            "hard": NUMBER,
+            "soft": NUMBER,
+            "other": NUMBER,
+        }
+    ),
 }
 
 PARAMETERS: Mapping[str, Part] = {
@@ -132,4 +155,5 @@ VIEWS: Mapping[str, Callable[[Target], Part]] = {
         record({"removed": NUMBER}), 404, parameters=DELETE
     ),
     "control.count_bounces": control_view(ref("BounceCount"), 404, parameters=COUNT),
+    "control.show_histogram": control_view(ref("Histogram"), parameters=HISTOGRAM),
 }
