@@ -10,6 +10,7 @@ from sendgrid_bounces.control.service import Control
 from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.core.requests import LoggedRequest
 from sendgrid_bounces.emulator import current_emulator
+from sendgrid_bounces.pages.bodies import DEFAULT_VIEW, VIEWS
 from sendgrid_bounces.pages.questions import Question, ask
 from sendgrid_bounces.pages.replay import find_obstacle
 from sendgrid_bounces.pages.snippets import as_curl, as_pytest
@@ -37,8 +38,8 @@ def requests(control: Control) -> Response:
 
 @page("/ui/requests/<int:id_>")
 def one_request(control: Control, id_: int) -> Response:
-    """Show a request beside the last requests."""
-    return _show(control, control.request(id_))
+    """Show a request beside the last requests, and its response in a view."""
+    return _show(control, control.request(id_), request.args.get("view", DEFAULT_VIEW))
 
 
 @page("/ui/requests/rows")
@@ -89,12 +90,18 @@ def _given() -> Mapping[str, str]:
     return {name: request.args[name] for name in FILTERS if request.args.get(name)}
 
 
-def _show(control: Control, shown: LoggedRequest | None) -> Response:
+def _show(
+    control: Control, shown: LoggedRequest | None, view: str = DEFAULT_VIEW
+) -> Response:
     error, found = None, []
     try:
         found = control.requests(SHOWN, **_filters())[::-1]
     except ParametersError as problem:
         error = problem
+    if view not in VIEWS:
+        unknown = ("view", f"must be one of {', '.join(VIEWS)}")
+        error = ParametersError([*(error.problems if error else ()), unknown])
+        view = DEFAULT_VIEW
     operations = current_emulator().operations
     base = request.host_url.rstrip("/")
     return render(
@@ -113,6 +120,9 @@ def _show(control: Control, shown: LoggedRequest | None) -> Response:
         keep=SHOWN,
         why=shown and control.explain(shown),
         obstacle=shown and find_obstacle(shown),
+        views=VIEWS,
+        view=view,
+        body=shown and VIEWS[view](shown.response),
         curl=shown and as_curl(shown, base),
         test=shown and as_pytest(shown),
     )

@@ -23,6 +23,7 @@ from sendgrid_bounces.core.sources import SourceSettings
 from sendgrid_bounces.core.timezones import DAY
 from sendgrid_bounces.emulator import EXTENSION
 from sendgrid_bounces.pages import reading, totals, transfer, web
+from sendgrid_bounces.pages.bodies import show_hex, show_pretty
 from sendgrid_bounces.pages.chart import draw_chart
 from sendgrid_bounces.pages.snippets import as_curl, as_pytest
 from sendgrid_bounces.pages.web import NOTICES, STATIC
@@ -1244,6 +1245,59 @@ def _replay(client: FlaskClient, entry, key: str):
     page = client.get(answer.location) if answer.status_code == 303 else answer
     control = Control(client.application.extensions[EXTENSION])
     return page, control.requests()[-1]
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (
+            '[{"a":1.0,"b":[],"c":{}},"\\u00e9, {x}"]',
+            '[\n  {\n    "a": 1.0,\n    "b": [],\n    "c": {}\n  },\n  "\\u00e9, {x}"\n]',
+        ),
+        (' {"a": "cut \\" he', '{\n  "a": "cut \\" he'),
+        ("{} ]}", "{}\n]\n}"),
+        (
+            '<?xml version="1.0"?>\n<r><b at="x">t &lt; u</b><c/><d></d><e><f>cut',
+            """<?xml version="1.0"?>
+<r>
+  <b at="x">t &lt; u</b>
+  <c/>
+  <d></d>
+  <e>
+    <f>
+      cut""",
+        ),
+        ("<r></r></r>", "<r></r>\n</r>"),
+        ("Mailgun Magnificent API", "Mailgun Magnificent API"),
+        ("", ""),
+    ],
+)
+def test_body_is_indented(body: str, expected: str) -> None:
+    assert show_pretty(body) == expected
+
+
+def test_bytes_of_a_body_are_shown() -> None:
+    assert show_hex("") == ""
+    assert show_hex("{\"a\": 'é'}\n-17 bytes").splitlines() == [
+        "00000000  7b 22 61 22 3a 20 27 c3 a9 27 7d 0a 2d 31 37 20  {\"a\": '..'}.-17 ",
+        f"00000010  {'62 79 74 65 73':<47}  bytes",
+    ]
+
+
+def test_response_is_shown_raw_indented_and_as_bytes(make, log: list) -> None:
+    client = make()
+    path = f"/_emulator/ui/requests/{log[0].id}"
+    text = client.get(f"{path}?account=acme").text
+    links = re.findall(r'href="([^"]+)#response-title"( aria-current="true")?', text)
+
+    assert [bool(current) for _, current in links] == [True, False, False]
+    raw, pretty, dump = (client.get(url.replace("&amp;", "&")).text for url, _ in links)
+    assert "{&#34;count&#34;: " in raw
+    assert "{\n  &#34;count&#34;: " in pretty
+    assert "00000000  7b 22 63 6f" in dump
+    wrong = client.get(f"{path}?view=x")
+    assert wrong.status_code == 400
+    assert "view: must be one of raw, pretty, hex" in wrong.text
 
 
 def test_requests_are_replayed(make, log: list) -> None:

@@ -54,6 +54,8 @@ PAGES = {
     "replay": ("ui/requests/LAST/replay", "Send this request again?"),
     "requests": ("ui/requests", "sendgrid.direct"),
     "one request": ("ui/requests/LAST", "Make a fault rule of this"),
+    "bytes": ("ui/requests/LAST?view=hex", "00000000  7b"),
+    "bad view": ("ui/requests/LAST?view=x", "must be one of raw"),
     "faults": ("ui/faults?status=503", "New fault rule"),
     "state": ("ui/state", "Snapshots"),
     "sources": ("ui/sources", "No sources"),
@@ -412,6 +414,18 @@ def test_request_becomes_a_curl_command_a_test_and_a_fault_rule(
         "path": "/api/bounces.get.json",
         "status": 500,
     }
+
+
+@pytest.mark.parametrize("script", [True, False])
+def test_response_has_views(look, live: Live, script: bool) -> None:
+    live.get(f"/api/bounces.get.xml?{LOGIN}&type=soft")
+    page = look(java_script_enabled=script).open(f"ui/requests/{_last_id(live)}")
+    page.get_by_role("link", name="pretty").click()
+    expect(page.locator("#response")).to_contain_text("<bounces>\n  <bounce>\n    <")
+    page.get_by_role("link", name="hex").click()
+    expect(page.locator("#response")).to_contain_text("00000000  3c 3f 78 6d 6c")
+    page.get_by_role("link", name="raw").click()
+    expect(page.locator("#response")).to_contain_text("<bounces><bounce><")
 
 
 @pytest.mark.parametrize("script", [True, False])
