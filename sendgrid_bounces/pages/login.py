@@ -2,13 +2,13 @@
 
 import hmac
 
-from flask import Response, render_template
+from flask import Response
 from werkzeug.exceptions import HTTPException, Unauthorized
 
 from sendgrid_bounces.control import PREFIX, api
 from sendgrid_bounces.control.sessions import COOKIE, LIFETIME, issue_cookie
 from sendgrid_bounces.emulator import current_emulator
-from sendgrid_bounces.pages.web import HOME, bp, html, layout, render_error, see
+from sendgrid_bounces.pages.web import HOME, bp, fill, html, layout, render_error, see
 from sendgrid_bounces.web.requests import request
 
 
@@ -28,9 +28,7 @@ def login() -> Response:
     sent = request.form.get("token", "")
     if not hmac.compare_digest(sent.encode(), token.encode()):
         is_wrong = request.method == "POST"
-        text = render_template(
-            "pages/login.html", target=target, is_wrong=is_wrong, **layout()
-        )
+        text = fill("login.html", target=target, is_wrong=is_wrong, **layout())
         return html(text, 401 if is_wrong else 200)
     response = see(target)
     response.set_cookie(

@@ -3,9 +3,8 @@
 from flask import Response, url_for
 
 from sendgrid_bounces.control.service import Control
-from sendgrid_bounces.core.bounces import BounceType
 from sendgrid_bounces.core.errors import ConflictError, ParametersError
-from sendgrid_bounces.core.histograms import DEFAULT_RANGE, RANGES
+from sendgrid_bounces.core.histograms import DEFAULT_RANGE, RANGES, TYPES
 from sendgrid_bounces.emulator import current_emulator
 from sendgrid_bounces.pages.chart import draw_chart
 from sendgrid_bounces.pages.reading import read_tree
@@ -30,18 +29,21 @@ def overview(control: Control) -> Response:
         error = ParametersError([("days", f"must be one of {', '.join(RANGES)}")])
         days = DEFAULT_RANGE
     histogram = control.histogram(days)
-    totals = current_totals()
-    tree = read_tree(storage, totals.of_lists())
-    types = totals.of_types()
+    counts = current_totals().of_types()
+    lengths = {key: sum(types.values()) for key, types in counts.items()}
+    types = [
+        (each.name.lower(), sum(types[each] for types in counts.values()))
+        for each in TYPES
+    ]
     return render(
         control,
         "overview.html",
         error=error,
-        tree=tree,
+        tree=read_tree(storage, lengths),
         account_count=len(storage.accounts.all()),
         domain_count=len(storage.accounts.domains()),
-        bounce_count=sum(types.values()),
-        types=[(each.name.lower(), types.get(each, 0)) for each in BounceType][::-1],
+        bounce_count=sum(lengths.values()),
+        types=types,
         chart=draw_chart(histogram) if histogram.intervals else None,
         ranges=RANGES,
         days=days,

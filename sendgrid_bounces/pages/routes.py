@@ -1,13 +1,16 @@
 """The registration of all pages in an application."""
 
 from collections.abc import Callable
-from functools import wraps
+from contextlib import suppress
+from functools import partial, wraps
+from threading import Thread
 
 from flask import Flask, Response
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException, NotFound
 
 from sendgrid_bounces.control import PREFIX
+from sendgrid_bounces.core.errors import StorageError
 from sendgrid_bounces.emulator import EXTENSION
 from sendgrid_bounces.pages import (
     bounces,
@@ -23,8 +26,9 @@ from sendgrid_bounces.pages import (
     state,
     totals,
     transfer,
+    web,
 )
-from sendgrid_bounces.pages.web import HOME, bp, guarded, is_navigation, see
+from sendgrid_bounces.pages.web import HOME, guarded, is_navigation, see
 from sendgrid_bounces.web.requests import request
 
 #: The modules that register pages.
@@ -62,7 +66,7 @@ def register(
     :param render_error: renders the errors of the application.
     :param create_app: returns an application with the routes of the dialects only.
     """
-    app.register_blueprint(bp)
+    web.register(app)
     totals.register(app, app.extensions[EXTENSION].storage)
     preview.register(app, create_app)
     show = guarded(overview.overview)
@@ -84,3 +88,22 @@ def register(
             return show_overview() or app.ensure_sync(show_index)()
 
         app.view_functions[INDEX] = show_either
+
+
+def warm_up(app: Flask) -> list[Thread]:
+    """Compile the templates and count the bounces, so that the first page is fast.
+
+    :returns: the threads that do so in the background.
+    """
+
+    def count() -> None:
+        with app.app_context(), suppress(StorageError):
+            totals.current_totals().of_types()
+
+    threads = [
+        Thread(target=work, daemon=True)
+        for work in (count, partial(web.compile_templates, app))
+    ]
+    for thread in threads:
+        thread.start()
+    return threads

@@ -1,8 +1,10 @@
 """The numbers of bounces on the pages. Large numbers are counted every few seconds."""
 
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from threading import Lock
 from typing import TypeVar, cast
 
 from flask import Flask, current_app
@@ -18,7 +20,7 @@ MOST_COUNTED = 10_000
 #: Seconds that a larger number is shown for.
 LIFETIME = 5.0
 
-#: A key of the cache: a list, or the numbers of all lists or types.
+#: A key of the cache: a list, or the numbers of all lists by type.
 Key = int | str
 
 Counted = TypeVar("Counted")
@@ -47,6 +49,7 @@ class Totals:
         self._bounces = storage.bounces
         self._now = now
         self._kept: dict[Key, tuple[float, object]] = {}
+        self._locks: defaultdict[Key, Lock] = defaultdict(Lock)
 
     def of_list(self, bounce_list: int) -> Total:
         """Return the length of a list."""
@@ -57,12 +60,8 @@ class Totals:
         )
         return Total(number, is_exact=False)
 
-    def of_lists(self) -> Mapping[int, int]:
-        """Return the length of each list that is not empty."""
-        return self._keep("lists", self._bounces.count_lists)
-
-    def of_types(self) -> Mapping[BounceType, int]:
-        """Return the number of bounces of each type, on all lists."""
+    def of_types(self) -> Mapping[int, Mapping[BounceType, int]]:
+        """Return the number of bounces of each type, of each list that has some."""
         return self._keep("types", self._bounces.count_types)
 
     def forget(self) -> None:
@@ -70,15 +69,19 @@ class Totals:
         self._kept.clear()
 
     def _keep(self, key: Key, count: Callable[[], Counted]) -> Counted:
-        """Return the kept result of *count*; keep a large one."""
-        expires, kept = self._kept.get(key, (0.0, None))
-        if kept is not None and self._now() < expires:
-            return cast(Counted, kept)
-        counted = count()
-        self._kept.pop(key, None)
-        if _sum(counted) > MOST_COUNTED:
-            self._kept[key] = self._now() + LIFETIME, counted
-        return counted
+        """Return the kept result of *count*; keep a large one.
+
+        Simultaneous callers wait for the first, instead of counting the same.
+        """
+        with self._locks[key]:
+            expires, kept = self._kept.get(key, (0.0, None))
+            if kept is not None and self._now() < expires:
+                return cast(Counted, kept)
+            counted = count()
+            self._kept.pop(key, None)
+            if _sum(counted) > MOST_COUNTED:
+                self._kept[key] = self._now() + LIFETIME, counted
+            return counted
 
 
 def register(app: Flask, storage: Storage) -> None:
@@ -92,4 +95,7 @@ def current_totals() -> Totals:
 
 
 def _sum(counted: object) -> int:
-    return sum(counted.values()) if isinstance(counted, Mapping) else cast(int, counted)
+    """Return the number of bounces in a number, or in a mapping of others."""
+    if isinstance(counted, Mapping):
+        return sum(map(_sum, counted.values()))
+    return cast(int, counted)

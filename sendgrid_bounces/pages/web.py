@@ -4,9 +4,10 @@ import hashlib
 from collections.abc import Callable, Mapping
 from functools import cache, partial, wraps
 from pathlib import Path
+from threading import Lock
 from typing import Any, TypeVar
 
-from flask import Blueprint, Response, render_template, url_for
+from flask import Blueprint, Flask, Response, current_app, render_template, url_for
 from werkzeug.exceptions import (
     HTTPException,
     NotFound,
@@ -24,6 +25,15 @@ from sendgrid_bounces.emulator import current_emulator
 from sendgrid_bounces.pages.totals import current_totals
 from sendgrid_bounces.web.requests import request
 from sendgrid_bounces.web.responses import look_up
+
+#: The lock of an application around templates.
+RENDERING = "sendgrid_bounces.rendering"
+
+#: The templates of the pages that are opened first.
+FIRST_TEMPLATES = (
+    *("base", "_macros", "_banner", "overview", "_request_rows"),
+    "bounces",
+)
 
 #: The URL of the overview.
 HOME = f"{PREFIX}/"
@@ -191,8 +201,8 @@ def render(
     :param error: problems of a form, shown beside its fields.
     """
     problems = dict(error.problems) if error else {}
-    text = render_template(
-        f"pages/{template}",
+    text = fill(
+        template,
         clock=control.clock(),
         faults_active=len(control.faults()),
         notice=NOTICES.get(request.args.get("done", "")),
@@ -207,10 +217,31 @@ def render(
 
 def render_error(status: int, message: str) -> Response:
     """Return a page about an error, with a link back to the overview."""
-    text = render_template(
-        "pages/error.html", status=status, message=message, **layout()
-    )
+    text = fill("error.html", status=status, message=message, **layout())
     return html(text, status)
+
+
+def fill(template: str, **context: Any) -> str:
+    """Return the text of a template.
+
+    Rendering is no faster in several threads, but two of them can compile the same.
+    """
+    with current_app.extensions[RENDERING]:
+        return render_template(f"pages/{template}", **context)
+
+
+def compile_templates(app: Flask) -> None:
+    """Compile all templates, which takes longer than to render them."""
+    names = [f"pages/{name}.html" for name in FIRST_TEMPLATES]
+    for name in (*names, *app.jinja_env.list_templates(["html"])):
+        with app.extensions[RENDERING]:
+            app.jinja_env.get_template(name)
+
+
+def register(app: Flask) -> None:
+    """Register the pages of the blueprint in *app*."""
+    app.register_blueprint(bp)
+    app.extensions[RENDERING] = Lock()
 
 
 def layout() -> dict[str, Any]:

@@ -118,12 +118,16 @@ class Server(BaseApplication):
             self.cfg.set("accesslog", "-")
             self.cfg.set("access_log_format", TERMINAL_FORMAT)
         self.cfg.set("bind", f"fd://{self._descriptor}")
-        self.cfg.set("post_worker_init", self._announce_first)
+        self.cfg.set("post_worker_init", self._start)
 
     def load(self) -> Flask:
         """Return the application, in a worker."""
         return load_app(self._config)
 
-    def _announce_first(self, worker: ThreadWorker) -> None:
+    def _start(self, worker: ThreadWorker) -> None:
         if worker.age == 1:
             self._announce()
+        if self._config.control:
+            from sendgrid_bounces.pages.routes import warm_up  # often not needed
+
+            warm_up(worker.wsgi)

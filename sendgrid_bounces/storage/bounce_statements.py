@@ -12,6 +12,7 @@ from typing import Any
 
 import peewee
 
+from sendgrid_bounces.core.bounces import BounceType
 from sendgrid_bounces.storage.engine import Engine
 from sendgrid_bounces.storage.sql import COUNT_ALL
 from sendgrid_bounces.storage.tables import (
@@ -115,7 +116,19 @@ DELETE = Statement(lambda _: BounceRow.delete())
 COUNT_LISTS = BounceRow.select(BounceRow.bounce_list, COUNT_ALL).group_by(
     BounceRow.bounce_list
 )
-COUNT_TYPES = BounceRow.select(BounceRow.type, COUNT_ALL).group_by(BounceRow.type)
+
+
+def _count_type(type_: BounceType) -> Any:
+    """Return the number of rows of a type in a group."""
+    when, then = peewee.SQL("CASE WHEN"), peewee.SQL(f"= {int(type_)} THEN 1 END")
+    return peewee.fn.COUNT(peewee.NodeList((when, BounceRow.type, then)))
+
+
+#: The number of bounces of each list and type. To group by type, too, would sort all
+#: rows: the index has the types of a list in the order of time.
+COUNT_TYPES = BounceRow.select(
+    BounceRow.bounce_list, *map(_count_type, BounceType)
+).group_by(BounceRow.bounce_list)
 
 OLDEST_FIRST = Walk(OLDEST, OLDEST_POSITION, "later")
 OLDEST_FIRST_BRIEF = Walk(OLDEST_BRIEF, OLDEST_POSITION, "later")

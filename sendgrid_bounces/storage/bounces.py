@@ -247,9 +247,12 @@ class BounceStore:
         """Return the number of bounces of each list that has some."""
         return {int(key): int(count) for key, count in self._engine.fetch(self._counts)}
 
-    def count_types(self) -> dict[BounceType, int]:
-        """Return the number of bounces of each type, on all lists."""
-        return {BounceType(t): int(n) for t, n in self._engine.fetch(self._types)}
+    def count_types(self) -> dict[int, dict[BounceType, int]]:
+        """Return the number of bounces of each type, by list; no list without any."""
+        return {
+            int(bounce_list): dict(zip(BounceType, map(int, counts), strict=True))
+            for bounce_list, *counts in self._engine.fetch(self._types)
+        }
 
     def newest(self) -> int | None:
         """Return the instant of the newest bounce on any list, if there is one."""

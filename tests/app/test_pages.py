@@ -5,10 +5,13 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from html.parser import HTMLParser
 from io import BytesIO
 from itertools import chain
 from pathlib import Path
+from threading import Barrier, BrokenBarrierError
 
 import pytest
 from conftest import NOW, FixedClock, bounce, make_app
@@ -18,11 +21,12 @@ from sendgrid_bounces.control import api
 from sendgrid_bounces.control.service import Control
 from sendgrid_bounces.control.sessions import LIFETIME, is_valid_cookie, issue_cookie
 from sendgrid_bounces.core.bounces import BounceType
+from sendgrid_bounces.core.errors import StorageError
 from sendgrid_bounces.core.histograms import create_histogram, last_days
 from sendgrid_bounces.core.sources import SourceSettings
 from sendgrid_bounces.core.timezones import DAY
 from sendgrid_bounces.emulator import EXTENSION
-from sendgrid_bounces.pages import reading, totals, transfer, web
+from sendgrid_bounces.pages import reading, routes, totals, transfer, web
 from sendgrid_bounces.pages.bodies import show_hex, show_pretty
 from sendgrid_bounces.pages.chart import draw_chart
 from sendgrid_bounces.pages.snippets import as_curl, as_pytest
@@ -155,6 +159,34 @@ def test_pages_are_loaded_only_with_control(
     )
 
     assert output == f"{loads} False\n"
+
+
+def test_first_page_finds_compiled_templates_and_numbers(browser, monkeypatch) -> None:
+    """The server does so in the background, when a worker accepts requests."""
+    monkeypatch.setattr(totals, "MOST_COUNTED", 0)
+    _add(browser, bounce())
+    app = browser.application
+    for thread in routes.warm_up(app):
+        thread.join()
+
+    def fail(*_: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(app.jinja_env, "compile", fail)
+    monkeypatch.setattr(storage_bounces.BounceStore, "count_types", fail)
+    for path in PAGES:
+        assert browser.get(path).status_code == 200, path
+
+
+def test_warming_up_survives_a_failing_database(browser, monkeypatch) -> None:
+    def fail(*_: object) -> None:
+        raise StorageError("closed")
+
+    monkeypatch.setattr(storage_bounces.BounceStore, "count_types", fail)
+    for thread in routes.warm_up(browser.application):
+        thread.join()
+    monkeypatch.undo()
+    assert browser.get(PAGES[0]).status_code == 200
 
 
 def test_static_files_are_cached_by_their_contents(browser) -> None:
@@ -650,18 +682,37 @@ def test_long_list_has_a_kept_total(browser, monkeypatch) -> None:
     assert numbers.of_list(key) == totals.Total(3)
     _add(browser, bounce("3@x"))
     assert numbers.of_list(key) == totals.Total(4, is_exact=False)
-    assert numbers.of_lists() == {key: 4}
-    assert numbers.of_types() == {BounceType.HARD: 4}
+    assert sum(numbers.of_types()[key].values()) == 4
+    assert numbers.of_types()[key][BounceType.HARD] == 4
     _add(browser, bounce("4@x"))
     assert numbers.of_list(key).number == 4
-    assert sum(numbers.of_types().values()) == 4
+    assert sum(numbers.of_types()[key].values()) == 4
 
     now.instant += 5
     assert numbers.of_list(key).number == 5
     _add(browser, bounce("5@x"))
     numbers.forget()
-    assert numbers.of_lists() == {key: 6}
+    assert sum(numbers.of_types()[key].values()) == 6
     assert "about 6 bounces " in browser.get(PAGES[1]).text
+
+
+def test_simultaneous_pages_count_once(browser, monkeypatch) -> None:
+    monkeypatch.setattr(totals, "MOST_COUNTED", 0)
+    _add(browser, bounce())
+    numbers, barrier, calls = totals.Totals(_storage(browser)), Barrier(3), []
+    count = storage_bounces.BounceStore.count_types
+
+    def count_slowly(store):
+        calls.append(1)
+        with suppress(BrokenBarrierError):
+            barrier.wait(0.2)  # the others would count, too
+        return count(store)
+
+    monkeypatch.setattr(storage_bounces.BounceStore, "count_types", count_slowly)
+    with ThreadPoolExecutor(3) as pool:
+        found = [*pool.map(lambda _: numbers.of_types(), range(3))]
+    assert found[0] == found[1] == found[2]
+    assert len(calls) == 1
 
 
 def test_change_on_a_page_is_counted_at_once(browser, monkeypatch) -> None:
@@ -1106,7 +1157,7 @@ def test_console_asks_before_several_bounces_are_deleted(
     vendors, call: str, form: dict, text: str
 ) -> None:
     def count() -> int:
-        return sum(_storage(vendors).bounces.count_lists().values())
+        return _storage(vendors).contents.counts().bounces
 
     answer = _call(vendors, call, **form)
     assert f"Deletes {text}." in answer.text
