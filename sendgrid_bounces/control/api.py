@@ -109,7 +109,7 @@ def read_text() -> str:
     :raises RequestEntityTooLarge: if it exceeds :data:`MAX_BODY`.
     """
     try:
-        return request.read_body(MAX_BODY).decode()
+        return request.read_body(MAX_BODY).decode("utf-8-sig")
     except UnicodeDecodeError:
         raise RequestError("the body is not UTF-8") from None
 

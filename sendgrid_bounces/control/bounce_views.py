@@ -1,5 +1,6 @@
 """The routes of bounces."""
 
+import io
 import json
 from collections.abc import Iterator, Sequence
 from http import HTTPStatus
@@ -13,6 +14,7 @@ from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.core.timezones import time_zone
 from sendgrid_bounces.schemas.base import as_mapping
 from sendgrid_bounces.schemas.bounces import read_record
+from sendgrid_bounces.schemas.imports import READERS, find_records, rename_fields
 from sendgrid_bounces.schemas.queries import (
     COUNT,
     DELETE,
@@ -28,23 +30,33 @@ NDJSON = "application/x-ndjson"
 
 DECODER = json.JSONDecoder(object_pairs_hook=as_mapping)
 
+#: The format of a body that is a file, by media type.
+FILE_FORMATS = {
+    "text/csv": "csv",
+    "text/tab-separated-values": "csv",
+    "text/plain": "text",
+}
+
 Records = Iterator[tuple[str, Any]]
 
 
 def read_records() -> Records:
-    """Yield each bounce of the body, after its place.
+    """Yield each bounce of the body, or the problem with it, after its place.
 
     :raises RequestError: if the body is not JSON.
-    :raises ParametersError: if a line is not JSON.
+    :raises ParametersError: if a line is not JSON, or the header of a file invalid.
     """
     if request.mimetype == NDJSON:
         yield from _read_lines()
-        return
-    document = api.read_json()
-    if isinstance(document, list):
-        yield from ((f"[{i}]", record) for i, record in enumerate(document))
+    elif file_format := FILE_FORMATS.get(request.mimetype):
+        file = io.StringIO(api.read_text(), newline="")
+        yield from READERS[file_format](file, False)  # noqa: FBT003 - by position
     else:
-        yield "", document
+        document = api.read_json()
+        records = find_records(document)
+        is_single = len(records) == 1 and records[0] is document
+        for index, record in enumerate(records):
+            yield "" if is_single else f"[{index}]", record
 
 
 @route("/bounces", "GET", query=LIST)
@@ -106,6 +118,8 @@ def _read_bounces(control: Control, owner: str, records: Records) -> Iterator[Bo
     now = control.clock().now
     for place, record in records:
         try:
-            yield read_record(record, zone, now)
+            if isinstance(record, ParametersError):
+                raise record
+            yield read_record(rename_fields(record), zone, now)
         except ParametersError as error:
             raise error.within(place, ", ") if place else error from None

@@ -15,7 +15,7 @@ from sendgrid_bounces.core.bounces import Bounce
 from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.core.timezones import TimeZone
 from sendgrid_bounces.redaction import is_printable_name
-from sendgrid_bounces.schemas.base import as_mapping
+from sendgrid_bounces.schemas.base import as_mapping, duplicate_key
 from sendgrid_bounces.schemas.bounces import FIELDS, read_record, read_text_record
 from sendgrid_bounces.schemas.cells import MAX_COLUMNS, clean_cells
 
@@ -39,6 +39,8 @@ LAYOUTS: Mapping[str, Mapping[str, str]] = {
 
 #: The keys of the array in a JSON object: Mailgun's, and that of control responses.
 ARRAY_KEYS = ("items", "bounces")
+
+_FIELDS = frozenset(FIELDS)
 
 #: The separators of CSV files.
 SEPARATORS = ",;\t"
@@ -100,6 +102,34 @@ def read_bounces(
             options.on_invalid(located)
         else:
             yield bounce
+
+
+def find_records(document: Any) -> list[Any]:
+    """Return the bounces of a JSON document: an array, or an object; or a bounce."""
+    if isinstance(document, dict):
+        arrays = (document.get(key) for key in ARRAY_KEYS)
+        document = next((each for each in arrays if isinstance(each, list)), [document])
+    return document if isinstance(document, list) else [document]
+
+
+def rename_fields(record: Any) -> Any:
+    """Return *record* with the names of fields that this program has for a vendor's.
+
+    Unknown names are kept.
+
+    :raises ParametersError: if two names are those of the same field.
+    """
+    if not isinstance(record, dict) or record.keys() <= _FIELDS:
+        return record
+    names = {name: _normalized(name) for name in record}
+    layout = next((LAYOUTS[each] for each in LAYOUTS if each in names.values()), {})
+    renamed: Record = {}
+    for name, value in record.items():
+        field = layout.get(names[name], name)
+        if field in renamed:
+            raise ParametersError([("", duplicate_key(name))])
+        renamed[field] = value
+    return renamed
 
 
 def read_csv(file: IO[str], ignores_unknown: bool = False) -> Iterator[Row]:  # noqa: FBT001, FBT002 - readers are called by position

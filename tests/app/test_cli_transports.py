@@ -528,3 +528,71 @@ def test_lines_are_stored_all_or_none(controlled_client) -> None:
     removed = controlled_client.delete(f"{post}&email=1@lines&email=2@LINES&email=*")
     assert removed.json == {"removed": 2}
     assert re.fullmatch(r"-?\d+-\d+", controlled_client.get(post).json["next"])
+
+
+SENDGRID_CSV = "status,reason,email,created\n5.1.1,550 no,v@shape,1443651125\n"
+MAILGUN = {
+    "address": "v@shape",
+    "code": "550",
+    "error": "550 no",
+    "created_at": "Wed, 30 Sep 2015 22:12:05 UTC",
+}
+SHAPES = {
+    "SendGrid CSV": ("text/csv", SENDGRID_CSV),
+    "a byte order mark": ("text/csv", f"\ufeff{SENDGRID_CSV}"),
+    "semicolons": ("text/csv", SENDGRID_CSV.replace(",", ";")),
+    "tabs": ("text/tab-separated-values", SENDGRID_CSV.replace(",", "\t")),
+    "letter case": ("text/csv", SENDGRID_CSV.replace("email", "EMAIL")),
+    "addresses": ("text/plain", "v@shape\n\n"),
+    "Mailgun CSV": (
+        "text/csv",
+        "address,code,error,created_at\nv@shape,550,550 no,2015-09-30 22:12:05 UTC\n",
+    ),
+    "Mailgun list": (
+        "application/json",
+        json.dumps({"items": [MAILGUN], "paging": {"next": "x"}}),
+    ),
+    "Mailgun bounce": ("application/json", json.dumps(MAILGUN)),
+    "Mailgun lines": ("application/x-ndjson", json.dumps(MAILGUN)),
+    "JSON with a mark": ("application/json", "\ufeff" + json.dumps([MAILGUN])),
+    "a response": (
+        "application/json",
+        json.dumps({"bounces": [{"Email": "v@shape"}], "next": None}),
+    ),
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_vendors_shapes_are_accepted_over_http(controlled_client, shape) -> None:
+    media_type, body = SHAPES[shape]
+    post = "/_emulator/bounces?owner=acme"
+    stored = controlled_client.post(post, data=body.encode(), content_type=media_type)
+    assert (stored.status_code, stored.json) == (201, {"stored": 1})
+
+    (found,) = controlled_client.get(f"{post}&email=v@shape").json["bounces"]
+    has_all_fields = "550 no" in body
+    assert (found["reason"] == "550 no") == has_all_fields
+    assert (found["created"] == "2015-09-30T22:12:05Z") == has_all_fields
+
+
+@pytest.mark.parametrize(
+    ("media_type", "body", "error"),
+    [
+        ("text/csv", "email,created\na@x,never\n", "line 2, created: must be a time"),
+        ("text/csv", "email,status\na@x,1,2\n", "line 2: more cells than the header"),
+        ("text/csv", "", "line 1: missing column 'email' or 'address'"),
+        (
+            "application/json",
+            '{"EMAIL": "a@x", "email": "b@x"}',
+            "duplicate key 'email'",
+        ),
+        ("application/json", '{"address": "a@x", "email": "b@x"}', "address: unknown"),
+        ("application/json", '{"items": [{"address": null}]}', "[0], email: must not"),
+    ],
+)
+def test_invalid_files_are_rejected_over_http(
+    controlled_client, media_type, body, error
+) -> None:
+    post = "/_emulator/bounces?owner=acme"
+    answer = controlled_client.post(post, data=body, content_type=media_type)
+    assert (answer.status_code, error in answer.json["error"]) == (400, True)

@@ -99,6 +99,11 @@ def _write_lines(_, value: object) -> bytes:
     return "".join(f"{json.dumps(row)}\n" for row in rows).encode()
 
 
+@schemathesis.serializer("text/csv", "text/tab-separated-values")
+def _write_file(_, value: object) -> bytes:
+    return str(value).encode()
+
+
 @schemathesis.deserializer("text/html")
 def _read_html(_, response) -> object:
     """Read JSON in the profile ``recorded``, and the error page of SendGrid v3."""

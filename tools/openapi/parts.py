@@ -9,9 +9,11 @@ Part = dict[str, Any]
 
 FORM = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data"
-JSON, NDJSON, HTML, XML, TEXT, YAML = (
+JSON, NDJSON, CSV, TSV, HTML, XML, TEXT, YAML = (
     "application/json",
     "application/x-ndjson",
+    "text/csv",
+    "text/tab-separated-values",
     "text/html",
     "text/xml",
     "text/plain",

@@ -17,11 +17,14 @@ from sendgrid_bounces.schemas.queries import (
 )
 from tools.openapi.parts import (
     BOOLEAN,
+    CSV,
     INSTANT,
     JSON,
     NDJSON,
     NUMBER,
     STRING,
+    TEXT,
+    TSV,
     Part,
     Target,
     array,
@@ -148,7 +151,7 @@ VIEWS: Mapping[str, Callable[[Target], Part]] = {
         record({"stored": NUMBER}),
         404,
         parameters=OWNER,
-        content={JSON: _RECORDS, NDJSON: STRING},
+        content={JSON: _RECORDS, **dict.fromkeys((NDJSON, CSV, TSV, TEXT), STRING)},
         status=201,
     ),
     "control.remove_bounces": control_view(
