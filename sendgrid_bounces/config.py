@@ -9,13 +9,13 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from sendgrid_bounces.core.accounts import DEFAULT_COSTS, ScryptCosts
 from sendgrid_bounces.core.errors import ParametersError
+from sendgrid_bounces.core.messages import suggest
 from sendgrid_bounces.core.profiles import parse_profile
 from sendgrid_bounces.redaction import INVALID_NAME, is_printable_name
 
@@ -307,16 +307,15 @@ def _unknown(name: str, settings: Mapping[str, Setting]) -> tuple[str, str]:
     """Return the problem of an unknown name, which can be a mistyped secret."""
     if not is_printable_name(name.removeprefix(PREFIX)):
         return "", INVALID_NAME
-    close = get_close_matches(name, settings, 1)
-    known = f"did you mean {close[0]}?" if close else f"known: {', '.join(settings)}"
-    return name, f"no such setting ({known})"
+    return name, f"no such setting ({suggest(name, settings)})"
 
 
 def _parse_profile(value: object) -> str:
     try:
         return parse_profile(value)
     except ParametersError as error:
-        raise ValueError(": ".join(error.problems[0]).partition(": ")[2]) from None
+        place, text = error.problems[0]
+        raise ValueError(f"{place.partition('.')[2]} {text}".strip()) from None
 
 
 def _parse_paths(value: object) -> tuple[str, ...]:

@@ -16,7 +16,6 @@ from sendgrid_bounces.cli.output import (
     echo_fields,
     echo_json,
     echo_table,
-    pluralize,
 )
 from sendgrid_bounces.cli.prompts import read_secret
 from sendgrid_bounces.control.documents import (
@@ -25,12 +24,13 @@ from sendgrid_bounces.control.documents import (
     render_account,
 )
 from sendgrid_bounces.core.errors import ParametersError
+from sendgrid_bounces.core.messages import pluralize
 from sendgrid_bounces.core.profiles import PROFILES, parse_profile
 
 #: The value of ``--profile`` for an account without a profile of its own.
 SERVER = "server"
 
-TIMEZONE = "The time zone of its dates, such as Europe/Berlin."
+TIMEZONE = "Time zone of the dates of the account, such as Europe/Berlin."
 
 
 def _read_profile(_context: Any, _option: Any, text: str | None) -> str | None:
@@ -53,15 +53,20 @@ def account() -> None:
 
 @account.command("add", short_help="Add an account")
 @NAME
-@account_option("--customer-of", metavar="RESELLER", help="Make it its customer.")
+@account_option(
+    "--customer-of", metavar="RESELLER", help="Make the account a customer of RESELLER."
+)
 @click.option(
     "--profile",
     metavar="PROFILE",
     callback=_read_profile,
     shell_complete=_complete_profile,
-    help="The vendor behaviour it sees; the server's profile if absent.",
+    help="Vendor behaviour: documented, recorded, or points such as count=integer; "
+    "without it, the profile of the server.",
 )
-@click.option("--timezone", default="UTC", show_default=True, help=TIMEZONE)
+@click.option(
+    "--timezone", metavar="ZONE", default="UTC", show_default=True, help=TIMEZONE
+)
 @state_options
 def add_account(
     name: str, customer_of: str | None, profile: str | None, timezone: str
@@ -126,9 +131,10 @@ def show_account(name: str, as_json: bool) -> None:  # noqa: FBT001 - click pass
     metavar="PROFILE",
     callback=_read_profile,
     shell_complete=_complete_profile,
-    help=f"The vendor behaviour it sees; {SERVER} for the profile of the server.",
+    help="Vendor behaviour: documented, recorded, or points such as count=integer; "
+    f"{SERVER} for the profile of the server.",
 )
-@click.option("--timezone", help=TIMEZONE)
+@click.option("--timezone", metavar="ZONE", help=TIMEZONE)
 @state_options
 def set_account(name: str, profile: str | None, timezone: str | None) -> None:
     """Change the profile or the time zone of the account NAME."""

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sendgrid_bounces.cli.options import Decorator, command_config, server_url
-from sendgrid_bounces.core.errors import BounceError
+from sendgrid_bounces.core.errors import BounceError, ParametersError
+from sendgrid_bounces.core.times import parse_duration, parse_instant
 
 if TYPE_CHECKING:
     from sendgrid_bounces.cli.remote import RemoteControl
@@ -66,6 +67,11 @@ _snapshot_names = _completer(
     lambda server: (found.name for found in server.snapshots()),
 )
 
+_source_names = _completer(
+    lambda storage: (found.name for found in storage.sources.all()),
+    lambda server: (found.name for found in server.sources()),
+)
+
 
 def _owner_names(
     context: click.Context, parameter: click.Parameter, start: str
@@ -82,10 +88,39 @@ NAME = click.argument("name")
 ACCOUNT = click.argument("account", shell_complete=_account_names)
 ACCOUNT_NAME = click.argument("name", shell_complete=_account_names)
 DOMAIN_NAME = click.argument("name", shell_complete=_domain_names)
+SOURCE_NAME = click.argument("name", shell_complete=_source_names)
 SNAPSHOT_NAME = click.argument("name", shell_complete=_snapshot_names)
 OWNER = click.argument("owner", shell_complete=_owner_names)
+
+
+def read_instant(_context: object, _option: object, text: str | None) -> int | None:
+    """Return the instant in an argument or option; a callback.
+
+    :raises BadParameter: if *text* is not a time.
+    """
+    return None if text is None else _read(parse_instant, text)
+
+
+def read_duration(_context: object, _option: object, text: str) -> int:
+    """Return the seconds of a duration in an argument or option; a callback.
+
+    :raises BadParameter: if *text* is not a duration.
+    """
+    return _read(parse_duration, text)
+
+
+def _read(parse: Callable[[str], int], text: str) -> int:
+    try:
+        return parse(text)
+    except ParametersError as error:
+        raise click.BadParameter(error.problems[0][1]) from None
 
 
 def account_option(*flags: str, **options: Any) -> Decorator:
     """Return a decorator that adds an option for the name of an account."""
     return click.option(*flags, shell_complete=_account_names, **options)
+
+
+def owner_option(*flags: str, **options: Any) -> Decorator:
+    """Return a decorator that adds an option for an account or a domain."""
+    return click.option(*flags, shell_complete=_owner_names, **options)

@@ -13,11 +13,12 @@ from sendgrid_bounces.cli.connection import open_control
 from sendgrid_bounces.cli.doubts import STRICT, Doubts
 from sendgrid_bounces.cli.groups import CommandGroup
 from sendgrid_bounces.cli.options import JSON, state_options
-from sendgrid_bounces.cli.output import echo_json, echo_table, pluralize, printable
+from sendgrid_bounces.cli.output import echo_json, echo_table, printable
 from sendgrid_bounces.cli.progress import elapsed_time
 from sendgrid_bounces.cli.queries import QUERY_OPTIONS, echo_batches, read_query, walk
 from sendgrid_bounces.control.documents import render_count
 from sendgrid_bounces.core.errors import UnknownAddressError
+from sendgrid_bounces.core.messages import pluralize
 from sendgrid_bounces.core.timezones import time_zone
 from sendgrid_bounces.schemas.formats import EXPORT_FORMATS, IMPORT_FORMATS
 
@@ -44,7 +45,7 @@ def _check_encoding(_context: Any, _option: Any, name: str | None) -> str | None
 SOURCES = {
     "receive": (
         "sendgrid_bounces.cli.receive:receive",
-        "List the recipients of bounce mails",
+        "Add the failed recipients of bounce mails",
     ),
     "pull": (
         "sendgrid_bounces.cli.pull:pull_bounces",
@@ -67,10 +68,12 @@ def bounces() -> None:
 @QUERY_OPTIONS
 @click.option("--limit", type=click.IntRange(1), help="At most this many bounces.")
 @click.option(
-    "--offset", type=click.IntRange(0), default=0, help="Bounces to pass over first."
+    "--offset", type=click.IntRange(0), default=0, help="Skip this many bounces first."
 )
 @click.option(
-    "--after", metavar="CURSOR", help="The `next` of an earlier --json output."
+    "--after",
+    metavar="CURSOR",
+    help="Continue after an earlier --json output: the value of its `next`.",
 )
 @JSON
 @state_options

@@ -2,12 +2,13 @@
 
 import click
 
+from sendgrid_bounces.cli.arguments import read_duration, read_instant
 from sendgrid_bounces.cli.connection import open_control
 from sendgrid_bounces.cli.groups import CommandGroup
 from sendgrid_bounces.cli.options import JSON, state_options
 from sendgrid_bounces.cli.output import echo_json
 from sendgrid_bounces.control.documents import ClockReading, render_clock
-from sendgrid_bounces.core.times import parse_duration, parse_instant, render_instant
+from sendgrid_bounces.core.times import render_instant
 
 
 @click.group(cls=CommandGroup)
@@ -26,34 +27,33 @@ def show_clock(as_json: bool) -> None:  # noqa: FBT001 - click passes options by
 
 
 @clock.command("set", short_help="Set the clock, and let it run")
-@click.argument("instant")
+@click.argument("instant", callback=read_instant)
 @JSON
 @state_options
-def set_clock(instant: str, as_json: bool) -> None:  # noqa: FBT001 - click passes options by name
+def set_clock(instant: int, as_json: bool) -> None:  # noqa: FBT001 - click passes options by name
     """Set the clock to INSTANT, such as 2012-02-15T12:00:00Z, and let it run."""
     with open_control() as control:
-        _echo(control.set_clock(parse_instant(instant)), as_json=as_json)
+        _echo(control.set_clock(instant), as_json=as_json)
 
 
 @clock.command("freeze", short_help="Freeze the clock")
-@click.argument("instant", required=False)
+@click.argument("instant", required=False, callback=read_instant)
 @JSON
 @state_options
-def freeze_clock(instant: str | None, as_json: bool) -> None:  # noqa: FBT001 - click passes options by name
+def freeze_clock(instant: int | None, as_json: bool) -> None:  # noqa: FBT001 - click passes options by name
     """Freeze the clock at INSTANT, such as 2012-02-15T12:00:00Z, or at the present."""
     with open_control() as control:
-        frozen = control.freeze(None if instant is None else parse_instant(instant))
-        _echo(frozen, as_json=as_json)
+        _echo(control.freeze(instant), as_json=as_json)
 
 
 @clock.command("advance", short_help="Advance the clock")
-@click.argument("duration")
+@click.argument("duration", callback=read_duration)
 @JSON
 @state_options
-def advance_clock(duration: str, as_json: bool) -> None:  # noqa: FBT001 - click passes options by name
+def advance_clock(duration: int, as_json: bool) -> None:  # noqa: FBT001 - click passes options by name
     """Advance the clock by DURATION, such as PT1H, 1h30m, 2d or 90 (seconds)."""
     with open_control() as control:
-        _echo(control.advance(parse_duration(duration)), as_json=as_json)
+        _echo(control.advance(duration), as_json=as_json)
 
 
 @clock.command("reset", short_help="Return to the system time")

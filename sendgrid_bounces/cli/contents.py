@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sendgrid_bounces.cli.arguments import owner_option
 from sendgrid_bounces.cli.confirmation import YES, confirm
 from sendgrid_bounces.cli.connection import open_control
 from sendgrid_bounces.cli.doubts import STRICT, Doubts
@@ -16,11 +17,12 @@ from sendgrid_bounces.cli.options import (
     server_url,
     state_options,
 )
-from sendgrid_bounces.cli.output import count_nouns, echo_json, join_words, pluralize
+from sendgrid_bounces.cli.output import count_nouns, echo_json, join_words
 from sendgrid_bounces.cli.text_files import open_input
 from sendgrid_bounces.control.documents import AccountReport, render_counts
 from sendgrid_bounces.core.contents import Counts, Snapshot
 from sendgrid_bounces.core.errors import ParametersError
+from sendgrid_bounces.core.messages import pluralize
 
 if TYPE_CHECKING:
     from sendgrid_bounces.cli.remote import RemoteControl
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     default="seed",
     help="Whether to load the seed files (the default) or to leave nothing.",
 )
-@click.option(
+@owner_option(
     "--account",
     metavar="NAME",
     help="Reset only this account, or this domain if there is no such account.",

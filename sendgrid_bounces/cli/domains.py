@@ -11,9 +11,9 @@ from sendgrid_bounces.cli.output import (
     echo_fields,
     echo_json,
     echo_table,
-    pluralize,
 )
 from sendgrid_bounces.control.documents import LISTS, render_domain
+from sendgrid_bounces.core.messages import pluralize
 
 
 @click.group(cls=CommandGroup)

@@ -5,14 +5,16 @@ from typing import Any
 
 import click
 
+from sendgrid_bounces.cli.arguments import account_option
 from sendgrid_bounces.cli.confirmation import YES, confirm
 from sendgrid_bounces.cli.connection import open_control
 from sendgrid_bounces.cli.contents import naming
 from sendgrid_bounces.cli.groups import CommandGroup
 from sendgrid_bounces.cli.options import JSON, Decorator, state_options
-from sendgrid_bounces.cli.output import echo_fields, echo_json, echo_table, pluralize
+from sendgrid_bounces.cli.output import echo_fields, echo_json, echo_table
 from sendgrid_bounces.cli.text_files import open_input
 from sendgrid_bounces.control.documents import render_fault
+from sendgrid_bounces.core.messages import pluralize
 
 NUMBER = click.argument("number", type=int)
 
@@ -43,7 +45,8 @@ def _field_options(command: Any) -> Any:
     """Add an option for each of :data:`FIELDS` to *command*."""
     for name, (type_, help_) in reversed(FIELDS.items()):
         flag = f"--{name.replace('_', '-')}"
-        command = click.option(flag, name, type=type_, help=help_)(command)
+        option = account_option if name == "account" else click.option
+        command = option(flag, name, type=type_, help=help_)(command)
     return command
 
 
@@ -83,7 +86,7 @@ def add_faults(rule: str | None, malformed: bool, as_json: bool, **fields: Any) 
         echo_json({"ids": added})
         return
     for id_ in added:
-        click.echo(f"added fault {id_}")
+        click.echo(f"added fault rule {id_}")
 
 
 @fault.command("list", short_help="List fault rules")
@@ -131,7 +134,7 @@ def remove_fault(number: int) -> None:
     """Remove the fault rule NUMBER of `fault list`."""
     with open_control() as control:
         control.remove_fault(number)
-    click.echo(f"removed fault {number}")
+    click.echo(f"removed fault rule {number}")
 
 
 @fault.command("clear", short_help="Remove all fault rules")
@@ -144,7 +147,7 @@ def clear_faults(yes: bool) -> None:  # noqa: FBT001 - click passes options by n
         if number:
             confirm(f"Remove {pluralize(number, 'fault rule')}?", yes=yes)
         removed = control.clear_faults()
-    click.echo(f"removed {pluralize(removed, 'fault')}")
+    click.echo(f"removed {pluralize(removed, 'fault rule')}")
 
 
 def _add(control: Any, rule: str) -> list[int]:

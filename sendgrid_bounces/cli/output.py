@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from sendgrid_bounces.core.messages import pluralize
+
 #: Rows that are measured before the first one is printed.
 MEASURED_ROWS = 1_000
 
@@ -20,11 +22,6 @@ _GAP = "  "
 def printable(text: str) -> str:
     """Return *text* as one line with its control characters escaped."""
     return _CONTROL_CHARACTER.sub(lambda match: repr(match[0])[1:-1], text)
-
-
-def pluralize(number: int, noun: str) -> str:
-    """Return *number* and *noun*, such as ``1 account`` or ``1,204 bounces``."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def count_nouns(numbers: Mapping[str, int]) -> list[str]:

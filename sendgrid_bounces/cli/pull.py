@@ -13,10 +13,10 @@ import click
 
 from sendgrid_bounces.cli.arguments import OWNER
 from sendgrid_bounces.cli.options import command_config, database_option, reject_url
-from sendgrid_bounces.cli.output import pluralize
 from sendgrid_bounces.cli.progress import counting_bar
 from sendgrid_bounces.core.clock import Clock
 from sendgrid_bounces.core.errors import BounceError, ParametersError
+from sendgrid_bounces.core.messages import pluralize
 from sendgrid_bounces.core.times import parse_duration, parse_time, render_instant
 from sendgrid_bounces.core.timezones import time_zone
 

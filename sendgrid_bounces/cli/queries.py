@@ -33,7 +33,7 @@ _OPTIONS = (
         "--email",
         multiple=True,
         metavar="GLOB",
-        help="Only this address; * and ? match others. May be repeated.",
+        help="Only this address; * matches any text, ? any character. May be repeated.",
     ),
     click.option(
         "--type",
@@ -41,7 +41,11 @@ _OPTIONS = (
         type=click.Choice(["hard", "soft", "other"]),
         help="Only bounces of this type.",
     ),
-    click.option("--status", metavar="GLOB", help="Only this status, such as 5.1.*."),
+    click.option(
+        "--status",
+        metavar="GLOB",
+        help="Only this status; * and ? as above, such as 5.1.*.",
+    ),
     click.option(
         "--days",
         type=click.IntRange(1),

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sendgrid_bounces.cli.arguments import account_option, read_instant
 from sendgrid_bounces.cli.connection import open_control
 from sendgrid_bounces.cli.groups import CommandGroup
 from sendgrid_bounces.cli.options import JSON, state_options
-from sendgrid_bounces.cli.output import echo_fields, echo_json, echo_table, pluralize
+from sendgrid_bounces.cli.output import echo_fields, echo_json, echo_table
 from sendgrid_bounces.control.documents import render_request
 from sendgrid_bounces.core.errors import ParametersError
+from sendgrid_bounces.core.messages import pluralize
 from sendgrid_bounces.core.requests import LoggedRequest
-from sendgrid_bounces.core.times import parse_instant, render_instant
+from sendgrid_bounces.core.times import render_instant
 
 if TYPE_CHECKING:
     from sendgrid_bounces.cli.remote import RemoteControl
@@ -28,14 +30,6 @@ INTERVAL = 0.5
 BATCH_SIZE = 1_000
 
 
-def _instant(_context: object, _option: object, text: str | None) -> int | None:
-    """Return the instant in the value of an option."""
-    try:
-        return None if text is None else parse_instant(text)
-    except ParametersError as error:
-        raise click.BadParameter(error.problems[0][1]) from None
-
-
 @click.group(cls=CommandGroup)
 @state_options
 def requests() -> None:
@@ -43,7 +37,7 @@ def requests() -> None:
 
 
 @requests.command("list", short_help="List logged requests")
-@click.option("--account", help="Only requests of this account.")
+@account_option("--account", help="Only requests of this account.")
 @click.option("--domain", help="Only requests for this domain.")
 @click.option("--operation", help="Only requests for this operation, such as get.")
 @click.option("--dialect", help="Only requests in this dialect, or to this vendor.")
@@ -54,21 +48,22 @@ def requests() -> None:
 )
 @click.option(
     "--since",
-    callback=_instant,
-    help="Only requests since an instant such as 2012-02-15T12:00:00Z.",
+    metavar="TIME",
+    callback=read_instant,
+    help="Only requests since a date or time (UTC).",
 )
 @click.option(
     "--after",
     type=click.IntRange(0),
     metavar="ID",
-    help="Only requests after the one with this identifier: the first ones.",
+    help="Only requests after this one; --limit then counts from it.",
 )
 @click.option(
     "--limit",
     type=click.IntRange(1, 10_000),
     default=100,
     show_default=True,
-    help="At most this many requests, the latest ones.",
+    help="At most this many requests; the latest ones, without --after.",
 )
 @click.option(
     "--follow", "-f", is_flag=True, help="Then print new requests until interrupted."

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from sendgrid_bounces.cli.arguments import NAME, OWNER
+from sendgrid_bounces.cli.arguments import NAME, OWNER, SOURCE_NAME
 from sendgrid_bounces.cli.connection import open_control, open_local
 from sendgrid_bounces.cli.groups import CommandGroup
 from sendgrid_bounces.cli.options import (
@@ -61,7 +61,12 @@ def source() -> None:
 @source.command("add", short_help="Add a source of bounces")
 @NAME
 @OWNER
-@click.option("--kind", type=click.Choice(KINDS), required=True, help="What posts.")
+@click.option(
+    "--kind",
+    type=click.Choice(KINDS),
+    required=True,
+    help="The sender of the events: a provider, or a mail system (mail).",
+)
 @_setting_options
 @click.option(
     "--topic", "topics", multiple=True, help="SES: accept this ARN; may be repeated."
@@ -146,7 +151,7 @@ def _echo_pulls(pulls: Sequence[Pull]) -> None:
 
 
 @source.command("remove", short_help="Remove a source")
-@NAME
+@SOURCE_NAME
 @state_options
 def remove_source(name: str) -> None:
     """Remove the source NAME. The bounces that it added stay on the list."""
@@ -156,7 +161,7 @@ def remove_source(name: str) -> None:
 
 
 @source.command("test", short_help="Verify a captured request")
-@NAME
+@SOURCE_NAME
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
 @database_option
 def check_request(name: str, file: str) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sendgrid_bounces.core.errors import ParametersError
+from sendgrid_bounces.core.messages import got, suggest
 
 #: The presets.
 DOCUMENTED, RECORDED = PROFILES = ("documented", "recorded")
@@ -61,7 +62,7 @@ def parse_profile(value: object) -> str:
     if preset == DOCUMENTED and set(names) <= set(_NAMES):
         return _render(set(names))
     if value != RECORDED:
-        raise _invalid(PROFILE_RULE)
+        raise _invalid(f"{PROFILE_RULE}{got(value)}")
     return value
 
 
@@ -77,15 +78,16 @@ def _compose(values: Mapping[Any, Any]) -> str:
     rest = dict(values)
     preset = rest.pop(PRESET, DOCUMENTED)
     if preset not in PROFILES:
-        raise _invalid(f"must be {' or '.join(PROFILES)}", PRESET)
+        raise _invalid(f"must be {' or '.join(PROFILES)}{got(preset)}", PRESET)
     names = set(recorded_points(preset))
     for key, value in rest.items():
         point = POINTS.get(key)
         if point is None:
-            known = ", ".join((PRESET, *POINTS))
-            raise _invalid(f"unknown point (known: {known})")
+            hint = suggest(str(key), (PRESET, *POINTS))
+            raise _invalid(f"unknown point{got(key)} ({hint})")
         if value not in (point.documented, point.recorded):
-            raise _invalid(f"must be {point.documented} or {point.recorded}", key)
+            rule = f"must be {point.documented} or {point.recorded}"
+            raise _invalid(f"{rule}{got(value)}", key)
         names.discard(point.name)
         if value == point.recorded:
             names.add(point.name)

@@ -7,6 +7,7 @@ from datetime import date, datetime, timedelta, timezone
 
 from sendgrid_bounces.core.bounces import EARLIEST, LATEST
 from sendgrid_bounces.core.errors import ParametersError
+from sendgrid_bounces.core.messages import got
 from sendgrid_bounces.core.timezones import DAY, HOUR, TimeZone, time_zone
 
 #: A point in time: text, seconds since 1970, or a datetime.
@@ -81,7 +82,7 @@ def parse_instant(time: Time, name: str = "instant") -> int:
     try:
         return check_instant(parse_time(time, time_zone("UTC")), name)
     except ValueError as error:
-        raise ParametersError([(name, str(error))]) from None
+        raise ParametersError([(name, f"{error}{got(time)}")]) from None
 
 
 def parse_rfc_2822(text: str) -> int:
@@ -144,7 +145,8 @@ def parse_duration(text: str) -> int:
                     for digits, unit in zip(match.groups(), _UNITS, strict=True)
                 )
     examples = ", ".join(DURATION_FORMS)
-    raise ParametersError([("duration", f"must be a duration such as {examples}")])
+    problem = f"must be a duration such as {examples}{got(text)}"
+    raise ParametersError([("duration", problem)])
 
 
 def _read_form(form: TimeForm, match: "re.Match[str]", zone: TimeZone) -> int:

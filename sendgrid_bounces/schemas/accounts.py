@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from marshmallow import ValidationError, fields
+from marshmallow import ValidationError, fields, validate
 
-from sendgrid_bounces.core.accounts import MAX_NAME
+from sendgrid_bounces.core.accounts import MAX_NAME, NAME_RULE
 from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.core.profiles import parse_profile
 from sendgrid_bounces.schemas.base import MESSAGES, StrictSchema, Text, length, one_of
@@ -30,7 +30,9 @@ class NewAccountSchema(StrictSchema):
     """A new account."""
 
     name = Text(
-        validate=length(1, MAX_NAME), required=True, metadata={"example": "acme"}
+        validate=validate.Length(1, MAX_NAME, error=NAME_RULE),
+        required=True,
+        metadata={"example": "acme"},
     )
     api_key = Text(metadata={"description": "Without it, the account has no calls."})
     reseller = Text(

@@ -1,6 +1,5 @@
 """Strict marshmallow schemas. Errors name the field, the problem and the value."""
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
@@ -9,6 +8,7 @@ from typing import Any
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
 from sendgrid_bounces.core.errors import ParametersError
+from sendgrid_bounces.core.messages import GOT, got
 from sendgrid_bounces.redaction import INVALID_NAME, is_printable_name, is_secret
 
 #: The path of a value, and the message about it.
@@ -28,9 +28,6 @@ MESSAGES: dict[str, Any] = {"required": "required", "null": "must not be null"}
 
 #: The first word of the message about an unknown key.
 UNKNOWN = "unknown"
-
-#: Texts that a message may repeat. Every vendor's API key is longer.
-_SHORT_TEXT = re.compile(r"[\w.:+/ -]{0,19}")
 
 #: The message about an unknown name, and the known names in it.
 _UNKNOWN_NAME = re.compile(rf"({UNKNOWN} \w+) \(known: (.+)\)")
@@ -181,19 +178,6 @@ def must_be_one_of(choices: Sequence[str], value: str) -> str:
     return f"must be one of {', '.join(choices)}{got(value)}"
 
 
-def got(value: object) -> str:
-    """Return ``(got ...)`` for a message, or nothing if *value* should not appear.
-
-    Long values are left out, and with them credentials in the wrong place.
-    """
-    if not isinstance(value, str | int | float):
-        return ""
-    text = value if isinstance(value, str) else json.dumps(value)
-    if not _SHORT_TEXT.fullmatch(text):
-        return ""
-    return f" (got {value!r})" if isinstance(value, str) else f" (got {text})"
-
-
 def _problems(schema: Schema, error: ValidationError, data: Any) -> Iterator[Problem]:
     """Yield the problems in marshmallow's nested messages.
 
@@ -204,6 +188,7 @@ def _problems(schema: Schema, error: ValidationError, data: Any) -> Iterator[Pro
             isinstance(schema, StrictSchema)
             and value is not None
             and not text.startswith(UNKNOWN)
+            and GOT not in text
             and not is_secret(path.rpartition(".")[2])
         )
         message = text.rstrip(".")

@@ -6,6 +6,7 @@ from marshmallow import ValidationError, fields
 
 from sendgrid_bounces.core.bounces import Bounce
 from sendgrid_bounces.core.errors import ParametersError
+from sendgrid_bounces.core.messages import got
 from sendgrid_bounces.core.plausibility import find_doubts
 from sendgrid_bounces.core.times import Time, parse_record_time, render_instant
 from sendgrid_bounces.core.timezones import TimeZone
@@ -14,12 +15,14 @@ from sendgrid_bounces.schemas.base import (
     Problem,
     StrictSchema,
     Text,
-    got,
     load,
 )
 
 #: The code of a bounce that has neither code nor status.
 DEFAULT_CODE = "550"
+
+#: The longest implausible address that a message repeats. No API key contains ``@``.
+MAX_SHOWN_ADDRESS = 64
 
 
 class Code(fields.Field[str | int]):
@@ -149,9 +152,16 @@ def _read(record: dict[str, Any], zone: TimeZone, now: int) -> tuple[Bounce, boo
 def describe_doubts(bounce: Bounce) -> list[Problem]:
     """Return the implausible fields of *bounce*, with messages that have the values."""
     return [
-        (field, f"{text}{got(getattr(bounce, field))}")
+        (field, f"{text}{_got(field, getattr(bounce, field))}")
         for field, text in find_doubts(bounce)
     ]
+
+
+def _got(field: str, value: str) -> str:
+    """Return ``(got ...)``; an address may be longer than other values."""
+    if field == "email" and "@" in value and len(value) <= MAX_SHOWN_ADDRESS:
+        return f" (got {value!r})"
+    return got(value)
 
 
 def write_record(bounce: Bounce) -> dict[str, Any]:

@@ -169,8 +169,7 @@ def read_json(file: IO[str], ignores_unknown: bool = False) -> Iterator[Row]:  #
             yield place, ParametersError([("", "must be a mapping")])
             continue
         try:
-            names = list(map(_normalized, value))
-            columns = _columns(names, ignores_unknown, "field")
+            columns = _columns([*value], ignores_unknown, "field")
         except ParametersError as error:
             yield place, error
             continue
@@ -224,7 +223,7 @@ def _read_header(
 
     :raises ParametersError: if the header is invalid.
     """
-    names = list(map(_normalized, cells))
+    names = list(map(str.strip, cells))
     while names and not names[-1]:
         names.pop()
     if len(names) > MAX_COLUMNS:
@@ -244,17 +243,19 @@ def _columns(
 
     :raises ParametersError: if a name is unknown or repeated, or the address missing.
     """
+    spelt, names = names, list(map(_normalized, names))
     layout = next((LAYOUTS[name] for name in LAYOUTS if name in names), None)
     if layout is None:
         address = " or ".join(map(repr, LAYOUTS))
         raise ParametersError([("", f"missing {noun} {address}")])
     unknown = [
-        repr(name) if is_printable_name(name) else f"number {number}"
-        for number, name in enumerate(names, 1)
+        repr(spelt[index]) if is_printable_name(name) else f"number {index + 1}"
+        for index, name in enumerate(names)
         if name not in layout
     ]
     if unknown and not ignores_unknown:
-        problem = f"unknown {noun} {', '.join(unknown)}; valid: {', '.join(layout)}"
+        nouns = noun if len(unknown) == 1 else f"{noun}s"
+        problem = f"unknown {nouns} {', '.join(unknown)}; valid: {', '.join(layout)}"
         raise ParametersError([("", f"{problem} (--ignore-unknown skips others)")])
     columns: dict[int, str] = {}
     for index, name in enumerate(names):

@@ -21,6 +21,7 @@ from sendgrid_bounces.core.errors import (
     ParametersError,
     UnknownNameError,
 )
+from sendgrid_bounces.core.messages import got
 from sendgrid_bounces.storage.compiled import Compiled
 from sendgrid_bounces.storage.contents import ContentsStore
 from sendgrid_bounces.storage.engine import Engine
@@ -107,7 +108,7 @@ class AccountStore:
         :raises ParametersError: if *username* is not a valid name.
         """
         if not is_name(username):
-            raise ParametersError([("username", NAME_RULE)])
+            raise ParametersError([("name", f"{NAME_RULE}{got(username)}")])
         if reseller and reseller.reseller is not None:
             raise ConflictError(
                 f"account {reseller.username!r} is a customer, which cannot have "

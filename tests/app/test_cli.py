@@ -220,6 +220,11 @@ def test_names_are_completed(acme, url: str) -> None:
     assert _complete("domain", "remove", "m") == ["mg.example"]
     assert _complete("snapshot", "restore", "") == ["before"]
     assert _complete("account", "add", "--customer-of", "a") == ["acme"]
+    acme("source", "add", "hook", "acme", "--kind", "postmark", stdin="k\n")
+    assert _complete("source", "remove", "") == ["hook"]
+    assert _complete("fault", "add", "--account", "b") == ["beta"]
+    assert _complete("requests", "list", "--account", "b") == ["beta"]
+    assert _complete("reset", "--account", "") == ["acme", "beta", "mg.example"]
     assert _complete("snap") == ["snapshot"]
     assert _complete("snapshot", "re") == ["restore", "remove"]
     assert "--share-list" in _complete("domain", "add", "--")
@@ -344,7 +349,7 @@ def test_init_db_can_be_repeated(run) -> None:
         (["init-db", "--database", "sqlite:///a#b"], 1, "encoded"),
         (["init-db", "--database", "sqlite:////dev/null"], 1, "database /dev/null: "),
         (["bounces", "list", "\udcff"], 1, "cannot encode or decode text"),
-        (["account", "add", "a\udcff"], 1, "username: must be"),
+        (["account", "add", "a\udcff"], 1, "name: must be"),
     ],
 )
 def test_error_is_one_line(run, args: list[str], code: int, message: str) -> None:
@@ -431,3 +436,8 @@ def test_password_that_stays_visible_is_reported(monkeypatch, stat) -> None:
     assert "SENDGRID_BOUNCES_DATABASE_URL" in warning
     assert "hunter2" not in error
     assert "Warning" not in errors("mysql://root@127.0.0.1:1/x")
+
+
+def test_invalid_name_of_an_account_is_named(acme) -> None:
+    refused = acme("account", "add", "", stdin="k\n", code=1).stderr
+    assert "name: must be 1 to 255 printable characters (got '')" in refused

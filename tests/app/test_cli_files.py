@@ -60,7 +60,7 @@ def test_export_defaults_to_csv_with_a_header(acme) -> None:
     [
         ("x.csv", "code\n550\n", "line 1: missing column 'email'"),
         ("x.csv", "email,colour\na@x,red\n", "line 1: unknown column 'colour'; valid"),
-        ("x.csv", "email,a b\na@x,red\n", "line 1: unknown column 'a_b'; valid: "),
+        ("x.csv", "email,a b\na@x,red\n", "line 1: unknown column 'a b'; valid: "),
         ("x.csv", "", "line 1: missing column 'email'"),
         ("x.csv", "email\na@x\n\nb@x,c\n", "line 4: more cells than"),
         ("x.csv", "email,email\na@x,b@x\n", "line 1: duplicate column 'email'"),

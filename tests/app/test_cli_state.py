@@ -103,9 +103,6 @@ def test_clock_dates_new_bounces(acme, tmp_path) -> None:
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        (("clock", "freeze", "today"), "instant: must be a time"),
-        (("clock", "advance", "1 h"), "duration: must be a duration such as"),
-        (("clock", "advance", "--", "-PT1H"), "duration: must be a duration such as"),
         (("snapshot", "save", "a/b"), "name: must be 1 to 64"),
         (("snapshot", "restore", "x", "--yes"), "there is no snapshot 'x'"),
         (("snapshot", "remove", "x"), "there is no snapshot 'x'"),
@@ -114,6 +111,21 @@ def test_clock_dates_new_bounces(acme, tmp_path) -> None:
 def test_invalid_argument_is_an_error(run, command, message: str) -> None:
     """The error names the argument."""
     assert message in run(*command, code=1).stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (("clock", "freeze", "today"), "'[INSTANT]': must be a time such as"),
+        (("clock", "set", "2012-02-30T00:00:00Z"), "(got '2012-02-30T00:00:00Z')"),
+        (("clock", "advance", "1 h"), "(got '1 h')"),
+        (("clock", "advance", "--", "-PT1H"), "'DURATION': must be a duration such as"),
+        (("requests", "list", "--since", "soon"), "'--since': must be a time such as"),
+    ],
+)
+def test_invalid_time_is_a_usage_error(run, command, message: str) -> None:
+    """The error names the argument and the value."""
+    assert message in run(*command, code=2).stderr
 
 
 def test_snapshots_are_saved_restored_listed_and_removed(
@@ -158,7 +170,7 @@ def test_clock_is_set_and_runs(run) -> None:
         shown = json.loads(run("clock", *command, "--json").stdout)
         assert shown["now"].startswith("2013-01-01T00:00:0")
         assert shown["frozen"] is False
-    assert "must be a time" in run("clock", "set", "soon", code=1).stderr
+    assert "must be a time" in run("clock", "set", "soon", code=2).stderr
 
 
 def test_fault_is_added_from_options(run) -> None:
@@ -167,7 +179,7 @@ def test_fault_is_added_from_options(run) -> None:
         *("fault", "add", "--operation", "get", "--status", "503", "--times", "2"),
         *("--retry-after", "7", "--latency-ms", "5", "--email", "*@x"),
     )
-    assert added.stdout == "added fault 1\n"
+    assert added.stdout == "added fault rule 1\n"
     run("fault", "add", "--limit", "3", "--window-seconds", "60")
     run("fault", "add", "--malformed", "--probability", "0.5")
     assert run("fault", "add", "--drop-connection", "after", "--json").stdout == (
@@ -204,16 +216,18 @@ def test_faults_are_added_from_text_files_and_stdin(run, tmp_path) -> None:
     path = tmp_path / "rules.yaml"
     path.write_text("{status: 503, email: 'a\u2028*'}")
 
-    assert run("fault", "add", '[{"truncate": true}]').stdout == "added fault 1\n"
-    assert run("fault", "add", str(path)).stdout == "added fault 2\n"
-    assert run("fault", "add", "-", stdin="latency_ms: 1").stdout == "added fault 3\n"
+    assert run("fault", "add", '[{"truncate": true}]').stdout == "added fault rule 1\n"
+    assert run("fault", "add", str(path)).stdout == "added fault rule 2\n"
+    assert (
+        run("fault", "add", "-", stdin="latency_ms: 1").stdout == "added fault rule 3\n"
+    )
     lines = run("fault", "list").stdout.splitlines()
     assert lines[2:] == [
         '2            0          0  {"email": "a\\u2028*", "status": 503}',
         '3            0          0  {"latency_ms": 1}',
     ]
     run("fault", "remove", "2")
-    assert run("fault", "clear", "--yes").stdout == "removed 2 faults\n"
+    assert run("fault", "clear", "--yes").stdout == "removed 2 fault rules\n"
 
 
 @pytest.mark.parametrize(
@@ -228,7 +242,7 @@ def test_faults_are_added_from_text_files_and_stdin(run, tmp_path) -> None:
 def test_invalid_fault_is_not_added(run, rule: str, error: str) -> None:
     """The error is one line."""
     assert error in run("fault", "add", rule, code=1).stderr
-    assert run("fault", "clear").stdout == "removed 0 faults\n"
+    assert run("fault", "clear").stdout == "removed 0 fault rules\n"
     assert "no fault '7'" in run("fault", "remove", "7", code=1).stderr
 
 

@@ -42,6 +42,11 @@ def _client(database_url: str, clock: FixedClock) -> Iterator[FlaskClient]:
     app.extensions[EXTENSION].storage.close()
 
 
+def shown_value(text: str) -> str:
+    """Return the end of a message that repeats *text*, unless it is long."""
+    return f" (got {text!r})" if len(text) < 20 else ""
+
+
 def put(client: FlaskClient, action: str, **order: object):
     return client.put(CLOCK, json={"action": action, **order})
 
@@ -138,14 +143,17 @@ def test_clock_determines_the_current_day(client) -> None:
         ),
         ({"action": "freeze", "instant": None}, ["instant: must not be null"]),
         *(
-            ({"action": "freeze", "instant": instant}, [f"instant: {TIME_RULE}"])
+            ({"action": "freeze", "instant": instant}, [f"instant: {TIME_RULE} (got {instant!r})"])
             for instant in (
                 "", "now", "2012-02-15T12:00:00+1:00", "10000-01-01T00:00:00Z"
             )
         ),
         (
             {"action": "freeze", "instant": "2012-02-30T00:00:00Z"},
-            ["instant: must be a real time: day is out of range for month"],
+            [
+                ("instant: must be a real time: day is out of range for month (got "
+                "'2012-02-30T00:00:00Z')"),
+            ],
         ),
         (
             {"action": "freeze", "instant": "0001-01-01T00:00:00Z"},
@@ -162,7 +170,7 @@ def test_clock_determines_the_current_day(client) -> None:
         *(
             (
                 {"action": "advance", "duration": duration},
-                [f"duration: {DURATION_RULE}"],
+                [f"duration: {DURATION_RULE}{shown_value(duration)}"],
             )
             for duration in (
                 "", "P", "PT", "P1DT", "-PT1H", "PT-1H", "+P1D", "P1Y", "P1M", "PT1.5S",

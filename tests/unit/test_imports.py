@@ -189,7 +189,7 @@ def test_unknown_columns_are_named_or_skipped() -> None:
         ("json", record, r"\[0\] \(line 1\)"),
     ):
         with pytest.raises(
-            ParametersError, match=f"^{place}: unknown .* 'colour', 'size'"
+            ParametersError, match=f"^{place}: unknown .* '[Cc]olour', 'size'"
         ):
             read(file_format, text)
         assert [bounce.status for bounce in read(file_format, text, ignoring)] == [
@@ -203,6 +203,8 @@ def test_unknown_columns_are_named_or_skipped() -> None:
         ("csv", "email,created\n\na@x,never\n", "line 3, created: must be a time such as"),
         ("csv", "email,created\na@x,never\n", r"\(got 'never'\)"),
         ("csv", "email,address\na@x,b@x\n", "line 1: unknown column 'address'"),
+        ("csv", "email,IP,Sub User\n", "line 1: unknown columns 'IP', 'Sub User'; valid"),
+        ("json", '[{"Address": "a@x", "MessageHash": 1}]', "unknown field 'MessageHash'"),
         ("csv", "address,email\na@x,b@x\n", "line 1: unknown column 'address'"),
         ("csv", "email" + ",x" * 100, "line 1: more than 100 columns"),
         ("csv", "email\na@x\n\udcff@x\n", "line 3: not UTF-8 text; .* --encoding"),

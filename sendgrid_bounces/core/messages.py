@@ -1,0 +1,38 @@
+"""Parts of messages for people."""
+
+import json
+import re
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+#: Texts that a message may repeat: short ones, and times. Every vendor's API key is
+#: longer, and has letters.
+_SHORT_TEXT = re.compile(r"[\w.:+/ -]{0,19}|[0-9TZ.:+/ -]{0,40}(?: UTC)?")
+
+#: The mark of a message that has the value already.
+GOT = " (got "
+
+
+def got(value: object) -> str:
+    """Return ``(got ...)`` for a message, or nothing if *value* should not appear.
+
+    Long values are left out, and with them credentials in the wrong place.
+    """
+    if not isinstance(value, str | int | float):
+        return ""
+    text = value if isinstance(value, str) else json.dumps(value)
+    if not _SHORT_TEXT.fullmatch(text):
+        return ""
+    return f"{GOT}{value!r})" if isinstance(value, str) else f"{GOT}{text})"
+
+
+def suggest(name: str, known: Iterable[str], label: str = "known") -> str:
+    """Return ``did you mean ...?``, or all *known* names if none is similar."""
+    names = [*known]
+    close = get_close_matches(name, names, 1)
+    return f"did you mean {close[0]}?" if close else f"{label}: {', '.join(names)}"
+
+
+def pluralize(number: int, noun: str) -> str:
+    """Return *number* and *noun*, such as ``1 account`` or ``1,204 bounces``."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
