@@ -16,9 +16,16 @@ from sendgrid_bounces.core.errors import (
     ParametersError,
     UnknownNameError,
 )
+from sendgrid_bounces.core.messages import got, pluralize, suggest
 from sendgrid_bounces.core.profiles import parse_profile
 from sendgrid_bounces.core.requests import LoggedRequest
-from sendgrid_bounces.core.times import Time, parse_duration, parse_instant
+from sendgrid_bounces.core.times import (
+    Time,
+    check_instant,
+    parse_duration,
+    parse_instant,
+    parse_record_time,
+)
 from sendgrid_bounces.core.timezones import time_zone
 from sendgrid_bounces.schemas.bounces import describe_doubts, read_record
 from sendgrid_bounces.storage.bounces import as_bounce
@@ -29,6 +36,8 @@ from sendgrid_bounces.testing.assertions import (
     explain,
     matches,
 )
+
+UTC = time_zone("UTC")
 
 #: Seconds between two looks at the request log.
 POLL_INTERVAL = 0.02
@@ -137,12 +146,7 @@ class TestAccount:
         """
         fields = {"status": status, "code": code, "reason": reason}
         record = {name: value for name, value in fields.items() if value is not None}
-        now = (
-            self._emulator.clock.now()
-            if created is None
-            else parse_instant(created, "created")
-        )
-        bounce = read_record({"email": email, **record}, time_zone("UTC"), now)
+        bounce = read_record({"email": email, **record}, UTC, self._created(created))
         doubts = describe_doubts(bounce)
         if doubts and strict:
             raise ParametersError(doubts)
@@ -150,6 +154,16 @@ class TestAccount:
             warnings.warn(f"{name}: {text}", stacklevel=2)
         self._emulator.storage.bounces.put(self._bounce_list(), [bounce])
         return bounce
+
+    def _created(self, created: Time | None) -> int:
+        """Return the instant of *created*, or the clock's if it means "no date"."""
+        try:
+            instant = parse_record_time(created, UTC)
+        except ValueError as error:
+            problem = f"{error}{got(created)}"
+            raise ParametersError([("created", problem)]) from None
+        now = self._emulator.clock.now()
+        return now if instant is None else check_instant(instant, "created")
 
     def deliver(self, kind: str, payload: Payload) -> list[Bounce]:
         """Deliver the body of a webhook or a bounce mail, and return the new bounces.
@@ -192,12 +206,13 @@ class TestAccount:
             parameters or the path.
         :raises AssertionError: listing the requests and the conditions they miss.
         """
-        check_conditions(conditions)
+        __tracebackhide__ = True
+        check_conditions(conditions, self._emulator.operations)
         requests = self.requests
         count = sum(matches(request, conditions) for request in requests)
         if count == times or (times is None and count):
             return
-        wanted = "at least once" if times is None else f"{times} times"
+        wanted = "at least once" if times is None else pluralize(times, "time")
         raise AssertionError(
             f"expected a request with {_render(conditions)} {wanted}, "
             f"got {count} of {len(requests)}:\n{explain(requests, conditions)}"
@@ -208,7 +223,8 @@ class TestAccount:
 
         :raises AssertionError: listing the requests that match.
         """
-        check_conditions(conditions)
+        __tracebackhide__ = True
+        check_conditions(conditions, self._emulator.operations)
         found = [request for request in self.requests if matches(request, conditions)]
         if found:
             raise AssertionError(
@@ -225,7 +241,8 @@ class TestAccount:
         :param conditions: those of :meth:`assert_called`.
         :raises AssertionError: after *timeout*, listing the requests.
         """
-        check_conditions(conditions)
+        __tracebackhide__ = True
+        check_conditions(conditions, self._emulator.operations)
         deadline = time.monotonic() + timeout
         while True:
             requests = self.requests
@@ -234,7 +251,8 @@ class TestAccount:
                 return found
             if time.monotonic() >= deadline:
                 raise AssertionError(
-                    f"expected {count} requests with {_render(conditions)} within "
+                    f"expected {pluralize(count, 'request')} with "
+                    f"{_render(conditions)} within "
                     f"{timeout} s, got {len(found)}:\n{explain(requests, conditions)}"
                 )
             time.sleep(POLL_INTERVAL)
@@ -246,6 +264,7 @@ class TestAccount:
 
         :raises AssertionError: naming the faults that did not.
         """
+        __tracebackhide__ = True
         if self._ignores_unused:
             return
         unused = [
@@ -353,8 +372,8 @@ class TestAccount:
             return f"<TestAccount {self.username!r}, removed by a reset>"
         requests = self.control.count_requests(account=self.username)
         return (
-            f"<TestAccount {self.username!r} at {self.url}: {bounces} bounces, "
-            f"{requests} requests>"
+            f"<TestAccount {self.username!r} at {self.url}: "
+            f"{pluralize(bounces, 'bounce')}, {pluralize(requests, 'request')}>"
         )
 
     def _bounce_list(self) -> int:
@@ -398,11 +417,11 @@ def check_options(options: Iterable[str], receiver: str) -> None:
     :param receiver: the name of the callable, for the message.
     :raises TypeError: if one is unknown.
     """
-    if unknown := [name for name in options if name not in OPTIONS]:
-        raise TypeError(
-            f"{receiver} got an unexpected argument {unknown[0]!r}; "
-            f"valid arguments: {', '.join(OPTIONS)}"
-        )
+    __tracebackhide__ = True
+    for name in options:
+        if name not in OPTIONS:
+            hint = suggest(name, OPTIONS, "valid arguments")
+            raise TypeError(f"{receiver} got an unexpected argument {name!r} ({hint})")
 
 
 def _render(conditions: Mapping[str, Any]) -> str:

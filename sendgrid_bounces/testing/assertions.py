@@ -6,8 +6,11 @@ from typing import Any
 from urllib.parse import unquote
 
 from sendgrid_bounces.core.bounces import fold
+from sendgrid_bounces.core.errors import ParametersError
+from sendgrid_bounces.core.messages import suggest
 from sendgrid_bounces.core.requests import LoggedRequest
 from sendgrid_bounces.core.times import render_instant
+from sendgrid_bounces.schemas.faults import Operations, check_names
 
 #: Requests that a failure message lists.
 MAX_LISTED = 20
@@ -19,16 +22,20 @@ CONDITIONS = (*(field.name for field in fields(LoggedRequest)), "email")
 _ADDRESSES = ("email", "address")
 
 
-def check_conditions(conditions: Mapping[str, Any]) -> None:
-    """Check that the names of *conditions* are known.
+def check_conditions(conditions: Mapping[str, Any], operations: Operations) -> None:
+    """Check that *conditions* can match a request.
 
-    :raises TypeError: if one is unknown.
+    :param operations: the operations of each dialect.
+    :raises TypeError: if a name is unknown.
+    :raises ParametersError: if the operation or the dialect is unknown.
     """
-    if unknown := [name for name in conditions if name not in CONDITIONS]:
-        raise TypeError(
-            f"unknown condition {unknown[0]!r}; valid conditions: "
-            f"{', '.join(CONDITIONS)}"
-        )
+    for name in conditions:
+        if name not in CONDITIONS:
+            hint = suggest(name, CONDITIONS, "valid conditions")
+            raise TypeError(f"unknown condition {name!r} ({hint})")
+    dialect, operation = conditions.get("dialect"), conditions.get("operation")
+    if problems := [*check_names(operations, dialect, operation)]:
+        raise ParametersError(problems)
 
 
 def matches(request: LoggedRequest, conditions: Mapping[str, Any]) -> bool:

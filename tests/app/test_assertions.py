@@ -60,6 +60,8 @@ def test_failed_assertion_lists_near_misses_without_keys() -> None:
         assert "very-secret-key" not in text
         with pytest.raises(AssertionError, match="3 times, got 1 of 1"):
             account.assert_called(operation="delete", times=3)
+        with pytest.raises(AssertionError, match="1 time, got 0 of 1"):
+            account.assert_called(operation="get", times=1)
         with pytest.raises(AssertionError, match="expected no request"):
             account.assert_not_called(operation="delete")
 
@@ -71,8 +73,32 @@ def test_unknown_condition_is_rejected() -> None:
             account.assert_not_called,
             account.wait_for,
         ):
-            with pytest.raises(TypeError, match="unknown condition 'oparation'; valid"):
+            with pytest.raises(
+                TypeError, match=r"'oparation' \(did you mean operation"
+            ):
                 check(oparation="get")
+            with pytest.raises(TypeError, match="'x' .valid conditions: id, received"):
+                check(x="get")
+
+
+@pytest.mark.parametrize(
+    ("conditions", "message"),
+    [
+        ({"operation": "delet"}, "operation: must be one of .*got 'delet'"),
+        ({"dialect": "mailgn"}, "dialect: must be one of .*got 'mailgn'"),
+        ({"dialect": "mailgun", "operation": "count"}, "operation: must be one of"),
+    ],
+)
+def test_condition_that_no_request_can_match_is_rejected(conditions, message) -> None:
+    """Such a condition would make assert_not_called() pass always."""
+    with mock_bounces() as account:
+        for check in (
+            account.assert_called,
+            account.assert_not_called,
+            account.wait_for,
+        ):
+            with pytest.raises(ParametersError, match=message):
+                check(**conditions)
 
 
 def test_last_request_is_none_before_the_first() -> None:
@@ -88,7 +114,7 @@ def test_repr_counts_bounces_and_requests() -> None:
         _call(account, "get")
 
         assert repr(account) == (
-            "<TestAccount 'acme' at https://sendgrid.com: 1 bounces, 1 requests>"
+            "<TestAccount 'acme' at https://sendgrid.com: 1 bounce, 1 request>"
         )
         account.control.reset()
         assert repr(account) == "<TestAccount 'acme', removed by a reset>"

@@ -350,8 +350,8 @@ def test_every_form_of_timeout_is_accepted() -> None:
 
 @pytest.mark.parametrize("given", [{"usrname": "x"}, {"database": "x"}])
 def test_unknown_option_is_an_error(given: dict) -> None:
-    """The error is raised at once, and lists the valid arguments."""
-    with pytest.raises(TypeError, match="valid arguments: profile, seed, username"):
+    """The error is raised at once, with a similar name or the valid arguments."""
+    with pytest.raises(TypeError, match=r"did you mean username|valid arguments: prof"):
         mock_bounces(**given)
     with pytest.raises(TypeError, match="keyword arguments only"):
         mock_bounces("recorded")

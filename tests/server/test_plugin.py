@@ -130,7 +130,7 @@ def test_it(sendgrid_bounces):
     assert "takes keyword arguments only" in ended.stdout
 
     ended = _run(tmp_path, test_suite=suite.replace('"seed.yaml"', "profil='x'"))
-    assert "got an unexpected argument 'profil'; valid arguments: " in ended.stdout
+    assert "got an unexpected argument 'profil' (did you mean profile?)" in ended.stdout
 
     ended = _run(tmp_path, test_suite=suite.replace("(sendgrid_bounces):", "():"))
     assert "test_it: the marker sendgrid_bounces requires the fixture" in ended.stderr

@@ -38,3 +38,27 @@ def test_seed_of_a_test_account_warns(bounce, message) -> None:
         mock_bounces(seed=seed),
     ):
         pass
+
+
+def test_message_repeats_an_address_but_no_key() -> None:
+    with mock_bounces() as account:
+        with pytest.warns(UserWarning, match="got 'a b@mail.of.some.example.com'"):
+            account.add("a b@mail.of.some.example.com")
+        with pytest.warns(UserWarning, match="is not an e-mail address$"):
+            account.add("key-3ax6xnjp29jd6fds4gc373sgvjxteol0")
+
+
+@pytest.mark.parametrize(
+    "created", ["", "0001-01-01T00:00:00Z", "0001-01-01", -62_135_596_800]
+)
+def test_time_that_means_no_date_is_that_of_the_clock(created) -> None:
+    with mock_bounces() as account:
+        now = account.freeze("2012-02-15 12:00:00")
+        assert account.add("a@example.com", created=created).created == now
+
+
+def test_invalid_time_of_a_bounce_is_named() -> None:
+    with mock_bounces() as account:
+        for created in ("never", "2012-02-30 12:00:00 UTC"):
+            with pytest.raises(ParametersError, match=f"created: .*got '{created}'"):
+                account.add("a@example.com", created=created)
