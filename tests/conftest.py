@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 from flask import Flask
 from flask.testing import FlaskClient
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from jinja2.bccache import Bucket, BytecodeCache
 from selection import LeftOut
 from werkzeug.routing import Rule
@@ -40,7 +40,12 @@ os.environ[f"{PREFIX}KEY_HASH"] = QUICK_HASH
 auth.TAG_COSTS = QUICK_COSTS
 
 # A busy machine is no failure.
-settings.register_profile("tests", settings.default, deadline=None)
+settings.register_profile(
+    "tests",
+    settings.default,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("tests")
 
 # Each application parses its routes, which takes most of the time of create_app(). The

@@ -52,7 +52,7 @@ def test_credentials_are_redacted(text: str, expected: str) -> None:
 
 def test_redaction_takes_linear_time() -> None:
     """Repeated prefixes of patterns do not cause backtracking."""
-    began = time.monotonic()
+    began = time.process_time()
     for piece in (
         "a",
         "=",
@@ -67,7 +67,7 @@ def test_redaction_takes_linear_time() -> None:
         "key-aaaaaaaaaaaaaaaa_",
     ):
         redact_log(piece * 20_000)
-    assert time.monotonic() - began < 2
+    assert time.process_time() - began < 2
 
 
 def test_credentials_of_the_request_are_redacted_in_the_access_log() -> None:

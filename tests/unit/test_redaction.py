@@ -85,18 +85,18 @@ def test_redaction_takes_linear_time() -> None:
         *("key", "key=", "a-", "SG.", "key-", "%25", "a%25", "%3d", "key %25", " "),
         *("basic", "basic ", "key= ", "0123456789abcdef0123456789abcdef-", ".", "["),
     )
-    start = time.monotonic()
+    start = time.process_time()
     for piece in pieces:
         REDACTOR.redact_known(_redact_values(piece * 20_000))
-    assert time.monotonic() - start < 2
+    assert time.process_time() - start < 2
 
 
 def test_large_request_is_redacted_quickly() -> None:
     """The numbers of texts, parameters and secrets are limited."""
     redactor = REDACTOR.with_secrets(f"secret{number}" for number in range(50_000))
-    start = time.monotonic()
+    start = time.process_time()
     assert redactor.redact_parameters([("x", "y" * 2 * MAX_TEXT)] * 2_000)
-    assert time.monotonic() - start < 2
+    assert time.process_time() - start < 2
 
 
 @pytest.mark.parametrize(
