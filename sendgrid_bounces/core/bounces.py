@@ -2,9 +2,10 @@
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from fnmatch import fnmatchcase
 
 from sendgrid_bounces.core.errors import ParametersError
 
@@ -16,6 +17,11 @@ _MAX_EMAIL, _MAX_STATUS, _MAX_CODE, _MAX_REASON = MAX_LENGTHS.values()
 #: The first and last instant: the years 1 to 9999, which the vendors' date formats can
 #: express, less two days at either end for the time zones.
 EARLIEST, LATEST = -62_135_424_000, 253_402_127_999
+
+#: The form of the special characters of each kind of pattern for :mod:`fnmatch`, which
+#: takes linear time.
+_GLOB = str.maketrans({"[": "[[]"})
+_PATTERN = str.maketrans({"[": "[[]", "*": "[*]", "?": "[?]", "%": "*"})
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _REPLY_CODE = re.compile(r"[0-9]{3}(?![0-9])")
@@ -138,7 +144,14 @@ class BounceQuery:
             and self.type in (None, bounce.type)
             and self.excluded_type != bounce.type
             and (not self.emails or key in map(fold, self.emails))
-            and (not self.pattern or _fits(self.pattern, key))
+            and (not self.pattern or _is_like(self.pattern, key, _PATTERN))
+            and (
+                not self.status_glob or _is_like(self.status_glob, bounce.status, _GLOB)
+            )
+            and (
+                not self.email_globs
+                or any(_is_like(glob, key, _GLOB) for glob in self.email_globs)
+            )
         )
 
 
@@ -171,10 +184,12 @@ def fold(email: str) -> str:
     return email.lower() if email.isascii() else "".join(map(str.lower, email))
 
 
-def _fits(pattern: str, key: str) -> bool:
-    """Return whether *pattern*, in which ``%`` matches any text, matches *key*."""
-    pieces = map(re.escape, fold(pattern).split("%"))
-    return re.fullmatch(".*".join(pieces), key, re.DOTALL) is not None
+def _is_like(pattern: str, text: str, translation: Mapping[int, str]) -> bool:
+    """Return whether *pattern* matches all of *text*, which is folded.
+
+    :param translation: the form of each character in a pattern of :mod:`fnmatch`.
+    """
+    return fnmatchcase(text, fold(pattern).translate(translation))
 
 
 def successor(prefix: str) -> str:

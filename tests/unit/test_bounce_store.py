@@ -1,8 +1,9 @@
 """The bounce store: find, count, page, delete and put, all along the indexes."""
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import fields
 from fnmatch import fnmatchcase
 
 import pytest
@@ -200,33 +201,50 @@ BOUNCES = st.builds(
     st.sampled_from(["5.1.1", "550", "4.0.0", "2.0.0"]),
     INSTANTS,
 )
-QUERY = st.builds(
-    BounceQuery,
-    created_from=st.none() | INSTANTS,
-    created_before=st.none() | INSTANTS,
-    type=st.sampled_from([None, *BounceType]),
-    emails=st.lists(st.sampled_from(["a@x", "B@x", "\u00e4@X", "z@x"])).map(tuple),
-    status_glob=st.sampled_from(["", "5*", "?.*", "550", "%", "_.0.0", "!*", "|*"]),
-)
 GLOBS = st.sampled_from(["*", "?@x", "A@X", "*\u00c4*", "%@x", "_@x", "b@*", "|", "!"])
-QUERY = st.builds(replace, QUERY, email_globs=st.lists(GLOBS, max_size=3).map(tuple))
+
+#: The values of each condition.
+CONDITIONS: dict[str, st.SearchStrategy[object]] = {
+    "created_from": st.none() | INSTANTS,
+    "created_before": st.none() | INSTANTS,
+    "type": st.sampled_from([None, *BounceType]),
+    "excluded_type": st.sampled_from([None, *BounceType]),
+    "emails": st.lists(st.sampled_from(["a@x", "B@x", "\u00e4@X", "z@x"])).map(tuple),
+    "pattern": st.sampled_from(
+        ["", "%@x", "A%", "%\u00c4%", "?@x", "*", "[a]@x", "%%"]
+    ),
+    "status_glob": st.sampled_from(["", "5*", "?.*", "550", "%", "_.0.0", "!*", "|*"]),
+    "email_globs": st.lists(GLOBS, max_size=3).map(tuple),
+}
+QUERY = st.builds(BounceQuery, **CONDITIONS)
 
 
 def _matches(query: BounceQuery, found: Bounce) -> bool:
     """Evaluate *query* in Python instead of SQL."""
+    key = fold(found.email)
     return (
         (query.created_from is None or query.created_from <= found.created)
         and (query.created_before is None or found.created < query.created_before)
         and query.type in (None, found.type)
-        and (not query.emails or fold(found.email) in map(fold, query.emails))
+        and query.excluded_type != found.type
+        and (not query.emails or key in map(fold, query.emails))
+        and (not query.pattern or _fits(fold(query.pattern).split("%"), key))
         and (not query.status_glob or fnmatchcase(found.status, query.status_glob))
         and (
             not query.email_globs
-            or any(
-                fnmatchcase(fold(found.email), fold(glob)) for glob in query.email_globs
-            )
+            or any(fnmatchcase(key, fold(glob)) for glob in query.email_globs)
         )
     )
+
+
+def _fits(pieces: list[str], text: str) -> bool:
+    """Return whether *text* consists of *pieces* with any text between them."""
+    return re.fullmatch(".*".join(map(re.escape, pieces)), text, re.DOTALL) is not None
+
+
+def test_every_condition_is_generated() -> None:
+    """A new field of a query needs values here."""
+    assert CONDITIONS.keys() == {field.name for field in fields(BounceQuery)}
 
 
 @SHARED
@@ -240,6 +258,7 @@ def test_find_count_and_delete_select_the_same_bounces(
     storage.bounces.put(bounce_list, given)
     stored = {fold(b.email): b for b in given}.values()
     expected = {fold(b.email) for b in stored if _matches(query, b)}
+    assert expected == {fold(b.email) for b in stored if query.matches(b)}
 
     found = _found(storage, bounce_list, query)
     assert expected == {fold(b.email) for b in found}

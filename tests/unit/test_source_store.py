@@ -177,6 +177,10 @@ def test_46_repeats_within_30_hours_leave_one_row_and_a_deletion_holds(
         (BounceQuery(created_before=NOW + 1), {"created": NOW + 1}, False),
         (BounceQuery(pattern="a@%"), {}, True),
         (BounceQuery(pattern="a@%"), {"email": "b@example.com"}, False),
+        (BounceQuery(email_globs=("a@*",)), {}, True),
+        (BounceQuery(email_globs=("a@*",)), {"email": "b@example.com"}, False),
+        (BounceQuery(status_glob="5*"), {}, True),
+        (BounceQuery(status_glob="5*"), {"status": "4.2.2"}, False),
     ],
 )
 def test_deletion_holds_against_events_that_it_would_have_removed(
