@@ -1,7 +1,7 @@
 """The console: a form for each call of the vendors' APIs, from their description."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from time import perf_counter
@@ -38,15 +38,23 @@ BEFORE_CALL = "before-call"
 #: The User-Agent header of a call.
 AGENT = "sendgrid_bounces dashboard, console"
 
-#: The groups of calls in the order of the list.
-GROUPS = ("SendGrid", "SendGrid v3", "Mailgun")
-
 #: The call of the first form.
 DEFAULT = "GET /api/bounces.get.json"
 
 #: The media types of bodies that the form can send.
 _FORM = "application/x-www-form-urlencoded"
 _JSON = "application/json"
+
+#: The headers and the parameters that carry a user name and a key, by the scheme of the
+#: description; empty without one.
+_CREDENTIALS: Mapping[
+    str, Callable[[str, str], tuple[dict[str, str], dict[str, str]]]
+] = {
+    "": lambda _user, _key: ({}, {}),
+    "apiKey": lambda user, key: ({}, {"api_user": user, "api_key": key}),
+    "basic": lambda _user, key: ({"Authorization": basic("api", key)}, {}),
+    "bearer": lambda _user, key: ({"Authorization": f"Bearer {key}"}, {}),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +75,7 @@ class Field:
 class Call:
     """An operation of the description.
 
+    :param scheme: how the credentials are sent; empty without credentials.
     :param body: the media type of the body; empty without a body.
     """
 
@@ -76,6 +85,7 @@ class Call:
     path: str
     summary: str
     fields: tuple[Field, ...]
+    scheme: str = ""
     body: str = ""
 
 
@@ -185,7 +195,8 @@ def _prepare(call: Call, values: Mapping[str, str]) -> tuple[str, dict[str, Any]
     path = call.path
     for name, value in sent["path"].items():
         path = path.replace(f"{{{name}}}", quote(value, safe="@"))
-    headers, login = _log_in(call, values)
+    user, key = values.get(USER, ""), values.get(KEY, "")
+    headers, login = _CREDENTIALS[call.scheme](user, key)
     headers |= sent["header"]
     data: str | bytes | None = None
     if call.body == _FORM:
@@ -224,22 +235,14 @@ def _make(control: Control, path: str, options: Mapping[str, Any]) -> Answer:
     )
 
 
-def _log_in(
-    call: Call, values: Mapping[str, str]
-) -> tuple[dict[str, str], dict[str, str]]:
-    """Return the headers and the parameters that carry the credentials."""
-    user, key = values.get(USER, ""), values.get(KEY, "")
-    if call.group == "Mailgun":
-        return {"Authorization": basic("api", key)}, {}
-    if call.group == "SendGrid v3":
-        return {"Authorization": f"Bearer {key}"}, {}
-    return {}, {"api_user": user, "api_key": key}
-
-
 @cache
 def read_calls() -> dict[str, Call]:
     """Return the calls of the vendors' APIs, by name."""
-    description = json.loads(DESCRIPTION.read_bytes())
+    return find_calls(json.loads(DESCRIPTION.read_bytes()))
+
+
+def find_calls(description: Any) -> dict[str, Call]:
+    """Return the calls in an OpenAPI description, by name."""
     calls: dict[str, Call] = {}
     for path, methods in description["paths"].items():
         if path.startswith((f"{PREFIX}/", "/_")) or path.endswith("/"):
@@ -248,7 +251,7 @@ def read_calls() -> dict[str, Call]:
             call = _read_call(description, path, method, operation)
             if call is not None:
                 calls.setdefault(call.id, call)
-    return dict(sorted(calls.items(), key=lambda item: GROUPS.index(item[1].group)))
+    return calls
 
 
 def _read_call(description: Any, path: str, method: str, operation: Any) -> Call | None:
@@ -268,8 +271,17 @@ def _read_call(description: Any, path: str, method: str, operation: Any) -> Call
         fields=tuple(
             each for each in fields if each.name not in ("api_user", "api_key")
         ),
+        scheme=_read_scheme(description, operation),
         body=body,
     )
+
+
+def _read_scheme(description: Any, operation: Any) -> str:
+    """Return the first scheme of the credentials of *operation*."""
+    names = next(iter(operation.get("security", ())), ())
+    schemes = description["components"]["securitySchemes"]
+    found = [schemes[name] for name in names]
+    return next((each.get("scheme", each["type"]) for each in found), "")
 
 
 def _parameters(description: Any, operation: Any) -> Iterator[Field]:

@@ -12,6 +12,7 @@ from toy_dialect import TOY
 
 from sendgrid_bounces.app import DIALECTS
 from sendgrid_bounces.emulator import EXTENSION
+from sendgrid_bounces.pages.console import find_calls
 from sendgrid_bounces.testing import interception
 from sendgrid_bounces.testing.app import TestApp
 from tools.openapi.document import build
@@ -96,3 +97,11 @@ def test_the_openapi_description_lists_its_routes() -> None:
     assert {*described["paths"]["/toy/bounces/{email}"]} == {"delete"}
     assert "drop" in rule["operation"]["enum"]
     assert {"toy", "toy.v1"} <= {*rule["dialect"]["enum"]}
+
+
+def test_the_console_has_its_calls() -> None:
+    """In the order of the description, beside those of the vendors."""
+    calls = find_calls(build(ALL_DIALECTS))
+
+    assert "GET /api/bounces.get.json" in calls
+    assert calls["GET /toy/bounces"].path == "/toy/bounces"
