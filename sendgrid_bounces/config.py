@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -26,6 +27,9 @@ FILE = f"{PREFIX}CONFIG"
 
 #: The variable that names the server that commands use instead of a database.
 URL = f"{PREFIX}URL"
+
+#: The seed file of the demo.
+DEMO_SEED = resources.files("sendgrid_bounces") / "demo.yaml"
 
 #: Variables with the prefix that are not settings: the two above, variables of the
 #: tests, and variables that Docker and Kubernetes define for a service of this name.

@@ -7,7 +7,6 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
-from importlib import resources
 from pathlib import Path
 from threading import Thread
 
@@ -23,11 +22,9 @@ from sendgrid_bounces.cli.options import (
     setting_option,
 )
 from sendgrid_bounces.cli.output import count_nouns, join_words
-from sendgrid_bounces.config import PREFIX, Config, is_loopback
+from sendgrid_bounces.config import DEMO_SEED, PREFIX, Config, is_loopback
 from sendgrid_bounces.control import PREFIX as CONTROL_PATH
 from sendgrid_bounces.core.contents import Counts
-
-DEMO_SEED = resources.files("sendgrid_bounces") / "demo.yaml"
 
 DEMO_CALLS = """\
 The demo database is deleted when the server stops. Try:

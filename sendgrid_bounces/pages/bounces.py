@@ -1,9 +1,11 @@
 """The list of bounces of an account or a domain."""
 
+import json
 from typing import Any
 
 from flask import Response, url_for
 
+from sendgrid_bounces.control.documents import render_bounce
 from sendgrid_bounces.control.service import Control
 from sendgrid_bounces.core.bounces import Bounce, BouncePage, BounceQuery
 from sendgrid_bounces.core.errors import ParametersError, UnknownNameError
@@ -27,6 +29,7 @@ from sendgrid_bounces.pages.reading import (
 from sendgrid_bounces.pages.totals import current_totals
 from sendgrid_bounces.pages.web import counted, done, page, render
 from sendgrid_bounces.schemas.bounces import read_record
+from sendgrid_bounces.storage.bounces import as_bounce
 from sendgrid_bounces.web.requests import request
 
 #: The fields of a bounce in the form: label and example.
@@ -77,6 +80,28 @@ def bounces(control: Control) -> Response:
         total=current_totals().of_list(found.id),
         twin=wanted.twin,
     )
+
+
+@page("/ui/bounces/one")
+def one_bounce(control: Control) -> Response:
+    """Show all of a bounce."""
+    owner, email = read_owner(), request.args.get("email", "")
+    storage = current_emulator().storage
+    found = storage.accounts.named_list(owner)
+    for rows in storage.bounces.find(found.id, BounceQuery(emails=(email,)), 1):
+        bounce = as_bounce(rows[0])
+        url = url_for("control.list_bounces", owner=owner, email=email)
+        return render(
+            control,
+            "bounce.html",
+            owner=owner,
+            bounce=bounce,
+            zone=time_zone(found.timezone),
+            timezone=found.timezone,
+            record=json.dumps(render_bounce(bounce), indent=2, ensure_ascii=False),
+            twin=("this bounce", url),
+        )
+    raise UnknownNameError("bounce of", email)
 
 
 @page("/ui/bounces/new")

@@ -1,6 +1,7 @@
 """The fault rules and the clock."""
 
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -142,7 +143,7 @@ def change_clock(control: Control) -> Response:
             text = form.get("instant", "").strip()
             control.freeze(parse_instant(text) if text else None)
             return done("pages.faults", "frozen")
-        control.advance(parse_duration(form.get("duration", "")))
+        control.advance(parse_duration(form.get("advance", form.get("duration", ""))))
     except ParametersError as error:
         return _show(control, form, error)
     return done("pages.faults", "advanced")
@@ -163,6 +164,8 @@ def _read_rule(form: Mapping[str, str]) -> dict[str, Any]:
 def _show(
     control: Control, values: Mapping[str, str], error: ParametersError | None = None
 ) -> Response:
+    rule = json.dumps(_read_rule(values))
+    path = url_for("control.add_faults").lstrip("/")
     operations = current_emulator().operations
     choices = {
         **CHOICES,
@@ -185,7 +188,12 @@ def _show(
         presets=PRESETS,
         steps=STEPS,
         system=Clock().now(),
-        rule_json=json.dumps(_read_rule(values)),
+        rule_json=rule,
+        copies={
+            "JSON": rule,
+            "curl": f"curl --json {shlex.quote(rule)} {request.host_url}{path}",
+            "Command": f"sendgrid-bounces fault add {shlex.quote(rule)}",
+        },
     )
 
 

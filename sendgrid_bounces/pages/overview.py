@@ -3,19 +3,29 @@
 from flask import Response, url_for
 
 from sendgrid_bounces.control.service import Control
-from sendgrid_bounces.core.errors import ConflictError, ParametersError
+from sendgrid_bounces.core.errors import (
+    ConflictError,
+    ParametersError,
+    UnknownNameError,
+)
 from sendgrid_bounces.core.histograms import DEFAULT_RANGE, RANGES, TYPES
 from sendgrid_bounces.emulator import current_emulator
 from sendgrid_bounces.pages.chart import draw_chart
 from sendgrid_bounces.pages.reading import read_tree
 from sendgrid_bounces.pages.totals import current_totals
 from sendgrid_bounces.pages.web import HOME, done, page, render
-from sendgrid_bounces.schemas.accounts import NEW_ACCOUNT
+from sendgrid_bounces.schemas.accounts import NEW_ACCOUNT, NEW_DOMAIN
 from sendgrid_bounces.schemas.base import load
 from sendgrid_bounces.web.requests import request
 
 #: The fields of an account in the form: label and example.
 FIELDS = {"name": ("Account name", ""), "api_key": ("API key", "")}
+
+#: The fields of a domain in the form: label and example.
+DOMAIN_FIELDS = {"name": ("Domain", "mg.example.com"), "account": ("Account", "")}
+
+#: Accounts in the tree, besides customers. A filter finds the others.
+MAX_ACCOUNTS = 200
 
 #: The number of requests on the overview.
 LAST_REQUESTS = 12
@@ -29,8 +39,10 @@ def overview(control: Control) -> Response:
         error = ParametersError([("days", f"must be one of {', '.join(RANGES)}")])
         days = DEFAULT_RANGE
     histogram = control.histogram(days)
+    name = request.args.get("name", "")
     counts = current_totals().of_types()
     lengths = {key: sum(types.values()) for key, types in counts.items()}
+    tree = read_tree(storage, lengths, name)
     types = [
         (each.name.lower(), sum(types[each] for types in counts.values()))
         for each in TYPES
@@ -39,7 +51,9 @@ def overview(control: Control) -> Response:
         control,
         "overview.html",
         error=error,
-        tree=read_tree(storage, lengths),
+        tree=tree[:MAX_ACCOUNTS],
+        hidden=len(tree[MAX_ACCOUNTS:]),
+        name=name,
         account_count=len(storage.accounts.all()),
         domain_count=len(storage.accounts.domains()),
         bounce_count=sum(lengths.values()),
@@ -63,6 +77,44 @@ def banner(control: Control) -> Response:
 def new_account(control: Control) -> Response:
     """Show the form of an account."""
     return _show_form(control)
+
+
+@page("/ui/domains/new")
+def new_domain(control: Control) -> Response:
+    """Show the form of a domain."""
+    return _show_domain_form(control)
+
+
+@page("/ui/domains", "POST")
+def add_domain(control: Control) -> Response:
+    """Add a Mailgun domain to an account."""
+    given = {n: request.form[n] for n in DOMAIN_FIELDS if request.form.get(n)}
+    try:
+        values = load(NEW_DOMAIN, given)
+        added = control.add_domain(values["name"], values["account"])
+    except ParametersError as error:
+        return _show_domain_form(control, error)
+    except UnknownNameError as error:
+        return _show_domain_form(control, ParametersError([("account", str(error))]))
+    except ConflictError as error:
+        return _show_domain_form(control, ParametersError([("name", str(error))]))
+    return done("pages.bounces", "domain", owner=added.name)
+
+
+def _show_domain_form(
+    control: Control, error: ParametersError | None = None
+) -> Response:
+    return render(
+        control,
+        "form.html",
+        error=error,
+        title="Add a Mailgun domain",
+        action=url_for("pages.add_domain"),
+        back=HOME,
+        twin=("domains", url_for("control.list_domains")),
+        fields=DOMAIN_FIELDS,
+        values=request.form,
+    )
 
 
 @page("/ui/accounts", "POST")

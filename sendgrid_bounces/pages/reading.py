@@ -2,8 +2,8 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from itertools import chain
 
 from sendgrid_bounces.core.accounts import Account, Domain
@@ -77,17 +77,28 @@ class _Tree:
         return Node(domain.name, "domain", bounces)
 
 
-def read_tree(storage: Storage, counts: Mapping[int, int]) -> tuple[Node, ...]:
+def read_tree(
+    storage: Storage, counts: Mapping[int, int], name: str = ""
+) -> tuple[Node, ...]:
     """Return the accounts without a reseller, with customers and domains below them.
 
     :param counts: the length of each list that is not empty.
+    :param name: a part of the names to return, with the nodes above and below them.
     """
     tree = _Tree(counts)
     for account in storage.accounts.all():
         tree.customers[account.reseller].append(account)
     for domain in storage.accounts.domains():
         tree.domains[domain.account.id].append(domain)
-    return tuple(tree.nodes(None))
+    return tuple(_matching(tree.nodes(None), name.casefold()))
+
+
+def _matching(nodes: Iterable[Node], name: str) -> Iterator[Node]:
+    for node in nodes:
+        if name in node.name.casefold():
+            yield node
+        elif children := tuple(_matching(node.children, name)):
+            yield replace(node, children=children)
 
 
 def read_by_time(

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from flask import Response, url_for
 
+from sendgrid_bounces.config import DEMO_SEED
 from sendgrid_bounces.control.api import check_length
 from sendgrid_bounces.control.service import Control
 from sendgrid_bounces.core.contents import Counts, Snapshot
@@ -36,11 +37,12 @@ def state(control: Control) -> Response:
 
 @page("/ui/seed", "POST")
 def load_seed(control: Control) -> Response:
-    """Check a seed, or check and load it."""
-    text = _read_source()
+    """Check a seed, or check and load it; or load that of the demo."""
+    action = request.form.get("action")
+    text = DEMO_SEED.read_text("utf-8") if action == "demo" else _read_source()
     try:
         check_length(text)
-        if request.form.get("action") == "check":
+        if action == "check":
             accounts, bounces, rules = _check(control, text)
             checked = {"account": accounts, "bounce": bounces, "fault rule": rules}
             return _show(control, source=text, checked=checked)
@@ -52,7 +54,7 @@ def load_seed(control: Control) -> Response:
             else [str(error)]
         )
         return _show(control, source=text, seed_problems=problems)
-    return done("pages.state", "loaded")
+    return done("control.show_index" if action == "demo" else "pages.state", "loaded")
 
 
 @page("/ui/snapshots/restore")

@@ -78,6 +78,7 @@ NOTICES = {
     "advanced": "The clock was advanced.",
     "bounce": "The bounce was saved.",
     "cleared": "The bounces were deleted.",
+    "domain": "The domain was saved.",
     "deleted": "The bounce was deleted.",
     "fault": "The fault rule was added.",
     "faults-cleared": "All fault rules were removed.",

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from html import unescape
 from html.parser import HTMLParser
 from io import BytesIO
 from itertools import chain
@@ -26,7 +27,7 @@ from sendgrid_bounces.core.histograms import create_histogram, last_days
 from sendgrid_bounces.core.sources import SourceSettings
 from sendgrid_bounces.core.timezones import DAY
 from sendgrid_bounces.emulator import EXTENSION
-from sendgrid_bounces.pages import reading, routes, totals, transfer, web
+from sendgrid_bounces.pages import overview, reading, routes, totals, transfer, web
 from sendgrid_bounces.pages.bodies import show_hex, show_pretty
 from sendgrid_bounces.pages.chart import draw_chart
 from sendgrid_bounces.pages.snippets import as_curl, as_pytest
@@ -353,8 +354,75 @@ def test_cookie_is_bound_to_the_token_and_expires() -> None:
 def test_overview_says_what_to_do_without_accounts(make) -> None:
     text = make().get("/_emulator/", headers=BROWSER).text
 
-    for hint in ("No accounts yet", "No bounces yet", "No requests yet"):
+    hints = ("No accounts yet", "No bounces yet", "No requests yet", "Load the demo")
+    for hint in hints:
         assert hint in text
+
+
+def test_demo_is_loaded_into_an_empty_database(make) -> None:
+    client = make()
+    form = {"action": "demo"}
+    answer = client.post("/_emulator/ui/seed", data=form, headers=ORIGIN)
+    text = client.get(answer.location, headers=BROWSER).text
+
+    assert "The seed was loaded." in text
+    assert ">demo</a>" in text
+
+
+def test_accounts_are_filtered_by_name(browser, monkeypatch) -> None:
+    storage = _storage(browser)
+    agency = storage.accounts.add("agency")
+    storage.accounts.add("client@agency", agency)
+    storage.accounts.add_domain("mg.example", agency)
+
+    def names(query: str) -> list[str]:
+        text = browser.get(f"/_emulator/?{query}").text
+        return re.findall(r'<a href="/_emulator/ui/bounces\?owner=[^"]*">([^<]+)', text)
+
+    assert names("") == ["acme", "agency", "client@agency", "mg.example"]
+    assert names("name=EXAMPLE") == ["agency", "mg.example"]
+    assert names("name=client") == ["agency", "client@agency"]
+    assert "No name matches" in browser.get("/_emulator/?name=x%25").text
+    monkeypatch.setattr(overview, "MAX_ACCOUNTS", 1)
+    assert names("") == ["acme"]
+    assert "1 more account: filter by name" in browser.get("/_emulator/").text
+
+
+def test_domain_is_added(browser) -> None:
+    def send(**form: str):
+        return browser.post("/_emulator/ui/domains", data=form, headers=ORIGIN)
+
+    answer = send(name="mg.example", account="acme")
+    assert answer.status_code == 303
+    assert "The domain was saved." in browser.get(answer.location).text
+    _storage(browser).accounts.add("other")
+    for form, problem in (
+        ({"name": "mg.example", "account": "nobody"}, "account-problem"),
+        ({"account": "acme"}, "name-problem"),
+        ({"name": "mg.example", "account": "other"}, "name-problem"),
+    ):
+        answer = send(**form)
+        assert answer.status_code == 400
+        assert f'id="{problem}"' in answer.text
+
+
+def test_banner_advances_the_clock(browser) -> None:
+    freeze = {"action": "freeze", "instant": "2012-02-15T12:00:00Z"}
+    browser.put("/_emulator/clock", json=freeze)
+    assert browser.get("/_emulator/ui/state").text.count('name="advance"') == 2
+    form = {"advance": "P1D"}
+    browser.post("/_emulator/ui/clock", data=form, headers=ORIGIN)
+
+    assert browser.get("/_emulator/clock").json["now"] == "2012-02-16T12:00:00Z"
+
+
+def test_new_rule_is_shown_as_commands(browser) -> None:
+    text = unescape(browser.get("/_emulator/ui/faults?account=it's&status=503").text)
+    rule = '{"account": "it\'s", "status": 503}'
+    assert rule in text
+    quoted = shlex.quote(rule)
+    assert f"sendgrid-bounces fault add {quoted}" in text
+    assert f"curl --json {quoted} http://localhost/_emulator/faults" in text
 
 
 def test_overview_shows_accounts_and_banners(browser) -> None:
@@ -425,10 +493,12 @@ def test_chart_of_nothing_has_a_json_twin(browser) -> None:
     [
         *PAGES,
         "/_emulator/ui/bounces/new?owner=acme",
+        "/_emulator/ui/bounces/one?owner=acme&email=a@example.com",
         "/_emulator/ui/bounces/import?owner=acme",
         "/_emulator/ui/bounces/clear?owner=acme",
         "/_emulator/ui/bounces/delete?owner=acme&email=a@example.com",
         "/_emulator/ui/accounts/new",
+        "/_emulator/ui/domains/new",
         "/_emulator/ui/faults/1/remove",
         "/_emulator/ui/faults/clear",
         "/_emulator/ui/snapshots/remove?name=one",
@@ -516,7 +586,7 @@ def test_bad_account_has_its_message_beside_the_field(
 
 
 def _addresses(text: str) -> list[str]:
-    return re.findall(r'<td class="address">([^<]*)', text)
+    return re.findall(r'<td class="address"><a [^>]*>([^<]*)', text)
 
 
 def _follow(client: FlaskClient, text: str, relation: str) -> str:
@@ -581,6 +651,21 @@ def test_bad_filters_have_their_message(browser, query: str, message: str) -> No
 
     assert answer.status_code == 400
     assert message in answer.text
+
+
+def test_bounce_is_shown_in_full(browser) -> None:
+    reason = "long " * 100 + "<end>"
+    _add(browser, bounce("A@x", reason=reason), bounce("b@x"))
+    (url, *_) = re.findall(
+        r'href="(/_emulator/ui/bounces/one[^"]+)">A@x', browser.get(PAGES[1]).text
+    )
+    text = unescape(browser.get(url.replace("&amp;", "&")).text)
+
+    assert text.count(reason) == 2  # as a field and in JSON
+    assert '"email": "A@x"' in text
+    assert "bounces/delete?owner=acme&email=A@x" in text
+    gone = browser.get("/_emulator/ui/bounces/one?owner=acme&email=c@x")
+    assert gone.status_code == 404
 
 
 def test_bounces_are_added_and_deleted(browser) -> None:

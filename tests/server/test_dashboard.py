@@ -42,10 +42,13 @@ AXE = {
 PAGES = {
     "overview": ("", "Last requests"),
     "bounces": ("ui/bounces?owner=demo", "rawest@gmail.co"),
+    "bounce": ("ui/bounces/one?owner=demo&email=info@bnl.co.uk", "Relaying denied"),
     "search": ("ui/bounces?owner=demo&prefix=s&match=contains", "shown, by address"),
     "new bounce": ("ui/bounces/new?owner=demo", "Add a bounce to demo"),
     "import": ("ui/bounces/import?owner=demo", "Import into demo"),
     "new account": ("ui/accounts/new", "Add an account"),
+    "new domain": ("ui/domains/new", "Add a Mailgun domain"),
+    "accounts": ("?name=samples", "samples.mailgun.org"),
     "bad range": ("?days=x", "must be one of 30"),
     "no bounces": ("ui/bounces?owner=empty", "No bounces yet"),
     "bad filter": ("ui/bounces?owner=demo&type=x&since=7", "must be a date"),
