@@ -31,8 +31,8 @@ RENDERING = "sendgrid_bounces.rendering"
 
 #: The templates of the pages that are opened first.
 FIRST_TEMPLATES = (
-    *("base", "_macros", "_banner", "overview", "_request_rows"),
-    "bounces",
+    *("base", "_macros", "_banner", "bounces"),
+    *("overview", "_request_rows"),
 )
 
 #: The URL of the overview.
@@ -232,11 +232,13 @@ def fill(template: str, **context: Any) -> str:
 
 
 def compile_templates(app: Flask) -> None:
-    """Compile all templates, which takes longer than to render them."""
-    names = [f"pages/{name}.html" for name in FIRST_TEMPLATES]
-    for name in (*names, *app.jinja_env.list_templates(["html"])):
+    """Compile the first templates, which takes longer than to render them.
+
+    To compile all of them would delay a page that is opened meanwhile.
+    """
+    for name in FIRST_TEMPLATES:
         with app.extensions[RENDERING]:
-            app.jinja_env.get_template(name)
+            app.jinja_env.get_template(f"pages/{name}.html")
 
 
 def register(app: Flask) -> None:
