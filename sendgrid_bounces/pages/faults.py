@@ -21,7 +21,7 @@ from sendgrid_bounces.web.requests import request
 
 #: The fields of a rule's effects, schedule and conditions, in the order of the form.
 CONDITIONS = ("dialect", "operation", "account", "domain", "email", "method", "path")
-SCHEDULE = ("times", "skip", "probability", "limit", "window_seconds")
+SCHEDULE = ("times", "skip", "probability", "seed", "limit", "window_seconds")
 EFFECTS = (
     "status",
     "retry_after",
@@ -33,7 +33,7 @@ EFFECTS = (
 
 #: Fields of the form that hold numbers.
 NUMBERS: Mapping[str, type] = {
-    **dict.fromkeys(("times", "skip", "limit", "window_seconds"), int),
+    **dict.fromkeys(("times", "skip", "seed", "limit", "window_seconds"), int),
     **dict.fromkeys(("status", "retry_after", "latency_ms"), int),
     "probability": float,
 }

@@ -9,6 +9,8 @@ import pytest
 from conftest import logged_request
 
 from sendgrid_bounces.cli import requests
+from sendgrid_bounces.cli.faults import add_faults
+from sendgrid_bounces.schemas.faults import FAULT_RULE
 from sendgrid_bounces.storage.database import open_storage
 
 SEED = "accounts: [{username: acme, bounces: [{email: a@example.com}]}]"
@@ -171,6 +173,10 @@ def test_clock_is_set_and_runs(run) -> None:
         assert shown["now"].startswith("2013-01-01T00:00:0")
         assert shown["frozen"] is False
     assert "must be a time" in run("clock", "set", "soon", code=2).stderr
+
+
+def test_every_field_of_a_fault_rule_has_an_option() -> None:
+    assert FAULT_RULE.fields.keys() <= {option.name for option in add_faults.params}
 
 
 def test_fault_is_added_from_options(run) -> None:

@@ -27,11 +27,20 @@ from sendgrid_bounces.core.histograms import create_histogram, last_days
 from sendgrid_bounces.core.sources import SourceSettings
 from sendgrid_bounces.core.timezones import DAY
 from sendgrid_bounces.emulator import EXTENSION
-from sendgrid_bounces.pages import overview, reading, routes, totals, transfer, web
+from sendgrid_bounces.pages import (
+    faults,
+    overview,
+    reading,
+    routes,
+    totals,
+    transfer,
+    web,
+)
 from sendgrid_bounces.pages.bodies import show_hex, show_pretty
 from sendgrid_bounces.pages.chart import draw_chart
 from sendgrid_bounces.pages.snippets import as_curl, as_pytest
 from sendgrid_bounces.pages.web import NOTICES, STATIC
+from sendgrid_bounces.schemas.faults import FAULT_RULE
 from sendgrid_bounces.storage import bounces as storage_bounces
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
@@ -948,6 +957,11 @@ def test_fault_rules_are_added_and_removed(browser) -> None:
         remove = {"action": "remove", "id": id_}
         answer = browser.post("/_emulator/ui/faults", data=remove, headers=ORIGIN)
         assert answer.status_code == 404
+
+
+def test_form_has_every_field_of_a_fault_rule() -> None:
+    parts = (*faults.CONDITIONS, *faults.SCHEDULE, *faults.EFFECTS)
+    assert sorted(parts) == sorted(FAULT_RULE.fields)
 
 
 @pytest.mark.parametrize(

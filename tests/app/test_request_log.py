@@ -504,7 +504,8 @@ MISTAKES = {
 def test_key_of_a_request_is_not_recorded(client, key, place, change) -> None:
     """No field of the entry has the key, in any letter case."""
     method, path, login = MISTAKES[place]
-    headers = {"User-Agent": f"agent {change(key)}"}
+    names = ("User-Agent", "Referer", "Origin", "From", "Cookie", "X-Forwarded-For")
+    headers = {name: f"agent {change(key)}" for name in names}
     if isinstance(login, str):
         headers["Authorization"] = login.format(key=key)
     elif login is not None:

@@ -22,6 +22,7 @@ from mailgun.client import Client
 from sendgrid_bounces import dialects
 from sendgrid_bounces.core.bounces import EARLIEST, LATEST, BounceQuery
 from sendgrid_bounces.core.errors import ParametersError
+from sendgrid_bounces.dialects.mailgun import documents, serializers
 from sendgrid_bounces.dialects.mailgun.dates import parse_date, render_date
 from sendgrid_bounces.dialects.mailgun.documents import Slice
 from sendgrid_bounces.dialects.mailgun.params import (
@@ -490,3 +491,14 @@ def test_imported_bounces_are_visible_to_other_connections(
     with closing(open_storage(url)) as storage:
         bounce_list = storage.accounts.find_domain(DOMAIN).bounce_list
         assert storage.bounces.count(bounce_list, BounceQuery()) == 1
+
+
+def test_v3_has_a_form_for_every_document() -> None:
+    """Except the list of v2; an absent form would be an internal error."""
+    known = {
+        found
+        for found in vars(documents).values()
+        if isinstance(found, type) and issubclass(found, documents.Document)
+    } - {documents.Document, Slice}
+
+    assert known == {*serializers.V3.forms, *serializers.TEXT}
