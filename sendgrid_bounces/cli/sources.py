@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from sendgrid_bounces.cli.arguments import NAME, OWNER, SOURCE_NAME
+from sendgrid_bounces.cli.confirmation import YES, confirm
 from sendgrid_bounces.cli.connection import open_control, open_local
 from sendgrid_bounces.cli.groups import CommandGroup
 from sendgrid_bounces.cli.options import (
@@ -17,6 +18,8 @@ from sendgrid_bounces.cli.options import (
 from sendgrid_bounces.cli.output import echo_json, echo_table, printable
 from sendgrid_bounces.cli.prompts import read_secret
 from sendgrid_bounces.control.documents import SourceReport, render_pull, render_source
+from sendgrid_bounces.core.errors import UnknownNameError
+from sendgrid_bounces.core.messages import pluralize
 from sendgrid_bounces.core.pulls import Pull
 from sendgrid_bounces.core.times import render_instant
 from sendgrid_bounces.sources import KINDS
@@ -152,10 +155,18 @@ def _echo_pulls(pulls: Sequence[Pull]) -> None:
 
 @source.command("remove", short_help="Remove a source")
 @SOURCE_NAME
+@YES
 @state_options
-def remove_source(name: str) -> None:
+def remove_source(name: str, yes: bool) -> None:  # noqa: FBT001 - click passes options by name
     """Remove the source NAME. The bounces that it added stay on the list."""
     with open_control() as control:
+        found = next((each for each in control.sources() if each.name == name), None)
+        if found is None:
+            raise UnknownNameError("source", name)
+        listed = pluralize(found.counts.listed, "event")
+        confirm(
+            f"Remove the source {name} of {found.owner} ({listed} listed)?", yes=yes
+        )
         control.remove_source(name)
     click.echo(f"removed {name}")
 

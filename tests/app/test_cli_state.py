@@ -151,7 +151,7 @@ def test_snapshots_are_saved_restored_listed_and_removed(
     (listed,) = json.loads(acme("snapshot", "list", "--json").stdout)["snapshots"]
     saved = json.loads(acme("snapshot", "save", "before", "--json").stdout)
     assert {**saved, "created": ""} == {**listed, "created": ""}
-    assert acme("snapshot", "remove", "before").stdout == "removed before\n"
+    assert acme("snapshot", "remove", "before", "--yes").stdout == "removed before\n"
 
 
 def test_changes_of_the_whole_state_print_json(acme, seed: str) -> None:

@@ -109,7 +109,10 @@ def test_mails_of_the_command_are_listed_as_a_source(run: Run):
         None,
         1,
     )
-    run("source", "remove", "bounces receive acme")
+    name = "bounces receive acme"
+    question = f"Remove the source {name} of acme (1 event listed)?"
+    assert question in run("source", "remove", name, code=2).stderr
+    run("source", "remove", name, "--yes")
 
 
 def _request(body: bytes, headers: dict[str, str], end: str = "\r\n") -> bytes:
