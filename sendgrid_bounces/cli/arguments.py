@@ -1,18 +1,20 @@
 """Arguments and options that name something, which the shell can complete."""
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from sendgrid_bounces.cli.options import Decorator, command_config, server_url
 from sendgrid_bounces.core.errors import BounceError, ParametersError
+from sendgrid_bounces.core.requests import status_range
 from sendgrid_bounces.core.times import parse_duration, parse_instant
 
 if TYPE_CHECKING:
     from sendgrid_bounces.cli.remote import RemoteControl
     from sendgrid_bounces.storage.database import Storage
 
+Parsed = TypeVar("Parsed")
 Completer = Callable[[click.Context, click.Parameter, str], list[str]]
 
 
@@ -109,7 +111,17 @@ def read_duration(_context: object, _option: object, text: str) -> int:
     return _read(parse_duration, text)
 
 
-def _read(parse: Callable[[str], int], text: str) -> int:
+def read_status(_context: object, _option: object, text: str | None) -> str | None:
+    """Return the status or class of statuses in an option; a callback.
+
+    :raises BadParameter: if *text* is neither.
+    """
+    if text is not None:
+        _read(status_range, text)
+    return text
+
+
+def _read(parse: Callable[[str], Parsed], text: str) -> Parsed:
     try:
         return parse(text)
     except ParametersError as error:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sendgrid_bounces.cli.arguments import account_option, read_instant
+from sendgrid_bounces.cli.arguments import account_option, read_instant, read_status
 from sendgrid_bounces.cli.connection import open_control
 from sendgrid_bounces.cli.groups import CommandGroup
 from sendgrid_bounces.cli.options import JSON, state_options
@@ -43,8 +43,8 @@ def requests() -> None:
 @click.option("--dialect", help="Only requests in this dialect, or to this vendor.")
 @click.option(
     "--status",
-    type=click.IntRange(100, 599),
-    help="Only requests with this response status.",
+    callback=read_status,
+    help="Only requests with this response status, or a class of them, such as 5xx.",
 )
 @click.option(
     "--since",

@@ -1,8 +1,15 @@
 """Requests: the claims that a fault rule matches, and entries of the request log."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from sendgrid_bounces.core.errors import ParametersError
+from sendgrid_bounces.core.messages import got
+
+#: A response status, or a class of statuses.
+STATUS = re.compile("[1-5](?:[0-9]{2}|[Xx]{2})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +80,7 @@ class LoggedRequest:
 class RequestFilter:
     """Conditions on entries of the request log. None stands for no condition.
 
+    :param status: a status, or a class such as ``5xx``.
     :param since: the first instant on the emulator's clock.
     :param dialect: a dialect or a vendor.
     :param after: the identifier that all entries exceed.
@@ -81,7 +89,23 @@ class RequestFilter:
     account: str | None = None
     domain: str | None = None
     operation: str | None = None
-    status: int | None = None
+    status: int | str | None = None
     since: int | None = None
     dialect: str | None = None
     after: int | None = None
+
+
+def status_range(status: int | str) -> tuple[int, int]:
+    """Return the first and the last status that *status* stands for.
+
+    :param status: a status, or a class such as ``5xx``.
+    :raises ParametersError: if it is neither.
+    """
+    text = str(status)
+    if not STATUS.fullmatch(text):
+        rule = "must be a status such as 503, or a class such as 5xx"
+        raise ParametersError([("status", f"{rule}{got(status)}")])
+    if text.isdigit():
+        return int(text), int(text)
+    first = int(text[0]) * 100
+    return first, first + 99

@@ -6,6 +6,7 @@ from typing import Any
 from marshmallow import ValidationError, fields
 
 from sendgrid_bounces.core.errors import ParametersError
+from sendgrid_bounces.core.requests import status_range
 from sendgrid_bounces.core.times import parse_instant
 from sendgrid_bounces.schemas.base import (
     MESSAGES,
@@ -23,8 +24,6 @@ DEFAULT_WAIT, MAX_WAIT = 5, 30
 #: The largest identifier of a logged request.
 MAX_ID = 2**63 - 1
 
-MIN_STATUS, MAX_STATUS = 100, 599
-
 #: The blank before a UTC offset: a plus sign that was not percent-encoded.
 _BLANK = re.compile(r"([:.,][0-9]+) (?=[0-9]{2}:?[0-9]{2}\Z)")
 
@@ -41,6 +40,19 @@ class Instant(fields.Field[int]):
             raise ValidationError(error.problems[0][1]) from None
 
 
+class Status(fields.Field[str]):
+    """A response status, or a class such as ``5xx``."""
+
+    default_error_messages = MESSAGES
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
+        try:
+            status_range(value)
+        except ParametersError as error:
+            raise ValidationError(error.problems[0][1]) from None
+        return str(value)
+
+
 class CountSchema(ParametersSchema):
     """The filters of the request log: the fields of :class:`RequestFilter`."""
 
@@ -48,11 +60,8 @@ class CountSchema(ParametersSchema):
     domain = Text(metadata={"description": "The Mailgun domain."})
     operation = Text(metadata={"description": "The operation, such as get."})
     dialect = Text(metadata={"description": "A dialect or a vendor."})
-    status = integer(
-        MIN_STATUS,
-        MAX_STATUS,
-        strict=False,
-        metadata={"description": "The response status."},
+    status = Status(
+        metadata={"description": "The response status, or a class such as 5xx."}
     )
     since = Instant(
         metadata={"description": "The first instant; UTC unless it has an offset."}

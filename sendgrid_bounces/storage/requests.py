@@ -10,7 +10,7 @@ from typing import Any
 import peewee
 
 from sendgrid_bounces.core.errors import StorageError, UnknownNameError
-from sendgrid_bounces.core.requests import LoggedRequest, RequestFilter
+from sendgrid_bounces.core.requests import LoggedRequest, RequestFilter, status_range
 from sendgrid_bounces.storage import sql
 from sendgrid_bounces.storage.compiled import Compiled
 from sendgrid_bounces.storage.engine import Engine
@@ -34,7 +34,7 @@ REQUEST_CONDITIONS: Mapping[str, Callable[[Any], Any]] = {
     "account": lambda value: COLUMN["account"] == value,
     "domain": lambda value: COLUMN["domain"] == value.lower(),
     "operation": lambda value: COLUMN["operation"] == value,
-    "status": lambda value: COLUMN["status"] == value,
+    "status": lambda value: COLUMN["status"].between(*status_range(value)),
     "since": lambda value: COLUMN["emulated_time"] >= value,
     "dialect": lambda value: (
         (COLUMN["dialect"] == value) | COLUMN["dialect"].startswith(f"{value}.")

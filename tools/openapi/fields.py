@@ -8,6 +8,7 @@ from marshmallow import Schema, fields
 
 from sendgrid_bounces.control import views
 from sendgrid_bounces.core.accounts import MAX_NAME
+from sendgrid_bounces.core.requests import STATUS
 from sendgrid_bounces.core.times import TIME_FORMS
 from sendgrid_bounces.dialects.mailgun import params as mailgun
 from sendgrid_bounces.dialects.sendgrid import params
@@ -66,6 +67,7 @@ TYPES: Mapping[type[fields.Field[Any]], Callable[[Any], Part]] = {
         "maximum": faults.MAX_COUNT,
     },
     requests.Instant: lambda _: {"type": "string", "pattern": TIME},
+    requests.Status: lambda _: {"type": "string", "pattern": f"^{STATUS.pattern}$"},
 }
 
 #: JSON schemas of fields that are validated outside of their class.
