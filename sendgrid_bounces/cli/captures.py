@@ -7,9 +7,12 @@ import click
 
 from sendgrid_bounces.core.sources import Source
 from sendgrid_bounces.emulator import Emulator
-from sendgrid_bounces.receiving.credentials import SecretError
 from sendgrid_bounces.receiving.verification import read_request
-from sendgrid_bounces.sources.verification import PayloadError, SignatureError
+from sendgrid_bounces.sources.verification import (
+    PayloadError,
+    SecretError,
+    SignatureError,
+)
 
 
 def describe_request(emulator: Emulator, source: Source, raw: bytes) -> Iterator[str]:

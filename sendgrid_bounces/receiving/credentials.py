@@ -5,14 +5,10 @@ from pathlib import Path
 
 from sendgrid_bounces.auth import Authenticator
 from sendgrid_bounces.core.sources import SourceSettings
-from sendgrid_bounces.sources.verification import Secrets, expect
+from sendgrid_bounces.sources.verification import SecretError, Secrets, expect
 
 #: Bytes of a file that are read.
 MAX_FILE = 64 * 1024
-
-
-class SecretError(Exception):
-    """A secret cannot be read."""
 
 
 def load_secrets(settings: SourceSettings, authenticator: Authenticator) -> Secrets:
@@ -44,6 +40,8 @@ def _read(what: str, file: str, variable: str) -> str:
     secret = os.environ.get(variable, "").strip() if variable else ""
     if variable and not secret:
         raise SecretError(f"the variable {variable} with the {what} is not set")
+    if not _is_text(secret):
+        raise SecretError(f"the variable {variable} with the {what} is not UTF-8")
     return secret
 
 

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 
 from sendgrid_bounces.auth import Authenticator
 from sendgrid_bounces.core.sources import Source
-from sendgrid_bounces.receiving.credentials import SecretError, load_secrets
+from sendgrid_bounces.receiving.credentials import load_secrets
 from sendgrid_bounces.sources.events import Batch
 from sendgrid_bounces.sources.kinds import KINDS
+from sendgrid_bounces.sources.verification import SecretError
 
 
 def read_request(
@@ -23,7 +24,8 @@ def read_request(
     :param system: the system time, for the age of the signature; 0 accepts every age.
     :raises SignatureError: if the request is not authentic.
     :raises PayloadError: if the body as a whole cannot be read.
-    :raises SecretError: if a secret or a library that verifies it is missing.
+    :raises SecretError: if a secret or a library that verifies it is missing, or the
+        secret is invalid.
     """
     kind = KINDS[source.kind]
     secrets = load_secrets(source.settings, authenticator)

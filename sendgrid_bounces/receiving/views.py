@@ -31,8 +31,8 @@ NOT_ACCEPTABLE = 406
 
 UNAUTHORIZED = 401
 
-#: The response if a secret, a library or the owner of the source is missing. The log
-#: has the reason, which may name a file or a setting.
+#: The response if a secret, a library or the owner of the source is missing, or a
+#: secret is invalid. The log has the reason, which may name a file or a setting.
 NOT_READY = "the source cannot accept requests now"
 
 bp = Blueprint("receiving", __name__)
@@ -92,10 +92,13 @@ def _receive(emulator: Emulator, source: Source) -> Response:
 
     :raises RefusedError: if it is not accepted.
     """
-    from sendgrid_bounces.receiving.credentials import SecretError  # often not needed
-    from sendgrid_bounces.receiving.delivery import deliver
+    from sendgrid_bounces.receiving.delivery import deliver  # often not needed
     from sendgrid_bounces.receiving.verification import read_request
-    from sendgrid_bounces.sources.verification import PayloadError, SignatureError
+    from sendgrid_bounces.sources.verification import (
+        PayloadError,
+        SecretError,
+        SignatureError,
+    )
 
     now, system = emulator.clock.now(), emulator.clock.system.now()
     is_mailgun = source.kind == "mailgun"

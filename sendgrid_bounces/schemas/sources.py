@@ -180,11 +180,11 @@ def _read_key(text: str) -> str:
     :raises ParametersError: if it is not a key on an elliptic curve.
     """
     from sendgrid_bounces.sources.sendgrid import load_key  # often not needed
-    from sendgrid_bounces.sources.verification import SignatureError
+    from sendgrid_bounces.sources.verification import SecretError
 
     try:
         load_key(text)
-    except SignatureError:
+    except SecretError:
         problem = "must be the public key that SendGrid shows (base64)"
         raise ParametersError([("key", problem)]) from None
     except ModuleNotFoundError:

@@ -4,10 +4,11 @@ import hashlib
 import hmac
 import re
 from collections.abc import Mapping
+from email.message import Message
 from email.parser import BytesParser
 from typing import Any
-from urllib.parse import parse_qsl
 
+from sendgrid_bounces.core.percent import decode_form_text
 from sendgrid_bounces.sources.events import (
     Batch,
     BounceEvent,
@@ -31,7 +32,12 @@ from sendgrid_bounces.sources.verification import (
     read_timestamp,
 )
 
-MAX_FIELDS = 1_000
+#: Fields of a form, and bytes of the head of a part.
+MAX_FIELDS, MAX_HEAD = 1_000, 2_000
+
+#: The line between two parts, without its end, for a boundary.
+_DELIMITER = rb"(?:\A|\r?\n)--%s(?:--)?[ \t]*(?=\r?\n|\Z)"
+_HEAD_END = re.compile(rb"\n\r?\n")
 
 #: Codes of Mailgun's own for addresses that it did not try.
 _SUPPRESSED_BOUNCE, _SUPPRESSED = "605", {"605", "607"}
@@ -184,26 +190,50 @@ def _load(body: bytes, headers: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _urlencoded(body: bytes) -> list[tuple[str, str]]:
-    try:
-        return parse_qsl(
-            body.decode("utf-8", "replace"),
-            keep_blank_values=True,
-            max_num_fields=MAX_FIELDS,
-        )
-    except ValueError:
-        raise PayloadError(f"the form has more than {MAX_FIELDS} fields") from None
+    pieces = _bounded(body.split(b"&", MAX_FIELDS))
+    pairs = [piece.partition(b"=")[::2] for piece in pieces if piece]
+    return [(_decode(name), _decode(value)) for name, value in pairs]
+
+
+def _decode(encoded: bytes) -> str:
+    return decode_form_text(encoded).decode("utf-8", "replace")
 
 
 def _multipart(body: bytes, content_type: str) -> list[tuple[str, str]]:
-    head = b"Content-Type: " + content_type.encode("latin-1", "replace") + b"\n\n"
+    """Return the fields of a form, whose parts do not nest.
+
+    The form is read before it is verified, so the time is linear in its length.
+    """
+    head = b"\nContent-Type: " + content_type.encode("latin-1", "replace") + b"\n\n"
     try:
-        message = BytesParser(policy=POLICY).parsebytes(head + body)
-    except (RecursionError, ValueError) as error:
+        boundary = (_parse_head(head).get_boundary() or "").encode("utf-8", "replace")
+        if not boundary:
+            raise PayloadError("the form has no boundary")
+        delimiter = _DELIMITER % re.escape(boundary)
+        _, *parts = re.split(delimiter, body, maxsplit=MAX_FIELDS + 1)
+        return [pair for part in _bounded(parts) if (pair := _field(part))]
+    except (LookupError, ValueError) as error:  # of an encoding
         raise PayloadError(f"the form cannot be read: {error}") from None
-    pairs = []
-    for part in message.walk():
-        name = part.get_param("name", header="content-disposition")
-        value = part.get_payload(decode=True)
-        if isinstance(name, str) and isinstance(value, bytes):
-            pairs.append((name, value.decode("utf-8", "replace")))
-    return pairs[:MAX_FIELDS]
+
+
+def _field(part: bytes) -> tuple[str, str] | None:
+    """Return the name and the value of a part; None if it has no name."""
+    end = _HEAD_END.search(part, 0, MAX_HEAD)
+    if end is None:
+        return None
+    head = _parse_head(part[: end.end()])
+    name = head.get_param("name", header="content-disposition")
+    if not isinstance(name, str):
+        return None
+    return name, part[end.end() :].decode("utf-8", "replace")
+
+
+def _parse_head(head: bytes) -> Message:
+    """Return the header fields after the first line of *head*."""
+    return BytesParser(policy=POLICY).parsebytes(head.partition(b"\n")[2])
+
+
+def _bounded(fields: list[bytes]) -> list[bytes]:
+    if len(fields) > MAX_FIELDS:
+        raise PayloadError(f"the form has more than {MAX_FIELDS} fields")
+    return fields

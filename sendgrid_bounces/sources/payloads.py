@@ -1,6 +1,7 @@
 """Reading JSON payloads."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,12 +10,23 @@ from sendgrid_bounces.sources.verification import PayloadError
 #: Events that a request may have. SendGrid sends at most a few thousand.
 MAX_EVENTS = 10_000
 
+#: Values that a payload may have. They are bounded before it is parsed, since a value
+#: of two bytes takes 60 bytes of memory or more.
+MAX_VALUES = 500_000
+
+#: Half of a character, as JSON can escape it. Text with one cannot be encoded.
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+
 
 def load_json(body: bytes | str) -> Any:
     """Return the JSON value of *body*.
 
-    :raises PayloadError: if *body* is not JSON, or nested too deeply.
+    :raises PayloadError: if *body* is not JSON, nested too deeply, or has too many
+        values.
     """
+    encoded = body.encode(errors="replace") if isinstance(body, str) else body
+    if sum(map(encoded.count, (b",", b"[", b"{"))) > MAX_VALUES:
+        raise PayloadError(f"the JSON has more than {MAX_VALUES} values")
     try:
         return json.loads(body)
     except RecursionError:
@@ -35,7 +47,10 @@ def load_object(body: bytes | str) -> dict[str, Any]:
 
 
 def text(mapping: Mapping[str, Any], *names: str) -> str:
-    """Return the first non-empty text or number among the fields *names*, as text."""
+    """Return the first non-empty text or number among the fields *names*, as text.
+
+    It has question marks for halves of characters.
+    """
     for name in names:
         value = mapping.get(name)
         if isinstance(value, bool):
@@ -43,7 +58,7 @@ def text(mapping: Mapping[str, Any], *names: str) -> str:
         if isinstance(value, int | float):
             return str(value)
         if isinstance(value, str) and value:
-            return value
+            return _LONE_SURROGATE.sub("?", value)
     return ""
 
 

@@ -1,7 +1,6 @@
 """SendGrid: the Event Webhook."""
 
 import base64
-import binascii
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -20,6 +19,7 @@ from sendgrid_bounces.sources.payloads import MAX_EVENTS, load_json, text
 from sendgrid_bounces.sources.status import find_code, find_status
 from sendgrid_bounces.sources.verification import (
     PayloadError,
+    SecretError,
     Secrets,
     SignatureError,
     check_age,
@@ -47,6 +47,7 @@ def verify(body: bytes, headers: Mapping[str, str], secrets: Secrets, now: int) 
 
     :raises SignatureError: if a check fails, the signature is older than 48 hours, or
         *secrets* is empty.
+    :raises SecretError: if the key is invalid.
     """
     if secrets.token or not secrets.key:
         verify_token(headers, secrets.token)
@@ -141,19 +142,20 @@ def _key(element: Mapping[str, Any]) -> str:
 def load_key(text: str) -> "EllipticCurvePublicKey":
     """Return the public key that SendGrid shows as base64; also in PEM.
 
-    :raises SignatureError: if it is not a key on an elliptic curve.
+    :raises SecretError: if it is not a key on an elliptic curve.
     """
     # An optional dependency, and slow to import.
+    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
     from cryptography.hazmat.primitives.serialization import load_der_public_key
 
     encoded = "".join(_PEM_LINE.sub("", text).split())
     try:
         key = load_der_public_key(base64.b64decode(encoded, validate=True))
-    except (binascii.Error, ValueError):
-        raise SignatureError("the source's public key is invalid") from None
+    except (ValueError, UnsupportedAlgorithm):
+        raise SecretError("the source's public key is invalid") from None
     if not isinstance(key, EllipticCurvePublicKey):
-        raise SignatureError("the source's public key is not an elliptic curve key")
+        raise SecretError("the source's public key is not an elliptic curve key")
     return key
 
 
@@ -167,7 +169,7 @@ def _verify_signature(body: bytes, headers: Mapping[str, str], key: str) -> None
         raise SignatureError("the signature or its timestamp is missing")
     try:
         signature = base64.b64decode(given, validate=True)
-    except (binascii.Error, ValueError):
+    except ValueError:
         raise SignatureError("the signature is not valid base64") from None
     public_key = load_key(key)
     signed = timestamp.encode("utf-8", "surrogateescape") + body

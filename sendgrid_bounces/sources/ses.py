@@ -1,11 +1,10 @@
 """Amazon SES: notifications through Amazon SNS."""
 
 import base64
-import binascii
 import json
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sendgrid_bounces.sources.events import (
     Batch,
@@ -25,11 +24,15 @@ from sendgrid_bounces.sources.payloads import (
 from sendgrid_bounces.sources.status import find_code, find_status
 from sendgrid_bounces.sources.verification import (
     PayloadError,
+    SecretError,
     Secrets,
     SignatureError,
     check_age,
     verify_token,
 )
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 #: Fields that SNS signs, in the order of the signed text.
 _SIGNED = (
@@ -62,6 +65,7 @@ def verify(body: bytes, headers: Mapping[str, str], secrets: Secrets, now: int) 
     :raises SignatureError: if a check fails, the signature is older than 48 hours, or
         *secrets* is empty.
     :raises PayloadError: if *body* is not an SNS message.
+    :raises SecretError: if the certificate is invalid.
     """
     if secrets.token or not secrets.certificate:
         verify_token(headers, secrets.token)
@@ -161,27 +165,37 @@ def _verify_signature(envelope: Mapping[str, Any], certificate: bytes) -> None:
     # An optional dependency, and slow to import.
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives import hashes
-    from cryptography.hazmat.primitives.asymmetric import (
-        padding,
-        rsa,
-    )
-    from cryptography.x509 import load_pem_x509_certificate
+    from cryptography.hazmat.primitives.asymmetric import padding
 
+    key = _load_key(certificate)
     try:
-        key = load_pem_x509_certificate(certificate).public_key()
         signature = base64.b64decode(text(envelope, "Signature"), validate=True)
-    except (ValueError, binascii.Error) as error:
-        raise SignatureError(
-            f"the signature or the certificate is invalid: {error}"
-        ) from None
-    if not isinstance(key, rsa.RSAPublicKey):
-        raise SignatureError("the certificate has no RSA key")
+    except ValueError:
+        raise SignatureError("the signature is not valid base64") from None
     is_first = text(envelope, "SignatureVersion") == "1"
     algorithm = hashes.SHA1() if is_first else hashes.SHA256()  # noqa: S303 - fixed by SNS
     try:
         key.verify(signature, signed_text(envelope), padding.PKCS1v15(), algorithm)
     except InvalidSignature:
         raise SignatureError("the signature does not match the message") from None
+
+
+def _load_key(certificate: bytes) -> "RSAPublicKey":
+    """Return the public key of a certificate in PEM.
+
+    :raises SecretError: if it is invalid, or has a key of another kind.
+    """
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+    from cryptography.x509 import InvalidVersion, load_pem_x509_certificate
+
+    try:
+        key = load_pem_x509_certificate(certificate).public_key()
+    except (ValueError, InvalidVersion, UnsupportedAlgorithm) as error:
+        raise SecretError(f"the certificate is invalid: {error}") from None
+    if not isinstance(key, RSAPublicKey):
+        raise SecretError("the certificate has no RSA key")
+    return key
 
 
 def signed_text(envelope: Mapping[str, Any]) -> bytes:

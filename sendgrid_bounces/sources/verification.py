@@ -19,6 +19,10 @@ class SignatureError(Exception):
     """The request is not authentic; the message names the check that failed."""
 
 
+class SecretError(Exception):
+    """A secret of the source cannot be read or used, so no request can be verified."""
+
+
 class PayloadError(ValueError):
     """The body as a whole cannot be read."""
 

@@ -11,7 +11,7 @@ from functools import cached_property
 from io import BytesIO
 from itertools import chain, islice
 from typing import IO, Any, TypeVar, cast
-from urllib.parse import parse_qsl, unquote_plus
+from urllib.parse import parse_qsl
 
 import flask
 from werkzeug.datastructures import Authorization, Headers
@@ -24,6 +24,7 @@ from werkzeug.exceptions import (
 from werkzeug.formparser import MultiPartParser
 
 from sendgrid_bounces.core.errors import ContentTypeError, RequestError
+from sendgrid_bounces.core.percent import decode_form_text
 from sendgrid_bounces.redaction import find_secrets
 from sendgrid_bounces.web.responses import Response
 from sendgrid_bounces.web.routing import Route
@@ -289,16 +290,17 @@ def _split(encoded: bytes) -> Parameters:
     :raises ValueError: if they are too many or not UTF-8.
     """
     text = encoded.decode()
-    pieces = text.split("&")
+    pieces = text.split("&", MAX_PARAMETERS)
     if len(pieces) > MAX_PARAMETERS:
         raise ValueError("Max number of fields exceeded")
     pairs = [piece.partition("=")[::2] for piece in pieces if piece]
     if "%" not in text and "+" not in text:
         return pairs
-    return [
-        (unquote_plus(name, errors="strict"), unquote_plus(value, errors="strict"))
-        for name, value in pairs
-    ]
+    return [(_decode(name), _decode(value)) for name, value in pairs]
+
+
+def _decode(text: str) -> str:
+    return decode_form_text(text.encode()).decode()
 
 
 def _parse_urlencoded(body: bytes, _options: Mapping[str, str]) -> Parameters:

@@ -5,14 +5,18 @@ import hashlib
 import hmac
 import json
 import logging
+import os
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 from conftest import NOW, FixedClock, make_app
+from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import NameOID
 from flask import Flask
 from flask.testing import FlaskClient
 
@@ -41,6 +45,26 @@ PUBLIC_KEY = base64.b64encode(
         serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
     )
 ).decode()
+
+RSA = rsa.generate_private_key(65537, 2048)
+RSA_KEY = base64.b64encode(
+    RSA.public_key().public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+)
+
+
+def certify(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> bytes:
+    """Return a certificate in PEM."""
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "sns.example.com")])
+    start = datetime(2024, 1, 1, tzinfo=timezone.utc)
+    builder = x509.CertificateBuilder(
+        name, name, key.public_key(), 1, start, start + timedelta(days=3650)
+    )
+    return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+
+RSA_CERTIFICATE, EC_CERTIFICATE = certify(RSA), certify(SENDGRID_KEY)
 
 BOUNCE = {
     "email": "ada@example.org",
@@ -380,6 +404,56 @@ def test_unset_variable_asks_for_a_repeat(app: Flask, caplog, monkeypatch):
     problem = "the variable SES_TOKEN with the token is not set"
     assert source(app, "ses").problem == problem
     assert f"source ses: refused: {problem}" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("kind", "secret", "problem"),
+    [
+        ("sendgrid", b"AAAA", "public key is invalid"),
+        ("sendgrid", RSA_KEY, "public key is not an elliptic curve key"),
+        ("sendgrid", b"\xff", "the variable WEBHOOK_KEY with the key is not UTF-8"),
+        ("mailgun", b"\xff", "the variable WEBHOOK_KEY with the key is not UTF-8"),
+        ("ses", b"no PEM", "the certificate is invalid"),
+        ("ses", EC_CERTIFICATE, "the certificate has no RSA key"),
+    ],
+)
+def test_invalid_secret_asks_for_a_repeat(
+    app: Flask, storage, tmp_path, monkeypatch, kind: str, secret: bytes, problem: str
+):
+    """The sender is not at fault, and the response does not describe the secret."""
+    (tmp_path / "certificate").write_bytes(secret)
+    monkeypatch.setenv("WEBHOOK_KEY", os.fsdecode(secret))
+    settings = SourceSettings(key_variable="WEBHOOK_KEY")
+    if kind == "ses":
+        settings = SourceSettings(certificate_file=str(tmp_path / "certificate"))
+    storage.sources.add("invalid", "acme", kind, settings)
+    body = REQUESTS[kind][0]
+    answer = app.test_client().post(
+        "/_sources/invalid", data=body, headers=sign(body) if kind == "sendgrid" else {}
+    )
+    assert (answer.status_code, answer.json) == (503, NOT_READY)
+    assert problem in source(app, "invalid").problem
+
+
+@pytest.mark.parametrize("kind", ["mailgun", "ses", "ses-certificate"])
+@pytest.mark.parametrize("text", [r'"\ud800"', '"\ud800"'], ids=["escaped", "encoded"])
+def test_half_of_a_character_is_no_server_error(
+    app: Flask, storage, tmp_path, kind: str, text: str
+):
+    """JSON can escape it, and Python decodes it from bytes that are not UTF-8."""
+    (tmp_path / "certificate").write_bytes(RSA_CERTIFICATE)
+    settings = SourceSettings(certificate_file=str(tmp_path / "certificate"))
+    storage.sources.add("ses-certificate", "acme", "ses", settings)
+    body = (
+        '{"signature": {"timestamp": TEXT, "token": TEXT, "signature": "%s"},'
+        ' "Type": "SubscriptionConfirmation", "Message": TEXT, "Signature": "",'
+        ' "SubscribeURL": "https://sns.x.amazonaws.com/\\ud800"}' % ("0" * 64)
+    ).replace("TEXT", text)
+    answer = app.test_client().post(
+        f"/_sources/{kind}", data=body.encode(errors="surrogatepass"), headers=TOKEN
+    )
+    expected = {"mailgun": 406, "ses": 200, "ses-certificate": 401}
+    assert answer.status_code == expected[kind]
 
 
 def test_missing_library_asks_for_a_repeat(app: Flask, monkeypatch):

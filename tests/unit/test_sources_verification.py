@@ -5,8 +5,9 @@ import hashlib
 import hmac
 import json
 import time
+import tracemalloc
 from datetime import datetime, timedelta, timezone
-from urllib.parse import urlencode
+from urllib.parse import unquote_plus, unquote_to_bytes, urlencode
 
 import pytest
 from cryptography import x509
@@ -16,9 +17,14 @@ from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sendgrid_bounces.core import percent
+from sendgrid_bounces.core.percent import decode_form_text
 from sendgrid_bounces.sources import mailgun, postmark, sendgrid, ses
 from sendgrid_bounces.sources.kinds import KINDS
+from sendgrid_bounces.sources.payloads import MAX_VALUES
 from sendgrid_bounces.sources.verification import (
+    PayloadError,
+    SecretError,
     Secrets,
     SignatureError,
     expect,
@@ -92,19 +98,21 @@ class TestSendGrid:
         with pytest.raises(SignatureError, match=message):
             sendgrid.verify(BODY, HEADERS | changes, Secrets(key=KEY), NOW)
 
-    @pytest.mark.parametrize(
-        "key", [OTHER_KEY, "!", base64.b64encode(b"no key").decode()]
-    )
-    def test_other_keys_fail(self, key: str):
-        with pytest.raises(SignatureError):
+    def test_other_key_fails(self):
+        with pytest.raises(SignatureError, match="does not match"):
+            sendgrid.verify(BODY, HEADERS, Secrets(key=OTHER_KEY), NOW)
+
+    @pytest.mark.parametrize("key", ["!", base64.b64encode(b"no key").decode()])
+    def test_invalid_key_is_an_invalid_secret(self, key: str):
+        with pytest.raises(SecretError, match="public key is invalid"):
             sendgrid.verify(BODY, HEADERS, Secrets(key=key), NOW)
 
-    def test_rsa_key_fails(self):
+    def test_rsa_key_is_an_invalid_secret(self):
         key = rsa.generate_private_key(65537, 2048).public_key()
         der = key.public_bytes(
             serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
         )
-        with pytest.raises(SignatureError, match="not an elliptic curve key"):
+        with pytest.raises(SecretError, match="not an elliptic curve key"):
             sendgrid.verify(
                 BODY, HEADERS, Secrets(key=base64.b64encode(der).decode()), NOW
             )
@@ -199,6 +207,9 @@ def signed(key: str, **changes: str) -> dict[str, str]:
     return fields | {"signature": digest.hexdigest()} | changes
 
 
+URLENCODED = "application/x-www-form-urlencoded"
+
+
 class TestMailgun:
     def test_json_verifies(self):
         mailgun.verify(
@@ -274,6 +285,49 @@ class TestMailgun:
         with pytest.raises(SignatureError, match="missing"):
             mailgun.verify(body % (b'\\";' * 100_000), headers, Secrets(key="k"), NOW)
         assert time.process_time() - start < 1
+
+    @pytest.mark.parametrize("end", ["\r\n", "\n"])
+    @pytest.mark.parametrize("epilogue", ["--", "-- \t", ""])
+    def test_multipart_form_verifies(self, end: str, epilogue: str):
+        """The first value of a field counts, and the last of the signature."""
+        pairs = [("event", "bounced"), ("recipient", "ada@example.org")]
+        pairs += [("token", "of the mail"), ("notes", f"a{end}--Bo{end}{end}b")]
+        pairs += [*signed("k").items(), ("event", "of the mail")]
+        parts = [
+            f'--B{end}Content-Disposition: form-data; name="{name}"{end}{end}{value}{end}'
+            for name, value in pairs
+        ]
+        parts.insert(3, f"--B{end}{end}without a name{end}")
+        body = f"preamble{end}{''.join(parts)}--B{epilogue}{end}".encode()
+        headers = {"Content-Type": 'multipart/form-data; boundary="B"'}
+        mailgun.verify(body, headers, Secrets(key="k"), NOW)
+        (event,) = mailgun.parse(body, headers, NOW).events
+        assert (event.email, event.key) == ("ada@example.org", f"mailgun {'t' * 50}")
+
+    @pytest.mark.parametrize(
+        ("content_type", "body", "problem"),
+        [
+            ("multipart/form-data", b"--\n\n", "has no boundary"),
+            ("multipart/form-data; boundary=B", b"--B\n\n" * 1_002, "more than 1000"),
+            (URLENCODED, b"a&" * 1_001, "more than 1000"),
+        ],
+    )
+    def test_unreadable_form_fails(self, content_type: str, body: bytes, problem: str):
+        headers = {"Content-Type": content_type}
+        with pytest.raises(PayloadError, match=problem):
+            mailgun.verify(body, headers, Secrets(key="k"), NOW)
+
+    def test_parts_do_not_nest(self):
+        """Each line of nested parts is compared with the boundaries of all of them."""
+        nested = b"--A\nContent-Type: multipart/mixed; boundary=B\n\n"
+        fields = b"".join(
+            b'--B\nContent-Disposition: form-data; name="%s"\n\n%s\n'
+            % (name.encode(), value.encode())
+            for name, value in signed("k").items()
+        )
+        headers = {"Content-Type": "multipart/form-data; boundary=A"}
+        with pytest.raises(SignatureError, match="missing"):
+            mailgun.verify(nested + fields, headers, Secrets(key="k"), NOW)
 
     def test_other_key_fails(self):
         with pytest.raises(SignatureError, match="does not match"):
@@ -356,9 +410,9 @@ class TestSes:
         with pytest.raises(SignatureError, match="older than 48 hours"):
             ses.verify(body, {}, Secrets(certificate=certificate), NOW + 48 * 3600 + 1)
 
-    def test_invalid_certificate_fails(self, sns_key):
+    def test_invalid_certificate_is_an_invalid_secret(self, sns_key):
         body = json.dumps(self.envelope(sns_key)).encode()
-        with pytest.raises(SignatureError, match="certificate"):
+        with pytest.raises(SecretError, match="certificate"):
             ses.verify(body, {}, Secrets(certificate=b"no PEM"), NOW)
 
     def test_token_and_topic(self):
@@ -384,6 +438,37 @@ class TestSes:
         assert b"SubscribeURL\nhttps://x\nTimestamp\n\nToken\nt\n" in ses.signed_text(
             fields
         )
+
+
+@pytest.mark.parametrize("kind", ["mailgun", "ses"])
+@pytest.mark.parametrize("value", ["[]", "{}", "0"])
+def test_number_of_values_is_bounded(kind: str, value: str, certificate):
+    """Both kinds are parsed before they are verified."""
+    body = f'{{"a": [{",".join([value] * (MAX_VALUES + 1))}]}}'.encode()
+    with pytest.raises(PayloadError, match="more than 500000 values"):
+        KINDS[kind].verify(body, {}, Secrets("k", certificate=certificate), NOW)
+
+
+@pytest.mark.parametrize("value", ["%41" * 100_000, "%C3%A9" * 50_000, "a" * 300_000])
+def test_form_is_decoded_in_bounded_memory(value: str):
+    """The standard library needs 75 times the length of a text of escapes."""
+    encoded = value.encode()
+    tracemalloc.start()
+    try:
+        decoded = decode_form_text(encoded)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert decoded.decode() == unquote_plus(value)
+    assert peak < 30 * len(encoded)
+
+
+@given(st.text("%+4a1C3A9zé"), st.integers(3, 9))
+def test_form_text_is_decoded_as_by_the_standard_library(text: str, piece: int):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(percent, "PIECE", piece)
+        expected = unquote_to_bytes(text.replace("+", " ").encode())
+        assert decode_form_text(text.encode()) == expected
 
 
 def test_missing_header_is_empty():
