@@ -166,7 +166,7 @@ def _show(
         groups=groups,
         values=values,
         answer=answer,
-        curl=entry and as_curl(entry, request.host_url.rstrip("/")),
+        curl=entry and as_curl(entry, request.server_url),
         test=entry and as_pytest(entry),
         question=question,
         form=FORM,

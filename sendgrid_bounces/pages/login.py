@@ -45,7 +45,13 @@ def login() -> Response:
 
 @bp.post("/ui/logout")
 def logout() -> Response:
-    """Remove the cookie of the session."""
+    """Remove the cookie of the session, unless a page of another site asks for it."""
+    try:
+        api.check_access(current_emulator().config.control_token)
+    except Unauthorized:
+        pass
+    except HTTPException as error:
+        return render_error(403, api.describe(error))
     response = see(HOME)
     response.delete_cookie(COOKIE, path=PREFIX, httponly=True, samesite="Strict")
     return response

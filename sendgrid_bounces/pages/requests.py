@@ -103,7 +103,7 @@ def _show(
         error = ParametersError([*(error.problems if error else ()), unknown])
         view = DEFAULT_VIEW
     operations = current_emulator().operations
-    base = request.host_url.rstrip("/")
+    base = request.server_url
     return render(
         control,
         "requests.html",

@@ -18,5 +18,5 @@ def sources(control: Control) -> Response:
         sources=current_emulator().storage.sources.all(),
         counters=COUNTERS,
         pulls=control.pulls(),
-        base=request.host_url.rstrip("/"),
+        base=request.server_url,
     )

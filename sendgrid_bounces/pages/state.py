@@ -207,7 +207,11 @@ def _describe_all(control: Control) -> str:
 
 
 def _read_source() -> str:
-    """Return the text of the chosen file, or the pasted text."""
+    """Return the text of the chosen file, or the pasted text.
+
+    :raises RequestError: if the form cannot be read.
+    """
+    request.read_form()
     upload = request.files.get("file")
     if upload is not None and upload.filename:
         return upload.stream.read().decode(errors="replace")

@@ -4,9 +4,11 @@ import io
 import shutil
 from collections.abc import Iterator, Mapping
 from tempfile import TemporaryFile
+from urllib.parse import quote
 
 from flask import Response, url_for
 from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.http import dump_options_header
 
 from sendgrid_bounces.control.service import Control
 from sendgrid_bounces.core.bounces import Bounce
@@ -81,10 +83,18 @@ def export_bounces(_: Control) -> Response:
 
     response = Response(WRITERS[file_format](records()), headers=SECURITY_HEADERS)
     response.content_type = MEDIA_TYPES[file_format]
-    response.headers.set(
-        "Content-Disposition", "attachment", filename=f"{owner}.{file_format}"
-    )
+    response.headers["Content-Disposition"] = _attachment(f"{owner}.{file_format}")
     return response
+
+
+def _attachment(name: str) -> str:
+    """Return the header of a file to save as *name*.
+
+    Header fields are Latin-1, so other names are percent-encoded (RFC 6266).
+    """
+    if name.isascii():
+        return dump_options_header("attachment", {"filename": name})
+    return f"attachment; filename*=UTF-8''{quote(name, safe='')}"
 
 
 def _receive(file: io.BufferedRandom) -> str:

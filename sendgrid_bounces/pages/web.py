@@ -12,6 +12,7 @@ from werkzeug.exceptions import (
     HTTPException,
     NotFound,
     RequestEntityTooLarge,
+    RequestTimeout,
     Unauthorized,
 )
 from werkzeug.utils import redirect
@@ -19,7 +20,7 @@ from werkzeug.utils import redirect
 from sendgrid_bounces import __version__
 from sendgrid_bounces.control import PREFIX, api
 from sendgrid_bounces.control.service import Control
-from sendgrid_bounces.core.errors import BounceError, ParametersError
+from sendgrid_bounces.core.errors import BounceError, ParametersError, RequestError
 from sendgrid_bounces.core.times import render_instant
 from sendgrid_bounces.emulator import current_emulator
 from sendgrid_bounces.pages.totals import current_totals
@@ -135,10 +136,10 @@ def read_form() -> Response | None:
         return None
     request.max_content_length = MAX_FORM
     try:
-        request.form  # noqa: B018 - parses the body
+        request.read_form()
     except RequestEntityTooLarge:
         return render_error(413, f"The form exceeds {MAX_FORM} bytes.")
-    except Exception:  # noqa: BLE001 - WSGI servers raise their own error classes
+    except (RequestError, RequestTimeout):
         return render_error(400, "The form cannot be read.")
     return None
 

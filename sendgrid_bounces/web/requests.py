@@ -115,6 +115,20 @@ class StrictRequest(flask.Request):
             raise RequestError("the URL has a fragment")
         return _parse(_split, self.query_string) if self.query_string else []
 
+    def read_form(self) -> None:
+        """Parse the body, so that ``form`` and ``files`` raise no error.
+
+        :raises RequestError: if the body cannot be read.
+        :raises RequestEntityTooLarge: if it exceeds ``max_content_length``.
+        :raises RequestTimeout: if the client sends it too slowly.
+        """
+        try:
+            self._load_form_data()
+        except RequestEntityTooLarge:
+            raise
+        except Exception:  # noqa: BLE001 - WSGI servers raise their own error classes
+            raise self._read_error() from None
+
     def read_upload(self, limit: int) -> IO[bytes] | None:
         """Return the first uploaded file, spooled to disk; None without a file.
 
@@ -124,12 +138,8 @@ class StrictRequest(flask.Request):
             ``Content-Length`` header is too large.
         """
         self.max_content_length = limit + MAX_MULTIPART_OVERHEAD
-        try:
-            upload = next(iter(self.files.values()), None)
-        except RequestEntityTooLarge:
-            raise
-        except Exception:  # noqa: BLE001 - WSGI servers raise their own error classes
-            raise self._read_error() from None
+        self.read_form()
+        upload = next(iter(self.files.values()), None)
         if upload is None:
             return None
         if upload.stream.seek(0, 2) > limit:
@@ -173,6 +183,18 @@ class StrictRequest(flask.Request):
             return self._parameters
         query = self.query_string[:MAX_LENIENT_QUERY].decode(errors="replace")
         return parse_qsl(query, keep_blank_values=True, errors="replace")
+
+    @property
+    def server_url(self) -> str:
+        """The URL of the root of the server, as the client spells its host.
+
+        Werkzeug's ``host_url`` fails for a host name that is not valid in IDNA.
+
+        :raises RequestError: if the ``Host`` header is malformed.
+        """
+        if not self.host:
+            raise RequestError("the Host header is not valid")
+        return f"{self.scheme}://{self.host}"
 
     def find_secrets(self) -> list[str]:
         """Return the credentials in the parameters and the ``Authorization`` header."""

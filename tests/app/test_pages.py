@@ -17,6 +17,7 @@ from threading import Barrier, BrokenBarrierError
 import pytest
 from conftest import NOW, FixedClock, bounce, make_app
 from flask.testing import FlaskClient
+from werkzeug.test import create_environ, run_wsgi_app
 
 from sendgrid_bounces.control import api
 from sendgrid_bounces.control.service import Control
@@ -265,6 +266,17 @@ def test_form_has_the_limit_of_the_endpoints(browser, monkeypatch) -> None:
     assert "the body exceeds 1000 bytes" in answer.text
 
 
+@pytest.mark.parametrize(
+    "path", ["", "ui/requests", "ui/sources", "ui/console", "ui/migration"]
+)
+def test_host_may_be_invalid_in_idna(browser, path: str) -> None:
+    """The application is called without the test client, which fails for such a host."""
+    environ = create_environ(f"/_emulator/{path}", headers=BROWSER)
+    environ["HTTP_HOST"] = "xn--a"
+    _, status, _ = run_wsgi_app(browser.application, environ)
+    assert status == "200 OK"
+
+
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
 def test_foreign_pages_cannot_change_anything(browser, method: str) -> None:
     _add(browser, bounce())
@@ -305,6 +317,9 @@ def test_login_sets_a_strict_cookie(make) -> None:
     assert client.get(page).status_code == 200
     assert client.get("/_emulator/clock").status_code == 200
 
+    foreign = {"Origin": "http://evil.example"}
+    assert client.post("/_emulator/ui/logout", headers=foreign).status_code == 403
+    assert client.get(page, headers=BROWSER).status_code == 200
     client.post("/_emulator/ui/logout", headers=ORIGIN)
     assert client.get(page, headers=BROWSER).status_code == 303
 
@@ -329,15 +344,23 @@ def test_form_has_a_limit_before_the_login(make, monkeypatch) -> None:
     assert "exceeds 1000 bytes" in response.text
 
 
-def test_form_that_ends_early_is_refused(make) -> None:
+@pytest.mark.parametrize(
+    "path", ["login", "seed", "bounces/import?owner=acme", "faults", "console"]
+)
+@pytest.mark.parametrize(
+    "content_type",
+    ["application/x-www-form-urlencoded", "multipart/form-data; boundary=x"],
+)
+def test_form_that_ends_early_is_refused(browser, path: str, content_type: str) -> None:
     class Broken(BytesIO):
         def readinto(self, _buffer: object) -> int:
             raise TimeoutError
 
-    response = make(CONTROL_TOKEN=TOKEN).post(
-        "/_emulator/ui/login",
+    response = browser.post(
+        f"/_emulator/ui/{path}",
         input_stream=Broken(b"token=abc"),
-        content_type="application/x-www-form-urlencoded",
+        content_type=content_type,
+        headers=ORIGIN,
     )
     assert response.status_code == 400
     assert "cannot be read" in response.text
@@ -932,6 +955,24 @@ def test_export_has_the_bounces_of_the_filter(browser, kind: str) -> None:
     assert _import(browser, f"a.{kind}", answer.data).status_code == 303
     again = browser.get(url.replace("&amp;", "&"))
     assert again.data == answer.data
+
+
+@pytest.mark.parametrize(
+    ("owner", "attachment"),
+    [
+        ('a"b', 'filename="a\\"b.csv"'),
+        ("é", "filename*=UTF-8''%C3%A9.csv"),
+        ("☃/x", "filename*=UTF-8''%E2%98%83%2Fx.csv"),
+    ],
+)
+def test_export_has_a_header_in_ascii(browser, owner: str, attachment: str) -> None:
+    """Servers refuse to send a header field beyond Latin-1."""
+    _storage(browser).accounts.add(owner)
+    answer = browser.get(
+        "/_emulator/ui/bounces/export", query_string={"owner": owner, "format": "csv"}
+    )
+    header = answer.headers["Content-Disposition"]
+    assert header == f"attachment; {attachment}"
 
 
 def test_export_needs_a_known_format_and_owner(browser) -> None:

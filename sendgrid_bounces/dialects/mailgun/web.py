@@ -148,9 +148,7 @@ def list_url() -> str:
 
     :raises RequestError: if the ``Host`` header is malformed.
     """
-    if not request.host:
-        raise RequestError("the Host header is not valid")
-    return f"{request.scheme}://{request.host}{_raw_path()}"
+    return f"{request.server_url}{_raw_path()}"
 
 
 def _raw_path() -> str:
