@@ -38,6 +38,7 @@ def state(control: Control) -> Response:
 @page("/ui/seed", "POST")
 def load_seed(control: Control) -> Response:
     """Check a seed, or check and load it; or load that of the demo."""
+    request.read_form()
     action = request.form.get("action")
     text = DEMO_SEED.read_text("utf-8") if action == "demo" else _read_source()
     try:
@@ -207,11 +208,7 @@ def _describe_all(control: Control) -> str:
 
 
 def _read_source() -> str:
-    """Return the text of the chosen file, or the pasted text.
-
-    :raises RequestError: if the form cannot be read.
-    """
-    request.read_form()
+    """Return the text of the chosen file, or the pasted text."""
     upload = request.files.get("file")
     if upload is not None and upload.filename:
         return upload.stream.read().decode(errors="replace")
