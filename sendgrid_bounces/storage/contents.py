@@ -9,6 +9,7 @@ from sendgrid_bounces.storage.compiled import Compiled
 from sendgrid_bounces.storage.engine import Engine
 from sendgrid_bounces.storage.sql import COUNT_ALL
 from sendgrid_bounces.storage.tables import (
+    TABLES,
     AccountRow,
     BounceListRow,
     BounceRow,
@@ -35,6 +36,18 @@ SNAPSHOT_TABLES: tuple[type[peewee.Model], ...] = (
 RESET_TABLES: tuple[type[peewee.Model], ...] = (*SNAPSHOT_TABLES, SourceRow)
 
 
+#: The conditions that neither an account nor a domain refers to a list.
+IS_UNNAMED = [
+    BounceListRow.id.not_in(table.select(table.bounce_list))
+    for table in (AccountRow, DomainRow)
+]
+
+#: The condition that the owner of a source exists.
+IS_OWNED = SourceRow.owner.in_(AccountRow.select(AccountRow.username)) | (
+    SourceRow.owner.in_(DomainRow.select(DomainRow.name))
+)
+
+
 class ContentsStore:
     """The contents of a database as a whole."""
 
@@ -43,6 +56,35 @@ class ContentsStore:
             engine.compile(table.select(COUNT_ALL))
             for table in (AccountRow, DomainRow, BounceRow)
         ]
+    )
+    _clear: Compiled[dict[type[peewee.Model], str]] = Compiled(
+        lambda engine: {table: engine.compile(table.delete()) for table in TABLES}
+    )
+    _newest = Compiled(
+        lambda engine: engine.compile(
+            BounceListRow.select(peewee.fn.MAX(BounceListRow.id))
+        )
+    )
+    _kept = Compiled(
+        lambda engine: engine.compile(
+            BounceListRow.select(BounceListRow.id).where(
+                *IS_UNNAMED, BounceListRow.id == 0
+            )
+        )
+    )
+    _empty = Compiled(
+        lambda engine: [
+            engine.compile(table.delete().where(table.bounce_list == 0))
+            for table in LIST_TABLES
+        ]
+    )
+    _delete_lists = Compiled(
+        lambda engine: engine.compile(
+            BounceListRow.delete().where(*IS_UNNAMED, BounceListRow.id != 0)
+        )
+    )
+    _delete_sources = Compiled(
+        lambda engine: engine.compile(SourceRow.delete().where(~IS_OWNED))
     )
 
     def __init__(self, engine: Engine) -> None:
@@ -59,7 +101,7 @@ class ContentsStore:
         identifiers. A concurrent request cannot write to the list of another account.
         """
         for table in reversed(tables):
-            self._engine.execute_query(table.delete())
+            self._engine.execute(self._clear[table])
 
     def sweep(self) -> None:
         """Delete the lists that no account or domain refers to, with their bounces.
@@ -69,20 +111,9 @@ class ContentsStore:
         The newest list stays, without bounces: SQLite would reuse its identifier for
         the next list, to which a concurrent request might write.
         """
-        unnamed = [
-            BounceListRow.id.not_in(table.select(table.bounce_list))
-            for table in (AccountRow, DomainRow)
-        ]
-        newest = BounceListRow.select(peewee.fn.MAX(BounceListRow.id))
-        is_newest = BounceListRow.id == self._engine.fetch_query(newest)[0][0]
-        kept = BounceListRow.select(BounceListRow.id).where(*unnamed, is_newest)
-        for (bounce_list,) in self._engine.fetch_query(kept):
-            for table in LIST_TABLES:
-                is_in_list = table.bounce_list == bounce_list
-                self._engine.execute_query(table.delete().where(is_in_list))
-        query = BounceListRow.delete().where(*unnamed, ~is_newest)
-        self._engine.execute_query(query)
-        is_owned = SourceRow.owner.in_(
-            AccountRow.select(AccountRow.username)
-        ) | SourceRow.owner.in_(DomainRow.select(DomainRow.name))
-        self._engine.execute_query(SourceRow.delete().where(~is_owned))
+        newest = self._engine.fetch(self._newest)[0]
+        for kept in self._engine.fetch(self._kept, newest):
+            for text in self._empty:
+                self._engine.execute(text, kept)
+        self._engine.execute(self._delete_lists, newest)
+        self._engine.execute(self._delete_sources)
