@@ -388,35 +388,31 @@ class BounceStore:
 def _filters(query: BounceQuery) -> Filters:
     """Return the filters that *query* sets."""
     filters: Filters = {}
-    if query.created_from is not None:
-        filters["created_from"] = (query.created_from,)
-    if query.created_before is not None:
-        filters["created_before"] = (query.created_before,)
-    if query.type is not None:
-        filters["type"] = (int(query.type),)
-    if query.excluded_type is not None:
-        filters["excluded_type"] = (int(query.excluded_type),)
-    if query.pattern:
-        filters |= _pattern_filters(fold(query.pattern))
+    for name in ("created_from", "created_before", "type", "excluded_type"):
+        number = getattr(query, name)
+        if number is not None:
+            filters[name] = (int(number),)
     if query.emails:
         filters["emails"] = [fold(email) for email in query.emails]
-    if query.status_glob or query.email_globs:
-        filters |= _glob_filters(query)
-    return filters
-
-
-def _glob_filters(query: BounceQuery) -> Filters:
-    """Return the filters of globs; addresses without wildcards are looked up."""
-    filters: Filters = {}
-    globs = [fold(glob) for glob in query.email_globs]
-    has_wildcards = any({"*", "?"} & {*glob} for glob in globs)
-    if globs and (has_wildcards or query.emails):
-        filters["email_globs"] = [_glob_pattern(glob) for glob in globs]
-    elif globs:
-        filters["emails"] = globs
+    if query.pattern:
+        is_first = "emails" not in filters
+        filters |= _pattern_filters(fold(query.pattern), looks_up=is_first)
+    if query.email_globs:
+        is_first = "emails" not in filters
+        filters |= _glob_filters([*map(fold, query.email_globs)], looks_up=is_first)
     if query.status_glob:
         filters["status_glob"] = (_glob_pattern(query.status_glob),)
     return filters
+
+
+def _glob_filters(globs: Sequence[str], *, looks_up: bool) -> Filters:
+    """Return the filters of *globs*.
+
+    :param looks_up: whether addresses without wildcards are looked up.
+    """
+    if looks_up and not any({"*", "?"} & {*glob} for glob in globs):
+        return {"emails": globs}
+    return {"email_globs": [_glob_pattern(glob) for glob in globs]}
 
 
 def _glob_pattern(glob: str) -> str:
@@ -430,13 +426,16 @@ def _prefix_filters(prefix: str) -> Filters:
     return {"key_from": (prefix,), **({"key_before": (end,)} if end else {})}
 
 
-def _pattern_filters(pattern: str) -> Filters:
-    """Return the filters of *pattern*: a range for its prefix, a scan for the rest."""
+def _pattern_filters(pattern: str, *, looks_up: bool) -> Filters:
+    """Return the filters of *pattern*: a range for its prefix, a scan for the rest.
+
+    :param looks_up: whether an address without a wildcard is looked up.
+    """
     prefix, wildcard, rest = pattern.partition("%")
-    if not wildcard:
+    if looks_up and not wildcard:
         return {"emails": [prefix]}
     filters = _prefix_filters(prefix) if prefix else {}
-    if rest.strip("%"):
+    if not wildcard or rest.strip("%"):
         filters["pattern"] = (_LIKE_SPECIAL.sub(rf"{LIKE_ESCAPE}\g<0>", pattern),)
     return filters
 

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 
 import pytest
 from conftest import bounce
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from sendgrid_bounces.core.bounces import (
@@ -249,6 +249,8 @@ def test_every_condition_is_generated() -> None:
 
 @SHARED
 @given(st.lists(BOUNCES), QUERY)
+@example([bounce("b@x")], BounceQuery(emails=("b@x",), pattern="a@x"))
+@example([bounce("b@x")], BounceQuery(email_globs=("b@x",), pattern="a@x"))
 def test_find_count_and_delete_select_the_same_bounces(
     storage: Storage, bounce_list: int, given: list[Bounce], query: BounceQuery
 ) -> None:
