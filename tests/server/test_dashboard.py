@@ -371,6 +371,7 @@ def test_cancel_changes_nothing(look, live: Live) -> None:
     page.keyboard.press("Enter")
     expect(dialog).to_have_count(0)
     page.get_by_role("link", name="Remove… rule").click()
+    expect(dialog).to_contain_text('"account": "acme"')
     page.keyboard.press("Escape")
     expect(dialog).to_have_count(0)
     assert len(_send(live, "/_emulator/faults")["faults"]) == 1
