@@ -191,7 +191,7 @@ def _show(
         rule_json=rule,
         copies={
             "JSON": rule,
-            "curl": f"curl --json {shlex.quote(rule)} {request.host_url}{path}",
+            "curl": f"curl --json {shlex.quote(rule)} {request.server_url}/{path}",
             "Command": f"sendgrid-bounces fault add {shlex.quote(rule)}",
         },
     )

@@ -11,7 +11,7 @@ from flask import Flask, Response, current_app, url_for
 
 from sendgrid_bounces.control.effects import ConnectionDropped
 from sendgrid_bounces.control.service import Control
-from sendgrid_bounces.core.errors import ConflictError
+from sendgrid_bounces.core.errors import ConflictError, RequestError
 from sendgrid_bounces.core.requests import LoggedRequest
 from sendgrid_bounces.pages.questions import Question, ask
 from sendgrid_bounces.pages.snippets import pairs_of
@@ -90,7 +90,10 @@ def call_api(path: str, app: Flask | None = None, **options: Any) -> Any:
     :param app: the application to call; by default the current one.
     :param options: those of Werkzeug's test client.
     :raises ConnectionDropped: if a fault rule drops the connection.
+    :raises RequestError: if a header has a line break.
     """
+    if any({"\r", "\n"} & {*value} for value in options["headers"].values()):
+        raise RequestError("a header cannot have a line break")
     # An empty context, so that the two requests do not share `flask.g`.
     return Context().run((app or current_app).test_client().open, path, **options)
 

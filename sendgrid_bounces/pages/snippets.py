@@ -49,7 +49,7 @@ def as_curl(entry: LoggedRequest, base: str) -> str:
         words.append(login)
     for name, value in pairs_of(entry):
         if value == MASK or is_secret(name):
-            words.append(f'--data-urlencode "{name}={_VARIABLE}"')
+            words.append(f'--data-urlencode {shlex.quote(f"{name}=")}"{_VARIABLE}"')
         else:
             words.append(f"--data-urlencode {shlex.quote(f'{name}={value}')}")
     words.append(shlex.quote(base + quote(entry.path, safe="/:@%+")))

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -41,6 +42,7 @@ from sendgrid_bounces.pages.bodies import show_hex, show_pretty
 from sendgrid_bounces.pages.chart import draw_chart
 from sendgrid_bounces.pages.snippets import as_curl, as_pytest
 from sendgrid_bounces.pages.web import NOTICES, STATIC
+from sendgrid_bounces.redaction import MASK
 from sendgrid_bounces.schemas.faults import FAULT_RULE
 from sendgrid_bounces.storage import bounces as storage_bounces
 
@@ -267,7 +269,8 @@ def test_form_has_the_limit_of_the_endpoints(browser, monkeypatch) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["", "ui/requests", "ui/sources", "ui/console", "ui/migration"]
+    "path",
+    ["", "ui/requests", "ui/sources", "ui/console", "ui/migration", "ui/faults"],
 )
 def test_host_may_be_invalid_in_idna(browser, path: str) -> None:
     """The application is called without the test client, which fails for such a host."""
@@ -1246,6 +1249,18 @@ def test_console_makes_calls(controlled_client) -> None:
     assert [entry["operation"] for entry in log] == ["count"]
 
 
+@pytest.mark.parametrize("end", ["\n", "\r"])
+@pytest.mark.parametrize("field", ["auth_key", "on-behalf-of"])
+def test_console_refuses_line_breaks_in_headers(
+    controlled_client, field: str, end: str
+) -> None:
+    form = {"call": "GET /v3/suppression/bounces", field: f"a{end}X: b"}
+    answer = controlled_client.post("/_emulator/ui/console", data=form, headers=ORIGIN)
+
+    assert answer.status_code == 400
+    assert "line break" in answer.text
+
+
 @pytest.fixture(name="vendors")
 def _vendors(browser) -> FlaskClient:
     """A client with three bounces of each of an account, a customer and a domain."""
@@ -1598,6 +1613,28 @@ def test_curl_command_has_no_credential_and_is_quoted(log: list) -> None:
         assert "$API_KEY" in command
         for name, value in form.items():
             assert f"{name}={value}" in words
+
+
+@pytest.mark.skipif(not shutil.which("sh"), reason="requires a shell")
+def test_curl_command_runs_no_parameter(make) -> None:
+    client = make()
+    names = ["$(echo a)", "`echo b`", '"; echo c; "', "it's", "api_key"]
+    client.get("/api/bounces.get.json", query_string=dict.fromkeys(names, MASK))
+    control = Control(client.application.extensions[EXTENSION])
+    (entry,) = control.requests()
+    script = (
+        f"curl() {{ printf '%s\\n' \"$@\"; }}\n{as_curl(entry, 'http://localhost')}"
+    )
+    ended = subprocess.run(
+        ["sh", "-c", script],
+        env={"API_KEY": "s3cret"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    lines = ended.stdout.splitlines()
+    assert lines[2:-1:2] == [f"{name}=s3cret" for name in names]
 
 
 @pytest.mark.slow
