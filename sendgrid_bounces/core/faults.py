@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
-from sendgrid_bounces.core.bounces import fold
+from sendgrid_bounces.core.bounces import MAX_LENGTHS, fold
 from sendgrid_bounces.core.requests import RequestInfo
 
 
@@ -149,4 +149,7 @@ def _covers(wanted: str | None, dialect: str) -> bool:
 
 
 def _any_matches(glob: str, emails: tuple[str, ...]) -> bool:
-    return any(fnmatchcase(fold(email), fold(glob)) for email in emails)
+    """Return whether *glob* matches an address; longer texts are no addresses."""
+    folded = fold(glob)
+    addresses = {email for email in emails if len(email) <= MAX_LENGTHS["email"]}
+    return any(fnmatchcase(fold(email), folded) for email in addresses)

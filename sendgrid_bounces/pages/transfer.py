@@ -12,6 +12,7 @@ from werkzeug.http import dump_options_header
 
 from sendgrid_bounces.control.service import Control
 from sendgrid_bounces.core.bounces import Bounce
+from sendgrid_bounces.core.charsets import is_charset
 from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.core.timezones import time_zone
 from sendgrid_bounces.emulator import current_emulator
@@ -125,10 +126,9 @@ def _read(
         raise ParametersError([("", "unknown file format: choose one")])
     encoding = request.form.get("encoding", "").strip()
     errors = "strict" if encoding else "surrogateescape"
-    try:
-        text = io.TextIOWrapper(file, encoding or "utf-8-sig", errors, newline="")
-    except (LookupError, ValueError):  # ValueError: the name contains NUL
-        raise ParametersError([("", f"unknown encoding {encoding!r}")]) from None
+    if encoding and not is_charset(encoding):
+        raise ParametersError([("", f"unknown encoding {encoding!r}")])
+    text = io.TextIOWrapper(file, encoding or "utf-8-sig", errors, newline="")
     try:
         yield from read_bounces(text, file_format, options)
     except UnicodeError:

@@ -135,6 +135,7 @@ class Reader:
                 headers={
                     "Authorization": f"Bearer {key}",
                     "Accept": "application/json",
+                    "Accept-Encoding": "identity",
                     "User-Agent": "sendgrid-bounces",
                 },
                 follow_redirects=False,
@@ -232,6 +233,8 @@ class Reader:
             with self._client.stream("GET", path, params=dict(query)) as response:
                 if response.is_redirect:
                     raise PullError("the API redirects to another address")
+                if response.headers.get("Content-Encoding", "identity") != "identity":
+                    raise PullError("the response is compressed")  # to any size
                 body = bytearray()
                 for chunk in response.iter_bytes():
                     body += chunk

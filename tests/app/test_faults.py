@@ -75,6 +75,8 @@ LISTING = RequestInfo(
         (LISTING, {"account": "acme"}, False),
         (LISTING, {"operation": "list"}, False),
         (LISTING, {"email": "*"}, False),
+        (replace(DELETION, emails=("a" * 320,)), {"email": "*a"}, True),
+        (replace(DELETION, emails=("a" * 321,)), {"email": "*a"}, False),
     ],
 )
 def test_rule_matches_if_every_matcher_does(

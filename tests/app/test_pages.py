@@ -909,6 +909,8 @@ def test_file_is_imported(browser, name: str, content: bytes, form: dict) -> Non
         ("a.csv", b"email\n\xff@x\n", {}, "line 2: not UTF-8 text"),
         ("a.csv", b"email\n\xff@x\n", {"encoding": "ascii"}, "must be ascii text"),
         ("a.csv", b"email\n", {"encoding": "x"}, "unknown encoding"),
+        ("a.csv", b"email\n", {"encoding": "IDNA"}, "unknown encoding"),
+        ("a.csv", b"email\n", {"encoding": "base64"}, "unknown encoding"),
         ("a.dat", b"", {}, "unknown file format"),
         ("", b"", {}, "file: choose a file"),
     ],

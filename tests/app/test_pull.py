@@ -1,5 +1,6 @@
 """Pulling the bounces of an account, from this package's own SendGrid v3."""
 
+import gzip
 import json
 from collections.abc import Iterator
 
@@ -213,6 +214,9 @@ def test_wrong_key_is_not_repeated_or_shown(local, live, clock, pauses) -> None:
     assert pauses == []
 
 
+#: A megabyte in a thousand bytes.
+BOMB = gzip.compress(b"[" + b" " * 1_000_000 + b"]")
+
 ROW = {"created": NOW, "email": "a@example.com", "reason": "", "status": "5.1.1"}
 
 
@@ -249,6 +253,20 @@ def test_unusable_response_stops_the_pull(
     with pytest.raises(PullError, match=problem):
         _pull(local, reader, clock, is_full=True)
     assert [row[0] for row in _rows(local)] == ["kept@example.com"]
+
+
+def test_compressed_response_is_not_read(local, clock, pauses) -> None:
+    """It can have any size."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        assert request.headers["Accept-Encoding"] == "identity"
+        stream = httpx.ByteStream(BOMB)
+        return httpx.Response(200, headers={"Content-Encoding": "gzip"}, stream=stream)
+
+    transport = httpx.MockTransport(answer)
+    reader = Reader(KEY, sleep=pauses.append, transport=transport)
+    with pytest.raises(PullError, match="the response is compressed"):
+        _pull(local, reader, clock)
 
 
 def test_server_that_ignores_the_offset_is_noticed(local, clock, pauses) -> None:

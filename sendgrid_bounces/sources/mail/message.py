@@ -1,6 +1,5 @@
 """A bounce mail in parts: header fields, human text, reports, the returned mail."""
 
-import codecs
 import re
 from collections.abc import Iterator
 from contextlib import suppress
@@ -12,6 +11,7 @@ from email.parser import BytesParser
 from email.utils import getaddresses
 from html import unescape
 
+from sendgrid_bounces.core.charsets import is_charset
 from sendgrid_bounces.sources.mime import POLICY
 
 #: Bounds against hostile mail: bytes and lines of a mail, characters of one text part,
@@ -23,9 +23,6 @@ MAX_PARTS, MAX_DEPTH = 100, 20
 #: The parser takes quadratic time in the depth, which this many headers bound.
 _MAX_MULTIPARTS = 200
 MAX_FIELD = 4_000
-
-#: Encodings of host names, which take quadratic time to decode.
-_NOT_CHARSETS = {"idna", "punycode"}
 
 #: Attached mails and reports are read as text: nothing in them is a part of this mail,
 #: and they cannot nest.
@@ -226,7 +223,7 @@ def _decode(part: Message) -> str:
     data = payload if isinstance(payload, bytes) else b""
     charset = part.get_content_charset() or "utf-8"
     try:
-        if codecs.lookup(charset).name in _NOT_CHARSETS:
+        if not is_charset(charset):
             charset = "latin-1"
         text = data[: 4 * MAX_TEXT].decode(charset, "replace")
     except (LookupError, ValueError):  # unknown, or without "replace"
