@@ -53,6 +53,7 @@ class Writer:
     present: dict[str, bool] = field(default_factory=dict)
     unknown: list[list[str]] = field(default_factory=list)
     statuses: list[int] = field(default_factory=list)
+    is_stopped: bool = False
 
     def run(self, live: Live, rounds: int) -> None:
         """Add, import, list and delete in a random order."""
@@ -62,6 +63,8 @@ class Writer:
         )
         try:
             for turn in range(rounds):
+                if self.is_stopped:
+                    break
                 self._send(connection, chance.choice(ACTIONS), turn)
         except (OSError, http.client.HTTPException):
             pass  # the server was killed
@@ -188,6 +191,8 @@ def test_killed_workers_lose_no_acknowledged_write(database_url, seed) -> None:
                 assert time.monotonic() < deadline
                 time.sleep(0.01)
             os.kill(worker, signal.SIGKILL)
+        for writer in writers:  # one can have connected to a new worker
+            writer.is_stopped = True
         for thread in threads:
             thread.join(TIMEOUT)
             assert not thread.is_alive()
