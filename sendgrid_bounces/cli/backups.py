@@ -12,11 +12,12 @@ import click
 
 from sendgrid_bounces.cli.confirmation import YES, confirm
 from sendgrid_bounces.cli.connection import open_local
-from sendgrid_bounces.cli.contents import echo_counts, enumerate_contents
+from sendgrid_bounces.cli.contents import echo_counts
 from sendgrid_bounces.cli.options import JSON, database_option, reject_server
 from sendgrid_bounces.cli.output import echo_json
 from sendgrid_bounces.cli.progress import elapsed_time, share_bar
 from sendgrid_bounces.control.documents import render_counts
+from sendgrid_bounces.core.contents import enumerate_contents
 
 FILE = click.argument("file", type=click.Path(allow_dash=True, readable=False))
 

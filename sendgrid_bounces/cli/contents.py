@@ -17,12 +17,12 @@ from sendgrid_bounces.cli.options import (
     server_url,
     state_options,
 )
-from sendgrid_bounces.cli.output import count_nouns, echo_json, join_words
+from sendgrid_bounces.cli.output import echo_json
 from sendgrid_bounces.cli.text_files import open_input
 from sendgrid_bounces.control.documents import AccountReport, render_counts
-from sendgrid_bounces.core.contents import Counts, Snapshot
+from sendgrid_bounces.core.contents import Counts, enumerate_contents
 from sendgrid_bounces.core.errors import ParametersError
-from sendgrid_bounces.core.messages import pluralize
+from sendgrid_bounces.core.messages import count_nouns, join_words, pluralize
 
 if TYPE_CHECKING:
     from sendgrid_bounces.cli.remote import RemoteControl
@@ -109,16 +109,6 @@ def naming(file: str) -> Iterator[None]:
         yield
     except ParametersError as error:
         raise error.within(file, ": ") from None
-
-
-def enumerate_contents(counts: Counts | Snapshot) -> str:
-    """Return ``1 account, 2 domains and 3 bounces``."""
-    numbers = {
-        "account": counts.accounts,
-        "domain": counts.domains,
-        "bounce": counts.bounces,
-    }
-    return join_words(count_nouns(numbers))
 
 
 def count_owned(accounts: Sequence[AccountReport], name: str) -> dict[str, int]:

@@ -9,8 +9,6 @@ from typing import Any
 
 import click
 
-from sendgrid_bounces.core.messages import pluralize
-
 #: Rows that are measured before the first one is printed.
 MEASURED_ROWS = 1_000
 
@@ -22,17 +20,6 @@ _GAP = "  "
 def printable(text: str) -> str:
     """Return *text* as one line with its control characters escaped."""
     return _CONTROL_CHARACTER.sub(lambda match: repr(match[0])[1:-1], text)
-
-
-def count_nouns(numbers: Mapping[str, int]) -> list[str]:
-    """Return texts such as ``1 account`` for *numbers* by noun."""
-    return [pluralize(number, noun) for noun, number in numbers.items()]
-
-
-def join_words(words: Sequence[str]) -> str:
-    """Return *words* as ``one, two and three``."""
-    *first, last = words
-    return f"{', '.join(first)} and {last}" if first else last
 
 
 def echo_json(value: Any) -> None:

@@ -1,19 +1,16 @@
 """Commands for snapshots."""
 
-from typing import Any, cast
-
 import click
 
 from sendgrid_bounces.cli.arguments import NAME, SNAPSHOT_NAME
 from sendgrid_bounces.cli.confirmation import YES, confirm
 from sendgrid_bounces.cli.connection import open_control
-from sendgrid_bounces.cli.contents import echo_counts, enumerate_contents
+from sendgrid_bounces.cli.contents import echo_counts
 from sendgrid_bounces.cli.groups import CommandGroup
 from sendgrid_bounces.cli.options import JSON, state_options
 from sendgrid_bounces.cli.output import echo_json, echo_table
 from sendgrid_bounces.control.documents import render_counts, render_snapshot
-from sendgrid_bounces.core.contents import Snapshot
-from sendgrid_bounces.core.errors import UnknownNameError
+from sendgrid_bounces.core.contents import enumerate_contents, find_snapshot
 from sendgrid_bounces.core.times import render_instant
 
 
@@ -66,7 +63,7 @@ def save_snapshot(name: str, as_json: bool) -> None:  # noqa: FBT001 - click pas
 def restore_snapshot(name: str, as_json: bool, yes: bool) -> None:  # noqa: FBT001 - click passes options by name
     """Replace the state by the snapshot NAME."""
     with open_control() as control:
-        saved = _find(control, name)
+        saved = find_snapshot(control.snapshots(), name)
         now, then = enumerate_contents(control.counts()), enumerate_contents(saved)
         confirm(f"Remove {now}, then restore {name} ({then})?", yes=yes)
         counts = control.restore_snapshot(name)
@@ -83,18 +80,7 @@ def restore_snapshot(name: str, as_json: bool, yes: bool) -> None:  # noqa: FBT0
 def remove_snapshot(name: str, yes: bool) -> None:  # noqa: FBT001 - click passes options by name
     """Remove the snapshot NAME."""
     with open_control() as control:
-        contents = enumerate_contents(_find(control, name))
+        contents = enumerate_contents(find_snapshot(control.snapshots(), name))
         confirm(f"Remove the snapshot {name} ({contents})?", yes=yes)
         control.remove_snapshot(name)
     click.echo(f"removed {name}")
-
-
-def _find(control: Any, name: str) -> Snapshot:
-    """Return the snapshot *name*.
-
-    :raises UnknownNameError: if there is no such snapshot.
-    """
-    for found in control.snapshots():
-        if found.name == name:
-            return cast(Snapshot, found)
-    raise UnknownNameError("snapshot", name)

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 
 #: Texts that a message may repeat: short ones, and times. Every vendor's API key is
@@ -36,3 +36,14 @@ def suggest(name: str, known: Iterable[str], label: str = "known") -> str:
 def pluralize(number: int, noun: str) -> str:
     """Return *number* and *noun*, such as ``1 account`` or ``1,204 bounces``."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def count_nouns(numbers: Mapping[str, int]) -> list[str]:
+    """Return texts such as ``1 account`` for *numbers* by noun."""
+    return [pluralize(number, noun) for noun, number in numbers.items()]
+
+
+def join_words(words: Sequence[str]) -> str:
+    """Return *words* as ``one, two and three``."""
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last

@@ -9,6 +9,7 @@ from sendgrid_bounces.control.documents import render_bounce
 from sendgrid_bounces.control.service import Control
 from sendgrid_bounces.core.bounces import Bounce, BouncePage, BounceQuery
 from sendgrid_bounces.core.errors import ParametersError, UnknownNameError
+from sendgrid_bounces.core.messages import pluralize
 from sendgrid_bounces.core.timezones import time_zone
 from sendgrid_bounces.emulator import current_emulator
 from sendgrid_bounces.pages.filters import (
@@ -27,7 +28,7 @@ from sendgrid_bounces.pages.reading import (
     read_by_time,
 )
 from sendgrid_bounces.pages.totals import current_totals
-from sendgrid_bounces.pages.web import counted, done, page, render
+from sendgrid_bounces.pages.web import done, page, render
 from sendgrid_bounces.schemas.bounces import read_record
 from sendgrid_bounces.storage.bounces import as_bounce
 from sendgrid_bounces.web.requests import request
@@ -121,7 +122,7 @@ def ask_to_delete_bounce(control: Control) -> Response:
     total = storage.bounces.count(found.id, BounceQuery())
     question = Question(
         title=f"Delete the bounce of {email}?",
-        text=f"Deletes 1 of the {counted(total, 'bounce')} of {owner}.",
+        text=f"Deletes 1 of the {pluralize(total, 'bounce')} of {owner}.",
         button="Delete 1 bounce",
         action=url_for("pages.change_bounces", owner=owner),
         back=url_for("pages.bounces", owner=owner),
@@ -138,7 +139,7 @@ def ask_to_clear_bounces(control: Control) -> Response:
     """Ask before all bounces of a list are deleted."""
     owner, storage = read_owner(), current_emulator().storage
     found = storage.accounts.named_list(owner)
-    number = counted(storage.bounces.count(found.id, BounceQuery()), "bounce")
+    number = pluralize(storage.bounces.count(found.id, BounceQuery()), "bounce")
     question = Question(
         title=f"Delete all bounces of {owner}?",
         text=f"Deletes all {number} of {owner}.",

@@ -15,12 +15,13 @@ from sendgrid_bounces.control import PREFIX
 from sendgrid_bounces.control.effects import ConnectionDropped
 from sendgrid_bounces.control.service import Control
 from sendgrid_bounces.control.views import DESCRIPTION
+from sendgrid_bounces.core.messages import pluralize
 from sendgrid_bounces.core.requests import LoggedRequest
 from sendgrid_bounces.pages.preview import Deletion, current_preview
 from sendgrid_bounces.pages.questions import Question, ask
 from sendgrid_bounces.pages.replay import basic, call_api, find_logged, last_id
 from sendgrid_bounces.pages.snippets import as_curl, as_pytest
-from sendgrid_bounces.pages.web import FRAGMENT, counted, html, page, render
+from sendgrid_bounces.pages.web import FRAGMENT, html, page, render
 from sendgrid_bounces.web.requests import request
 
 #: Characters of a response that the page shows.
@@ -132,13 +133,13 @@ def send(control: Control) -> Response:
 
 
 def _question(call: Call, deletion: Deletion) -> Question:
-    number, total = f"{deletion.number:,}", counted(deletion.total, "bounce")
+    number, total = f"{deletion.number:,}", pluralize(deletion.total, "bounce")
     is_all = deletion.number == deletion.total
     amount = f"all {total}" if is_all else f"{number} of the {total}"
     return Question(
         title="Make this call?",
         text=f"Deletes {amount} of {deletion.owner}.",
-        button=f"Delete {counted(deletion.number, 'bounce')}",
+        button=f"Delete {pluralize(deletion.number, 'bounce')}",
         action=url_for("pages.send"),
         back=url_for("pages.console", call=call.id),
         twin=("description of the calls", url_for("control.show_description")),

@@ -12,10 +12,11 @@ from sendgrid_bounces.control.service import Control
 from sendgrid_bounces.core.clock import Clock
 from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.core.faults import StoredFault
+from sendgrid_bounces.core.messages import pluralize
 from sendgrid_bounces.core.times import parse_duration, parse_instant
 from sendgrid_bounces.emulator import current_emulator
 from sendgrid_bounces.pages.questions import Question, ask
-from sendgrid_bounces.pages.web import counted, done, page, render
+from sendgrid_bounces.pages.web import done, page, render
 from sendgrid_bounces.schemas.faults import FAULT_RULE, dialect_names, operation_names
 from sendgrid_bounces.web.requests import request
 
@@ -100,7 +101,7 @@ def change_faults(control: Control) -> Response:
 def ask_to_remove_fault(control: Control, id_: int) -> Response:
     """Ask before a fault rule is removed."""
     fault = control.fault(id_)
-    requests = counted(fault.matched, "request")
+    requests = pluralize(fault.matched, "request")
     question = Question(
         title=f"Remove fault rule {id_}?",
         text=f"{json.dumps(fault.rule.as_dict())} matched {requests}, and triggered "
@@ -117,7 +118,7 @@ def ask_to_remove_fault(control: Control, id_: int) -> Response:
 @page("/ui/faults/clear")
 def ask_to_clear_faults(control: Control) -> Response:
     """Ask before all fault rules are removed."""
-    number = counted(len(control.faults()), "fault rule")
+    number = pluralize(len(control.faults()), "fault rule")
     question = Question(
         title="Remove all fault rules?",
         text=f"Removes {number}, with the numbers of matched requests.",

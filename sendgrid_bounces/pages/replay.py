@@ -12,10 +12,11 @@ from flask import Flask, Response, current_app, url_for
 from sendgrid_bounces.control.effects import ConnectionDropped
 from sendgrid_bounces.control.service import Control
 from sendgrid_bounces.core.errors import ConflictError, RequestError
+from sendgrid_bounces.core.messages import pluralize
 from sendgrid_bounces.core.requests import LoggedRequest
 from sendgrid_bounces.pages.questions import Question, ask
 from sendgrid_bounces.pages.snippets import pairs_of
-from sendgrid_bounces.pages.web import counted, done, page
+from sendgrid_bounces.pages.web import done, page
 from sendgrid_bounces.redaction import MASK, MAX_PARAMETERS, MAX_TEXT, is_secret
 from sendgrid_bounces.web.requests import request
 
@@ -34,7 +35,7 @@ _RECENT = 1_000
 def ask_to_replay(control: Control, id_: int) -> Response:
     """Ask for the API key before a logged request is sent again."""
     entry = control.request(id_)
-    rows = counted(entry.rows or 0, "row")
+    rows = pluralize(entry.rows or 0, "row")
     question = Question(
         title="Send this request again?",
         text=f"It changed {rows} the first time." if entry.rows else "",

@@ -8,13 +8,14 @@ from flask import Response, url_for
 
 from sendgrid_bounces.control.service import Control
 from sendgrid_bounces.core.errors import ParametersError
+from sendgrid_bounces.core.messages import pluralize
 from sendgrid_bounces.core.requests import LoggedRequest
 from sendgrid_bounces.emulator import current_emulator
 from sendgrid_bounces.pages.bodies import DEFAULT_VIEW, VIEWS
 from sendgrid_bounces.pages.questions import Question, ask
 from sendgrid_bounces.pages.replay import find_obstacle
 from sendgrid_bounces.pages.snippets import as_curl, as_pytest
-from sendgrid_bounces.pages.web import counted, done, html, page, render
+from sendgrid_bounces.pages.web import done, html, page, render
 from sendgrid_bounces.schemas.base import load
 from sendgrid_bounces.schemas.faults import dialect_names, operation_names
 from sendgrid_bounces.schemas.requests import COUNT
@@ -59,7 +60,7 @@ def request_rows(control: Control) -> Response:
 @page("/ui/requests/clear")
 def ask_to_clear_requests(control: Control) -> Response:
     """Ask before the request log is cleared."""
-    number = counted(control.count_requests(), "logged request")
+    number = pluralize(control.count_requests(), "logged request")
     question = Question(
         title="Clear the request log?",
         text=f"Removes {number}.",

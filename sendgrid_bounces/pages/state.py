@@ -7,16 +7,16 @@ from flask import Response, url_for
 from sendgrid_bounces.config import DEMO_SEED
 from sendgrid_bounces.control.api import check_length
 from sendgrid_bounces.control.service import Control
-from sendgrid_bounces.core.contents import Counts, Snapshot
+from sendgrid_bounces.core.contents import Snapshot, enumerate_contents, find_snapshot
 from sendgrid_bounces.core.errors import (
     ConflictError,
     ParametersError,
-    UnknownNameError,
 )
+from sendgrid_bounces.core.messages import count_nouns, join_words, pluralize
 from sendgrid_bounces.core.times import render_instant
 from sendgrid_bounces.emulator import current_emulator
 from sendgrid_bounces.pages.questions import Question, ask
-from sendgrid_bounces.pages.web import counted, done, page, render
+from sendgrid_bounces.pages.web import done, page, render
 from sendgrid_bounces.web.requests import request
 
 #: The name of the snapshot that a reset offers to take.
@@ -61,10 +61,11 @@ def load_seed(control: Control) -> Response:
 @page("/ui/snapshots/restore")
 def ask_to_restore_snapshot(control: Control) -> Response:
     """Ask before a snapshot is restored."""
-    found = _find_snapshot(control, request.args.get("name", ""))
+    found = find_snapshot(control.snapshots(), request.args.get("name", ""))
+    now, then = enumerate_contents(control.counts()), enumerate_contents(found)
     question = Question(
         title=f"Restore {found.name}?",
-        text=f"This replaces {_describe(control.counts())} by {_describe(found)}.",
+        text=f"This replaces {now} by {then}.",
         button="Restore",
         action=url_for("pages.change_snapshots"),
         back=url_for("pages.state"),
@@ -78,10 +79,10 @@ def ask_to_restore_snapshot(control: Control) -> Response:
 @page("/ui/snapshots/remove")
 def ask_to_remove_snapshot(control: Control) -> Response:
     """Ask before a snapshot is removed."""
-    found = _find_snapshot(control, request.args.get("name", ""))
+    found = find_snapshot(control.snapshots(), request.args.get("name", ""))
     question = Question(
         title=f"Remove the snapshot {found.name}?",
-        text=f"Its {_describe(found)} cannot be restored afterwards.",
+        text=f"Its {enumerate_contents(found)} cannot be restored afterwards.",
         button="Remove 1 snapshot",
         action=url_for("pages.change_snapshots"),
         back=url_for("pages.state"),
@@ -136,7 +137,7 @@ def _ask_to_replace(control: Control, known: Snapshot) -> Response:
     """Ask before a snapshot is replaced by one of the same name."""
     question = Question(
         title=f"Replace the snapshot {known.name}?",
-        text=f"It has {_describe(known)} of {render_instant(known.created)}.",
+        text=f"It has {enumerate_contents(known)} of {render_instant(known.created)}.",
         button="Replace 1 snapshot",
         action=url_for("pages.change_snapshots"),
         back=url_for("pages.state"),
@@ -150,7 +151,9 @@ def _ask_to_reset(
     control: Control, error: ParametersError | None = None, *, is_empty: bool
 ) -> Response:
     files = len(current_emulator().config.seed)
-    effect = "Snapshots stay." if is_empty else f"Loads {counted(files, 'seed file')}."
+    effect = (
+        "Snapshots stay." if is_empty else f"Loads {pluralize(files, 'seed file')}."
+    )
     question = Question(
         title="Remove everything?" if is_empty else "Reset to the seed files?",
         text=f"Removes {_describe_all(control)}. {effect}",
@@ -176,24 +179,6 @@ def _is_empty(values: Mapping[str, str]) -> bool:
     return target == "empty"
 
 
-def _find_snapshot(control: Control, name: str) -> Snapshot:
-    """Return the snapshot *name*.
-
-    :raises UnknownNameError: if it does not exist.
-    """
-    for found in control.snapshots():
-        if found.name == name:
-            return found
-    raise UnknownNameError("snapshot", name)
-
-
-def _describe(contents: Counts | Snapshot) -> str:
-    """Return the numbers of accounts, domains and bounces."""
-    accounts = counted(contents.accounts, "account")
-    domains = counted(contents.domains, "domain")
-    return f"{accounts}, {domains} and {counted(contents.bounces, 'bounce')}"
-
-
 def _describe_all(control: Control) -> str:
     """Return the numbers of all that a reset removes."""
     counts = control.counts()
@@ -202,9 +187,9 @@ def _describe_all(control: Control) -> str:
         "domain": counts.domains,
         "bounce": counts.bounces,
         "fault rule": len(control.faults()),
+        "logged request": control.count_requests(),
     }
-    text = ", ".join(counted(number, noun) for noun, number in numbers.items())
-    return f"{text} and {counted(control.count_requests(), 'logged request')}"
+    return join_words(count_nouns(numbers))
 
 
 def _read_source() -> str:

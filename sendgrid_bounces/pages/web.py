@@ -21,6 +21,7 @@ from sendgrid_bounces import __version__
 from sendgrid_bounces.control import PREFIX, api
 from sendgrid_bounces.control.service import Control
 from sendgrid_bounces.core.errors import BounceError, ParametersError, RequestError
+from sendgrid_bounces.core.messages import pluralize
 from sendgrid_bounces.core.times import render_instant
 from sendgrid_bounces.emulator import current_emulator
 from sendgrid_bounces.pages.totals import current_totals
@@ -123,10 +124,7 @@ def date_time(received: int) -> str:
     return f"{text}.{milliseconds:03}"
 
 
-@bp.app_template_filter("counted")
-def counted(number: int, noun: str) -> str:
-    """Return the number and the noun, such as ``2 fault rules``."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+bp.add_app_template_filter(pluralize, "counted")
 
 
 @bp.before_request

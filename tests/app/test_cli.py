@@ -20,6 +20,7 @@ from conftest import bounce
 from sendgrid_bounces import __version__
 from sendgrid_bounces.cli import main, output, progress
 from sendgrid_bounces.cli.completion import PROGRAM, VARIABLE
+from sendgrid_bounces.core.messages import pluralize
 from sendgrid_bounces.storage.database import open_storage
 
 #: Modules that take long to import; the help needs none of them.
@@ -298,7 +299,7 @@ def test_tables_are_as_wide_as_their_cells(capsys) -> None:
     ("number", "text"), [(0, "0 bounces"), (1, "1 bounce"), (1_204, "1,204 bounces")]
 )
 def test_nouns_agree_with_their_number(number: int, text: str) -> None:
-    assert output.pluralize(number, "bounce") == text
+    assert pluralize(number, "bounce") == text
 
 
 def test_init_db_can_be_repeated(run) -> None:
