@@ -46,7 +46,7 @@ from sendgrid_bounces.storage.bounce_statements import (
     histogram,
 )
 from sendgrid_bounces.storage.compiled import Compiled
-from sendgrid_bounces.storage.deletions import DeletionStore
+from sendgrid_bounces.storage.deletions import ANY_ADDRESS, DeletionStore
 from sendgrid_bounces.storage.engine import Engine
 from sendgrid_bounces.storage.spool import Spool
 from sendgrid_bounces.storage.tables import BounceRow
@@ -56,6 +56,13 @@ BATCH_SIZE = 500
 
 #: Rows that a search looks at between two looks at the clock.
 SEARCH_SIZE = 20_000
+
+#: Seconds after which a query ends that compares all addresses or statuses with a
+#: pattern: less than a client of a database server waits.
+SEARCH_TIMEOUT = 4
+
+#: The filters of such a query.
+PATTERNS = {"pattern", "email_globs", "status_glob"}
 
 #: Query shapes to keep the SQL text of.
 MAX_SHAPES = 256
@@ -292,16 +299,15 @@ class BounceStore:
 
         :returns: the number of deleted bounces.
         """
-
-        def delete(query: BounceQuery) -> int:
-            text, values = self._prepare(DELETE, bounce_list, _filters(query))
-            return self._engine.execute(text, values)
+        deletions, now = self._deletions, clock.now()
 
         def delete_all() -> int:
-            deleted = sum(map(delete, queries))
-            if deleted and self._deletions.are_needed():
-                self._deletions.add(bounce_list, queries, clock.now())
-            return deleted
+            if not deletions.are_needed():
+                return sum(self._delete(bounce_list, query) for query in queries)
+            deletions.purge(now)
+            return sum(
+                self._delete_and_record(bounce_list, query, now) for query in queries
+            )
 
         return self._engine.transact(delete_all)
 
@@ -330,13 +336,28 @@ class BounceStore:
 
             return self._engine.transact(store)
 
+    def _delete(self, bounce_list: int, query: BounceQuery) -> int:
+        text, values = self._prepare(DELETE, bounce_list, _filters(query))
+        return self._engine.execute(text, values)
+
+    def _delete_and_record(self, bounce_list: int, query: BounceQuery, now: int) -> int:
+        """Delete the bounces that match, and record the deletion if there are any."""
+        deletions = self._deletions
+        if query.emails:
+            for rows in self._walk(OLDEST_FIRST_BRIEF, bounce_list, query):
+                deletions.add(bounce_list, query, [row[0] for row in rows], now)
+        deleted = self._delete(bounce_list, query)
+        if deleted and not query.emails:
+            deletions.add(bounce_list, query, [ANY_ADDRESS], now)
+        return deleted
+
     def _walk(
         self,
         walk: Walk,
         bounce_list: int,
         query: BounceQuery,
-        limit: int | None,
-        offset: int,
+        limit: int | None = None,
+        offset: int = 0,
         after: tuple[int, int] | None = None,
     ) -> Iterator[list[Any]]:
         """Yield the batches of *walk*. A row ends in created and id."""
@@ -364,9 +385,13 @@ class BounceStore:
         """Run *statement*.
 
         :param bounds: limit and offset, for a statement with these.
+        :raises StorageError: if the filters need a search that takes too long.
         """
         text, values = self._prepare(statement, bounce_list, filters)
-        return self._engine.fetch(text, [*values, *bounds])
+        values += bounds
+        if PATTERNS.isdisjoint(filters):
+            return self._engine.fetch(text, values)
+        return self._engine.search(text, values, SEARCH_TIMEOUT)
 
     def _prepare(
         self, statement: Statement, bounce_list: int, filters: Filters

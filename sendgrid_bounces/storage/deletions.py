@@ -1,15 +1,20 @@
 """Recent deletions, which hold against late copies of older events.
 
-A deletion is recorded as its query, not as the addresses that it removed: deleting a
-million bounces adds one row. Without a source, no deletion is recorded.
+A deletion of addresses is recorded for each address that it removed. Another deletion
+is recorded as its conditions: deleting a million bounces adds one row. Without a
+source, no deletion is recorded.
 """
 
 import hashlib
 import json
+from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
+from functools import cached_property
+from itertools import accumulate
 
-from sendgrid_bounces.core.bounces import Bounce, BounceQuery, fold
+from sendgrid_bounces.core.bounces import EARLIEST, Bounce, BounceQuery, fold
 from sendgrid_bounces.core.sources import RETENTION
 from sendgrid_bounces.storage.compiled import Compiled
 from sendgrid_bounces.storage.engine import Engine
@@ -18,7 +23,7 @@ from sendgrid_bounces.storage.tables import DeletionRow, PullRow, SourceRow
 #: Digests in one statement, and seconds that the clock of another server may be ahead.
 CHUNK_SIZE, MAX_AHEAD = 500, 60 * 60
 
-#: The address of a deletion that names none.
+#: The address of a deletion that is recorded as its conditions.
 ANY_ADDRESS = ""
 
 _NOTHING = BounceQuery()
@@ -53,16 +58,16 @@ class DeletionStore:
         """Return whether a source or a pull exists, which could undo a deletion."""
         return any(self._engine.fetch(text, (1,)) for text in self._any)
 
-    def add(self, bounce_list: int, queries: Iterable[BounceQuery], now: int) -> None:
-        """Record a deletion at *now*, as a part of the current transaction."""
-        rows = {
-            (bounce_list, address, text): (bounce_list, address, text, now)
-            for query in queries
-            for text in (_conditions(query),)
-            for address in map(digest, query.emails or (ANY_ADDRESS,))
-        }
-        self._engine.execute_many(self._put, list(rows.values()))
-        self.purge(now)
+    def add(
+        self, bounce_list: int, query: BounceQuery, emails: Iterable[str], now: int
+    ) -> None:
+        """Record a deletion at *now*, as a part of the current transaction.
+
+        :param emails: the addresses that it removed, or :data:`ANY_ADDRESS`.
+        """
+        text = _conditions(query)
+        rows = [(bounce_list, digest(email), text, now) for email in emails]
+        self._engine.execute_many(self._put, rows)
 
     def purge(self, now: int) -> None:
         """Delete the records of deletions that are older than :data:`RETENTION`."""
@@ -71,7 +76,7 @@ class DeletionStore:
     def find(self, bounce_list: int, bounces: Sequence[Bounce]) -> list[bool]:
         """Return whether a later deletion would have removed each of *bounces*."""
         addresses = [digest(bounce.email) for bounce in bounces]
-        found: dict[str, list[tuple[BounceQuery, int]]] = {}
+        found: dict[str, Deletions] = defaultdict(Deletions)
         for chunk in chunks([ANY_ADDRESS, *dict.fromkeys(addresses)]):
             query = DeletionRow.select(
                 DeletionRow.address, DeletionRow.query, DeletionRow.deleted
@@ -79,16 +84,51 @@ class DeletionStore:
                 DeletionRow.bounce_list == bounce_list, DeletionRow.address.in_(chunk)
             )
             for address, text, deleted in self._engine.fetch_query(query):
-                conditions = (_read_conditions(text), deleted)
-                found.setdefault(address, []).append(conditions)
+                found[address].add(_read_conditions(text), deleted)
         return [
             any(
-                bounce.created <= deleted and query.matches(bounce)
+                found[key].include(bounce)
                 for key in (ANY_ADDRESS, address)
-                for query, deleted in found.get(key, ())
+                if key in found
             )
             for bounce, address in zip(bounces, addresses, strict=True)
         ]
+
+
+class Deletions:
+    """Recorded deletions of a list, or of an address on it.
+
+    Each removed the bounces of a range of time that met other conditions. Thousands of
+    ranges and few other conditions are normal, so a bounce is looked up in the ranges.
+    """
+
+    def __init__(self) -> None:
+        self._ranges: dict[BounceQuery, list[tuple[int, int]]] = {}
+
+    def add(self, query: BounceQuery, deleted: int) -> None:
+        """Add a deletion by *query* at the instant *deleted*."""
+        start = EARLIEST if query.created_from is None else query.created_from
+        end = deleted + 1
+        if query.created_before is not None:
+            end = min(end, query.created_before)
+        others = replace(query, created_from=None, created_before=None)
+        self._ranges.setdefault(others, []).append((start, end))
+
+    def include(self, bounce: Bounce) -> bool:
+        """Return whether a deletion would have removed *bounce*."""
+        return any(
+            _is_in(bounce.created, *bounds) and others.matches(bounce)
+            for others, bounds in self._bounds.items()
+        )
+
+    @cached_property
+    def _bounds(self) -> dict[BounceQuery, tuple[list[int], list[int]]]:
+        """For other conditions: the starts of ranges, and the latest end up to each."""
+        bounds = {}
+        for others, ranges in self._ranges.items():
+            starts, ends = zip(*sorted(ranges), strict=True)
+            bounds[others] = ([*starts], [*accumulate(ends, max)])
+        return bounds
 
 
 def digest(text: str) -> str:
@@ -102,6 +142,12 @@ def chunks(values: Sequence[str]) -> Iterator[Sequence[str]]:
         yield values[start : start + CHUNK_SIZE]
 
 
+def _is_in(instant: int, starts: Sequence[int], latest_ends: Sequence[int]) -> bool:
+    """Return whether a range that starts before *instant* ends after it."""
+    number = bisect_right(starts, instant)
+    return number > 0 and instant < latest_ends[number - 1]
+
+
 def _conditions(query: BounceQuery) -> str:
     """Return the conditions of *query* besides the addresses, as JSON."""
     conditions = {
@@ -113,4 +159,6 @@ def _conditions(query: BounceQuery) -> str:
 
 
 def _read_conditions(text: str) -> BounceQuery:
-    return BounceQuery(**json.loads(text))
+    conditions = json.loads(text)
+    globs = tuple(conditions.pop("email_globs", ()))
+    return BounceQuery(**conditions, email_globs=globs)

@@ -109,6 +109,14 @@ class Engine:
         except self._driver_errors as error:
             raise self._storage_error(error) from error
 
+    def search(self, text: str, values: Sequence[object], seconds: float) -> list[Row]:
+        """Run a query that no index answers, and return all rows.
+
+        :raises StorageError: if it takes longer than *seconds*; the database has
+            stopped the query then.
+        """
+        raise NotImplementedError
+
     def execute(self, text: str, values: Sequence[object] = ()) -> int:
         """Run a statement and return the number of changed rows."""
         return int(self._run(text, values).rowcount)
@@ -244,6 +252,11 @@ class Engine:
             "the database needs a newer version of sendgrid-bounces (its schema "
             f"version is {version}, this release supports {SCHEMA_VERSION})"
         )
+        return StorageError(f"{self}: {reason}", reason=reason)
+
+    def search_timeout(self, seconds: float) -> StorageError:
+        """Return the error for a query that was stopped after *seconds*."""
+        reason = f"the search took longer than {seconds} seconds"
         return StorageError(f"{self}: {reason}", reason=reason)
 
     def is_locked(self, error: StorageError) -> bool:

@@ -42,6 +42,15 @@ UNKNOWN_DATABASE = 1049
 #: Error codes of a lost connection.
 LOST = {0, 2002, 2003, 2006, 2013, 2055}
 
+#: Error codes: the server has stopped a query after the time that it had.
+STOPPED = {1969, 3024}
+
+#: The form of a query that the server stops after some milliseconds.
+LIMITED = {
+    "mariadb": "SET STATEMENT max_statement_time = {0} / 1000 FOR SELECT{1}",
+    "mysql": "SELECT /*+ MAX_EXECUTION_TIME({0}) */{1}",
+}
+
 #: The beginning of a query from :meth:`MySQLEngine.compile_packed`.
 PACKED = "SELECT JSON_ARRAY("
 
@@ -130,6 +139,18 @@ class MySQLEngine(Engine):
             return [tuple(json.loads(row)) for (row,) in rows]
         return rows
 
+    def search(self, text: str, values: Sequence[object], seconds: float) -> list[Row]:
+        """Run a query that no index answers, and return all rows."""
+        self.connections.current()
+        query = text.removeprefix("SELECT")
+        limited = LIMITED[self._product].format(int(1000 * seconds), query)
+        try:
+            return self.fetch(limited, values)
+        except StorageError as error:
+            if error.code in STOPPED:
+                raise self.search_timeout(seconds) from error
+            raise
+
     def _fetch(self, text: str, values: Sequence[object]) -> list[Row]:
         started = time.monotonic()
         try:
@@ -157,14 +178,12 @@ class MySQLEngine(Engine):
 
         A named lock replaces the transaction, which would end with each statement.
         """
-        ((version,),) = self.fetch("SELECT VERSION()")
-        product = "mariadb" if "mariadb" in version.lower() else "mysql"
         ((is_locked,),) = self.fetch("SELECT GET_LOCK(DATABASE(), %s)", [LOCK_TIMEOUT])
         if not is_locked:
             raise StorageError(f"{self} is locked by another process that creates it")
         try:
             for table in tables:
-                self._create_table(table, product)
+                self._create_table(table)
             finish()
         finally:
             self.fetch("SELECT RELEASE_LOCK(DATABASE())")
@@ -181,8 +200,9 @@ class MySQLEngine(Engine):
         finally:
             self._set_read_timeout(READ_TIMEOUT)
 
-    def _create_table(self, table: type[peewee.Model], product: str) -> None:
+    def _create_table(self, table: type[peewee.Model]) -> None:
         """Create *table* in one statement, and its indexes."""
+        product = self._product
         create, indexes = sql.create_statements(table, self._builder)
         create += f" DEFAULT CHARACTER SET utf8mb4 COLLATE {COLLATIONS[product]}"
         if table is RequestRow and not self._is_cluster_node():
@@ -231,6 +251,8 @@ class MySQLEngine(Engine):
 
     def _connect(self) -> Any:
         connection = self._driver_connect(self._options)
+        is_mariadb = "mariadb" in connection.get_server_info().lower()
+        self._product = "mariadb" if is_mariadb else "mysql"
         try:
             with connection.cursor() as cursor:
                 for statement in SESSION:

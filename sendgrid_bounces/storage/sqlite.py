@@ -3,6 +3,7 @@
 import errno
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -15,7 +16,7 @@ import peewee
 
 from sendgrid_bounces.core.errors import StorageError
 from sendgrid_bounces.storage import sql
-from sendgrid_bounces.storage.engine import Engine
+from sendgrid_bounces.storage.engine import Engine, Row
 from sendgrid_bounces.storage.sqlite_copy import Report, copy_pages
 from sendgrid_bounces.storage.tables import UNIQUE_ID, RequestRow
 
@@ -37,6 +38,13 @@ SPACE = 64 * 1024
 
 #: The end of the message of an operation that another writer prevents.
 LOCKED = "database is locked"
+
+#: The end of the message of a query that its progress handler stopped.
+INTERRUPTED = "interrupted"
+
+#: Instructions of SQLite's virtual machine between two looks at the clock: thousands of
+#: rows, because each look needs the interpreter's lock.
+CLOCK_INTERVAL = 100_000
 
 #: Settings of every connection besides ``synchronous``.
 PRAGMAS = (
@@ -96,6 +104,22 @@ class SQLiteEngine(Engine):
     def exists(self) -> bool:
         """Return whether the file exists, which connecting would create."""
         return self._file.exists()
+
+    def search(self, text: str, values: Sequence[object], seconds: float) -> list[Row]:
+        """Run a query that no index answers, and return all rows."""
+        connection = self.connections.current()
+        deadline = time.monotonic() + seconds
+        connection.set_progress_handler(
+            lambda: time.monotonic() > deadline, CLOCK_INTERVAL
+        )
+        try:
+            return self.fetch(text, values)
+        except StorageError as error:
+            if str(error).endswith(INTERRUPTED):
+                raise self.search_timeout(seconds) from error
+            raise
+        finally:
+            connection.set_progress_handler(None, 0)
 
     def relaxed(self, timeout: int) -> Engine:
         """Return an engine for transactions that do not wait for the disk."""

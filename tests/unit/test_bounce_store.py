@@ -19,7 +19,7 @@ from sendgrid_bounces.core.bounces import (
     fold,
 )
 from sendgrid_bounces.core.clock import Clock
-from sendgrid_bounces.core.errors import ParametersError
+from sendgrid_bounces.core.errors import ParametersError, StorageError
 from sendgrid_bounces.storage import bounce_statements as statements
 from sendgrid_bounces.storage import bounces as bounces_module
 from sendgrid_bounces.storage.bounces import as_bounce
@@ -338,6 +338,26 @@ def test_search_stops_when_the_time_is_over(
 
     assert stops == [("u09@x", 0), ("u19@x", 0), (None, 1)]
     assert storage.bounces.count_up_to(bounce_list, "U09@x") == 10
+
+
+def test_searches_end_in_time(storage, bounce_list, monkeypatch) -> None:
+    """The database stops them, so that none goes on after its client has left."""
+    number = 30_000
+    many = (bounce(f"{index:05}@example.com") for index in range(number))
+    storage.bounces.put(bounce_list, many)
+    monkeypatch.setattr(bounces_module, "SEARCH_TIMEOUT", 0.001)
+    for query in (
+        BounceQuery(pattern="%@example.de%"),
+        BounceQuery(email_globs=("*@example.de",)),
+        BounceQuery(status_glob="4.*"),
+    ):
+        with pytest.raises(StorageError, match=r"search took longer than 0\.001 sec"):
+            storage.bounces.count(bounce_list, query)
+        with pytest.raises(StorageError, match=r"search took longer than 0\.001 sec"):
+            [*storage.bounces.find(bounce_list, query)]
+
+    everything = BounceQuery(created_from=0, type=BounceType.HARD)
+    assert sum(map(len, storage.bounces.find(bounce_list, everything))) == number
 
 
 def test_long_lists_are_known_without_counting(
