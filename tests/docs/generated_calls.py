@@ -33,7 +33,7 @@ SENDGRID_DELETE = re.compile(r"\.(delete|manage|bounces)\.")
 #: The beginning of a dispatcher error, in JSON and in XML.
 ERROR = re.compile(rb'(?s){"error|{"message":"error|<.*?<message>error')
 
-GENERATION = {"max-examples": 10, "deterministic": True, "database": "none"}
+GENERATION = {"max-examples": 6, "deterministic": True, "database": "none"}
 FEW = {"phases": {"coverage": {"enabled": False}}}
 
 AUTH = {

@@ -10,7 +10,10 @@ from live import ROOT, TIMEOUT
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize("operations", ["_emulator", "not _emulator"])
+@pytest.mark.parametrize(
+    "operations",
+    ["_emulator", "not _emulator and /v3", "not _emulator and not /v3"],
+)
 def test_generated_requests_get_described_responses(operations: str) -> None:
     """In another process, since Schemathesis takes seconds to import."""
     pytest.importorskip("schemathesis", reason="needs the extra `fuzz`")
