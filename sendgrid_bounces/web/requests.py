@@ -4,6 +4,7 @@ Some vendors delete a whole list on a call without parameters, so a request that
 be parsed completely is an error.
 """
 
+import re
 import select
 import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -43,6 +44,13 @@ CHECK_INTERVAL = 10_000
 
 #: Bytes of an upload's body besides the file.
 MAX_MULTIPART_OVERHEAD = 64 * 1024
+
+#: Bytes of the head of a part of a form, which takes dozens of times its memory.
+MAX_PART_HEAD = 16 * 1024
+
+#: The line before a part, and the end of its header fields.
+_DELIMITER = rb"--%s[^\S\r\n]*[\r\n]"
+_HEAD_END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
 
 #: Bytes that are read at once of a body of lines, and that a line may have.
 CHUNK_SIZE, MAX_LINE = 64 * 1024, 1024 * 1024
@@ -335,6 +343,7 @@ def _parse_multipart(body: bytes, options: Mapping[str, str]) -> Parameters:
     boundary = options.get("boundary", "").encode()
     if not boundary:
         raise ValueError("multipart without a boundary")
+    _check_heads(body, boundary)
     parser = _MultiPartParser(
         max_form_memory_size=len(body), max_form_parts=MAX_PARAMETERS
     )
@@ -351,6 +360,15 @@ def _parse_multipart(body: bytes, options: Mapping[str, str]) -> Parameters:
     if not pairs or not all(name for name, _ in pairs):
         raise ValueError("a part has no name")
     return [(name, text.encode("latin-1").decode()) for name, text in pairs]
+
+
+def _check_heads(body: bytes, boundary: bytes) -> None:
+    """Check that no part of a form has long header fields, before they are parsed."""
+    delimiter = re.compile(_DELIMITER % re.escape(boundary))
+    for found in islice(delimiter.finditer(body), MAX_PARAMETERS + 1):
+        start, end = found.end(), found.end() + MAX_PART_HEAD
+        if len(body) > end and not _HEAD_END.search(body, start, end):
+            raise ValueError(f"a part has a head of more than {MAX_PART_HEAD} bytes")
 
 
 class _MultiPartParser(MultiPartParser):

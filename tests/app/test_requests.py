@@ -74,6 +74,29 @@ def test_malformed_multipart_form_deletes_nothing(client, body: bytes) -> None:
     assert _count(client) == "4"
 
 
+@pytest.mark.parametrize("end", [b"\r\n", b"\n"])
+def test_length_of_the_head_of_a_part_is_limited(client, end: bytes) -> None:
+    """Each line would take dozens of times its memory. A long value is accepted."""
+    first = b'preamble--xx\nContent-Disposition: form-data; name="email"\n\n\n--xx\n'
+    head = b'Content-Disposition: form-data; name="x"\n' + b"a: b\n" * 4_000
+    value = b"Content-Disposition: form-data; name=x\n\n" + b"--xx y\n" * 4_000
+    for start, part, status in (
+        (b"preamble--xx\n", head, 400),
+        (first, head, 400),
+        (first, value, 200),
+    ):
+        body = (start + part + b"\n\n--xx--\n").replace(b"\n", end)
+        answer = client.post(
+            COUNT,
+            query_string=ACME,
+            data=body,
+            content_type="multipart/form-data; boundary=xx",
+        )
+
+        assert answer.status_code == status
+    assert _count(client) == "4"
+
+
 def test_incomplete_body_deletes_nothing(client) -> None:
     """A lost filter would delete more."""
     answer = client.post(
