@@ -74,12 +74,12 @@ class Walk:
 
     :param rows: reads a batch.
     :param position: reads the position of the row before an offset.
-    :param beyond: the filter that starts a batch after a position.
+    :param is_ascending: whether the oldest row is the first.
     """
 
     rows: Statement
     position: Statement
-    beyond: str
+    is_ascending: bool = True
 
 
 def _rows(columns: Any, *order: Any) -> Any:
@@ -130,9 +130,9 @@ COUNT_TYPES = BounceRow.select(
     BounceRow.bounce_list, *map(_count_type, BounceType)
 ).group_by(BounceRow.bounce_list)
 
-OLDEST_FIRST = Walk(OLDEST, OLDEST_POSITION, "later")
-OLDEST_FIRST_BRIEF = Walk(OLDEST_BRIEF, OLDEST_POSITION, "later")
-NEWEST_FIRST = Walk(NEWEST, NEWEST_POSITION, "earlier")
+OLDEST_FIRST = Walk(OLDEST, OLDEST_POSITION)
+OLDEST_FIRST_BRIEF = Walk(OLDEST_BRIEF, OLDEST_POSITION)
+NEWEST_FIRST = Walk(NEWEST, NEWEST_POSITION, is_ascending=False)
 
 #: Quotes a character in a pattern of LIKE.
 LIKE_ESCAPE = "|"
@@ -154,24 +154,14 @@ BOUNCE_CONDITIONS: dict[str, Callable[[Any, int], Any]] = {
     "emails": lambda time, count: BounceRow.key.in_([""] * count),
     "status_glob": lambda _, __: _like(BounceRow.status),
     "email_globs": lambda _, count: reduce(or_, [_like(BounceRow.key)] * count),
-    "later": lambda time, count: _beyond(time, ">", count),
-    "earlier": lambda time, count: _beyond(time, "<", count),
+    "created": lambda time, _: peewee.Expression(time[0], "=", 0),
+    "id_after": lambda time, _: time[1] > 0,
+    "id_before": lambda time, _: time[1] < 0,
     "key_from": lambda time, _: BounceRow.key >= "",
     "key_before": lambda time, _: BounceRow.key < "",
     "key_to": lambda time, _: BounceRow.key <= "",
     "key_after": lambda time, _: BounceRow.key > "",
 }
-
-
-def _beyond(time: Any, operator: str, count: int) -> Any:
-    """Return the condition that a row comes after a position in the order of time.
-
-    :param count: 2 values, or 3 for a product that needs a redundant bound.
-    """
-    exact = peewee.Expression(peewee.Tuple(*time), operator, peewee.Tuple(0, 0))
-    if count == len(time):
-        return exact
-    return peewee.Expression(time[0], f"{operator}=", 0) & exact
 
 
 def compile_statement(engine: Engine, statement: Statement, shape: Shape) -> str:

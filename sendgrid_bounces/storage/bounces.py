@@ -64,6 +64,9 @@ SEARCH_TIMEOUT = 4
 #: The filters of such a query.
 PATTERNS = {"pattern", "email_globs", "status_glob"}
 
+#: The filters of a range of time.
+TIMES = {"created_from", "created_before"}
+
 #: Query shapes to keep the SQL text of.
 MAX_SHAPES = 256
 
@@ -179,7 +182,7 @@ class BounceStore:
             return []
         newest, id_ = map(int, first[0])
         filters["created_before"] = (newest + 1,)
-        later = {**filters, "later": self._position(newest, id_)}
+        later = {**filters, "created": (newest,), "id_after": (id_,)}
         ((skipped,),) = self._fetch(COUNT, bounce_list, later) if offset else ((0,),)
         last = int(skipped) + limit - 1
         if found := self._fetch(NEWEST_POSITION, bounce_list, filters, 1, last):
@@ -362,22 +365,48 @@ class BounceStore:
     ) -> Iterator[list[Any]]:
         """Yield the batches of *walk*. A row ends in created and id."""
         filters = _filters(query)
-        if after is not None:
-            filters[walk.beyond] = self._position(*after)
+        ranges = [filters] if after is None else _ranges(walk, filters, *after)
         if offset:
-            skipped = self._fetch(walk.position, bounce_list, filters, 1, offset - 1)
-            if not skipped:
+            position = self._position(walk, bounce_list, ranges, offset)
+            if position is None:
                 return
-            filters[walk.beyond] = self._position(*skipped[0])
+            ranges = _ranges(walk, filters, *position)
         while limit is None or limit > 0:
             size = BATCH_SIZE if limit is None else min(BATCH_SIZE, limit)
-            rows = self._fetch(walk.rows, bounce_list, filters, size)
+            # One row more shows where the next batch begins.
+            rows = self._fetch_ranges(walk.rows, bounce_list, ranges, size + 1)
             if rows:
-                yield rows
-            if len(rows) < size:
+                yield rows[:size]
+            if len(rows) <= size:
                 return
             limit = None if limit is None else limit - size
-            filters[walk.beyond] = self._position(*rows[-1][-2:])
+            (created, id_), (next_created, _) = rows[-2][-2:], rows[-1][-2:]
+            ranges = _ranges(walk, filters, created, id_)
+            if next_created != created:
+                del ranges[:-1]
+
+    def _fetch_ranges(
+        self, statement: Statement, bounce_list: int, ranges: list[Filters], size: int
+    ) -> list[Any]:
+        """Return the first *size* rows of *ranges*, one after another."""
+        rows: list[Any] = []
+        for part in ranges:
+            if len(rows) < size:
+                wanted = size - len(rows)
+                rows += self._fetch(statement, bounce_list, part, wanted)
+        return rows
+
+    def _position(
+        self, walk: Walk, bounce_list: int, ranges: Sequence[Filters], offset: int
+    ) -> tuple[int, int] | None:
+        """Return the instant and the identifier of the row before an *offset*."""
+        for part in ranges:
+            found = self._fetch(walk.position, bounce_list, part, 1, offset - 1)
+            if found:
+                return int(found[0][0]), int(found[0][1])
+            if part is not ranges[-1]:
+                offset -= int(self._fetch(COUNT, bounce_list, part)[0][0])
+        return None
 
     def _fetch(
         self, statement: Statement, bounce_list: int, filters: Filters, *bounds: int
@@ -403,12 +432,6 @@ class BounceStore:
             values += some
         return self._compile(statement, tuple(shape)), values
 
-    def _position(self, created: int, id_: int) -> tuple[int, ...]:
-        """Return the values of the filter that starts after a row."""
-        if self._engine.searches_row_values:
-            return created, id_
-        return created, created, id_
-
 
 def _filters(query: BounceQuery) -> Filters:
     """Return the filters that *query* sets."""
@@ -428,6 +451,26 @@ def _filters(query: BounceQuery) -> Filters:
     if query.status_glob:
         filters["status_glob"] = (_glob_pattern(query.status_glob),)
     return filters
+
+
+def _ranges(walk: Walk, filters: Filters, created: int, id_: int) -> list[Filters]:
+    """Return the filters of the rows that come after a position.
+
+    They are the others of its instant, and those of other instants: an index finds the
+    beginning of each. It would read all rows of an instant to compare both columns.
+    """
+    (start,) = filters.get("created_from", (created,))
+    (end,) = filters.get("created_before", (created + 1,))
+    if walk.is_ascending:
+        beyond = {**filters, "created_from": (max(start, created + 1),)}
+        id_filter = "id_after"
+    else:
+        beyond = {**filters, "created_before": (min(end, created),)}
+        id_filter = "id_before"
+    if not start <= created < end:
+        return [beyond]
+    same = {name: some for name, some in filters.items() if name not in TIMES}
+    return [{**same, "created": (created,), id_filter: (id_,)}, beyond]
 
 
 def _glob_filters(globs: Sequence[str], *, looks_up: bool) -> Filters:

@@ -35,10 +35,6 @@ class Engine:
 
     name: str
 
-    #: Whether ``(a, b) > (?, ?)`` is an index search. If not, queries need a
-    #: redundant ``a >= ?``.
-    searches_row_values = True
-
     #: The operator of a division of integers that rounds down.
     integer_division = "/"
 

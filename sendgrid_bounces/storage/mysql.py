@@ -81,7 +81,6 @@ class MySQLEngine(Engine):
     """
 
     name = "mysql"
-    searches_row_values = False
     has_conflict_targets = False
     integer_division = "DIV"
     find_table = (
