@@ -1,15 +1,16 @@
 """Recent deletions, which hold against late copies of older events.
 
 A deletion of addresses is recorded for each address that it removed. Another deletion
-is recorded as its conditions: deleting a million bounces adds one row. Without a
-source, no deletion is recorded.
+is recorded as its conditions: deleting a million bounces adds one row. A list has a
+limited number of these, since each request of a source reads all. Without a source, no
+deletion is recorded.
 """
 
 import hashlib
 import json
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from functools import cached_property
 from itertools import accumulate
@@ -18,6 +19,7 @@ from sendgrid_bounces.core.bounces import EARLIEST, Bounce, BounceQuery, fold
 from sendgrid_bounces.core.sources import RETENTION
 from sendgrid_bounces.storage.compiled import Compiled
 from sendgrid_bounces.storage.engine import Engine
+from sendgrid_bounces.storage.sql import COUNT_ALL
 from sendgrid_bounces.storage.tables import DeletionRow, PullRow, SourceRow
 
 #: Digests in one statement, and seconds that the clock of another server may be ahead.
@@ -26,7 +28,13 @@ CHUNK_SIZE, MAX_AHEAD = 500, 60 * 60
 #: The address of a deletion that is recorded as its conditions.
 ANY_ADDRESS = ""
 
+#: How many deletions of a list are recorded as conditions; more replace the oldest.
+MAX_CONDITIONS = 5_000
+
 _NOTHING = BounceQuery()
+
+
+_HAS_CONDITIONS = (DeletionRow.bounce_list == 0) & (DeletionRow.address == ANY_ADDRESS)
 
 
 class DeletionStore:
@@ -41,6 +49,19 @@ class DeletionStore:
     _put = Compiled(
         lambda engine: engine.compile_upsert(
             DeletionRow, ("bounce_list", "address", "query")
+        )
+    )
+    _number = Compiled(
+        lambda engine: engine.compile(
+            DeletionRow.select(COUNT_ALL).where(_HAS_CONDITIONS)
+        )
+    )
+    _oldest = Compiled(
+        lambda engine: engine.compile(
+            DeletionRow.select(DeletionRow.id)
+            .where(_HAS_CONDITIONS)
+            .order_by(DeletionRow.deleted)
+            .limit(1)
         )
     )
     _purge = Compiled(
@@ -59,7 +80,7 @@ class DeletionStore:
         return any(self._engine.fetch(text, (1,)) for text in self._any)
 
     def add(
-        self, bounce_list: int, query: BounceQuery, emails: Iterable[str], now: int
+        self, bounce_list: int, query: BounceQuery, emails: Sequence[str], now: int
     ) -> None:
         """Record a deletion at *now*, as a part of the current transaction.
 
@@ -68,6 +89,8 @@ class DeletionStore:
         text = _conditions(query)
         rows = [(bounce_list, digest(email), text, now) for email in emails]
         self._engine.execute_many(self._put, rows)
+        if ANY_ADDRESS in emails:
+            self._forget_oldest(bounce_list)
 
     def purge(self, now: int) -> None:
         """Delete the records of deletions that are older than :data:`RETENTION`."""
@@ -75,6 +98,8 @@ class DeletionStore:
 
     def find(self, bounce_list: int, bounces: Sequence[Bounce]) -> list[bool]:
         """Return whether a later deletion would have removed each of *bounces*."""
+        if not bounces:
+            return []
         addresses = [digest(bounce.email) for bounce in bounces]
         found: dict[str, Deletions] = defaultdict(Deletions)
         for chunk in chunks([ANY_ADDRESS, *dict.fromkeys(addresses)]):
@@ -93,6 +118,16 @@ class DeletionStore:
             )
             for bounce, address in zip(bounces, addresses, strict=True)
         ]
+
+    def _forget_oldest(self, bounce_list: int) -> None:
+        """Delete the oldest records of conditions if there are too many."""
+        key = (bounce_list, ANY_ADDRESS)
+        number = self._engine.fetch(self._number, key)[0][0]
+        if number > MAX_CONDITIONS:
+            surplus = number - MAX_CONDITIONS + MAX_CONDITIONS // 10  # not each time
+            ids = [id_ for (id_,) in self._engine.fetch(self._oldest, (*key, surplus))]
+            query = DeletionRow.delete().where(DeletionRow.id.in_(ids))
+            self._engine.execute_query(query)
 
 
 class Deletions:

@@ -20,7 +20,7 @@ from sendgrid_bounces.core.sources import (
     SourceCounts,
     SourceSettings,
 )
-from sendgrid_bounces.storage import sources
+from sendgrid_bounces.storage import deletions, sources
 from sendgrid_bounces.storage.bounces import as_bounce
 from sendgrid_bounces.storage.database import Storage, open_storage
 
@@ -292,6 +292,32 @@ def test_event_is_compared_with_few_of_many_deletions(
     listed = storage.sources.receive(bounce_list, received, (), NOW + HOUR)
     assert listed == [False, True] * 200
     assert len(compared) == 200
+
+
+def test_number_of_recorded_conditions_is_limited(
+    storage: Storage, bounce_list: int, source: Source, monkeypatch
+):
+    """Each request of a source reads all of them; the newest hold."""
+    monkeypatch.setattr(deletions, "MAX_CONDITIONS", 20)
+    numbers = []
+    for number in range(50):
+        created = NOW + number
+        storage.bounces.put(bounce_list, [bounce(created=created)])
+        query = BounceQuery(created_from=created, created_before=created + 1)
+        assert delete(storage, bounce_list, query, now=NOW + HOUR + number) == 1
+        numbers.append(kept_rows(storage)[1])
+
+    assert max(numbers) == 20
+    assert [
+        receive(
+            storage,
+            bounce_list,
+            key=f"{number}",
+            created=NOW + number,
+            now=NOW + 2 * HOUR,
+        )
+        for number in (0, 10, 40, 49)
+    ] == [True, True, False, False]
 
 
 def test_deletions_are_not_kept_without_a_source(storage: Storage, bounce_list: int):
