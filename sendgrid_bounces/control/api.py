@@ -3,6 +3,7 @@
 import hmac
 import ipaddress
 import json
+import re
 from collections.abc import Callable
 from functools import lru_cache, wraps
 from http import HTTPStatus
@@ -54,7 +55,14 @@ IN_PROCESS = "sendgrid_bounces.in_process"
 PRIVATE_DOMAINS = ("localhost", "internal", "local", "test")
 
 #: Header fields of reverse proxies, besides those that begin with ``X-Forwarded-``.
-PROXY_FIELDS = ("Forwarded", "Via", "X-Real-Ip", "Cf-Connecting-Ip", "True-Client-Ip")
+PROXY_FIELDS = {
+    *("Forwarded", "Via", "X-Real-Ip", "X-Client-Ip", "X-Cluster-Client-Ip"),
+    *("X-Original-Forwarded-For", "X-Envoy-External-Address", "Fly-Client-Ip"),
+    *("Cf-Connecting-Ip", "Cf-Ray", "True-Client-Ip"),
+}
+
+#: A Host header: a name or an address, and a port.
+_HOST = re.compile(r"(?:[\w.-]+|\[[0-9a-f:.]+\])(?::[0-9]*)?", re.ASCII | re.IGNORECASE)
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -296,8 +304,10 @@ def _proxy_field() -> str:
 def _is_private(host: str) -> bool:
     """Return whether public DNS cannot resolve *host*, a Host header."""
     try:
-        name = urlsplit(f"//{host}").hostname or "."
+        name = urlsplit(f"//{host}").hostname if _HOST.fullmatch(host) else None
     except ValueError:
+        return False
+    if name is None:
         return False
     try:
         ipaddress.ip_address(name)

@@ -105,6 +105,9 @@ def test_token_is_not_in_the_repr(make) -> None:
         ("evil.example.:8000", None, 403),
         ("com.:8000", None, 403),
         ("[", None, 403),
+        ("[::1].evil.example", None, 403),
+        ("localhost#@evil.example", None, 403),
+        ("evil.example@localhost", None, 403),
         ("", None, 403),
         ("127.0.0.1:8000", "http://[", 403),
         ("127.0.0.1:8000", "\u00e4", 403),
@@ -134,6 +137,8 @@ def test_web_pages_are_rejected(control, host: str, origin, status: int) -> None
         ("Via", "1.1 proxy"),
         ("X-Real-IP", "192.0.2.1"),
         ("CF-Connecting-IP", "192.0.2.1"),
+        ("X-Client-IP", "192.0.2.1"),
+        ("X-Original-Forwarded-For", "192.0.2.1"),
     ],
 )
 def test_proxies_require_a_token(make, name: str, value: str) -> None:
