@@ -17,6 +17,9 @@ MAX_AHEAD = 86_400
 #: Timestamps above this bound are milliseconds.
 _MILLISECONDS_FROM = 100_000_000_000
 
+#: Characters of a timestamp.
+_MAX_TIME = 64
+
 _ADDRESS = re.compile(
     r"[^\s@\x00-\x1f\x7f<>;,:()\[\]]+@[^\s@\x00-\x1f\x7f<>;,:()\[\]]+"
 )
@@ -189,6 +192,8 @@ def read_time(value: Any, now: int) -> int:
 def read_seconds(value: Any) -> float | None:
     """Return the Unix time of *value*; None if it is missing or invalid."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    if isinstance(value, str) and len(value) > _MAX_TIME:
         return None
     try:
         number = float(value)

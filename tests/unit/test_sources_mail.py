@@ -21,6 +21,7 @@ from sendgrid_bounces.sources.mail import (
     split_mails,
 )
 from sendgrid_bounces.sources.mail.addresses import find_addresses, read_recipient
+from sendgrid_bounces.sources.mail.message import strip_tags
 from sendgrid_bounces.sources.status import choose_status, find_code, find_status
 
 FOLDER = Path(__file__).parent.parent / "mails"
@@ -321,6 +322,9 @@ def nested(depth: int) -> bytes:
     return HEAD + b"".join(parts)
 
 
+#: Lines of opening tags without a closing tag.
+OPENINGS = (b"<style " * 570 + b"\n") * 17
+
 HOSTILE = {
     "one letter": HEAD + b"\n" + b"a" * 2_000_000,
     "no header": b"a" * 2_000_000,
@@ -330,6 +334,11 @@ HOSTILE = {
     "words": HEAD + b"\n" + b"user not " * 200_000,
     "codes": HEAD + b"\n" + b"5.5." * 500_000,
     "tags": HEAD + b"Content-Type: text/html\n\n" + b"<style>" * 300_000,
+    "openings": HEAD + b"Content-Type: text/html\n\n" + OPENINGS,
+    "parts of HTML": HEAD
+    + b"Content-Type: multipart/mixed; boundary=b\n\n"
+    + (b"--b\nContent-Type: text/html\n\n" + OPENINGS) * 15,
+    "addresses": (b"Cc: " + b"a@b.c," * 660 + b"\n") * 240 + HEAD + b"\n failed",
     "comments": b"To: " + b"(" * 500_000 + b"\n" + HEAD + b"\n@ failed",
     "encoded words": b"Subject: " + b"=?utf-8?q?a?= " * 100_000 + b"\n" + HEAD,
     "parts": HEAD
@@ -353,6 +362,22 @@ def test_hostile_mail_is_read_in_bounded_time(name: str):
     start = time.process_time()
     assert not read_mail(HOSTILE[name], NOW).events
     assert time.process_time() - start < 1
+
+
+@pytest.mark.parametrize(
+    ("html", "text"),
+    [
+        ("a<style>b</style>c", "a c"),
+        ("a<STYLE x>b</Script>c<script>d</script>", "a c "),
+        ("a<style><script>b</script>c</style>d", "a c d"),
+        ("a<styles>b</style>c", "a b c"),
+        ("a<style>b", "a b"),
+        ("a<style>" + "b" * 20_001 + "</style>", "a " + "b" * 20_001 + " "),
+        ("<b>a</b><br>&lt;<a@b.example>", " a \n<<a@b.example>"),
+    ],
+)
+def test_tags_are_stripped(html: str, text: str):
+    assert strip_tags(html) == text
 
 
 @pytest.mark.usefixtures("library")

@@ -286,6 +286,33 @@ class TestMailgun:
             mailgun.verify(body % (b'\\";' * 100_000), headers, Secrets(key="k"), NOW)
         assert time.process_time() - start < 1
 
+    def test_parameters_of_a_form_are_read_in_bounded_time(self):
+        part = b"--B\r\nContent-Disposition: form-data%b\r\n\r\nx\r\n" % (b";" * 950)
+        headers = {"Content-Type": "multipart/form-data; boundary=B"}
+        start = time.process_time()
+        with pytest.raises(SignatureError, match="missing"):
+            mailgun.verify(part * 999, headers, Secrets(key="k"), NOW)
+        assert time.process_time() - start < 1
+
+    @pytest.mark.parametrize(
+        "parameters",
+        [
+            "; name=%s",
+            ";name = %s; a=b",
+            '; NAME="%s"',
+            ';\r\n name="%s"',
+            '; filename="\\"; name=a"; name="%s"',
+        ],
+    )
+    def test_name_of_a_part_is_read(self, parameters: str):
+        parts = [
+            f"--B\r\ncontent-disposition: form-data{parameters % name}\r\n\r\n{value}\r\n"
+            for name, value in signed("k").items()
+        ]
+        headers = {"Content-Type": "multipart/form-data; boundary=B"}
+        body = ("".join(parts) + "--B--").encode()
+        mailgun.verify(body, headers, Secrets(key="k"), NOW)
+
     @pytest.mark.parametrize("end", ["\r\n", "\n"])
     @pytest.mark.parametrize("epilogue", ["--", "-- \t", ""])
     def test_multipart_form_verifies(self, end: str, epilogue: str):

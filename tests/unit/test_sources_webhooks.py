@@ -1,6 +1,7 @@
 """Webhooks of mail providers: payloads byte for byte, and hostile ones."""
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sendgrid_bounces.sources import sendgrid, ses
-from sendgrid_bounces.sources.events import Batch, BounceEvent
+from sendgrid_bounces.sources.events import Batch, BounceEvent, read_seconds
 from sendgrid_bounces.sources.kinds import KINDS
 from sendgrid_bounces.sources.verification import PayloadError
 
@@ -329,3 +330,18 @@ def test_number_of_events_is_limited(monkeypatch):
     batch = ses.read_notification({"eventType": "Bounce", "bounce": bounce}, NOW)
     assert len(batch.events) == 2
     assert batch.skipped == ("bouncedRecipients: has more than 2 recipients",)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("2012-02-15T10:00:00.5Z", 1329300000.5),
+        ("1329300000".zfill(64), 1329300000),
+        ("1329300000".zfill(65), None),
+        (".1" * 1_000_000, None),
+    ],
+)
+def test_timestamps_are_bounded(text: str, seconds: float | None):
+    start = time.process_time()
+    assert read_seconds(text) == seconds
+    assert time.process_time() - start < 0.2

@@ -10,12 +10,13 @@ from email.message import Message
 from email.parser import BytesParser
 from email.utils import getaddresses
 from html import unescape
+from itertools import islice
 
 from sendgrid_bounces.core.charsets import is_charset
 from sendgrid_bounces.sources.mime import POLICY
 
-#: Bounds against hostile mail: bytes and lines of a mail, characters of one text part,
-#: of one line and of one header field, parts, and nested parts.
+#: Bounds against hostile mail: bytes and lines of a mail, characters of one text part
+#: and of all HTML, of one line and of one header field, parts, and nested parts.
 MAX_BYTES, MAX_LINES = 1024 * 1024, 20_000
 MAX_TEXT, MAX_LINE = 64 * 1024, 4_000
 MAX_PARTS, MAX_DEPTH = 100, 20
@@ -23,6 +24,12 @@ MAX_PARTS, MAX_DEPTH = 100, 20
 #: The parser takes quadratic time in the depth, which this many headers bound.
 _MAX_MULTIPARTS = 200
 MAX_FIELD = 4_000
+
+#: Fields of one name that addresses are read from, and parts of HTML.
+_MAX_FIELDS, _MAX_HTML = 10, 10
+
+#: Characters between the tags of a style or script.
+_MAX_ELEMENT = 20_000
 
 #: Attached mails and reports are read as text: nothing in them is a part of this mail,
 #: and they cannot nest.
@@ -48,9 +55,9 @@ _RETURNED_TYPES = {
     "text/x-rfc822-headers",
     "text/x-global-headers",
 }
-_TAGS = re.compile(
-    r"<(?:style|script)\b.{0,20000}?</(?:style|script)>|<[^<>@]{0,2000}>", re.I | re.S
-)
+_OPENING = re.compile(r"<(?:style|script)\b", re.I)
+_CLOSING = re.compile(r"</(?:style|script)>", re.I)
+_TAG = re.compile(r"<[^<>@]{0,2000}>")
 _BREAKS = re.compile(r"<(?:br|/p|/div|/tr|/li|/h[1-6])\b[^<>]{0,200}>", re.I)
 
 
@@ -85,9 +92,14 @@ class Mail:
         return ",".join(str(v)[:MAX_FIELD] for v in self.headers.get_all(name, []))
 
     def addresses(self, *names: str) -> set[str]:
-        """Return the addresses in the header fields *names*, in small letters."""
+        """Return the addresses in the header fields *names*, in small letters.
+
+        Only the first fields of each name are read.
+        """
         values = [
-            str(v)[:MAX_FIELD] for n in names for v in self.headers.get_all(n, [])
+            str(value)[:MAX_FIELD]
+            for name in names
+            for value in self.headers.get_all(name, [])[:_MAX_FIELDS]
         ]
         return split_addresses(values)
 
@@ -121,7 +133,7 @@ def parse(raw: bytes) -> Mail:
     except (MessageError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise UnreadableError(f"the MIME structure is broken: {error}") from None
     if not any(mail.texts):
-        mail.texts = [strip_tags(text) for text in _texts_of(message, "text/html")]
+        mail.texts = [strip_tags("\n".join(_html_parts(message))[:MAX_TEXT])]
     return mail
 
 
@@ -156,7 +168,15 @@ def split_addresses(values: list[str]) -> set[str]:
 
 def strip_tags(text: str) -> str:
     """Return the text of an HTML document; addresses in angle brackets are kept."""
-    return unescape(_TAGS.sub(" ", _BREAKS.sub("\n", text)))
+    *pieces, last = _CLOSING.split(_BREAKS.sub("\n", text))
+    pieces = [*map(_before_element, pieces), last]
+    return unescape(" ".join(_TAG.sub(" ", piece) for piece in pieces))
+
+
+def _before_element(text: str) -> str:
+    """Return *text* without the style or script at its end, if there is one."""
+    opening = _OPENING.search(text, max(0, len(text) - _MAX_ELEMENT))
+    return text[: opening.start()] if opening else text
 
 
 def _parse_message(raw: bytes) -> Message:
@@ -213,8 +233,9 @@ def _sort_part(mail: Mail, part: Message) -> None:
         mail.texts.append(_decode(part))
 
 
-def _texts_of(message: Message, kind: str) -> list[str]:
-    return [_decode(p) for p in _parts(message) if p.get_content_type() == kind][:10]
+def _html_parts(message: Message) -> Iterator[str]:
+    parts = (p for p in _parts(message) if p.get_content_type() == "text/html")
+    return map(_decode, islice(parts, _MAX_HTML))
 
 
 def _decode(part: Message) -> str:
