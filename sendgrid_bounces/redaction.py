@@ -1,9 +1,10 @@
 """Redaction of credentials in logs, in the request log and in error messages."""
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from itertools import islice, takewhile
+from itertools import accumulate, islice, takewhile
 
 #: Characters kept of a text, and parameters kept of a request.
 MAX_TEXT, MAX_PARAMETERS = 500, 100
@@ -23,8 +24,9 @@ MIN_LONG_NAME = 20
 #: Length of the longest name with a value that may be shown.
 MAX_NAME = 100
 
-#: Secrets that are searched for, at most, so that a request cannot take long to redact.
-MAX_SECRETS = 1_000
+#: Secrets that are searched for. A request with more of them takes long to redact, so
+#: all of its texts are masked.
+MAX_SECRETS = 20
 
 MASK = "***"
 
@@ -141,6 +143,8 @@ class Redactor:
         if _is_suspicious(text):
             return False
         every = f"{text}\n{names}".casefold()
+        if len(self._secrets) > MAX_SECRETS:
+            return False
         if self._secrets and any(map(every.__contains__, self._secrets)):
             return False
         return not [hint for hint in self._hints if hint.search(every)]
@@ -184,14 +188,14 @@ class Redactor:
 
     def _redact_secrets(self, text: str) -> str:
         """Return *text* without the known credentials, in any letter case."""
+        if len(self._secrets) > MAX_SECRETS:
+            return text and MASK
         folded = text.casefold()
         found = [secret for secret in self._secrets if secret in folded]
         if not found:
             return text
-        pattern = "|".join(map(re.escape, found))
-        text = re.sub(pattern, MASK, text, flags=re.IGNORECASE)
-        folded = text.casefold()  # a letter may be several in another case
-        return MASK if any(map(folded.__contains__, found)) else text
+        text = _cut(text, _spans(folded, found))
+        return MASK if any(map(text.casefold().__contains__, found)) else text
 
 
 def is_printable_name(name: object) -> bool:
@@ -261,6 +265,8 @@ def redact_name(name: str, value: str) -> str:
 
 def _split_name(name: str) -> tuple[str, str]:
     """Return a name without a value as the name proper, and the credential after it."""
+    if len(name) > MAX_NAME:
+        return "", name
     if found := _NAME_OF_SECRET.match(name):
         return found[0], name[found.end() :]
     has_digit = len(name) >= MIN_SECRET and any(map(str.isdigit, name))
@@ -286,7 +292,40 @@ def _group(pairs: list[Parameter]) -> dict[str, str | list[str]]:
 def _longest_first(secrets: Iterable[str]) -> list[str]:
     """Return the secrets to search for, folded; one may be a part of another one."""
     distinct = {s.casefold(): None for s in secrets if len(s) >= MIN_SECRET}
-    return sorted(islice(distinct, MAX_SECRETS), key=len, reverse=True)
+    return sorted(islice(distinct, MAX_SECRETS + 1), key=len, reverse=True)
+
+
+def _spans(folded: str, secrets: Iterable[str]) -> list[tuple[int, int]]:
+    """Return where *secrets* occur, in order; spans that overlap are one.
+
+    A regular expression of secrets would take long to compile, and stay in a cache.
+    """
+    found = []
+    for secret in secrets:
+        start = folded.find(secret)
+        while start >= 0:
+            end = start + len(secret)
+            found.append((start, end))
+            start = folded.find(secret, end)
+    spans: list[tuple[int, int]] = []
+    for start, end in sorted(found):
+        if spans and start < spans[-1][1]:
+            spans[-1] = (spans[-1][0], max(end, spans[-1][1]))
+        else:
+            spans.append((start, end))
+    return spans
+
+
+def _cut(text: str, spans: Iterable[tuple[int, int]]) -> str:
+    """Return *text* with a mask for each of *spans*, which are those of folded text."""
+    ends = [*accumulate(len(letter.casefold()) for letter in text)]
+    pieces, position = [], 0
+    for start, end in spans:
+        # A letter may be several in the folded text.
+        first, last = bisect_right(ends, start), bisect_left(ends, end) + 1
+        pieces += [text[position:first], MASK]
+        position = last
+    return "".join((*pieces, text[position:]))
 
 
 def _is_suspicious(text: str) -> bool:

@@ -373,8 +373,11 @@ class BounceStore:
             ranges = _ranges(walk, filters, *position)
         while limit is None or limit > 0:
             size = BATCH_SIZE if limit is None else min(BATCH_SIZE, limit)
-            # One row more shows where the next batch begins.
-            rows = self._fetch_ranges(walk.rows, bounce_list, ranges, size + 1)
+            wanted = size + 1  # one more row shows where the next batch begins
+            rows = self._fetch(walk.rows, bounce_list, ranges[0], wanted)
+            if len(ranges) > 1 and len(rows) < wanted:
+                rest = wanted - len(rows)
+                rows += self._fetch(walk.rows, bounce_list, ranges[1], rest)
             if rows:
                 yield rows[:size]
             if len(rows) <= size:
@@ -384,17 +387,6 @@ class BounceStore:
             ranges = _ranges(walk, filters, created, id_)
             if next_created != created:
                 del ranges[:-1]
-
-    def _fetch_ranges(
-        self, statement: Statement, bounce_list: int, ranges: list[Filters], size: int
-    ) -> list[Any]:
-        """Return the first *size* rows of *ranges*, one after another."""
-        rows: list[Any] = []
-        for part in ranges:
-            if len(rows) < size:
-                wanted = size - len(rows)
-                rows += self._fetch(statement, bounce_list, part, wanted)
-        return rows
 
     def _position(
         self, walk: Walk, bounce_list: int, ranges: Sequence[Filters], offset: int

@@ -5,6 +5,8 @@ import time
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sendgrid_bounces import control
 from sendgrid_bounces.app import DIALECTS
@@ -97,6 +99,48 @@ def test_large_request_is_redacted_quickly() -> None:
     start = time.process_time()
     assert redactor.redact_parameters([("x", "y" * 2 * MAX_TEXT)] * 2_000)
     assert time.process_time() - start < 2
+
+
+@given(
+    st.text("aAbßİK.", max_size=30),
+    st.lists(st.text("aAbßİK.", min_size=6, max_size=8), min_size=1, max_size=3),
+)
+def test_known_credentials_are_removed_in_any_case(text: str, secrets: list) -> None:
+    """A letter can be several in another case."""
+    redactor = Redactor(secrets=secrets)
+    shown = redactor.redact_known(f"<{text}{secrets[0].swapcase()}>")
+
+    folded = {secret.casefold() for secret in secrets}
+    assert not any(secret in shown.casefold() for secret in folded)
+
+
+def test_text_around_credentials_stays() -> None:
+    """Also if a letter before it is several in another case."""
+    redactor = Redactor(secrets=["abcdef", "defghi", "abcdef-long", "straße"])
+
+    shown = redactor.redact("ß<abcdefghi> ABCDEF-LONG abcdefABCDEF STRASSE!")
+    assert shown == "ß<***> *** ****** ***!"
+
+
+def test_request_with_many_credentials_is_masked_quickly() -> None:
+    """The time does not depend on the number of values that look like credentials."""
+    pairs = [(f"v{n}", "x" * (1_000 - n)) for n in range(95)]
+    pairs += [(f"key{n}", "x" * (6 + n)) for n in range(995)]
+    started = time.process_time()
+    redactor = REDACTOR.with_secrets(find_secrets(pairs))
+    parameters, texts, body = redactor.redact_request(pairs, ["POST", "/x"], "{}")
+    assert time.process_time() - started < 2
+
+    assert parameters == {"***": ["***"] * 100}
+    assert (texts, body) == (["***", "***"], "***")
+
+
+def test_a_long_name_is_masked_quickly() -> None:
+    name = "a" * 8_000_000
+    started = time.process_time()
+    assert find_secrets([(name, "")]) == [name]
+    assert redact_name(name, "") == "***"
+    assert time.process_time() - started < 1
 
 
 @pytest.mark.parametrize(
