@@ -99,10 +99,13 @@ class HashQueue:
 
     :param most: keys of a client that may be verified or wait; several threads may wait
         for one key.
+    :param most_in_all: the same for all clients, so that a flood from many addresses
+        leaves threads to other requests; by default half as many again.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, most_in_all: int | None = None) -> None:
         self._most = most
+        self._most_in_all = most_in_all or most + (most + 1) // 2
         self._changed = threading.Condition()
         self._is_busy = False
         self._numbers = itertools.count()
@@ -120,12 +123,16 @@ class HashQueue:
         :param attempt: identifies the key.
         :param is_suspect: whether the client has sent several wrong keys.
         :raises TooManyAttemptsError: if it is suspect, and another thread computes or
-            waits; or if too many other keys of the client wait.
+            waits; or if too many other keys of the client, or of all clients, wait.
         """
         entry = client, attempt
         with self._changed:
             keys = sum(1 for other in self._waiting if client and other[0] == client)
-            is_full = keys >= self._most or (is_suspect and self._waiting)
+            is_full = (
+                keys >= self._most
+                or len(self._waiting) >= self._most_in_all
+                or (is_suspect and self._waiting)
+            )
             if client and entry not in self._waiting and is_full:
                 raise TooManyAttemptsError
             self._waiting[entry] += 1

@@ -242,6 +242,29 @@ def test_few_keys_wait_for_hashes(
     assert not queue._waiting
 
 
+def test_keys_of_many_clients_leave_threads_to_others() -> None:
+    """A flood may come from many addresses. Work that must be done is not refused."""
+    queue, ended = HashQueue(2), threading.Event()
+
+    def work(client: str) -> None:
+        with queue.turn(client, b"1"):
+            ended.wait(10)
+
+    threads = []
+    for client in ("a", "b", "c", "a", ""):
+        threads.append(threading.Thread(target=work, args=(client,)))
+        threads[-1].start()
+        while queue._waiting.total() < len(threads):
+            time.sleep(0.001)
+    with pytest.raises(TooManyAttemptsError), queue.turn("d", b"1"):
+        pass
+    ended.set()
+    for thread in threads:
+        thread.join(10)
+    with queue.turn("d", b"1"):
+        pass
+
+
 def test_client_with_the_fewest_keys_is_next() -> None:
     """The first key of a client does not wait for all keys of another."""
     queue, ended, order = HashQueue(8), threading.Event(), []
