@@ -120,12 +120,14 @@ class Authenticator:
         with self._limited(attempt, name):
             if self._is_cached(key_hash, digest):  # another thread was first
                 return True
+            if self._failed.is_known(attempt):
+                return False
             matches = check_password_hash(key_hash or self._decoy, key)
-        # HMAC, inside scrypt, ignores NULs at the end of a key.
-        if not matches or not key_hash or "\0" in key:
-            self._failed.add(self._client(), self._digest(name), attempt)
-            return False
-        self._cache(key_hash, digest)
+            # HMAC, inside scrypt, ignores NULs at the end of a key.
+            if not matches or not key_hash or "\0" in key:
+                self._failed.add(self._client(), self._digest(name), attempt)
+                return False
+            self._cache(key_hash, digest)
         return True
 
     def authenticate(self, username: str, key: str) -> Account:
@@ -198,7 +200,8 @@ class Authenticator:
         is_new = tag is None
         if tag is None:
             with self._limited(digest):
-                tag = self._tag(key, salt)
+                tag = self._tags.get((salt, digest))  # another thread may be first
+                tag = self._tag(key, salt) if tag is None else tag
             make_room(self._tags, CACHE_SIZE)
             self._tags[salt, digest] = tag
         found = [a for a in self._accounts.with_tag(tag) if self.verify(a, key)]

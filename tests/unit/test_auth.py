@@ -265,6 +265,34 @@ def test_keys_of_many_clients_leave_threads_to_others() -> None:
         pass
 
 
+def test_a_wrong_key_is_hashed_once_for_all_threads(storage, monkeypatch) -> None:
+    """Otherwise one key on many connections would occupy all threads."""
+    authenticator = Authenticator(storage, QUICK_COSTS, client=lambda: "192.0.2.1")
+    hashed, begun = [], threading.Event()
+
+    def check(*pair: str) -> bool:
+        hashed.append(pair)
+        begun.wait(10)
+        return False
+
+    monkeypatch.setattr(auth, "check_password_hash", check)
+
+    def work() -> None:
+        with pytest.raises(CredentialsError):
+            authenticator.authenticate("nobody", "wrong")
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    while authenticator._hashing._waiting.total() < len(threads):
+        time.sleep(0.001)
+    begun.set()
+    for thread in threads:
+        thread.join(10)
+
+    assert len(hashed) == 1
+
+
 def test_client_with_the_fewest_keys_is_next() -> None:
     """The first key of a client does not wait for all keys of another."""
     queue, ended, order = HashQueue(8), threading.Event(), []
