@@ -14,6 +14,7 @@ from sendgrid_bounces.auth import Authenticator
 from sendgrid_bounces.config import Config, load_config
 from sendgrid_bounces.control import health, owns
 from sendgrid_bounces.core.accounts import ScryptCosts
+from sendgrid_bounces.core.attempts import client_at
 from sendgrid_bounces.core.clock import Clock
 from sendgrid_bounces.dialects.mailgun import v2, v3
 from sendgrid_bounces.dialects.sendgrid import direct, reseller
@@ -116,7 +117,7 @@ def open_emulator(
             storage,
             config.key_hash,
             accept_any=config.auth == "any",
-            client=_client_address,
+            client=_client,
             most_waiting=max(config.threads // 2, 1),
             tag_costs=tag_costs,
         )
@@ -125,9 +126,9 @@ def open_emulator(
     return Emulator(storage, authenticator, clock, config, dialects)
 
 
-def _client_address() -> str:
-    """Return the address of the client; an empty text outside of requests."""
-    return (request.remote_addr or "unknown") if has_request_context() else ""
+def _client() -> str:
+    """Return the client of the request; an empty text outside of requests."""
+    return client_at(request.remote_addr or "unknown") if has_request_context() else ""
 
 
 def prepare_database(config: Config) -> Storage:

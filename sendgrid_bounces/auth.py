@@ -50,8 +50,8 @@ class Authenticator:
 
     :param accept_any: whether every key is valid, and unknown accounts are created,
         up to :data:`MAX_ACCOUNTS`.
-    :param client: returns the address of the client of the current request; an empty
-        text outside of requests, whose keys are not limited.
+    :param client: returns the client of the current request; an empty text outside of
+        requests, whose keys are not limited.
     :param most_waiting: keys of a client that may be verified or wait for it.
     :param tag_costs: the costs of key tags, for a database that no other process uses;
         by default :data:`TAG_COSTS`.

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from ipaddress import IPv6Address, ip_address
 from typing import Any
 
 from sendgrid_bounces.core.errors import TooManyAttemptsError
@@ -26,10 +27,26 @@ ANY_NAME = b""
 MAX_ENTRIES = 10_000
 
 
+def client_at(address: str) -> str:
+    """Return the client that a network address belongs to.
+
+    One client has many IPv6 addresses: all with the same first 64 bits.
+    """
+    try:
+        parsed = ip_address(address)
+    except ValueError:  # such as that of a Unix socket
+        return address
+    if not isinstance(parsed, IPv6Address):
+        return address
+    if parsed.ipv4_mapped:
+        return str(parsed.ipv4_mapped)
+    return str(IPv6Address(int(parsed) >> 64 << 64))
+
+
 class FailedAttempts:
     """The recent attempts with wrong keys, in one process.
 
-    A client is named by its network address; names and keys are hashed.
+    A client is named as :func:`client_at` does; names and keys are hashed.
     """
 
     def __init__(self) -> None:

@@ -11,7 +11,7 @@ from conftest import QUICK_COSTS
 from sendgrid_bounces import auth
 from sendgrid_bounces.auth import Authenticator
 from sendgrid_bounces.core import attempts
-from sendgrid_bounces.core.attempts import MAX_ATTEMPTS, HashQueue
+from sendgrid_bounces.core.attempts import MAX_ATTEMPTS, HashQueue, client_at
 from sendgrid_bounces.core.errors import (
     CredentialsError,
     ParametersError,
@@ -195,6 +195,23 @@ def test_guesses_take_bounded_memory(limited, monkeypatch) -> None:
     assert len(limited._failed._known) <= 10
     assert len(limited._failed._counts) <= 11
     assert len(limited._failed._added) <= 10
+
+
+@pytest.mark.parametrize(
+    ("address", "client"),
+    [
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+        ("2001:db8:1:2::7", "2001:db8:1:2::"),
+        ("2001:db8:1:3::7", "2001:db8:1:3::"),
+        ("fe80::1%eth0", "fe80::"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("192.0.2.7", "192.0.2.7"),
+        ("unknown", "unknown"),
+    ],
+)
+def test_client_is_a_network_of_ipv6_addresses(address: str, client: str) -> None:
+    """A host can use all addresses with the same 64 bits."""
+    assert client_at(address) == client
 
 
 @pytest.mark.parametrize(

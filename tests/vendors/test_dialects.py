@@ -16,6 +16,7 @@ from werkzeug.routing import Rule
 from sendgrid_bounces import app as application
 from sendgrid_bounces import dialects
 from sendgrid_bounces.core import errors
+from sendgrid_bounces.core.attempts import MAX_ATTEMPTS
 from sendgrid_bounces.emulator import EXTENSION
 from sendgrid_bounces.web.dialect import Dialect, find_owner
 
@@ -190,6 +191,23 @@ CALLS = {
     "mailgun.v2": ("/v2/d/bounces", {"Authorization": "Basic YXBpOmI="}),
     "mailgun.v3": ("/v3/d/bounces", {"Authorization": "Basic YXBpOmI="}),
 }
+
+
+def test_addresses_of_one_network_are_one_client(client: FlaskClient) -> None:
+    """An IPv6 host cannot send more wrong keys from its other addresses."""
+    statuses = [
+        client.get(
+            "/api/bounces.count.json",
+            query_string={"api_user": "acme", "api_key": f"wrong-{number}"},
+            environ_base={"REMOTE_ADDR": address},
+        ).status_code
+        for number, address in enumerate(
+            [f"2001:db8::{number:x}" for number in range(MAX_ATTEMPTS + 1)]
+            + ["2001:db8:0:1::"]
+        )
+    ]
+
+    assert statuses[MAX_ATTEMPTS - 1 :] == [403, 429, 403]
 
 
 @pytest.mark.parametrize(
