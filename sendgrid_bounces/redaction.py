@@ -66,10 +66,12 @@ _NAME_OF_SECRET = re.compile(
 #: Values of a parameter without a value, and of a name that ends in "=" as Base64 does.
 _NO_VALUES = frozenset(("", "=", "=="))
 
-#: A name, and the separator before its value if there is one, however often encoded.
+#: A name, and the separator before its value if there is one, however often encoded. In
+#: JSON, a quotation mark follows the name.
 #: Names are matched whole and one after the other, which takes linear time.
 _NAME = re.compile(
-    r"(?P<name>[\w.\[\]-]+)(?:(?P<equals>(?:[=:]|%(?:25)*3[ad])\s*)|(?P<space>\s+))?",
+    r"(?P<name>[\w.\[\]-]+)"
+    r"(?:(?P<equals>\\*[\"']?\s*(?:[=:]|%(?:25)*3[ad])\s*)|(?P<space>\s+))?",
     re.IGNORECASE,
 )
 _VALUE = re.compile(r"[^&;/\s]+")

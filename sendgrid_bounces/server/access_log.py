@@ -17,9 +17,15 @@ from gunicorn.glogging import Logger
 
 from sendgrid_bounces.app import DIALECTS
 from sendgrid_bounces.core.errors import BounceError
-from sendgrid_bounces.redaction import MASK, Redactor, is_secret, redact_name
+from sendgrid_bounces.redaction import (
+    MASK,
+    Redactor,
+    find_secrets,
+    is_secret,
+    redact_name,
+)
 from sendgrid_bounces.web.dialect import create_redactor
-from sendgrid_bounces.web.requests import StrictRequest, request
+from sendgrid_bounces.web.requests import PARAMETERS, StrictRequest, request
 
 #: The format of Flask's own handler.
 FLASK_FORMAT = "[%(asctime)s] %(levelname)s in %(module)s: %(message)s"
@@ -32,6 +38,10 @@ _PART = re.compile(r"[^\s?&]+")
 
 #: The separator between a name and its value, percent-encoded any number of times.
 _EQUALS = re.compile("=|%(?:25)*3d", re.IGNORECASE)
+
+#: The same in a decoded value, and what separates names with their values there.
+_EQUALS_OR_COLON = re.compile("[=:]")
+_BETWEEN_PAIRS = re.compile(r"[\s?&{},]")
 
 _USERINFO = re.compile(r"//[^/@\s]*@")
 _SCHEME = re.compile(r"\b(basic|bearer)\s+\S+", re.IGNORECASE)
@@ -69,11 +79,11 @@ def redact_log(text: str, redactor: Redactor = _REDACTOR) -> str:
     :param redactor: knows the credentials to replace wherever they occur.
     """
     text = _SCHEME.sub(rf"\1 {MASK}", _USERINFO.sub(f"//{MASK}@", text))
-    text = _PART.sub(_redact_part, text)
+    text = _PART.sub(lambda match: _redact_part(match, redactor), text)
     return redactor.redact_known(text)
 
 
-def _redact_part(match: re.Match[str]) -> str:
+def _redact_part(match: re.Match[str], redactor: Redactor) -> str:
     part = match[0]
     equals = _EQUALS.search(part)
     end = equals.end() if equals else len(part)
@@ -84,13 +94,16 @@ def _redact_part(match: re.Match[str]) -> str:
         return MASK
     if equals and (is_secret(name) or _has_secret(value)):
         return part[:end] + MASK
-    return part
+    decoded = _decode(part)
+    is_known = decoded != part and redactor.redact_known(decoded) != decoded
+    return MASK if is_known else part
 
 
 def _has_secret(value: str) -> bool:
-    """Return whether *value* contains a URL or a query string with a credential."""
-    pairs = [part.partition("=") for part in re.split(r"[\s?&]", value)]
-    return any(equals and is_secret(name) for name, equals, _ in pairs)
+    """Return whether *value* contains a URL, a query or JSON with a credential."""
+    text = " ".join(value.split()).replace(" =", "=").replace(" :", ":")
+    pairs = [_EQUALS_OR_COLON.split(part, 1) for part in _BETWEEN_PAIRS.split(text)]
+    return any(is_secret(pair[0].strip("\"'\\")) for pair in pairs if pair[1:])
 
 
 def _decode(text: str) -> str:
@@ -120,8 +133,9 @@ class RedactingLogger(Logger):
         atoms["u"] = "-"  # some Mailgun clients send the key as the user name
         atoms["clock"] = time.strftime("%H:%M:%S")
         atoms["target"] = environ.get("RAW_URI", "")
-        sent = StrictRequest({**environ})
-        redactor = _REDACTOR.with_secrets(sent.find_secrets())
+        secrets = StrictRequest({**environ}).find_secrets()
+        secrets += find_secrets(environ.get(PARAMETERS, ()))  # with those of a form
+        redactor = _REDACTOR.with_secrets(secrets)
         return {name: _redact_atom(name, v, redactor) for name, v in atoms.items()}
 
     def _set_handler(

@@ -58,6 +58,9 @@ CHUNK_SIZE, MAX_LINE = 64 * 1024, 1024 * 1024
 Item = TypeVar("Item")
 Parameters = list[tuple[str, str]]
 
+#: Key of the WSGI environment with the parameters, for the access log of the server.
+PARAMETERS = "sendgrid_bounces.parameters"
+
 
 class StrictRequest(flask.Request):
     """A request that is read and parsed once, completely or not at all.
@@ -112,6 +115,7 @@ class StrictRequest(flask.Request):
             body = self.read_body(limit)
             pairs = self.read_query()
             self._parameters = [*pairs, *self._parse_form(body)] if body else pairs
+            self.environ[PARAMETERS] = self._parameters
         return self._parameters
 
     def read_query(self) -> Parameters:

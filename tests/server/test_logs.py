@@ -28,6 +28,8 @@ def _call_with_secrets(live: Live) -> None:
         ("GET", f"/api/bounces.get.json?api_user=a&API%5FKEY={ENCODED}", {}, None),
         ("GET", f"/api/nothing?api_key={SECRET}&api_key={SECRET}", {}, None),
         ("POST", "/api/bounces.get.json", form, f"api_user=a&api_key={SECRET}&limit=x"),
+        ("POST", f"/api/bounces.get.json?x={ENCODED}", {**form, "User-Agent": SECRET}, f"api_user=a&api_key={SECRET}"),
+        ("GET", f'/api/bounces.get.json?x={{"api_key":"{SECRET}"}}', {}, None),
         ("POST", "/api/bounces.get.json", {}, f"api_user=a&api_key={SECRET}"),
         ("GET", "/v3/d/bounces", {"Authorization": f"Basic {token}"}, None),
         ("GET", "/v3/d/bounces", {"Authorization": f"Basic {user}"}, None),

@@ -7,8 +7,10 @@ from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 from gunicorn.config import Config
+from werkzeug.test import create_environ
 
 from sendgrid_bounces.server.access_log import (
     RedactingLogger,
@@ -30,6 +32,11 @@ from sendgrid_bounces.server.access_log import (
         ("/x?next=%2Fapi%3Fapi_key%3DK", "/x?next=***"),
         ("/x?next=%252Fapi%253Fapi_key%253DK%26a%3Db", "/x?next=***"),
         ("/api/x%3Fapi_key%3DK", "/api/x%3Fapi_key%3D***"),
+        ('/x?to={"api_key":"K"}&a=b', "/x?to=***&a=b"),
+        ("/x?to=%7B%22a%22:1,+%22api_key%22+:+%22K%22%7D&a=b", "/x?to=***&a=b"),
+        ('/x?to=%7B%5C"key%5C":%5C"K%5C"%7D', "/x?to=***"),
+        ("/x?to=%5B%22key%22%2C%22http:%2F%2Fa%22%5D", "/x?to=%5B%22key%22%2C%22http:%2F%2Fa%22%5D"),
+        ("'SG%2Eabcdefgh%252Eijklmnop%2Dq", "***"),
         ("http://user:K@host/x?a=b", "http://***@host/x?a=b"),
         ("'Basic S0s=' Bearer K", "'Basic *** Bearer ***"),
         ("/v3/d/bounces/monkey@x.com?email=a%40key.com", "/v3/d/bounces/monkey@x.com?email=a%40key.com"),
@@ -65,6 +72,8 @@ def test_redaction_takes_linear_time() -> None:
         "key",
         "SG.",
         "key-aaaaaaaaaaaaaaaa_",
+        "x=+",
+        "x=%22:+",
     ):
         redact_log(piece * 20_000)
     assert time.process_time() - began < 2
@@ -92,6 +101,29 @@ def test_credentials_of_the_request_are_redacted_in_the_access_log() -> None:
     assert atoms["target"] == "/v3/***/bounces"
     assert atoms["a"] == "x/***"
     assert key.casefold() not in repr(atoms).casefold()
+
+
+def test_credentials_of_a_form_are_redacted_in_the_access_log(app: Flask) -> None:
+    """The URL can repeat a key, in percent-encoded form, too."""
+    key = "Zq7-Xw2Kp9LmT4"
+    environ = create_environ(
+        "/api/bounces.count.json",
+        query_string=f"x={key}",
+        method="POST",
+        data={"api_user": "acme", "api_key": key},
+    )
+    environ["RAW_URI"] = f"/api/{key}/%5Aq7%2dXw2Kp9LmT4?x=%5Aq7%252DXw2Kp9LmT4&a=b"
+    with app.request_context(environ):
+        app.full_dispatch_request()
+
+    atoms = RedactingLogger(Config()).atoms(
+        SimpleNamespace(status="403 FORBIDDEN", sent=0, headers=[]),
+        SimpleNamespace(headers=[]),
+        environ,
+        timedelta(seconds=1),
+    )
+    assert atoms["q"] == "x=***"
+    assert atoms["target"] == "***?***&a=b"
 
 
 def test_credentials_of_the_request_are_redacted_in_the_log(

@@ -39,6 +39,9 @@ SECRET = "Zq7Xw2Kp9LmT4"
         ("user[key]=hunter2&a=b", "user[key]=***&a=b"),
         ("api_key[]: hunter2", "api_key[]: ***"),
         ("api_key=&a=b", "api_key=&a=b"),
+        ('{"a": 1, "api_key": "hunter2", "b": 2}', '{"a": 1, "api_key": *** "b": 2}'),
+        (r'{\"api_key\" : \"hunter2\"}', r'{\"api_key\" : ***'),
+        ('["api_key", "b"]', '["api_key", "b"]'),
         ("Bearer hunter2", "Bearer ***"),
         ("x-basic  hunter2/ab+cd== more", "x-basic  *** more"),
         ("Basic aHVudGVyMg==", "Basic ***"),
@@ -85,7 +88,18 @@ def test_redaction_takes_linear_time() -> None:
     """Text that provokes backtracking takes no longer than other text."""
     pieces = (
         *("key", "key=", "a-", "SG.", "key-", "%25", "a%25", "%3d", "key %25", " "),
-        *("basic", "basic ", "key= ", "0123456789abcdef0123456789abcdef-", ".", "["),
+        *(
+            'key"',
+            "key\\",
+            "key\\ ",
+            "\\",
+            "basic",
+            "basic ",
+            "key= ",
+            "0123456789abcdef0123456789abcdef-",
+            ".",
+            "[",
+        ),
     )
     start = time.process_time()
     for piece in pieces:
