@@ -23,7 +23,7 @@ class AccountControl:
         """Return the accounts, sorted by name."""
         store = self.emulator.storage.accounts
         return _report_accounts(
-            store.all(), store.domains(), self.emulator.storage.bounces.count_lists()
+            store.all(), store.domains(), self.emulator.storage.bounce_counts.of_lists()
         )
 
     def account(self, name: str) -> AccountReport:

@@ -102,16 +102,16 @@ class BounceControl:
 
         :param days: a key of :data:`RANGES`.
         """
-        store = self.emulator.storage.bounces
-        newest = store.newest()
+        counts = self.emulator.storage.bounce_counts
+        newest = counts.newest()
         if newest is None:
             return NO_BOUNCES
         number = RANGES[days]
         if number is None:
-            number = all_days(store.oldest() or newest, newest)
+            number = all_days(counts.oldest() or newest, newest)
         span = last_days(number, newest)
-        counts = store.histogram(span.start, span.end, span.width)
-        return create_histogram(span, counts)
+        rows = counts.histogram(span.start, span.end, span.width)
+        return create_histogram(span, rows)
 
     def put_bounces(self, owner: str, bounces: Iterable[Bounce]) -> int:
         """Add *bounces*, replacing those of the same addresses; return their number.

@@ -46,7 +46,7 @@ class Totals:
     def __init__(
         self, storage: Storage, now: Callable[[], float] = time.monotonic
     ) -> None:
-        self._bounces = storage.bounces
+        self._bounces, self._counts = storage.bounces, storage.bounce_counts
         self._now = now
         self._kept: dict[Key, tuple[float, object]] = {}
         self._locks: defaultdict[Key, Lock] = defaultdict(Lock)
@@ -62,7 +62,7 @@ class Totals:
 
     def of_types(self) -> Mapping[int, Mapping[BounceType, int]]:
         """Return the number of bounces of each type, of each list that has some."""
-        return self._keep("types", self._bounces.count_types)
+        return self._keep("types", self._counts.of_types)
 
     def forget(self) -> None:
         """Count everything anew: the state was changed on a page."""

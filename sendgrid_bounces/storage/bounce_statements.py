@@ -12,13 +12,11 @@ from typing import Any
 
 import peewee
 
-from sendgrid_bounces.core.bounces import BounceType
 from sendgrid_bounces.storage.engine import Engine
 from sendgrid_bounces.storage.sql import COUNT_ALL
 from sendgrid_bounces.storage.tables import (
     KEY_INDEX,
     TIME_INDEX,
-    BounceListRow,
     BounceRow,
 )
 
@@ -113,23 +111,6 @@ LAST_KEYS = Statement(lambda _: _rows(ALL_COLUMNS, BounceRow.key.desc()), KEY_IN
 COUNT = Statement(lambda _: BounceRow.select(COUNT_ALL))
 DELETE = Statement(lambda _: BounceRow.delete())
 
-COUNT_LISTS = BounceRow.select(BounceRow.bounce_list, COUNT_ALL).group_by(
-    BounceRow.bounce_list
-)
-
-
-def _count_type(type_: BounceType) -> Any:
-    """Return the number of rows of a type in a group."""
-    when, then = peewee.SQL("CASE WHEN"), peewee.SQL(f"= {int(type_)} THEN 1 END")
-    return peewee.fn.COUNT(peewee.NodeList((when, BounceRow.type, then)))
-
-
-#: The number of bounces of each list and type. To group by type, too, would sort all
-#: rows: the index has the types of a list in the order of time.
-COUNT_TYPES = BounceRow.select(
-    BounceRow.bounce_list, *map(_count_type, BounceType)
-).group_by(BounceRow.bounce_list)
-
 OLDEST_FIRST = Walk(OLDEST, OLDEST_POSITION)
 OLDEST_FIRST_BRIEF = Walk(OLDEST_BRIEF, OLDEST_POSITION)
 NEWEST_FIRST = Walk(NEWEST, NEWEST_POSITION, is_ascending=False)
@@ -175,35 +156,3 @@ def compile_statement(engine: Engine, statement: Statement, shape: Shape) -> str
     conditions += [BOUNCE_CONDITIONS[name](time, count) for name, count in shape]
     query = statement.build(time).where(*conditions)
     return engine.compile(query, "" if is_by_address else statement.index)
-
-
-def extreme_instants(function: Any) -> Any:
-    """Return the query of the oldest or newest instant of each list.
-
-    The instant is NULL for an empty list. The index has no instants without a list.
-
-    :param function: MIN or MAX.
-    """
-    is_listed = BounceRow.bounce_list == BounceListRow.id
-    return BounceListRow.select(
-        BounceRow.select(function(BounceRow.created)).where(is_listed)
-    )
-
-
-def histogram(engine: Engine, *, of_list: bool) -> Any:
-    """Return the query that counts the bounces of each interval and type.
-
-    The placeholders stand for the start, the width, the list if *of_list*, the start
-    and the end.
-    """
-    since = peewee.Expression(BounceRow.created, "-", 0)
-    interval = peewee.Expression(since, engine.integer_division, 1)
-    lists = BounceListRow.select(BounceListRow.id)
-    is_listed = (
-        BounceRow.bounce_list == 0 if of_list else BounceRow.bounce_list.in_(lists)
-    )
-    return (
-        BounceRow.select(interval.alias("position"), BounceRow.type, COUNT_ALL)
-        .where(is_listed, BounceRow.created >= 0, BounceRow.created < 0)
-        .group_by(peewee.SQL("position"), BounceRow.type)
-    )

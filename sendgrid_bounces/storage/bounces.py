@@ -12,13 +12,10 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
 
-import peewee
-
 from sendgrid_bounces.core.bounces import (
     Bounce,
     BouncePage,
     BounceQuery,
-    BounceType,
     classify,
     fold,
     successor,
@@ -26,8 +23,6 @@ from sendgrid_bounces.core.bounces import (
 from sendgrid_bounces.core.clock import Clock
 from sendgrid_bounces.storage.bounce_statements import (
     COUNT,
-    COUNT_LISTS,
-    COUNT_TYPES,
     DELETE,
     FIRST_KEYS,
     KEY_POSITION,
@@ -42,8 +37,6 @@ from sendgrid_bounces.storage.bounce_statements import (
     Statement,
     Walk,
     compile_statement,
-    extreme_instants,
-    histogram,
 )
 from sendgrid_bounces.storage.compiled import Compiled
 from sendgrid_bounces.storage.deletions import ANY_ADDRESS, DeletionStore
@@ -118,16 +111,6 @@ class BounceStore:
     _put = Compiled(lambda engine: engine.compile_upsert(BounceRow, _KEYS))
     _put_undated = Compiled(
         lambda engine: engine.compile_upsert(BounceRow, _KEYS, keep=("created",))
-    )
-    _counts = Compiled(lambda engine: engine.compile(COUNT_LISTS))
-    _types = Compiled(lambda engine: engine.compile(COUNT_TYPES))
-    _newest = Compiled(lambda engine: engine.compile(extreme_instants(peewee.fn.MAX)))
-    _oldest = Compiled(lambda engine: engine.compile(extreme_instants(peewee.fn.MIN)))
-    _histogram = Compiled(
-        lambda engine: engine.compile(histogram(engine, of_list=False))
-    )
-    _histogram_of_list = Compiled(
-        lambda engine: engine.compile(histogram(engine, of_list=True))
     )
 
     def __init__(self, engine: Engine) -> None:
@@ -252,47 +235,6 @@ class BounceStore:
     def count(self, bounce_list: int, query: BounceQuery) -> int:
         """Return the number of bounces that match *query*."""
         return int(self._fetch(COUNT, bounce_list, _filters(query))[0][0])
-
-    def count_lists(self) -> dict[int, int]:
-        """Return the number of bounces of each list that has some."""
-        return {int(key): int(count) for key, count in self._engine.fetch(self._counts)}
-
-    def count_types(self) -> dict[int, dict[BounceType, int]]:
-        """Return the number of bounces of each type, by list; no list without any."""
-        return {
-            int(bounce_list): dict(zip(BounceType, map(int, counts), strict=True))
-            for bounce_list, *counts in self._engine.fetch(self._types)
-        }
-
-    def newest(self) -> int | None:
-        """Return the instant of the newest bounce on any list, if there is one."""
-        instants = [row[0] for row in self._engine.fetch(self._newest)]
-        return max((int(at) for at in instants if at is not None), default=None)
-
-    def oldest(self) -> int | None:
-        """Return the instant of the oldest bounce on any list, if there is one."""
-        instants = [row[0] for row in self._engine.fetch(self._oldest)]
-        return min((int(at) for at in instants if at is not None), default=None)
-
-    def histogram(
-        self, start: int, end: int, width: int, bounce_list: int | None = None
-    ) -> list[tuple[int, BounceType, int]]:
-        """Count the bounces in each interval, by type.
-
-        :param start: the first instant of the first interval.
-        :param end: the first instant after the last interval.
-        :param width: the length of an interval in seconds.
-        :param bounce_list: None for all lists.
-        :returns: the index of an interval, a type and their number of bounces; none if
-            the number is 0.
-        """
-        if bounce_list is None:
-            text, values = self._histogram, [start, width, start, end]
-        else:
-            text = self._histogram_of_list
-            values = [start, width, bounce_list, start, end]
-        rows = self._engine.fetch(text, values)
-        return [(int(at), BounceType(type_), int(n)) for at, type_, n in rows]
 
     def delete(self, bounce_list: int, *queries: BounceQuery, clock: Clock) -> int:
         """Delete the bounces that match any of *queries* in one transaction.

@@ -9,6 +9,7 @@ from urllib.parse import SplitResult, urlsplit
 from sendgrid_bounces.core.errors import StorageError
 from sendgrid_bounces.storage import schema
 from sendgrid_bounces.storage.accounts import AccountStore
+from sendgrid_bounces.storage.bounce_counts import BounceCounts
 from sendgrid_bounces.storage.bounces import BounceStore
 from sendgrid_bounces.storage.clock import ClockStore
 from sendgrid_bounces.storage.contents import ContentsStore
@@ -42,6 +43,7 @@ class Storage:
     engine: Engine
     accounts: AccountStore
     bounces: BounceStore
+    bounce_counts: BounceCounts
     clock: ClockStore
     contents: ContentsStore
     snapshots: SnapshotStore
@@ -95,6 +97,7 @@ def open_storage(
         engine,
         AccountStore(engine),
         bounces,
+        BounceCounts(engine),
         ClockStore(engine),
         ContentsStore(engine),
         SnapshotStore(engine),

@@ -45,6 +45,7 @@ from sendgrid_bounces.pages.web import NOTICES, STATIC
 from sendgrid_bounces.redaction import MASK
 from sendgrid_bounces.schemas.faults import FAULT_RULE
 from sendgrid_bounces.storage import bounces as storage_bounces
+from sendgrid_bounces.storage.bounce_counts import BounceCounts
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 ORIGIN = {"Origin": "http://localhost"}
@@ -186,7 +187,7 @@ def test_first_page_finds_compiled_templates_and_numbers(browser, monkeypatch) -
         raise AssertionError
 
     monkeypatch.setattr(app.jinja_env, "compile", fail)
-    monkeypatch.setattr(storage_bounces.BounceStore, "count_types", fail)
+    monkeypatch.setattr(BounceCounts, "of_types", fail)
     for path in PAGES[:2]:
         assert browser.get(path).status_code == 200, path
 
@@ -195,7 +196,7 @@ def test_warming_up_survives_a_failing_database(browser, monkeypatch) -> None:
     def fail(*_: object) -> None:
         raise StorageError("closed")
 
-    monkeypatch.setattr(storage_bounces.BounceStore, "count_types", fail)
+    monkeypatch.setattr(BounceCounts, "of_types", fail)
     for thread in routes.warm_up(browser.application):
         thread.join()
     monkeypatch.undo()
@@ -820,7 +821,7 @@ def test_simultaneous_pages_count_once(browser, monkeypatch) -> None:
     monkeypatch.setattr(totals, "MOST_COUNTED", 0)
     _add(browser, bounce())
     numbers, barrier, calls = totals.Totals(_storage(browser)), Barrier(3), []
-    count = storage_bounces.BounceStore.count_types
+    count = BounceCounts.of_types
 
     def count_slowly(store):
         calls.append(1)
@@ -828,7 +829,7 @@ def test_simultaneous_pages_count_once(browser, monkeypatch) -> None:
             barrier.wait(0.2)  # the others would count, too
         return count(store)
 
-    monkeypatch.setattr(storage_bounces.BounceStore, "count_types", count_slowly)
+    monkeypatch.setattr(BounceCounts, "of_types", count_slowly)
     with ThreadPoolExecutor(3) as pool:
         found = [*pool.map(lambda _: numbers.of_types(), range(3))]
     assert found[0] == found[1] == found[2]

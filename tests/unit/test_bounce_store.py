@@ -173,7 +173,7 @@ def test_lists_are_counted(storage, bounce_list) -> None:
     storage.bounces.put(bounce_list, [bounce("a@x"), bounce("b@x")])
     other = storage.accounts.get("other").bounce_list
 
-    assert storage.bounces.count_lists() == {bounce_list: 2, other: 1}
+    assert storage.bounce_counts.of_lists() == {bounce_list: 2, other: 1}
 
 
 def test_newest_first_reverses_the_order(storage, bounce_list) -> None:

@@ -5,7 +5,7 @@ from conftest import NOW, bounce
 
 from sendgrid_bounces.core.bounces import BouncePage, BounceQuery, BounceType
 from sendgrid_bounces.core.timezones import DAY
-from sendgrid_bounces.storage.bounce_statements import COUNT_TYPES
+from sendgrid_bounces.storage.bounce_counts import COUNT_TYPES
 from sendgrid_bounces.storage.bounces import as_bounce
 from sendgrid_bounces.storage.tables import TIME_INDEX
 
@@ -30,8 +30,8 @@ def _filled(storage, bounce_list: int) -> int:
 def test_numbers_of_lists_and_types(storage, filled: int) -> None:
     other = storage.accounts.get("other").bounce_list
 
-    assert storage.bounces.count_lists() == {filled: 4, other: 1}
-    assert storage.bounces.count_types() == {
+    assert storage.bounce_counts.of_lists() == {filled: 4, other: 1}
+    assert storage.bounce_counts.of_types() == {
         filled: {BounceType.HARD: 2, BounceType.SOFT: 1, BounceType.OTHER: 1},
         other: {BounceType.HARD: 1, BounceType.SOFT: 0, BounceType.OTHER: 0},
     }
@@ -49,17 +49,23 @@ def test_types_are_counted_along_an_index(storage) -> None:
 
 
 def test_newest_and_oldest_instants(storage, filled: int) -> None:
-    assert (storage.bounces.oldest(), storage.bounces.newest()) == (ANCIENT, NOW)
+    assert (storage.bounce_counts.oldest(), storage.bounce_counts.newest()) == (
+        ANCIENT,
+        NOW,
+    )
 
 
 def test_empty_database_has_no_instants(storage) -> None:
-    assert (storage.bounces.oldest(), storage.bounces.newest()) == (None, None)
+    assert (storage.bounce_counts.oldest(), storage.bounce_counts.newest()) == (
+        None,
+        None,
+    )
 
 
 def test_histogram_counts_intervals_by_type(storage, filled: int) -> None:
     start = NOW - NOW % DAY - DAY
-    of_list = storage.bounces.histogram(start, start + 2 * DAY, DAY, filled)
-    of_all = storage.bounces.histogram(start, start + 2 * DAY, DAY)
+    of_list = storage.bounce_counts.histogram(start, start + 2 * DAY, DAY, filled)
+    of_all = storage.bounce_counts.histogram(start, start + 2 * DAY, DAY)
 
     assert sorted(of_list) == [
         (0, BounceType.HARD, 1),
@@ -67,7 +73,7 @@ def test_histogram_counts_intervals_by_type(storage, filled: int) -> None:
         (1, BounceType.HARD, 1),
     ]
     assert sum(n for _, _, n in of_all) == 4
-    assert storage.bounces.histogram(ANCIENT, ANCIENT + 10, 10, filled) == [
+    assert storage.bounce_counts.histogram(ANCIENT, ANCIENT + 10, 10, filled) == [
         (0, BounceType.OTHER, 1)
     ]
 
