@@ -3,11 +3,11 @@
 Readers yield one record at a time: memory does not depend on the size of a file.
 """
 
-import csv
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from typing import IO, Any
 
@@ -17,7 +17,7 @@ from sendgrid_bounces.core.timezones import TimeZone
 from sendgrid_bounces.redaction import is_printable_name
 from sendgrid_bounces.schemas.base import as_mapping, duplicate_key
 from sendgrid_bounces.schemas.bounces import FIELDS, read_record, read_text_record
-from sendgrid_bounces.schemas.cells import MAX_COLUMNS, clean_cells
+from sendgrid_bounces.schemas.cells import MAX_COLUMNS, MAX_ROW, clean_cells, read_rows
 
 Record = dict[str, Any]
 
@@ -139,21 +139,20 @@ def read_csv(file: IO[str], ignores_unknown: bool = False) -> Iterator[Row]:  # 
     """
     first = file.readline(MAX_HEADER)
     separator = _find_separator(first)
-    lines = _decoded_lines(chain([first] if first else [], file))
-    rows = csv.reader(lines, strict=True, delimiter=separator)
-    try:
-        width, columns = _read_header(next(rows, []), ignores_unknown)
-        for cells in rows:
-            place = f"line {rows.line_num}"
-            try:
-                cleaned = clean_cells(cells, width)
-            except ParametersError as error:
-                yield place, error
-                continue
-            if any(cleaned):
-                yield place, _text_record(columns, cells, cleaned)
-    except csv.Error as error:
-        raise ParametersError([(f"line {rows.line_num}", str(error))]) from None
+    rest = iter(partial(file.readline, MAX_ROW + 1), "")
+    lines = _decoded_lines(chain([first] if first else [], rest))
+    rows = read_rows(lines, separator=separator)
+    _, header = next(rows, (1, []))
+    width, columns = _read_header(header, ignores_unknown)
+    for number, cells in rows:
+        place = f"line {number}"
+        try:
+            cleaned = clean_cells(cells, width)
+        except ParametersError as error:
+            yield place, error
+            continue
+        if any(cleaned):
+            yield place, _text_record(columns, cells, cleaned)
 
 
 def read_json(file: IO[str], ignores_unknown: bool = False) -> Iterator[Row]:  # noqa: FBT001, FBT002 - readers are called by position

@@ -5,14 +5,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from sendgrid_bounces.core.json_limits import MAX_VALUES, has_too_many_values
 from sendgrid_bounces.sources.verification import PayloadError
 
 #: Events that a request may have. SendGrid sends at most a few thousand.
 MAX_EVENTS = 10_000
-
-#: Values that a payload may have. They are bounded before it is parsed, since a value
-#: of two bytes takes 60 bytes of memory or more.
-MAX_VALUES = 500_000
 
 #: Half of a character, as JSON can escape it. Text with one cannot be encoded.
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
@@ -25,7 +22,7 @@ def load_json(body: bytes | str) -> Any:
         values.
     """
     encoded = body.encode(errors="replace") if isinstance(body, str) else body
-    if sum(map(encoded.count, (b",", b"[", b"{"))) > MAX_VALUES:
+    if has_too_many_values(encoded):
         raise PayloadError(f"the JSON has more than {MAX_VALUES} values")
     try:
         return json.loads(body)

@@ -338,7 +338,8 @@ def _decode(text: str) -> str:
 
 
 def _parse_urlencoded(body: bytes, _options: Mapping[str, str]) -> Parameters:
-    if any(piece and b"=" not in piece for piece in body.split(b"&")):
+    pieces = body.split(b"&", MAX_PARAMETERS)
+    if len(pieces) <= MAX_PARAMETERS and any(p and b"=" not in p for p in pieces):
         raise ValueError("a parameter without a value")
     return _split(body)
 

@@ -312,6 +312,13 @@ def test_memory_does_not_depend_on_the_size_of_a_file(file_format, first, line) 
     assert peak < 2_000_000
 
 
+@pytest.mark.parametrize("content", ['"a\n",' * 300_000, "a," * 600_000])
+def test_row_without_end_is_rejected(content: str) -> None:
+    """Its cells would take dozens of times the memory of the file."""
+    with pytest.raises(ParametersError, match="line 2: a row of more than 1,048,576"):
+        read("csv", f"email\n{content}")
+
+
 @pytest.mark.parametrize("content", ["[" * 2_000_000, '["' + "x" * 3_000_000])
 def test_value_without_end_is_rejected_early(content: str) -> None:
     """Each attempt to parse it reads twice as much."""

@@ -18,10 +18,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sendgrid_bounces.core import percent
+from sendgrid_bounces.core.json_limits import MAX_VALUES
 from sendgrid_bounces.core.percent import decode_form_text
 from sendgrid_bounces.sources import mailgun, postmark, sendgrid, ses
 from sendgrid_bounces.sources.kinds import KINDS
-from sendgrid_bounces.sources.payloads import MAX_VALUES
 from sendgrid_bounces.sources.verification import (
     PayloadError,
     SecretError,

@@ -1,6 +1,5 @@
 """The parameters and records that clients send, parsed once into typed values."""
 
-import csv
 import json
 import re
 from codecs import BOM_UTF8
@@ -14,12 +13,14 @@ from marshmallow import EXCLUDE, Schema, ValidationError, fields, missing
 from sendgrid_bounces.core.addresses import is_address
 from sendgrid_bounces.core.bounces import Bounce, BouncePage
 from sendgrid_bounces.core.errors import ParametersError
+from sendgrid_bounces.core.json_limits import has_too_many_values
 from sendgrid_bounces.dialects.mailgun.dates import parse_date
-from sendgrid_bounces.schemas.cells import MAX_COLUMNS, clean_cells
+from sendgrid_bounces.schemas.cells import MAX_COLUMNS, clean_cells, read_rows
 
 #: Bounds of a page, and of a batch.
 DEFAULT_LIMIT, MAX_LIMIT = 100, 1_000
 MAX_BATCH = 1_000
+BATCH_RULE = "Batch size should be less than 1000"
 
 #: Bound of a CSV file. Its size alone would not bound the time: a row takes
 #: microseconds, however short it is.
@@ -292,6 +293,20 @@ def read_batch(body: bytes, now: int) -> list[Bounce]:
     :raises ParametersError: if the body is neither, if the array is too long, or for
         the first invalid record.
     """
+    bounces = []
+    for number, record in enumerate(_records(body), 1):
+        try:
+            if not isinstance(record, dict):
+                raise _error("must be an object")
+            bounces.append(read_record(record, now))
+        except ParametersError as error:
+            raise error.within(f"record {number}") from None
+    return bounces
+
+
+def _records(body: bytes) -> list[Any]:
+    if has_too_many_values(body):
+        raise _error(BATCH_RULE)
     try:
         records = json.loads(body)
     except (ValueError, RecursionError):
@@ -301,16 +316,8 @@ def read_batch(body: bytes, now: int) -> list[Bounce]:
     if not isinstance(records, list) or not records:
         raise _error("Invalid JSON: must be an array of bounces")
     if len(records) > MAX_BATCH:
-        raise _error("Batch size should be less than 1000")
-    bounces = []
-    for number, record in enumerate(records, 1):
-        try:
-            if not isinstance(record, dict):
-                raise _error("must be an object")
-            bounces.append(read_record(record, now))
-        except ParametersError as error:
-            raise error.within(f"record {number}") from None
-    return bounces
+        raise _error(BATCH_RULE)
+    return records
 
 
 def read_csv(lines: Iterable[bytes], now: int) -> Iterator[Bounce]:
@@ -322,22 +329,21 @@ def read_csv(lines: Iterable[bytes], now: int) -> Iterator[Bounce]:
     lines = iter(lines)
     first = next(lines, b"").removeprefix(BOM_UTF8)
     text = map(bytes.decode, chain([first], lines))
-    rows = csv.reader(text, skipinitialspace=True, strict=True)
+    rows = read_rows(text, skips_blanks=True)
     try:
-        header = [name.strip() for name in islice(next(rows, []), MAX_COLUMNS + 1)]
+        _, names = next(rows, (1, []))
+        header = [name.strip() for name in islice(names, MAX_COLUMNS + 1)]
         if len(header) > MAX_COLUMNS:
             raise _error(f"while reading csv header: more than {MAX_COLUMNS} columns")
         if "address" not in header:
             raise _error("while reading csv header")
         width = len(header)
         places = {name: place for place, name in enumerate(header) if name in COLUMNS}
-        for number, cells in enumerate(rows, 2):
+        for number, (_, cells) in enumerate(rows, 2):
             if number > MAX_ROWS + 1:
                 raise _error(f"while reading csv: more than {MAX_ROWS} rows")
             if any(cells):
                 yield _read_row(number, width, places, cells, now)
-    except csv.Error as error:
-        raise _error(f"line {rows.line_num}: {error}") from None
     except UnicodeDecodeError:
         raise _error("while reading csv: not UTF-8") from None
 

@@ -6,6 +6,7 @@ import json
 import re
 import socket
 import time
+import tracemalloc
 from collections import deque
 from contextlib import closing, suppress
 from io import BytesIO
@@ -287,6 +288,56 @@ def test_batch_of_1000_is_accepted_and_a_larger_one_is_rejected(app, client) -> 
         )
         stored = storage.bounces.count(bounce_list, BounceQuery())
         assert (answer.status_code, answer.json["message"], stored) == expected
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "status"),
+    [
+        ("application/x-www-form-urlencoded", b"a=&" * 2_000_000, 400),
+        ("application/x-www-form-urlencoded", b"&" * 6_000_000, 400),
+        ("application/json", b"[" + b'{"":0},' * 850_000 + b"0]", 400),
+        ("application/json", b"[" + b"{}," * 249_000 + b"{}]", 400),
+    ],
+    ids=["fields", "empty fields", "records", "empty records"],
+)
+def test_memory_for_a_body_is_bounded(
+    app, client, content_type: str, body: bytes, status: int
+) -> None:
+    """The number of values is known before they are parsed."""
+    tracemalloc.start()
+    try:
+        answer = client.post(
+            "/v3/empty.example.com/bounces",
+            data=body,
+            content_type=content_type,
+            headers=_basic(KEY),
+        )
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert answer.status_code == status
+    assert peak < 50_000_000
+
+
+def test_memory_for_a_row_is_bounded(client) -> None:
+    """A row has several lines if a cell has a line end."""
+    rows = (
+        b'a@example.com,"' + b'a\n","' * 1_500_000 + b'"',
+        b"a@example.com" + b",ab" * 2_500_000,
+    )
+    for head, line in ((b"address,code\n", 2), (b"", 1)):
+        for row in rows:
+            tracemalloc.start()
+            try:
+                status, answer = _upload(client, head + row)
+                _, peak = tracemalloc.get_traced_memory()
+            finally:
+                tracemalloc.stop()
+
+            message = f"line {line}: a row of more than 1,048,576 characters"
+            assert (status, answer["message"]) == (400, message)
+            assert peak < 50_000_000
 
 
 def test_body_over_the_limit_is_413_in_json(client) -> None:
