@@ -225,6 +225,14 @@ class Engine:
         :raises StorageError: if it was removed or replaced.
         """
 
+    def check_journal(self) -> None:
+        """Check that the log of changes is the one that all connections have.
+
+        The connection of this thread must be open.
+
+        :raises StorageError: if it was removed or replaced.
+        """
+
     def check_space(self) -> None:
         """Check that there is space for more data, as far as this can be known.
 

@@ -30,11 +30,12 @@ class HealthCheck:
         A cluster node without its peers refuses to read.
 
         :raises StorageError: if the database does not answer or cannot be written, if
-            its file was removed or replaced, or if a newer version of the package
+            a file of it was removed or replaced, or if a newer version of the package
             upgraded the schema.
         """
         self._engine.check_location()
         self._engine.check_version()
+        self._engine.check_journal()
         if self._lock.acquire(blocking=False):  # one thread writes at a time
             try:
                 if monotonic() - self._checked >= INTERVAL:

@@ -30,6 +30,9 @@ SYNCHRONOUS = ("full", "normal", "off")
 #: The ending of the request log's file, after the name of the database's file.
 LOG_SUFFIX = "-requests"
 
+#: The ending of the write-ahead log, which SQLite adds to the name of its file.
+WAL_SUFFIX = "-wal"
+
 #: Seconds that a request waits for other writers of the log before it is not logged.
 LOG_TIMEOUT = 1
 
@@ -61,6 +64,9 @@ LOG_PRAGMAS = (
     "cache_size = -400",
     "wal_autocheckpoint = 2000",
 )
+
+#: The device and the inode of a file.
+Identity = tuple[int, int]
 
 
 class SQLiteEngine(Engine):
@@ -96,7 +102,9 @@ class SQLiteEngine(Engine):
         self._create = create
         self._synchronous = synchronous
         self._timeout = timeout
-        self._identity: tuple[int, int] | None = None
+        self._identity: Identity | None = None
+        self._wal = Path(f"{self._file}{WAL_SUFFIX}")
+        self._wal_identity: Identity | None = None
         self._others: list[Engine] = []
         builder = peewee.SqliteDatabase(None, field_types={UNIQUE_ID: "AUTOINCREMENT"})
         super().__init__(path, builder, self._connect, (sqlite3.Error,))
@@ -164,12 +172,19 @@ class SQLiteEngine(Engine):
 
         SQLite goes on writing to a removed file, and the writes are lost at the end.
         """
-        if self._identity is not None and self._identity != self._identify():
-            reason = "the file was removed or replaced (restart the server)"
-            raise StorageError(
-                f"{self} no longer exists: {reason}",
-                reason=f"the database no longer exists: {reason}",
-            )
+        if self._identity is not None and self._identity != _identify(self._file):
+            raise self._removed("the file")
+
+    def check_journal(self) -> None:
+        """Check that the write-ahead log is the one that all connections have.
+
+        SQLite removes it with the last connection. If somebody else does, older
+        connections go on writing to it, and newer ones to another one.
+        """
+        found = _identify(self._wal)
+        if found != (self._wal_identity or found):
+            raise self._removed(f"{self._wal.name} (write-ahead log)")
+        self._wal_identity = found
 
     def check_space(self) -> None:
         """Check that the folder has space for the data of a few calls.
@@ -193,21 +208,25 @@ class SQLiteEngine(Engine):
         self.check_location()
         super()._begin(consistent=consistent)
         try:  # with the lock, so that no upgrade is in progress
+            self.check_journal()
             self.check_version()
         except BaseException:
             self._rollback()
             raise
 
-    def _identify(self) -> tuple[int, int] | None:
-        """Return the device and the inode of the file, None if there is no file."""
-        try:
-            status = self._file.stat()
-        except OSError:
-            return None
-        return status.st_dev, status.st_ino
+    def _removed(self, what: str) -> StorageError:
+        """Return the error for a file that was removed or replaced."""
+        reason = f"{what} was removed or replaced (restart the server)"
+        return StorageError(
+            f"{self} no longer exists: {reason}",
+            reason=f"the database no longer exists: {reason}",
+        )
 
     def _connect(self) -> sqlite3.Connection:
         self.check_location()
+        is_first = not len(self.connections)
+        if not is_first:
+            self.check_journal()
         if self._create:
             with suppress(OSError):  # SQLite reports the reason
                 flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
@@ -226,7 +245,9 @@ class SQLiteEngine(Engine):
             connection.close()
             raise
         self._create = False
-        self._identity = self._identity or self._identify()
+        self._identity = self._identity or _identify(self._file)
+        if is_first:
+            self._wal_identity = _identify(self._wal)
         return connection
 
     def _code(self, error: Exception) -> int | None:
@@ -266,6 +287,15 @@ class SQLiteLogEngine(SQLiteEngine):
         """Return the statement that creates the table, and the version of the file."""
         create, _ = sql.create_statements(table, self._builder)
         return create, crc32(f"{tag} {create}".encode()) >> 1
+
+
+def _identify(path: Path) -> Identity | None:
+    """Return the device and the inode of a file, None if there is no file."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def open_sqlite(url: SplitResult) -> SQLiteEngine:

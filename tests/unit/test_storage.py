@@ -144,6 +144,53 @@ def test_writes_into_a_removed_file_are_refused(
                 write()
 
 
+@pytest.mark.parametrize("is_replaced", [False, True], ids=["removed", "replaced"])
+def test_writes_without_the_write_ahead_log_are_refused(
+    url: str, tmp_path: Path, is_replaced
+) -> None:
+    """Connections of other threads would write to a new one."""
+    wal = tmp_path / "bounces.sqlite3-wal"
+    errors: list[str] = []
+
+    def write() -> None:
+        for name in ("first", "second"):
+            try:
+                storage.accounts.add(name, key_hash="", key_tag=0)
+            except StorageError as error:
+                errors.append(error.reason)
+
+    with closing(open_storage(url)) as storage:
+        storage.accounts.add("before", key_hash="", key_tag=0)
+        content = wal.read_bytes()
+        wal.rename(tmp_path.parent / wal.name)
+        if is_replaced:
+            wal.write_bytes(content)
+        for _ in range(2):
+            thread = Thread(target=write)
+            thread.start()
+            thread.join()
+        with pytest.raises(StorageError, match="-wal .* was removed .*restart"):
+            storage.health.check()
+
+    assert len(errors) == 4
+    assert {"-wal (write-ahead log) was removed" in error for error in errors} == {True}
+
+
+def test_write_ahead_log_can_end_with_the_last_connection(
+    url: str, tmp_path: Path
+) -> None:
+    """SQLite removes it; another process may have begun a new one."""
+    wal = tmp_path / "bounces.sqlite3-wal"
+    with closing(open_storage(url)) as storage:
+        for name in ("first", "second"):
+            storage.accounts.add(name, key_hash="", key_tag=0)
+            assert wal.exists()
+            storage.engine.connections.discard()
+            assert not wal.exists()
+            (tmp_path / name).write_bytes(b"")  # takes the number of the file
+        assert len(storage.accounts.all()) == 2
+
+
 def test_files_are_readable_by_the_owner_only(url: str, tmp_path: Path) -> None:
     """They contain hashes of API keys, and addresses."""
     umask = os.umask(0o022)
