@@ -22,7 +22,7 @@ NO_KEY = "the API key is missing, or no account has it"
 #: The names of messages in JSON responses, in the order of preference.
 _MESSAGES = ("errors", "message", "error", "Message")
 
-_MARKUP = re.compile(r"<[^>]*>")
+_MARKUP = re.compile(r"<[^<>]*>")
 
 
 def explain(emulator: Emulator, entry: LoggedRequest) -> str | None:

@@ -364,6 +364,33 @@ def test_hostile_mail_is_read_in_bounded_time(name: str):
     assert time.process_time() - start < 1
 
 
+@pytest.mark.usefixtures("library")
+@pytest.mark.parametrize(
+    "piece", [b"exceed", b"success", b"deliver", b"=_", b"-", b"x "]
+)
+def test_text_of_a_report_is_searched_in_bounded_time(piece: bytes):
+    """Its words tell whether the failure may pass."""
+    line = piece * (3_900 // len(piece)) + b"\n"
+    start = time.process_time()
+    found = read_mail(HEAD + b"\nu@example.com unknown user\n" + line * 250, NOW)
+
+    assert [event.email for event in found.events] == ["u@example.com"]
+    assert time.process_time() - start < 1
+
+
+@pytest.mark.usefixtures("library")
+def test_text_of_many_recipients_is_read_in_bounded_time():
+    """It is searched for each of them."""
+    lines = b"".join(b"u%d@example.com unknown user\n" % n for n in range(100))
+    other = (b"Content-Type: text/plain\n\n" + b"some text\n" * 6_000 + b"--b\n") * 15
+    head = HEAD + b"Content-Type: multipart/mixed; boundary=b\n\n--b\n\n"
+    start = time.process_time()
+    events = read_mail(head + lines + b"--b\n" + other, NOW).events
+
+    assert len(events) == 100
+    assert time.process_time() - start < 1
+
+
 @pytest.mark.parametrize(
     ("html", "text"),
     [

@@ -15,8 +15,8 @@ from itertools import islice
 from sendgrid_bounces.core.charsets import is_charset
 from sendgrid_bounces.sources.mime import POLICY
 
-#: Bounds against hostile mail: bytes and lines of a mail, characters of one text part
-#: and of all HTML, of one line and of one header field, parts, and nested parts.
+#: Bounds against hostile mail: bytes and lines of a mail, characters of one part, of
+#: all text and of all HTML, of one line and of one header field, parts, nested parts.
 MAX_BYTES, MAX_LINES = 1024 * 1024, 20_000
 MAX_TEXT, MAX_LINE = 64 * 1024, 4_000
 MAX_PARTS, MAX_DEPTH = 100, 20
@@ -111,8 +111,8 @@ class Mail:
 
     @property
     def text(self) -> str:
-        """The human text."""
-        return "\n".join(self.texts)
+        """The beginning of the human text, of all parts together."""
+        return "\n".join(self.texts)[:MAX_TEXT]
 
 
 def parse(raw: bytes) -> Mail:

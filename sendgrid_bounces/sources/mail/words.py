@@ -41,7 +41,7 @@ FAILURE_SUBJECT = any_of(
     *_UNDELIVERED,
     r"not (?:be )?deliver",
     r"\bfail(?:ure|ed|ing)? (?:notice|to|mail|deliver)",
-    r"deliver\w* (?:status|report|fail|problem|notif|err|delay|warning|attempt)",
+    r"deliver\w{0,9} (?:status|report|fail|problem|notif|err|delay|warning|attempt)",
     r"\b(?:e-?mail|message)\b[^\n]{0,30}\b(?:fail|return|reject|error|delay)",
     r"\berror (?:sending|in smtp)",
     r"mailbox (?:full|unavail)",
@@ -60,7 +60,7 @@ FAILURE_TEXT = any_of(
     r"full mailbox",
     r"(?:not|n't|unable|fail|failed|failure|error|problem|cannot|impossible)\b"
     r"[^\n]{0,30}\b(?:deliver|reach|sen[dt]\b)",
-    r"\bdeliver\w*\b[^\n]{0,60}\b(?:fail|problem|error|delay|not|abort|reject)",
+    r"\bdeliver\w{0,9}\b[^\n]{0,60}\b(?:fail|problem|error|delay|not|abort|reject)",
     r"\b(?:user|recipient|address|account|mailbox|host|domain)\b[^\n]{0,60}"
     r"\b(?:not|invalid|full|disabled|reject|suspended|doesn't)",
     r"(?:was|been) rejected",
@@ -84,7 +84,9 @@ DELAYED = any_of(
 )
 
 #: Reports on a delivery without a failure.
-SUCCESS = any_of(r"success\w* deliver", r"deliver\w* success", r"was delivered to")
+SUCCESS = any_of(
+    r"success\w{0,9} deliver", r"deliver\w{0,9} success", r"was delivered to"
+)
 
 #: Subjects of replies and of automatic replies.
 REPLY_SUBJECT = any_of(r"^\s*(?:re|fwd?|aw|wg|antw|sv|tr)\s*:")
@@ -107,7 +109,7 @@ VACATION_SUBJECT = any_of(
 #: First lines of the returned mail: the text above is about the failure.
 RETURNED = any_of(
     # ----- Original message -----        --- Below this line is a copy of the message.
-    r"^[\x20\t>]{0,8}[-=_*#]{2,}[^\n]{0,40}"
+    r"^[\x20\t>]{0,8}[-=_*#]{2,80}[^\n]{0,40}"
     r"\b(?:original|copy of|returned|unsent|below|undelivered"
     r"|(?:message|mail) (?:headers?|text|follows|body|source))",
     # The original message follows:       Rejected message:
