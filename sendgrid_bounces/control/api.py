@@ -26,6 +26,7 @@ from sendgrid_bounces.core.errors import (
     StorageError,
     UnknownNameError,
 )
+from sendgrid_bounces.core.json_limits import MAX_VALUES, has_too_many_values
 from sendgrid_bounces.emulator import EXTENSION, current_emulator
 from sendgrid_bounces.schemas.base import (
     MAX_PROBLEMS,
@@ -125,7 +126,7 @@ def read_text() -> str:
 def read_seed() -> str:
     """Return the request body as the text of a seed file.
 
-    :raises ParametersError: if it is long, and not JSON.
+    :raises ParametersError: if it is long, and not JSON or of too many values.
     """
     return check_length(read_text())
 
@@ -133,6 +134,7 @@ def read_seed() -> str:
 def check_length(seed: str) -> str:
     """Check that *seed* is short or JSON, and return the same."""
     if len(seed) > MAX_YAML:
+        _check_values(seed)
         try:
             json.loads(seed)
         except (ValueError, RecursionError) as error:
@@ -145,15 +147,26 @@ def read_json() -> Any:
     """Return the request body, parsed as JSON.
 
     :raises RequestError: if it is empty or not JSON.
-    :raises ParametersError: if an object repeats a key.
+    :raises ParametersError: if an object repeats a key, or there are too many values.
     """
     text = read_text()
     if not text.strip():
         raise RequestError("the body is empty (expected JSON)")
+    if len(text) > MAX_VALUES:
+        _check_values(text)
     try:
         return json.loads(text, object_pairs_hook=as_mapping)
     except (ValueError, RecursionError) as error:
         raise RequestError(f"the body is not JSON: {error}") from None
+
+
+def _check_values(text: str) -> None:
+    """Check that *text*, which is JSON, does not take much more memory when parsed.
+
+    :raises ParametersError: if it has too many values.
+    """
+    if has_too_many_values(text.encode()):
+        raise ParametersError([("", f"the JSON has more than {MAX_VALUES:,} values")])
 
 
 def read_parameters(schema: Schema) -> dict[str, Any]:

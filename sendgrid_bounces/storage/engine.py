@@ -178,6 +178,10 @@ class Engine:
         del timeout  # only SQLite has one lock for all writers
         return self
 
+    def limit_writers(self, most: int) -> None:
+        """Let *most* threads wait for a transaction that takes long."""
+        del most  # only SQLite has one lock for all writers
+
     def create_database(self) -> None:
         """Create the database, if the product has servers with several."""
 
@@ -262,6 +266,10 @@ class Engine:
         """Return the error for a query that was stopped after *seconds*."""
         reason = f"the search took longer than {seconds} seconds"
         return StorageError(f"{self}: {reason}", reason=reason)
+
+    def has_refused_writers(self) -> bool:
+        """Return whether the last transaction waited in vain for other writers."""
+        return False
 
     def is_locked(self, error: StorageError) -> bool:
         """Return whether *error* says that another writer has the database's lock."""

@@ -14,7 +14,7 @@ class HealthCheck:
     """Checks that the database answers and can be written.
 
     The write changes nothing. It waits neither for the disk nor for other writers,
-    which show that the database can be written.
+    which show that the database can be written, unless the last write waited in vain.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -53,7 +53,7 @@ class HealthCheck:
             engine.check_space()
             engine.transact(lambda: engine.execute(engine.idle_write))
         except StorageError as error:
-            if engine.is_locked(error):
+            if engine.is_locked(error) and not engine.has_refused_writers():
                 return None
             text = str(error).removeprefix(f"{engine}: ")
             reason = error.reason or f"the database cannot be written: {text}"

@@ -19,6 +19,7 @@ from sendgrid_bounces.storage import sql
 from sendgrid_bounces.storage.engine import Engine, Row
 from sendgrid_bounces.storage.sqlite_copy import Report, copy_pages
 from sendgrid_bounces.storage.tables import UNIQUE_ID, RequestRow
+from sendgrid_bounces.storage.writers import Writers
 
 #: Seconds that a writer waits for other writers. Waits of a few seconds are normal with
 #: many writers.
@@ -29,6 +30,9 @@ SYNCHRONOUS = ("full", "normal", "off")
 
 #: The ending of the request log's file, after the name of the database's file.
 LOG_SUFFIX = "-requests"
+
+#: Seconds between attempts of a thread that may not wait for other writers.
+RETRY_INTERVAL = 0.05
 
 #: The ending of the write-ahead log, which SQLite adds to the name of its file.
 WAL_SUFFIX = "-wal"
@@ -106,6 +110,7 @@ class SQLiteEngine(Engine):
         self._wal = Path(f"{self._file}{WAL_SUFFIX}")
         self._wal_identity: Identity | None = None
         self._others: list[Engine] = []
+        self._writers = Writers()
         builder = peewee.SqliteDatabase(None, field_types={UNIQUE_ID: "AUTOINCREMENT"})
         super().__init__(path, builder, self._connect, (sqlite3.Error,))
 
@@ -134,9 +139,14 @@ class SQLiteEngine(Engine):
         level = "normal" if self._synchronous == "full" else self._synchronous
         engine = SQLiteEngine(self.location, level, timeout, create=False)
         engine._identity = self._identity
+        engine._writers = self._writers
         engine.has_schema = self.has_schema
         self._others.append(engine)
         return engine
+
+    def limit_writers(self, most: int) -> None:
+        """Let *most* threads wait for a long transaction; others get an error."""
+        self._writers.most = most
 
     def open_log(self) -> Engine:
         """Return an engine for the file of the request log, which need not exist."""
@@ -204,9 +214,17 @@ class SQLiteEngine(Engine):
         """Return whether *error* says that another writer has the database's lock."""
         return str(error).endswith(LOCKED)
 
+    def has_refused_writers(self) -> bool:
+        """Return whether the last transaction waited in vain for other writers."""
+        return self._writers.have_failed
+
     def _begin(self, *, consistent: bool) -> None:
         self.check_location()
-        super()._begin(consistent=consistent)
+        with self._writers.waiting() as may_wait:
+            if may_wait:
+                super()._begin(consistent=consistent)
+            else:
+                self._begin_soon()
         try:  # with the lock, so that no upgrade is in progress
             self.check_journal()
             self.check_version()
@@ -221,6 +239,26 @@ class SQLiteEngine(Engine):
             f"{self} no longer exists: {reason}",
             reason=f"the database no longer exists: {reason}",
         )
+
+    def _begin_soon(self) -> None:
+        """Begin a transaction, unless another one takes long.
+
+        :raises StorageError: if it does.
+        """
+        connection = self.connections.current()
+        deadline = time.monotonic() + self._timeout
+        connection.execute("PRAGMA busy_timeout = 0")
+        try:
+            while True:
+                try:
+                    return super()._begin(consistent=True)
+                except StorageError as error:
+                    is_over = self._writers.is_stuck() or time.monotonic() > deadline
+                    if is_over or not self.is_locked(error):
+                        raise
+                time.sleep(RETRY_INTERVAL)
+        finally:
+            connection.execute(f"PRAGMA busy_timeout = {self._timeout * 1000}")
 
     def _connect(self) -> sqlite3.Connection:
         self.check_location()

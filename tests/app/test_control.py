@@ -1,5 +1,6 @@
 """Control endpoints: access, invalid requests, and health."""
 
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -219,6 +220,21 @@ def test_body_above_8_mib_is_rejected(control) -> None:
     answer = control.put(CLOCK, data=b" " * (8 * 1024 * 1024 + 1))
 
     assert (answer.status_code, list(answer.json)) == (413, ["error"])
+
+
+@pytest.mark.parametrize("path", ["/_emulator/seed", "/_emulator/faults"])
+def test_number_of_values_is_limited(control, path: str) -> None:
+    """It is known before they are parsed."""
+    tracemalloc.start()
+    try:
+        answer = control.post(path, data=b"[" + b"{}," * 2_000_000 + b"{}]")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert answer.status_code == 400
+    assert "the JSON has more than 500,000 values" in answer.text
+    assert peak < 50_000_000
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[" * 100_000])

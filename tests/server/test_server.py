@@ -335,6 +335,31 @@ def _is_locked(url: str) -> bool:
         return False
 
 
+def test_reads_are_answered_while_the_database_is_locked(url: str) -> None:
+    """Writes wait for the lock, on most of the threads."""
+    flags = ("--auth", "any", "--workers", "1", "--threads", "4")
+    count = "/api/bounces.count.json?api_user=acme&api_key=s3cret"
+    with serving("--database", url, *flags) as live, ThreadPoolExecutor(9) as pool:
+        live.get(count)
+
+        def write(_: int) -> int:
+            try:
+                live.get(count.replace("count", "delete"), b"delete_all=1")
+            except urllib.error.HTTPError as error:
+                return error.code
+            return 200
+
+        file = url.removeprefix("sqlite:///").partition("?")[0]
+        with closing(sqlite3.connect(file, isolation_level=None)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            statuses = pool.map(write, range(8))
+            time.sleep(0.5)
+            answer = pool.submit(live.get, count).result(10)
+            connection.execute("ROLLBACK")
+        assert answer == '{"count": "0"}'
+        assert sorted(statuses) == [200] * 3 + [503] * 5
+
+
 def test_killed_seed_load_is_atomic(url: str, seed: str) -> None:
     """The database stays intact and can be loaded afterwards."""
     met = 0

@@ -3,16 +3,18 @@
 import os
 import sqlite3
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from queue import Queue
 from threading import Barrier, Thread
 
 import pytest
 
 from sendgrid_bounces.core.errors import AbsentError, StorageError
 from sendgrid_bounces.core.faults import FaultRule, StoredFault
-from sendgrid_bounces.storage import health
+from sendgrid_bounces.storage import health, writers
 from sendgrid_bounces.storage.connections import Connections
 from sendgrid_bounces.storage.database import Storage, open_storage
 from sendgrid_bounces.storage.tables import SCHEMA_VERSION, BounceListRow
@@ -382,6 +384,80 @@ def test_locked_database_is_healthy(url: str) -> None:
         checked: list[None] = []
         other.engine.transact(check)
         assert checked == [None]
+
+
+def _start(action: Callable[[], object], number: int = 1) -> list[Thread]:
+    threads = [Thread(target=action) for _ in range(number)]
+    for thread in threads:
+        thread.start()
+    return threads
+
+
+def test_refused_write_is_reported_while_the_database_is_locked(
+    url: str, monkeypatch
+) -> None:
+    """The lock of another program can last for ever."""
+    monkeypatch.setattr(writers, "PATIENCE", 0.01)
+    monkeypatch.setattr(health, "INTERVAL", 0)
+    with closing(open_storage(url)) as storage, closing(open_storage(url)) as other:
+        errors: list[str] = []
+
+        def check() -> None:
+            storage.engine.connections.current().execute("PRAGMA busy_timeout = 50")
+            with pytest.raises(StorageError, match="locked"):
+                storage.faults.clear()
+            with pytest.raises(StorageError) as raised:
+                storage.health.check()
+            errors.append(raised.value.reason)
+
+        other.engine.transact(lambda: _start(check)[0].join(20))
+        assert errors == ["the database cannot be written: database is locked"]
+        storage.health.check()
+        other.engine.transact(lambda: _start(storage.health.check)[0].join(20))
+        assert not storage.engine.has_refused_writers()
+
+
+def test_few_threads_wait_for_a_long_transaction(url: str, monkeypatch) -> None:
+    """Others are refused, so that a process has threads for reads."""
+    monkeypatch.setattr(writers, "PATIENCE", 0.2)
+    with closing(open_storage(url)) as storage, closing(open_storage(url)) as other:
+        storage.engine.limit_writers(2)
+        outcomes: Queue[str] = Queue()
+
+        def write() -> None:
+            try:
+                storage.faults.clear()
+                outcomes.put("done")
+            except StorageError as error:
+                outcomes.put(str(error).rpartition(": ")[2])
+
+        def hold() -> list[Thread]:
+            threads = _start(write, 4)
+            found = [outcomes.get(timeout=10) for _ in range(2)]
+            late = _start(write)
+            assert [*found, outcomes.get(timeout=10)] == ["database is locked"] * 3
+            return [*threads, *late]
+
+        for thread in other.engine.transact(hold):
+            thread.join(20)
+        assert [outcomes.get(timeout=10) for _ in range(2)] == ["done"] * 2
+        assert outcomes.empty()
+
+
+def test_many_threads_wait_for_short_transactions(url: str) -> None:
+    """The limit is for long ones."""
+    with closing(open_storage(url)) as storage:
+        storage.engine.limit_writers(1)
+        done: Queue[str] = Queue()
+
+        def write() -> None:
+            for _ in range(10):
+                storage.faults.clear()
+                done.put("")
+
+        for thread in _start(write, 6):
+            thread.join(30)
+        assert done.qsize() == 60
 
 
 def test_read_only_database_is_reported(url: str, monkeypatch) -> None:
