@@ -12,6 +12,7 @@ from http import HTTPStatus
 from typing import Any
 
 from sendgrid_bounces.auth import API_KEY_USER
+from sendgrid_bounces.core.attempts import WINDOW
 from sendgrid_bounces.core.errors import UnknownNameError
 from sendgrid_bounces.core.requests import LoggedRequest
 from sendgrid_bounces.emulator import Emulator
@@ -26,7 +27,7 @@ _MARKUP = re.compile(r"<[^<>]*>")
 
 
 def explain(emulator: Emulator, entry: LoggedRequest) -> str | None:
-    """Return why the request has the status 400, 401, 403 or 404, or None."""
+    """Return why the request has the status 400, 401, 403, 404 or 429, or None."""
     explain_status = EXPLANATIONS.get(entry.status or 0)
     if explain_status is None:
         return None
@@ -64,6 +65,18 @@ def _explain_refusal(emulator: Emulator, entry: LoggedRequest) -> str | None:
     return f"account {name!r} exists; the API key is {problem}"
 
 
+def _explain_limit(_: Emulator, entry: LoggedRequest) -> str | None:
+    """Return which limit the request exceeded."""
+    if entry.fault is not None:
+        return f"fault rule {entry.fault} limits the rate"
+    name = entry.domain or entry.account
+    keys = "API keys" if name is None else f"API keys for {name!r}"
+    return (
+        f"too many {keys} were wrong, or were verified at the same time: correct the "
+        f"key, or wait {WINDOW} seconds"
+    )
+
+
 def _explain_absence(_: Emulator, entry: LoggedRequest) -> str | None:
     """Return which path, domain or address does not exist."""
     if entry.operation is None:
@@ -88,6 +101,7 @@ EXPLANATIONS: Mapping[int, Callable[[Emulator, LoggedRequest], str | None]] = {
     HTTPStatus.UNAUTHORIZED: _explain_refusal,
     HTTPStatus.FORBIDDEN: _explain_refusal,
     HTTPStatus.NOT_FOUND: _explain_absence,
+    HTTPStatus.TOO_MANY_REQUESTS: _explain_limit,
 }
 
 

@@ -227,7 +227,7 @@ class Control(AccountControl, BounceControl, SourceControl):
         return self.emulator.storage.requests.get(id_)
 
     def explain(self, entry: LoggedRequest) -> str | None:
-        """Return why a request has the status 400, 401, 403 or 404, or None."""
+        """Return why a request has the status 400, 401, 403, 404 or 429, or None."""
         return reasons.explain(self.emulator, entry)
 
     def count_requests(self, **filters: Any) -> int:

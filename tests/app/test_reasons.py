@@ -7,6 +7,7 @@ from conftest import FixedClock, make_app
 from flask.testing import FlaskClient
 
 from sendgrid_bounces.control.service import Control
+from sendgrid_bounces.core.attempts import MAX_ATTEMPTS
 from sendgrid_bounces.emulator import EXTENSION
 
 SEED = {
@@ -78,6 +79,22 @@ def test_reason_names_the_credential_or_the_parameter(
     client.get(path, **options)
 
     assert _why(client) == why
+
+
+def test_reason_names_the_limit(client) -> None:
+    """That on wrong keys, or that of a fault rule."""
+    for number in range(MAX_ATTEMPTS + 1):
+        client.get(f"/api/bounces.get.json?api_user=acme&api_key={number}")
+    assert _why(client) == (
+        "too many API keys for 'acme' were wrong, or were verified at the same time: "
+        "correct the key, or wait 60 seconds"
+    )
+
+    rule = {"account": "other", "limit": 1, "window_seconds": 60}
+    (fault,) = client.post("/_emulator/faults", json=rule).json["ids"]
+    for _ in range(2):
+        client.get("/api/bounces.get.json?api_user=other&api_key=0ther")
+    assert _why(client) == f"fault rule {fault} limits the rate"
 
 
 def test_reason_can_be_a_fault_rule(client) -> None:

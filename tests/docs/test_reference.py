@@ -155,6 +155,7 @@ BAD_REQUESTS = {
         None,
         ("POST", _direct("get"), b"{}", JSON),
         None,
+        None,
     ],
     ("reference/resellers.rst", "reseller-errors"): [
         ("GET", _reseller(api_key="wrong"), b"", FORM),
@@ -179,6 +180,7 @@ BAD_REQUESTS = {
         ("GET", "/v3/mg.example.com/complaints", b"", FORM),
         ("PUT", LIST, b"", FORM),
         ("POST", LIST, b"a" * (8 * 1024 * 1024 + 1), FORM),
+        None,
         None,
         None,
     ],

@@ -46,7 +46,7 @@ TYPES: Mapping[Any, Part] = {
 #: The field of a request that is shown by itself.
 WHY: Part = {
     **TYPES[str | None],
-    "description": "Why the request has the status 400, 401, 403 or 404; else null.",
+    "description": "Why the status is 400, 401, 403, 404 or 429; else null.",
 }
 
 #: The schemas of the bodies that change the clock, by name.

@@ -106,6 +106,7 @@ RESPONSES: Mapping[str, Part] = {
         {JSON: ERROR, TEXT: STRING},
     ),
     "mailgun_413": response("The body is too large.", {JSON: ERROR}),
+    "mailgun_429": response("Too many wrong API keys.", {JSON: ERROR}),
     "mailgun_503": response("The database does not answer.", {JSON: ERROR}),
 }
 
@@ -136,7 +137,7 @@ def _view(
     :param parameters: the schema of the query parameters.
     :param content: the schemas of the request body, by media type.
     """
-    errors = (400, 401, 404, 413, 503) if content else (400, 401, 404, 503)
+    errors = (400, 401, 404, *([413] if content else []), 429, 503)
     properties = {name: _property(f) for name, f in parameters.fields.items()}
     part = {
         "security": [{"mailgun": []}],

@@ -143,11 +143,12 @@ ERRORS = {
     403: "Wrong api_user or api_key.",
     413: f"The body exceeds {params.MAX_BODY} bytes.",
     415: "The body is not a form.",
+    429: "Too many wrong API keys.",
     503: "The database does not answer.",
 }
 
 #: The errors of the dispatcher that do not have status 200.
-DISPATCHER_ERRORS = {status: ERRORS[status] for status in (413, 503)}
+DISPATCHER_ERRORS = {status: ERRORS[status] for status in (413, 429, 503)}
 
 
 def _dispatcher_bodies(suffix: str, schema: Part, example: str) -> Part:

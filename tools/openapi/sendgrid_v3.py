@@ -90,6 +90,7 @@ ERRORS = {
     "sendgrid_v3_403": "The caller has no such customer.",
     "sendgrid_v3_404": "The resource does not exist.",
     "sendgrid_v3_413": "The body is too large.",
+    "sendgrid_v3_429": "Too many wrong API keys.",
     "sendgrid_v3_503": "The database does not answer.",
 }
 
@@ -107,7 +108,7 @@ def _view(
     """
 
     def describe(target: Target) -> Part:
-        statuses = sorted({400, 401, 403, 503, *errors})
+        statuses = sorted({400, 401, 403, 429, 503, *errors})
         part: Part = {
             "security": [{"sendgrid_v3": []}],
             "parameters": [*path, ON_BEHALF_OF, *query(parameters or {})],
