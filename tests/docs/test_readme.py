@@ -30,6 +30,10 @@ def test_the_two_commands_are_complete_lines() -> None:
     assert all(f"    {command}" in lines for command in COMMANDS)
 
 
+def test_the_two_commands_are_on_the_first_screen() -> None:
+    assert all(f"    {command}" in TEXT.splitlines()[:25] for command in COMMANDS)
+
+
 def test_the_first_lines_say_emulator_and_test_double() -> None:
     start = " ".join(TEXT.split("\n\n")[1].split())
 
