@@ -1,3 +1,3 @@
-"""An emulator of the SendGrid v2 and Mailgun v2/v3 bounce APIs."""
+"""An emulator of the bounce APIs of SendGrid (v2, v3) and Mailgun (v2, v3)."""
 
 __version__ = "1.0.0"

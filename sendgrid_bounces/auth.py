@@ -107,7 +107,7 @@ class Authenticator:
         return self.verify_hash(account.key_hash if account else "", key, name)
 
     def verify_hash(self, key_hash: str, key: str, name: str = "") -> bool:
-        """Return whether *key_hash* is a hash of *key*; an empty hash is of none.
+        """Return whether *key_hash* is a hash of *key*; an empty text is not.
 
         The rest is as in :meth:`verify`.
         """

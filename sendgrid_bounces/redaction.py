@@ -36,7 +36,7 @@ INVALID_NAME = "invalid key (missing space after the colon?)"
 
 _PRINTABLE_NAME = re.compile("[A-Za-z0-9_-]{1,40}")
 
-#: Names in a row that hold no other name with its value.
+#: The names of parameters, if none of them contains a name with its value.
 _PLAIN_NAMES = re.compile(r"[A-Za-z0-9_.\[\] -]*")
 
 #: The name and the value of a parameter.

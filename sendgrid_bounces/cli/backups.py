@@ -95,7 +95,7 @@ def _stoppable() -> Iterator[None]:
 
 @contextmanager
 def _output(file: str) -> Iterator[Path]:
-    """Yield the path to write; what is there in the end is the output for stdout."""
+    """Yield the path to write; for stdout, a file that is copied there at the end."""
     if file != STDIO:
         yield Path(file)
         return

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sendgrid_bounces.cli.remote import RemoteControl
     from sendgrid_bounces.control.service import Control
 
-#: Seconds between two looks at the log with ``--follow``.
+#: Seconds between two queries of the log with ``--follow``.
 INTERVAL = 0.5
 
 #: Requests that ``--follow`` reads at once.

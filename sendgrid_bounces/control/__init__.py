@@ -1,8 +1,8 @@
-"""Control endpoints below ``/_emulator/``: reset, clock, faults, the request log.
+"""Control endpoints below ``/_emulator/``: everything that a test or a person changes.
 
-:mod:`.views` has all routes, :mod:`.service` the operations behind them.
-:mod:`.health` exists in every application, the other endpoints only if ``CONTROL`` is
-on.
+:mod:`.endpoints` lists the modules with routes, :mod:`.service` has the operations
+behind them. :mod:`.health` exists in every application, the other endpoints only if
+``CONTROL`` is on.
 """
 
 #: The path above all control endpoints. No vendor has a path there.

@@ -82,7 +82,7 @@ def alter_response(rule: FaultRule, response: Response) -> Response:
     if rule.truncate is not None:
         _truncate(response, rule.truncate)
     if rule.malformed:
-        _break(response)
+        _cut_end(response)
     return response
 
 
@@ -107,8 +107,8 @@ def _cut(pieces: Iterable[bytes], kept: int, environ: Any) -> Iterator[bytes]:
     drop_connection(environ)
 
 
-def _break(response: Response) -> None:
-    """Cut the body before its last bracket, where neither JSON nor XML can end."""
+def _cut_end(response: Response) -> None:
+    """Cut the end of the body, so that it is neither JSON nor XML."""
     if response.is_sequence:
         body = response.get_data()
         response.set_data(body[: len(body) // 2])

@@ -28,7 +28,7 @@ from sendgrid_bounces.storage.clock import SharedClock
 _SNAPSHOT_NAME = re.compile(r"(?!\.+\Z)[A-Za-z0-9._-]{1,64}")
 _SNAPSHOT_RULE = "must be 1 to 64 of the characters A-Z a-z 0-9 . _ -, not only dots"
 
-#: Seconds between two looks at the request log.
+#: Seconds between two queries of the request log.
 POLL_INTERVAL = 0.05
 
 

@@ -1,4 +1,4 @@
-"""The routes of the control endpoints, except those of accounts and bounces."""
+"""The routes of reset, seeds, snapshots, the clock, fault rules and the request log."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping

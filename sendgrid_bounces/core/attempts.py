@@ -20,7 +20,7 @@ SUSPICIOUS = 5
 #: Seconds for which a wrong key is known to be wrong.
 CACHE_SECONDS = 10
 
-#: Stands for all names of a client, none of which has this hash.
+#: The key of a client's total among the counts by name. No digest is empty.
 ANY_NAME = b""
 
 #: Entries that are kept, of each kind; all are dropped when there are more.
@@ -110,14 +110,13 @@ def make_room(entries: dict[Any, Any], most: int) -> None:
 class HashQueue:
     """The threads that compute slow hashes, one at a time.
 
-    A suspect client never waits. The first keys of another client wait for each other,
-    and leave some threads to other requests. The client with the fewest keys is next:
-    a first request with the right key waits for one hash of a flood of wrong keys.
+    A key of a suspect client is refused while others are in the queue. Another client
+    may have *most* keys there, and all clients *most_in_all*, so that threads remain
+    for other requests. The client with the fewest keys is next, so that a new client
+    waits for one hash of a flood of wrong keys.
 
-    :param most: keys of a client that may be verified or wait; several threads may wait
-        for one key.
-    :param most_in_all: the same for all clients, so that a flood from many addresses
-        leaves threads to other requests; by default half as many again.
+    :param most: keys of a client in the queue; several threads may wait for one key.
+    :param most_in_all: keys of all clients together; by default 1.5 times *most*.
     """
 
     def __init__(self, most: int, most_in_all: int | None = None) -> None:

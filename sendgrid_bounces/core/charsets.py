@@ -2,7 +2,7 @@
 
 import codecs
 
-#: Encodings of host names. They are no encodings of text, and take quadratic time.
+#: Encodings of host names. They do not encode text, and take quadratic time.
 _OF_HOST_NAMES = {"idna", "punycode"}
 
 

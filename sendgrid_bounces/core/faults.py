@@ -1,6 +1,6 @@
 """Fault rules: matching requests, and triggering for some of the matches.
 
-Nothing here reads the time or is random: the same requests meet the same faults again.
+Nothing here reads the time or is random: the same requests trigger the same faults.
 """
 
 import hashlib
@@ -149,7 +149,7 @@ def _covers(wanted: str | None, dialect: str) -> bool:
 
 
 def _any_matches(glob: str, emails: tuple[str, ...]) -> bool:
-    """Return whether *glob* matches an address; longer texts are no addresses."""
+    """Return whether *glob* matches an address; longer texts are ignored."""
     folded = fold(glob)
     addresses = {email for email in emails if len(email) <= MAX_LENGTHS["email"]}
     return any(fnmatchcase(fold(email), folded) for email in addresses)

@@ -1,4 +1,4 @@
-"""Sources: where real bounces come from, and how their events meet a list."""
+"""Sources of bounce events: their kinds, settings and counters."""
 
 import operator
 import re

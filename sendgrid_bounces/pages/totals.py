@@ -64,7 +64,7 @@ class Totals:
         """Return the number of bounces of each type, of each list that has some."""
         return self._keep("types", self._counts.of_types)
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """Count everything anew: the state was changed on a page."""
         self._kept.clear()
 

@@ -269,7 +269,7 @@ def done(endpoint: str, notice: str, **parameters: Any) -> Response:
 
     :param notice: a key of :data:`NOTICES`.
     """
-    current_totals().forget()
+    current_totals().clear()
     return see(url_for(endpoint, **parameters, done=notice))
 
 

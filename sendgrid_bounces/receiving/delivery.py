@@ -19,7 +19,7 @@ class Receipt:
     """The effect of a batch.
 
     :param listed: the events that changed the list.
-    :param known: the events that the list knew, or knew better.
+    :param known: repeated events, and those older than the bounce on the list.
     """
 
     counts: SourceCounts

@@ -1,1 +1,1 @@
-"""Marshmallow schemas of records in files and requests: seeds, bounces, fault rules."""
+"""Marshmallow schemas of all files and requests that do not belong to a vendor."""

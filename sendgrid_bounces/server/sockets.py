@@ -28,7 +28,7 @@ class ListenError(BounceError):
 
 
 class ClientWaits:
-    """The threads of a server that wait for clients: for how long, and for which.
+    """The threads of a server that wait for clients, and since when.
 
     :param idle_timeout: seconds that a client may keep a thread waiting. It earns a
         second for each ``MIN_RATE`` bytes that it sends.
@@ -42,7 +42,7 @@ class ClientWaits:
     def waiting(self, client: "IdleTimeoutSocket", how: int) -> Iterator[None]:
         """Record that a thread waits for *client*.
 
-        :param how: what to shut down so that the thread waits no longer.
+        :param how: SHUT_RD or SHUT_RDWR, which ends the wait.
         """
         self._since[client] = time.monotonic(), how
         try:

@@ -47,7 +47,7 @@ from sendgrid_bounces.storage.tables import BounceRow
 #: Rows per batch. Larger batches are no faster and delay other requests.
 BATCH_SIZE = 500
 
-#: Rows that a search looks at between two looks at the clock.
+#: Rows that a search reads between two checks of its deadline.
 SEARCH_SIZE = 20_000
 
 #: Seconds after which a query ends that compares all addresses or statuses with a

@@ -22,7 +22,7 @@ class Compiled(Generic[Text]):
         self._texts: dict[type[Engine], Text] = {}
 
     def __set_name__(self, owner: type, name: str) -> None:
-        """Remember the name of the attribute."""
+        """Store the name of the attribute."""
         self._name = name
 
     def __get__(self, store: Any, owner: type | None = None) -> Text:

@@ -1,4 +1,4 @@
-"""Recent deletions, which hold against late copies of older events.
+"""Recent deletions: an event that is older than one is not added again.
 
 A deletion of addresses is recorded for each address that it removed. Another deletion
 is recorded as its conditions: deleting a million bounces adds one row. A list has a
@@ -158,7 +158,7 @@ class Deletions:
 
     @cached_property
     def _bounds(self) -> dict[BounceQuery, tuple[list[int], list[int]]]:
-        """For other conditions: the starts of ranges, and the latest end up to each."""
+        """By conditions: the sorted starts of periods, and the latest end so far."""
         bounds = {}
         for others, ranges in self._ranges.items():
             starts, ends = zip(*sorted(ranges), strict=True)

@@ -200,7 +200,7 @@ class Engine:
         """
 
     def move_log(self, table: type[peewee.Model], tag: str, new_tag: str) -> None:
-        """Let a log of the database *tag* be that of *new_tag*.
+        """Change the database that the log belongs to from *tag* to *new_tag*.
 
         :param table: that of the request log.
         """

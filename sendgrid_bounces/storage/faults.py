@@ -221,7 +221,7 @@ class FaultStore:
         return self._relaxed.transact(count) if active else None
 
     def _is_spent(self, fault: StoredFault) -> bool:
-        """Return whether *fault* cannot trigger again, and forget it if so."""
+        """Return whether *fault* is used up; if so, drop it from the cache."""
         if fault.rule.times is None:
             return False
         rows = self._engine.fetch(self._matched, (fault.id,))

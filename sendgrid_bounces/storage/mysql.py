@@ -279,7 +279,7 @@ class MySQLEngine(Engine):
 
 
 def _repeat(action: Callable[[], Result]) -> Result:
-    """Run *action*, repeatedly as long as there is a conflict with transactions."""
+    """Run *action*, again after a deadlock or conflict, at most ATTEMPTS times."""
     for attempt in range(ATTEMPTS):
         try:
             return action()

@@ -60,7 +60,7 @@ class PullStore:
     ) -> WindowResult:
         """Store the bounces of a window in one transaction.
 
-        A newer bounce on the list is kept, and so is a deletion that is remembered.
+        A newer bounce on the list is kept. A recorded deletion stays in effect.
 
         :param bounces: by folded address.
         :param present: the folded addresses of all bounces in the window: others are

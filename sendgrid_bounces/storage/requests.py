@@ -19,7 +19,7 @@ from sendgrid_bounces.storage.tables import RequestRow
 #: The size of the ring if none is given.
 DEFAULT_SIZE = 1_000
 
-#: Older entries are removed once per so many new ones, at most.
+#: Most new entries between two removals of old ones.
 MAX_TRIM_STEP = 100
 
 COLUMNS = sql.columns_like(RequestRow, LoggedRequest)
@@ -46,8 +46,8 @@ REQUEST_CONDITIONS: Mapping[str, Callable[[Any], Any]] = {
 class RequestStore:
     """The entries of the request log.
 
-    An entry is one statement, which all processes on the database see at once. The log
-    is no part of the transactions on the database.
+    An entry is one statement, which all processes on the database see at once.
+    Transactions on the database do not include the log.
 
     :param read_tag: returns a text that identifies the database of the log.
     :param size: the maximum number of entries; 0 for no log.
@@ -113,7 +113,7 @@ class RequestStore:
     def get(self, id_: int) -> LoggedRequest:
         """Return the entry *id_*.
 
-        :raises UnknownNameError: if there is no such entry, or no more.
+        :raises UnknownNameError: if there is no such entry, or it was removed.
         """
         for row in self._fetch(RequestRow.select(*COLUMNS).where(COLUMN["id"] == id_)):
             return _entry(row)

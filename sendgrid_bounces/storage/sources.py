@@ -175,7 +175,7 @@ class SourceStore:
         now: int,
         system: int | None = None,
     ) -> list[bool]:
-        """Add *bounces* to a list, unless it knows better, in one transaction.
+        """Add those of *bounces* that are news to a list, in one transaction.
 
         An event has no effect if its key is recorded, if the bounce of its address is
         newer, or if a later deletion would have removed it.

@@ -49,8 +49,8 @@ LOCKED = "database is locked"
 #: The end of the message of a query that its progress handler stopped.
 INTERRUPTED = "interrupted"
 
-#: Instructions of SQLite's virtual machine between two looks at the clock: thousands of
-#: rows, because each look needs the interpreter's lock.
+#: Instructions of SQLite's virtual machine between two checks of a search's deadline:
+#: thousands of rows, because a check needs the interpreter's lock.
 CLOCK_INTERVAL = 100_000
 
 #: Settings of every connection besides ``synchronous``.

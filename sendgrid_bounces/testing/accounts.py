@@ -39,7 +39,7 @@ from sendgrid_bounces.testing.assertions import (
 
 UTC = time_zone("UTC")
 
-#: Seconds between two looks at the request log.
+#: Seconds between two queries of the request log.
 POLL_INTERVAL = 0.02
 
 #: The body of a webhook, or a mail. Mappings and lists become JSON.

@@ -33,7 +33,7 @@ from sendgrid_bounces.web.routing import Route
 #: Parameters that a request may have.
 MAX_PARAMETERS = 2_000
 
-#: Bytes of an unparsed query string that the request log looks at.
+#: Bytes of an unparsed query string that the request log reads.
 MAX_LENIENT_QUERY = 16_384
 
 #: Names in a WSGI environment of the socket of the client.
@@ -319,7 +319,7 @@ def _parse(parse: Callable[[bytes], Parameters], encoded: bytes) -> Parameters:
 
 
 def _split(encoded: bytes) -> Parameters:
-    """Return the parameters in *encoded*, as parse_qsl() does in three times the time.
+    """Return the parameters in *encoded*, as parse_qsl() does, but three times faster.
 
     :raises ValueError: if they are too many or not UTF-8.
     """

@@ -812,7 +812,7 @@ def test_long_list_has_a_kept_total(browser, monkeypatch) -> None:
     now.instant += 5
     assert numbers.of_list(key).number == 5
     _add(browser, bounce("5@x"))
-    numbers.forget()
+    numbers.clear()
     assert sum(numbers.of_types()[key].values()) == 6
     assert "about 6 bounces " in browser.get(PAGES[1]).text
 

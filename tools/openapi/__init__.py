@@ -2,7 +2,7 @@
 
 ``python -m tools.openapi`` writes the description; the package does not need this
 generator. Routes come from the application, summaries from the docstrings of views,
-fields from marshmallow schemas. :mod:`.sendgrid`, :mod:`.mailgun` and :mod:`.control`
-add the schemas and responses of their views, :mod:`.routes` describes the routes of
-other dialects.
+fields from marshmallow schemas. A module for each dialect, and for groups of the other
+endpoints, adds the schemas and responses of its views; :mod:`.routes` describes the
+routes of dialects without one.
 """

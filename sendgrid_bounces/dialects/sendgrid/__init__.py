@@ -1,1 +1,4 @@
-"""SendGrid Web API v2: the direct calls and the resellers' dispatcher."""
+"""SendGrid Web API v2 (direct calls, resellers' dispatcher) and v3.
+
+The modules of v3 have the prefix ``v3``; the others belong to v2, or to both.
+"""

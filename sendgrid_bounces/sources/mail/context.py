@@ -1,4 +1,4 @@
-"""A mail with all that the steps of reading share."""
+"""A parsed mail, and the values that several steps of reading use."""
 
 import hashlib
 import re
