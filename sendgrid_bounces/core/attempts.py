@@ -116,12 +116,13 @@ class HashQueue:
     waits for one hash of a flood of wrong keys.
 
     :param most: keys of a client in the queue; several threads may wait for one key.
-    :param most_in_all: keys of all clients together; by default 1.5 times *most*.
+    :param most_in_all: keys of all clients together; by default a quarter more than
+        *most*, and at least one.
     """
 
     def __init__(self, most: int, most_in_all: int | None = None) -> None:
         self._most = most
-        self._most_in_all = most_in_all or most + (most + 1) // 2
+        self._most_in_all = most_in_all or most + max(most // 4, 1)
         self._changed = threading.Condition()
         self._is_busy = False
         self._numbers = itertools.count()

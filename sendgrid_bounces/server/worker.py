@@ -56,7 +56,7 @@ class Worker(ThreadWorker):
     """Gunicorn's threaded worker, with threads for complete requests only.
 
     A connection waits on the poller until its request has arrived. A long body occupies
-    a thread while it arrives: such requests wait for a turn on half of the threads.
+    a thread while it arrives: such requests have turns on a quarter of the threads.
     While no thread is or becomes free, the worker accepts no connection, so that
     another worker gets it.
 
@@ -78,7 +78,7 @@ class Worker(ThreadWorker):
         self.last_free = 0.0
         #: Threads that read long bodies, the largest number of them, and the
         #: connections that wait for a turn, some of which may be closed.
-        self.uploads, self.max_uploads = 0, max(self.cfg.threads // 2, 1)
+        self.uploads, self.max_uploads = 0, max(self.cfg.threads // 4, 1)
         self.upload_queue: deque[Any] = deque()
 
     def init_process(self) -> None:
@@ -184,7 +184,11 @@ class Worker(ThreadWorker):
         status = next(s for kind, s in ERROR_STATUSES.items() if isinstance(exc, kind))
         if status == HTTPStatus.INTERNAL_SERVER_ERROR:
             self.log.error("error handling a request", exc_info=exc)
-        response = render_error(self.wsgi, status, _path(exc))
+        try:
+            response = render_error(self.wsgi, status, _path(exc))
+        except Exception:
+            self.log.exception("cannot render the response to a malformed request")
+            return
         head = "".join(f"{name}: {value}\r\n" for name, value in response.headers)
         first = f"HTTP/1.1 {status} {status.phrase}\r\nConnection: close\r\n"
         with suppress(OSError):  # the client can be gone

@@ -3,8 +3,11 @@
 import marshal
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import chain, islice
 from typing import IO
+
+from sendgrid_bounces.core.errors import StorageError
 
 #: Rows per statement.
 CHUNK_SIZE = 1_000
@@ -41,14 +44,24 @@ class Spool:
     def close(self) -> None:
         """Delete the file."""
         if self._file is not None:
-            self._file.close()
+            with suppress(OSError):  # of what is left to write
+                self._file.close()
 
     def _write(self, chunk: list[Values]) -> None:
-        if self._file is None:
-            self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
+        """Append *chunk* to the file.
+
+        :raises StorageError: if the file cannot be written.
+        """
         data = marshal.dumps(chunk)
-        self._file.write(len(data).to_bytes(LENGTH_SIZE, "big"))
-        self._file.write(data)
+        try:
+            if self._file is None:
+                self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
+            self._file.write(len(data).to_bytes(LENGTH_SIZE, "big"))
+            self._file.write(data)
+            self._file.flush()
+        except OSError as error:
+            reason = f"cannot write to the folder for temporary files: {error.strerror}"
+            raise StorageError(reason, reason=reason) from error
 
 
 def _read(file: IO[bytes]) -> Iterator[list[Values]]:

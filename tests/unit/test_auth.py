@@ -261,24 +261,24 @@ def test_few_keys_wait_for_hashes(
 
 def test_keys_of_many_clients_leave_threads_to_others() -> None:
     """A flood may come from many addresses. Work that must be done is not refused."""
-    queue, ended = HashQueue(2), threading.Event()
+    queue, ended = HashQueue(4), threading.Event()
 
     def work(client: str) -> None:
         with queue.turn(client, b"1"):
             ended.wait(10)
 
     threads = []
-    for client in ("a", "b", "c", "a", ""):
+    for client in ("a", "b", "c", "d", "e", "a", ""):
         threads.append(threading.Thread(target=work, args=(client,)))
         threads[-1].start()
         while queue._waiting.total() < len(threads):
             time.sleep(0.001)
-    with pytest.raises(TooManyAttemptsError), queue.turn("d", b"1"):
+    with pytest.raises(TooManyAttemptsError), queue.turn("f", b"1"):
         pass
     ended.set()
     for thread in threads:
         thread.join(10)
-    with queue.turn("d", b"1"):
+    with queue.turn("f", b"1"):
         pass
 
 

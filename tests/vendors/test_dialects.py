@@ -15,6 +15,7 @@ from werkzeug.routing import Rule
 
 from sendgrid_bounces import app as application
 from sendgrid_bounces import dialects
+from sendgrid_bounces.app import render_error
 from sendgrid_bounces.core import errors
 from sendgrid_bounces.core.attempts import MAX_ATTEMPTS
 from sendgrid_bounces.emulator import EXTENSION
@@ -191,6 +192,20 @@ CALLS = {
     "mailgun.v2": ("/v2/d/bounces", {"Authorization": "Basic YXBpOmI="}),
     "mailgun.v3": ("/v3/d/bounces", {"Authorization": "Basic YXBpOmI="}),
 }
+
+
+@pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)
+def test_malformed_request_gets_an_error_of_the_dialect(
+    app: Flask, client: FlaskClient, dialect: Dialect
+) -> None:
+    """The server renders it without a request."""
+    path = f"{dialect.owns[0]}nothing"
+    response = render_error(app, 400, path)
+    with app.test_request_context():
+        expected = dialect.render_error(400, path)
+
+    assert (response.status_code, response.data) == (400, expected.data)
+    assert response.content_type == expected.content_type
 
 
 def test_addresses_of_one_network_are_one_client(client: FlaskClient) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import NoReturn
 
-from flask import Blueprint
+from flask import Blueprint, has_request_context
 from werkzeug.exceptions import (
     HTTPException,
     MethodNotAllowed,
@@ -301,12 +301,18 @@ def _customer(reseller: Account, name: str) -> Account:
 
 
 def _respond(document: Document, status: int = 200) -> Response:
-    prefers_csv = request.accept_mimetypes.best_match([JSON, CSV]) == CSV
-    form = (CSV_FORMS if prefers_csv else FORMS)[type(document)]
+    form = (CSV_FORMS if _prefers_csv() else FORMS)[type(document)]
     response = responses.respond(form, document, status)
     if not form.headers:
         del response.headers["Content-Type"]
     return response
+
+
+def _prefers_csv() -> bool:
+    """Return whether the client prefers CSV; not known of a malformed request."""
+    if not has_request_context():
+        return False
+    return request.accept_mimetypes.best_match([JSON, CSV]) == CSV
 
 
 #: View -> operation.
