@@ -34,8 +34,9 @@ LOG_SUFFIX = "-requests"
 #: Seconds between attempts of a thread that may not wait for other writers.
 RETRY_INTERVAL = 0.05
 
-#: The ending of the write-ahead log, which SQLite adds to the name of its file.
-WAL_SUFFIX = "-wal"
+#: The endings that SQLite adds to the name of the file, for the write-ahead log and for
+#: the index of it that processes share.
+JOURNAL_SUFFIXES = ("-wal", "-shm")
 
 #: Seconds that a request waits for other writers of the log before it is not logged.
 LOG_TIMEOUT = 1
@@ -107,8 +108,8 @@ class SQLiteEngine(Engine):
         self._synchronous = synchronous
         self._timeout = timeout
         self._identity: Identity | None = None
-        self._wal = Path(f"{self._file}{WAL_SUFFIX}")
-        self._wal_identity: Identity | None = None
+        self._journal = [Path(f"{self._file}{suffix}") for suffix in JOURNAL_SUFFIXES]
+        self._journal_identities: list[Identity | None] = []
         self._others: list[Engine] = []
         self._writers = Writers()
         builder = peewee.SqliteDatabase(None, field_types={UNIQUE_ID: "AUTOINCREMENT"})
@@ -186,15 +187,19 @@ class SQLiteEngine(Engine):
             raise self._removed("the file")
 
     def check_journal(self) -> None:
-        """Check that the write-ahead log is the one that all connections have.
+        """Check that all connections have the same write-ahead log and index of it.
 
-        SQLite removes it with the last connection. If somebody else does, older
-        connections go on writing to it, and newer ones to another one.
+        SQLite removes both with the last connection. If somebody else does, older
+        connections go on using them, and newer ones create others.
         """
-        found = _identify(self._wal)
-        if found != (self._wal_identity or found):
-            raise self._removed(f"{self._wal.name} (write-ahead log)")
-        self._wal_identity = found
+        known = self._journal_identities
+        found = [*map(_identify, self._journal)]
+        if found == known:
+            return
+        for path, now, before in zip(self._journal, found, known, strict=False):
+            if before is not None and now != before:
+                raise self._removed(f"{path.name} (write-ahead log)")
+        self._journal_identities = found
 
     def check_space(self) -> None:
         """Check that the folder has space for the data of a few calls.
@@ -285,7 +290,7 @@ class SQLiteEngine(Engine):
         self._create = False
         self._identity = self._identity or _identify(self._file)
         if is_first:
-            self._wal_identity = _identify(self._wal)
+            self._journal_identities = [*map(_identify, self._journal)]
         return connection
 
     def _code(self, error: Exception) -> int | None:

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import fields
 from fnmatch import fnmatchcase
+from pathlib import Path
 
 import pytest
 from conftest import bounce
@@ -22,6 +23,7 @@ from sendgrid_bounces.core.clock import Clock
 from sendgrid_bounces.core.errors import ParametersError, StorageError
 from sendgrid_bounces.storage import bounce_statements as statements
 from sendgrid_bounces.storage import bounces as bounces_module
+from sendgrid_bounces.storage import spool
 from sendgrid_bounces.storage.bounces import as_bounce
 from sendgrid_bounces.storage.database import Storage, open_storage
 
@@ -174,6 +176,22 @@ def test_lists_are_counted(storage, bounce_list) -> None:
     other = storage.accounts.get("other").bounce_list
 
     assert storage.bounce_counts.of_lists() == {bounce_list: 2, other: 1}
+
+
+def test_full_folder_for_temporary_files_is_reported(
+    storage, bounce_list, monkeypatch
+) -> None:
+    """Nothing is stored."""
+    full = Path("/dev/full")
+    monkeypatch.setattr(spool.tempfile, "TemporaryFile", lambda: full.open("wb"))
+    bounces = (bounce(f"{number}@x") for number in range(3 * spool.CHUNK_SIZE))
+    with pytest.raises(StorageError) as raised:
+        storage.bounces.put(bounce_list, bounces)
+
+    assert raised.value.reason == (
+        "cannot write to the folder for temporary files: No space left on device"
+    )
+    assert storage.bounces.count(bounce_list, BounceQuery()) == 0
 
 
 def test_newest_first_reverses_the_order(storage, bounce_list) -> None:

@@ -17,6 +17,7 @@ from sendgrid_bounces.core.faults import FaultRule, StoredFault
 from sendgrid_bounces.storage import health, writers
 from sendgrid_bounces.storage.connections import Connections
 from sendgrid_bounces.storage.database import Storage, open_storage
+from sendgrid_bounces.storage.sqlite import JOURNAL_SUFFIXES
 from sendgrid_bounces.storage.tables import SCHEMA_VERSION, BounceListRow
 
 
@@ -147,11 +148,12 @@ def test_writes_into_a_removed_file_are_refused(
 
 
 @pytest.mark.parametrize("is_replaced", [False, True], ids=["removed", "replaced"])
+@pytest.mark.parametrize("suffix", JOURNAL_SUFFIXES)
 def test_writes_without_the_write_ahead_log_are_refused(
-    url: str, tmp_path: Path, is_replaced
+    url: str, tmp_path: Path, suffix: str, is_replaced
 ) -> None:
     """Connections of other threads would write to a new one."""
-    wal = tmp_path / "bounces.sqlite3-wal"
+    wal = tmp_path / f"bounces.sqlite3{suffix}"
     errors: list[str] = []
 
     def write() -> None:
@@ -171,11 +173,12 @@ def test_writes_without_the_write_ahead_log_are_refused(
             thread = Thread(target=write)
             thread.start()
             thread.join()
-        with pytest.raises(StorageError, match="-wal .* was removed .*restart"):
+        with pytest.raises(StorageError, match=f"{suffix} .* was removed .*restart"):
             storage.health.check()
 
     assert len(errors) == 4
-    assert {"-wal (write-ahead log) was removed" in error for error in errors} == {True}
+    message = f"{suffix} (write-ahead log) was removed"
+    assert {message in error for error in errors} == {True}
 
 
 def test_write_ahead_log_can_end_with_the_last_connection(
