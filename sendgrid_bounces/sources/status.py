@@ -20,7 +20,7 @@ _TEMPORARY = re.compile(
     r"""
     \bquota
     | (?:mail\s?box|mailfolder|inbox|disk|storage)[^.\n]{0,60}\b(?:full|exceed|limit)
-    | exceed\w{0,9}[^.\n]{0,40}\b(?:storage|mailbox|space|limit)
+    | exceed[^.\n]{0,45}\b(?:storage|mailbox|space|limit)
     | \bfull\s+(?:mailbox|inbox)
     | insufficient\s+(?:system\s+)?(?:storage|disk|resources)
     | time[d-]?\s?out | \bexpired\b | connection\s+(?:refused|reset|dropped|lost|closed)

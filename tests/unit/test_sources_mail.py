@@ -379,6 +379,22 @@ def test_text_of_a_report_is_searched_in_bounded_time(piece: bytes):
 
 
 @pytest.mark.usefixtures("library")
+@pytest.mark.parametrize("piece", [b"exceed", b"disk ", b"5.0.0 ", b"x"])
+def test_text_after_many_recipients_is_read_in_bounded_time(piece: bytes):
+    """All are on one line, so that the text belongs to each."""
+    emails = b", ".join(b"u%d@example.com" % number for number in range(100))
+    line = piece * (3_900 // len(piece)) + b"\n"
+    start = time.process_time()
+    events = read_mail(
+        b"X-Failed-Recipients: " + emails + b"\n" + HEAD + b"\n" + emails + line * 16,
+        NOW,
+    ).events
+
+    assert len(events) == 100
+    assert time.process_time() - start < 2
+
+
+@pytest.mark.usefixtures("library")
 def test_text_of_many_recipients_is_read_in_bounded_time():
     """It is searched for each of them."""
     lines = b"".join(b"u%d@example.com unknown user\n" % n for n in range(100))

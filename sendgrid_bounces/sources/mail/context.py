@@ -9,7 +9,7 @@ from typing import Literal
 
 from sendgrid_bounces.sources.events import BounceEvent, Permanence, bounce_event
 from sendgrid_bounces.sources.mail.message import Mail, parse, split_addresses
-from sendgrid_bounces.sources.mail.text import split_returned
+from sendgrid_bounces.sources.mail.text import Passages, split_returned
 
 #: The Date of a report is used if it is within this many seconds of its receipt.
 MAX_SKEW = 7 * 86_400
@@ -60,6 +60,11 @@ class Context:
         self.raw, self.options = raw, options
         self.mail: Mail = parse(raw)
         self.text, self._below = split_returned(self.mail.text)
+
+    @cached_property
+    def passages(self) -> Passages:
+        """The passages of the human text."""
+        return Passages(self.text)
 
     @cached_property
     def addressed(self) -> set[str]:

@@ -11,7 +11,7 @@ from sendgrid_bounces.sources.mail.addresses import find_addresses, is_role
 from sendgrid_bounces.sources.mail.context import Context, Options, Recipient
 from sendgrid_bounces.sources.mail.message import UnreadableError, normalize
 from sendgrid_bounces.sources.mail.reports import RecipientReport, read_reports
-from sendgrid_bounces.sources.mail.text import find_failed, read_passage
+from sendgrid_bounces.sources.mail.text import find_failed
 from sendgrid_bounces.sources.mail.verp import find_verp
 from sendgrid_bounces.sources.status import choose_status, is_vague
 
@@ -97,7 +97,7 @@ def _report_event(
 ) -> BounceEvent:
     status, code, reason = report.status, report.code, report.reason
     if is_vague(status) or not code or not reason:
-        passage = read_passage(email, context.text, emails)
+        passage = context.passages.find(email, emails)
         if is_vague(status) and passage.status[:1] == (code or status or "5")[:1]:
             status = choose_status(status, passage.status, code)
         code, reason = code or passage.code, reason or passage.reason
@@ -131,7 +131,7 @@ def _text_events(
     status = next((r.status for r in reports if r.outcome == "failed"), "")
     events = []
     for email in emails:
-        passage = read_passage(email, context.text, emails)
+        passage = context.passages.find(email, emails)
         try:
             event = context.event(
                 email,

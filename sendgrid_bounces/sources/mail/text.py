@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 
 from sendgrid_bounces.sources.mail.addresses import ADDRESS
 from sendgrid_bounces.sources.mail.words import BYSTANDER, RETURNED
@@ -45,6 +46,10 @@ _CUES = (
 )
 
 
+#: Characters of a passage that are searched for codes and words: there can be many.
+MAX_PASSAGE = 4_000
+
+
 @dataclass(frozen=True)
 class Passage:
     """The text about one recipient, and its codes.
@@ -83,25 +88,43 @@ def find_failed(text: str, strangers: set[str], addressed: set[str]) -> list[str
     return []
 
 
-def read_passage(email: str, text: str, emails: list[str]) -> Passage:
-    """Return the passage about *email*, up to the line with the next of *emails*."""
-    passage, reason = _passage(email, text, emails)
-    status, code = find_status(passage), find_code(passage)
-    if not status and not code:
-        status, code = find_status(text), find_code(text)
-    words = passage if len(emails) > 1 else text
-    return Passage(status, code, reason, guess_status(words) == "4.0.0")
+class Passages:
+    """The passages of a text about its recipients.
 
+    :param text: the human text without the returned mail.
+    """
 
-def _passage(email: str, text: str, emails: list[str]) -> tuple[str, str]:
-    folded = text.lower()
-    start = folded.find(email.lower())
-    if start < 0:
-        return text, text
-    after = start + len(email)
-    others = {other.lower() for other in emails} - {email.lower()}
-    positions = (folded.find(other, after) for other in others)
-    ends = [text.rfind("\n", 0, position) for position in positions if position > 0]
-    end = min((end for end in ends if end > after), default=len(text))
-    passage = text[text.rfind("\n", 0, start) + 1 : end]
-    return passage, text[after:end].lstrip(_SEPARATORS)
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._folded = text.lower()
+
+    def find(self, email: str, emails: list[str]) -> Passage:
+        """Return the passage about *email*, up to the line with the next of *emails*.
+
+        Without a code in the passage, the first codes of the whole text count.
+        """
+        passage, reason = self._split(email, emails)
+        status, code = find_status(passage), find_code(passage)
+        if not status and not code:
+            status, code = self._codes
+        words = passage if len(emails) > 1 else self._text
+        return Passage(status, code, reason, guess_status(words) == "4.0.0")
+
+    @cached_property
+    def _codes(self) -> tuple[str, str]:
+        return find_status(self._text), find_code(self._text)
+
+    def _split(self, email: str, emails: list[str]) -> tuple[str, str]:
+        """Return the passage about *email*, and the part of it after the address."""
+        text, folded = self._text, self._folded
+        start = folded.find(email.lower())
+        if start < 0:
+            return text[:MAX_PASSAGE], text
+        after = start + len(email)
+        others = {other.lower() for other in emails} - {email.lower()}
+        positions = (folded.find(other, after) for other in others)
+        ends = [text.rfind("\n", 0, position) for position in positions if position > 0]
+        end = min((end for end in ends if end > after), default=len(text))
+        first = text.rfind("\n", 0, start) + 1
+        passage = text[first : min(end, first + MAX_PASSAGE)]
+        return passage, text[after:end].lstrip(_SEPARATORS)
