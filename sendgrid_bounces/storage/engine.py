@@ -179,8 +179,7 @@ class Engine:
         return self
 
     def limit_writers(self, most: int) -> None:
-        """Let *most* threads wait for a transaction that takes long."""
-        del most  # only SQLite has one lock for all writers
+        """Let *most* threads of the process wait for locks for long; refuse others."""
 
     def create_database(self) -> None:
         """Create the database, if the product has servers with several."""
@@ -272,8 +271,8 @@ class Engine:
         return False
 
     def is_locked(self, error: StorageError) -> bool:
-        """Return whether *error* says that another writer has the database's lock."""
-        del error  # only SQLite has one lock for all writers
+        """Return whether *error* says that other writers have locked the database."""
+        del error
         return False
 
     def has_table(self, table: type[peewee.Model]) -> bool:

@@ -15,6 +15,7 @@ from sendgrid_bounces.core.errors import StorageError
 from sendgrid_bounces.storage import sql
 from sendgrid_bounces.storage.engine import Engine, Result, Row
 from sendgrid_bounces.storage.tables import RequestRow
+from sendgrid_bounces.storage.writers import Transactions
 
 #: Seconds to wait for a connection, for the answer to a read, and for the answer to a
 #: write, which may be the deletion of a million rows.
@@ -64,6 +65,9 @@ COLLATIONS = {"mariadb": "utf8mb4_nopad_bin", "mysql": "utf8mb4_0900_bin"}
 #: Their locks last for a statement, so they take no part in a deadlock.
 RELAXED_ENGINES = {"mariadb": "Aria TRANSACTIONAL=0", "mysql": "MyISAM"}
 
+#: The end of the message of a transaction that other ones leave no thread for.
+BUSY = "too many transactions wait for locks"
+
 #: Statements that make sessions alike on all servers.
 SESSION = (
     "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'",
@@ -92,6 +96,7 @@ class MySQLEngine(Engine):
         self, options: dict[str, Any], driver_errors: tuple[type[Exception], ...]
     ) -> None:
         self._options = options
+        self._transactions = Transactions()
         field_types = {"TEXT": "MEDIUMTEXT", "BLOB": "MEDIUMBLOB"}
         super().__init__(
             "{host}:{port}/{database}".format(**options),
@@ -168,7 +173,18 @@ class MySQLEngine(Engine):
         """Run *action* in a transaction, or as a part of the current transaction."""
         if self.connections.thread.in_transaction:
             return action()
-        return _repeat(partial(self._transact_once, action, consistent=consistent))
+        with self._transactions.place() as is_free:
+            if not is_free:
+                raise StorageError(f"{self}: {BUSY}")
+            return _repeat(partial(self._transact_once, action, consistent=consistent))
+
+    def limit_writers(self, most: int) -> None:
+        """Run at most *most* transactions at the same time."""
+        self._transactions = Transactions(most)
+
+    def is_locked(self, error: StorageError) -> bool:
+        """Return whether *error* says that too many transactions wait for locks."""
+        return str(error).endswith(BUSY)
 
     def create_tables(
         self, tables: Sequence[type[peewee.Model]], finish: Callable[[], None]

@@ -146,7 +146,7 @@ class SQLiteEngine(Engine):
         return engine
 
     def limit_writers(self, most: int) -> None:
-        """Let *most* threads wait for a long transaction; others get an error."""
+        """Let *most* threads of the process wait for a long transaction."""
         self._writers.most = most
 
     def open_log(self) -> Engine:

@@ -1,18 +1,18 @@
-"""The threads of a process that wait for a database with one lock for all writers."""
+"""Limits on the threads of a process that wait for locks of a database."""
 
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import Lock
+from threading import Lock, Semaphore
 from time import monotonic
 
-#: Seconds without the begin of a transaction after which the lock is held for long:
-#: by a long import, or by another program.
+#: Seconds without progress of any writer after which a lock is held for long: by a long
+#: import, or by another program.
 PATIENCE = 1.0
 
 
 class Writers:
-    """The threads that wait for the lock.
+    """The threads that wait for a database with one lock for all writers.
 
     They are many and wait shortly if transactions are short. If one is long, most of
     them go on waiting, and the others give up, so that a process has threads for reads.
@@ -56,3 +56,32 @@ class Writers:
     def is_stuck(self) -> bool:
         """Return whether no thread has got the lock recently."""
         return monotonic() - self._began > PATIENCE
+
+
+class Transactions:
+    """The transactions that may wait for locks of each other.
+
+    :param most: transactions at the same time. Another one waits until one of them
+        ends, and is refused if none does, so that a process has threads for reads.
+    """
+
+    def __init__(self, most: int = sys.maxsize) -> None:
+        self._places = Semaphore(most)
+        self._ended = 0.0
+
+    @contextmanager
+    def place(self) -> Iterator[bool]:
+        """Run the block as one of the transactions.
+
+        :returns: whether there is a place; the block must end at once if not.
+        """
+        arrived = monotonic()
+        while not self._places.acquire(timeout=PATIENCE):
+            if monotonic() - max(self._ended, arrived) >= PATIENCE:
+                yield False
+                return
+        try:
+            yield True
+        finally:
+            self._ended = monotonic()
+            self._places.release()

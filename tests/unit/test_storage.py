@@ -11,7 +11,9 @@ from queue import Queue
 from threading import Barrier, Thread
 
 import pytest
+from conftest import bounce
 
+from sendgrid_bounces.core.bounces import BounceQuery
 from sendgrid_bounces.core.errors import AbsentError, StorageError
 from sendgrid_bounces.core.faults import FaultRule, StoredFault
 from sendgrid_bounces.storage import health, writers
@@ -447,9 +449,35 @@ def test_few_threads_wait_for_a_long_transaction(url: str, monkeypatch) -> None:
         assert outcomes.empty()
 
 
-def test_many_threads_wait_for_short_transactions(url: str) -> None:
+@pytest.mark.parametrize("engine", ["mysql"], indirect=True)
+def test_few_transactions_wait_for_locks_of_rows(storage: Storage, monkeypatch) -> None:
+    """The health check does not report them, since a slow writer is no failure."""
+    monkeypatch.setattr(writers, "PATIENCE", 0.1)
+    storage.engine.limit_writers(1)
+    bounce_list = storage.accounts.add("acme").bounce_list
+    storage.bounces.put(bounce_list, [bounce("a@x")])
+
+    def write_again() -> None:
+        for thread in _start(write):
+            thread.join(20)
+        storage.health.check()
+        assert storage.bounces.count(bounce_list, BounceQuery()) == 1
+
+    errors: list[str] = []
+
+    def write() -> None:
+        with pytest.raises(StorageError) as raised:
+            storage.bounces.put(bounce_list, [bounce("b@x")])
+        errors.append(str(raised.value))
+
+    storage.engine.transact(lambda: _start(write_again)[0].join(20))
+    assert errors == [f"{storage.engine}: too many transactions wait for locks"]
+    storage.bounces.put(bounce_list, [bounce("b@x")])
+
+
+def test_many_threads_wait_for_short_transactions(storage: Storage) -> None:
     """The limit is for long ones."""
-    with closing(open_storage(url)) as storage:
+    with closing(storage):
         storage.engine.limit_writers(1)
         done: Queue[str] = Queue()
 
