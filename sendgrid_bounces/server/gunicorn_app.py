@@ -108,6 +108,10 @@ class Server(BaseApplication):
         self._shows_requests = shows_requests and not config.access_log
         self._descriptor = listener.detach()
         self._announce = announce
+        # One byte, which the first worker reads: all workers share the pipe.
+        self._first, writer = os.pipe()
+        os.write(writer, b"1")
+        os.close(writer)
         super().__init__()
 
     def load_config(self) -> None:
@@ -125,7 +129,7 @@ class Server(BaseApplication):
         return load_app(self._config)
 
     def _start(self, worker: ThreadWorker) -> None:
-        if worker.age == 1:
+        if os.read(self._first, 1):
             self._announce()
         if self._config.control:
             from sendgrid_bounces.pages.routes import warm_up  # often not needed

@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import select
 import signal
 import socket
 import sqlite3
@@ -35,6 +36,26 @@ pytestmark = pytest.mark.server
 
 ACME = "?api_user=acme&api_key=s3cret"
 
+#: The command, with workers the first of which cannot open the database.
+FAILING_ONCE = """\
+from pathlib import Path
+from sendgrid_bounces.cli import main
+from sendgrid_bounces.core.errors import StorageError
+from sendgrid_bounces.server import gunicorn_app
+
+create_app = gunicorn_app.create_app
+
+def fail_once(*args, **options):
+    try:
+        Path("failed").touch(exist_ok=False)
+    except FileExistsError:
+        return create_app(*args, **options)
+    raise StorageError("not yet")
+
+gunicorn_app.create_app = fail_once
+main()
+"""
+
 
 @pytest.fixture(name="short_timeout", scope="module")
 def _short_timeout(tmp_path_factory: pytest.TempPathFactory):
@@ -66,6 +87,30 @@ def test_stalled_client_is_disconnected(short_timeout: Live, beginning: bytes) -
         began = time.monotonic()
         assert short_timeout.get("/api/bounces.count.json?api_user=a&api_key=b")
         assert time.monotonic() - began < 10
+
+
+def test_server_is_announced_once_although_its_first_worker_fails(
+    url: str, tmp_path: Path
+) -> None:
+    (tmp_path / "failing_once.py").write_text(FAILING_ONCE)
+    process = start(
+        *("failing_once", "serve", "--port", "0", "--database", url),
+        *("--workers", "1", "--control", "off", "--auth", "any"),
+        cwd=tmp_path,
+        PYTHONPATH=str(ROOT),
+    )
+    try:
+        assert select.select([process.stdout], [], [], TIMEOUT)[0], "not announced"
+        line = process.stdout.readline()
+        live = Live(line.removeprefix("Listening on ").strip(), process)
+        live.get(f"/api/bounces.count.json{ACME}")
+        os.kill(live.workers()[0], signal.SIGKILL)
+        live.when_up(f"/api/bounces.count.json{ACME}")
+    finally:
+        output, errors = kill(process)
+    assert line.startswith("Listening on http://127.0.0.1:")
+    assert output == ""
+    assert "Error: not yet" in errors
 
 
 def test_state_survives_a_restart(url: str, tmp_path: Path) -> None:
