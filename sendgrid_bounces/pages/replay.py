@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from contextvars import Context
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 from flask import Flask, Response, current_app, url_for
 
@@ -15,7 +15,7 @@ from sendgrid_bounces.core.errors import ConflictError, RequestError
 from sendgrid_bounces.core.messages import pluralize
 from sendgrid_bounces.core.requests import LoggedRequest
 from sendgrid_bounces.pages.questions import Question, ask
-from sendgrid_bounces.pages.snippets import pairs_of
+from sendgrid_bounces.pages.snippets import pairs_of, quote_path
 from sendgrid_bounces.pages.web import done, page
 from sendgrid_bounces.redaction import MASK, MAX_PARAMETERS, MAX_TEXT, is_secret
 from sendgrid_bounces.web.requests import request
@@ -64,7 +64,7 @@ def replay(control: Control, id_: int) -> Response:
     last = last_id(control)
     with suppress(ConnectionDropped):  # a fault rule; the request is logged
         options = _options(entry, request.form.get("key", ""), agent)
-        call_api(quote(entry.path, safe="/@"), **options)
+        call_api(quote_path(entry.path), **options)
     found = find_logged(control, last, agent)
     return done("pages.one_request", "replayed", id_=found.id if found else id_)
 

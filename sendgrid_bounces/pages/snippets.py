@@ -52,7 +52,7 @@ def as_curl(entry: LoggedRequest, base: str) -> str:
             words.append(f'--data-urlencode {shlex.quote(f"{name}=")}"{_VARIABLE}"')
         else:
             words.append(f"--data-urlencode {shlex.quote(f'{name}={value}')}")
-    words.append(shlex.quote(base + quote(entry.path, safe="/:@%+")))
+    words.append(shlex.quote(base + quote_path(entry.path)))
     return " \\\n  ".join(words)
 
 
@@ -108,6 +108,11 @@ def _arguments(entry: LoggedRequest, key: str) -> Iterator[str]:
     yield "timeout=5"
 
 
+def quote_path(path: str) -> str:
+    """Return the path of a URL for a decoded *path* of the log."""
+    return quote(path, safe="/@")
+
+
 def pairs_of(entry: LoggedRequest) -> Pairs:
     """Return the parameters; one that was repeated has several pairs."""
     return [
@@ -129,9 +134,10 @@ def _identifier(entry: LoggedRequest) -> str:
 
 def _path(entry: LoggedRequest) -> str:
     """Return the path, with the domain of the fixture, inside an f-string."""
-    path = _text(entry.path)[1:-1].replace("{", "{{").replace("}", "}}")
+    path = quote_path(entry.path)
     if entry.domain:
-        path = path.replace(f"/{entry.domain}/", "/{sendgrid_bounces.domain}/")
+        domain = f"/{quote_path(entry.domain)}/"
+        path = path.replace(domain, "/{sendgrid_bounces.domain}/")
     return path
 
 

@@ -1416,6 +1416,7 @@ CALLS = [
     ("POST", "/api/bounces.delete.json", {"email": "it's@x.com \"{}$(id)"}, 200),
     ("GET", "/v3/mg.example/bounces", {}, 200),
     ("DELETE", "/v3/mg.example/bounces/a@x.com", {}, 200),
+    ("GET", "/v3/mg.example/bounces/a%2Bb%25%7Bc%7D@x.com", {}, 200),
     ("GET", "/v3/suppression/bounces", {}, 200),
 ]
 
@@ -1431,6 +1432,7 @@ def _log(make) -> list:
     }
     control = Control(client.application.extensions[EXTENSION])
     control.seed({"accounts": [seed]})
+    control.put_bounces("mg.example", [bounce("a+b%{c}@x.com")])
     for method, path, form, _status in CALLS:
         headers = {"Accept": "*/*"}
         if "/v3/suppression" in path:
@@ -1558,7 +1560,7 @@ def test_replay_of_a_change_takes_a_snapshot(make, log: list) -> None:
     form = {"key": "s3cret", "snapshot": "yes"}
     client.post(f"{url}/replay", data=form, headers=ORIGIN)
     (snapshot,) = control.snapshots()
-    assert (snapshot.name, snapshot.bounces) == ("before-replay", 1)
+    assert (snapshot.name, snapshot.bounces) == ("before-replay", 2)
 
 
 def test_fault_rules_apply_to_a_replay(make, log: list) -> None:
