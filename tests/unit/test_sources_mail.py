@@ -156,6 +156,19 @@ def test_date_near_the_receipt_is_taken(offset: int, is_taken: bool):
     assert event.created == (NOW + offset if is_taken else NOW)
 
 
+@pytest.mark.parametrize("zone", [" -0000", "", " GMT"])
+def test_date_without_a_zone_is_utc(zone: str, monkeypatch: pytest.MonkeyPatch):
+    mail = f"Date: Mon, 03 Jun 2024 09:00:01{zone}\n".encode() + HEAD
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    try:
+        (event,) = read_mail(mail + b"\n<a@example.org>: 550 no\n", NOW).events
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert event.created == NOW - 3_600
+
+
 def test_key_is_of_message_and_recipient():
     first, second = read("postfix.eml").events
     assert first.key == "mail <20240603100001.4VtAb02@mx.example.com> ada@example.net"

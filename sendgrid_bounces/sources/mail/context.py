@@ -3,6 +3,7 @@
 import hashlib
 import re
 from dataclasses import dataclass
+from datetime import timezone
 from email.utils import parsedate_to_datetime
 from functools import cached_property
 from typing import Literal
@@ -114,6 +115,8 @@ class Context:
         now = self.options.now
         try:
             date = parsedate_to_datetime(self.mail.header("Date"))
+            if date.tzinfo is None:  # no zone, or -0000 (RFC 5322, 3.3)
+                date = date.replace(tzinfo=timezone.utc)
             created = int(date.timestamp())
         except (TypeError, ValueError, OverflowError):
             return now
