@@ -11,6 +11,9 @@ from typing import Any
 #: Longest address, reason and key, in characters. A longer key is hashed.
 MAX_EMAIL, MAX_REASON, MAX_KEY = 320, 1_000, 300
 
+#: Characters of a kind of event, and of why an event is not listed.
+MAX_KIND = 40
+
 #: Seconds that a sender's clock may be ahead; a later event is dated to its receipt.
 MAX_AHEAD = 86_400
 
@@ -130,7 +133,7 @@ def bounce_event(
         created=created,
         permanence=permanence,
         key=_bounded_key(key),
-        note=note,
+        note=note[:MAX_KIND],
         only_if_unknown=only_if_unknown,
         guessed=guessed,
     )

@@ -9,6 +9,7 @@ from typing import Any
 
 from sendgrid_bounces.core.percent import decode_form_text
 from sendgrid_bounces.sources.events import (
+    MAX_KIND,
     Batch,
     BounceEvent,
     EventError,
@@ -91,7 +92,7 @@ def parse(body: bytes, headers: Mapping[str, str], now: int) -> Batch:
     except EventError as error:
         return Batch(skipped=(str(error),), token=key)
     if event is None:
-        kind = text(data or payload, "event")[:40] or "unknown"
+        kind = text(data or payload, "event")[:MAX_KIND] or "unknown"
         return Batch(ignored={kind: 1}, token=key)
     return Batch((event,), token=key)
 

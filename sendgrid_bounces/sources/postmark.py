@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from sendgrid_bounces.sources.events import (
+    MAX_KIND,
     Batch,
     EventError,
     Permanence,
@@ -32,7 +33,7 @@ def parse(body: bytes, headers: Mapping[str, str], now: int) -> Batch:
     """
     record = load_object(body)
     if text(record, "RecordType") != "Bounce":
-        return Batch(ignored={text(record, "RecordType")[:40] or "unknown": 1})
+        return Batch(ignored={text(record, "RecordType")[:MAX_KIND] or "unknown": 1})
     kind, details = text(record, "Type"), text(record, "Details")
     number = text(record, "ID")
     try:

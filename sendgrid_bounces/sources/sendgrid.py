@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from sendgrid_bounces.sources.events import (
+    MAX_KIND,
     Batch,
     BounceEvent,
     EventError,
@@ -78,7 +79,7 @@ def parse(body: bytes, headers: Mapping[str, str], now: int) -> Batch:
         if event:
             events.append(event)
         else:
-            ignored[element["event"][:40]] += 1
+            ignored[element["event"][:MAX_KIND]] += 1
     return Batch(tuple(events), ignored, tuple(skipped))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from sendgrid_bounces.sources.events import (
+    MAX_KIND,
     Batch,
     BounceEvent,
     EventError,
@@ -121,7 +122,7 @@ def read_notification(notification: Mapping[str, Any], now: int) -> Batch:
     """Return the events of an SES notification."""
     kind = text(notification, "notificationType", "eventType")
     if kind != "Bounce":
-        return Batch(ignored={kind or "unknown": 1})
+        return Batch(ignored={kind[:MAX_KIND] or "unknown": 1})
     bounce = section(notification, "bounce")
     recipients = bounce.get("bouncedRecipients")
     recipients = recipients if isinstance(recipients, list) else []
@@ -147,14 +148,14 @@ def _event(bounce: Mapping[str, Any], recipient: Any, now: int) -> BounceEvent:
     status = text(recipient, "status") or find_status(diagnostic)
     is_permanent = kind == "Permanent" or (kind == "Transient" and status == "5.4.4")
     email = text(recipient, "emailAddress")
-    feedback = text(bounce, "feedbackId")
+    mark = text(bounce, "feedbackId", "timestamp")
     return bounce_event(
         email,
         status=status,
         code=find_code(diagnostic),
         reason=diagnostic.removeprefix("smtp;").strip() or f"{kind}/{subtype}",
         created=read_time(bounce.get("timestamp"), now),
-        key=f"ses {feedback or bounce.get('timestamp')} {email.lower()}",
+        key=f"ses {mark} {email.lower()}" if mark else "",
         permanence=Permanence.PERMANENT if is_permanent else Permanence.NOT_LISTED,
         note="" if is_permanent else kind.lower() or "undetermined",
         only_if_unknown=subtype in _SUPPRESSED,

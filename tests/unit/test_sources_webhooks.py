@@ -17,6 +17,8 @@ from sendgrid_bounces.sources.verification import PayloadError
 WEBHOOKS = sorted(set(KINDS) - {"mail"})
 FOLDER = Path(__file__).parent.parent / "webhooks"
 NOW = 1_329_307_200
+SES = {"notificationType": "Bounce"}
+LONG = "x" * 50_000
 
 CASES = [
     pytest.param(path.stem, case, id=f"{path.stem}: {case.title}")
@@ -92,11 +94,50 @@ def test_token_of_mailgun_is_used_up_whatever_the_event(event: str):
     [
         ("mailgun", {"event-data": {"event": "failed", "recipient": "a@x.org"}}),
         ("postmark", {"RecordType": "Bounce", "Email": "a@x.org"}),
+        (
+            "ses",
+            {**SES, "bounce": {"bouncedRecipients": [{"emailAddress": "a@x.org"}]}},
+        ),
     ],
 )
 def test_event_without_an_identifier_has_no_key(kind: str, payload: dict):
     (event,) = parse(kind, payload)
     assert event.key == ""
+
+
+def test_ses_key_is_the_feedback_or_else_the_time():
+    bounce = {"bouncedRecipients": [{"emailAddress": "A@x.org"}], "timestamp": 5}
+    (event,) = parse("ses", {**SES, "bounce": bounce})
+    assert event.key == "ses 5 a@x.org"
+    (event,) = parse("ses", {**SES, "bounce": {**bounce, "feedbackId": "one"}})
+    assert event.key == "ses one a@x.org"
+
+
+@pytest.mark.parametrize(
+    ("kind", "payload"),
+    [
+        ("ses", {"notificationType": LONG}),
+        (
+            "ses",
+            {
+                **SES,
+                "bounce": {
+                    "bounceType": LONG,
+                    "bouncedRecipients": [{"emailAddress": "a@x.org"}],
+                },
+            },
+        ),
+        ("sendgrid", {"event": LONG, "email": "a@x.org"}),
+        ("mailgun", {"event": LONG}),
+        ("mailgun", {"event": "dropped", "recipient": "a@x.org", "reason": LONG}),
+        ("postmark", {"RecordType": LONG}),
+        ("postmark", {"RecordType": "Bounce", "Email": "a@x.org", "Type": LONG}),
+    ],
+)
+def test_kinds_and_notes_are_bounded(kind: str, payload: dict):
+    batch = KINDS[kind].parse(json.dumps(payload).encode(), {}, NOW)
+    (text,) = [*batch.ignored, *(event.note for event in batch.events)]
+    assert len(text) == 40
 
 
 @pytest.mark.parametrize(
