@@ -40,8 +40,9 @@ def load_seed(control: Control) -> Response:
     """Check a seed, or check and load it; or load that of the demo."""
     request.read_form()
     action = request.form.get("action")
-    text = DEMO_SEED.read_text("utf-8") if action == "demo" else _read_source()
+    text = ""
     try:
+        text = DEMO_SEED.read_text("utf-8") if action == "demo" else _read_source()
         check_length(text)
         if action == "check":
             accounts, bounces, rules = _check(control, text)
@@ -193,10 +194,16 @@ def _describe_all(control: Control) -> str:
 
 
 def _read_source() -> str:
-    """Return the text of the chosen file, or the pasted text."""
+    """Return the text of the chosen file, or the pasted text.
+
+    :raises ParametersError: if the file is not UTF-8.
+    """
     upload = request.files.get("file")
     if upload is not None and upload.filename:
-        return upload.stream.read().decode(errors="replace")
+        try:
+            return upload.stream.read().decode("utf-8-sig")
+        except UnicodeDecodeError:
+            raise ParametersError([("", "not UTF-8 text")]) from None
     return request.form.get("source", "").replace("\r\n", "\n")
 
 

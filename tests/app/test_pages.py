@@ -1073,6 +1073,20 @@ def test_seeds_are_checked_and_loaded(browser) -> None:
     assert _storage(browser).accounts.find("new")
 
 
+def test_seed_file_that_is_not_utf8_is_rejected(browser) -> None:
+    def send(action: str, source: bytes):
+        data = {"action": action, "file": (BytesIO(source), "seed.yaml")}
+        return browser.post("/_emulator/ui/seed", data=data, headers=ORIGIN)
+
+    seed = "accounts:\n- username: Empf\u00e4nger\n"
+    for action in ("check", "load"):
+        answer = send(action, seed.encode("latin-1"))
+        assert answer.status_code == 400
+        assert "not UTF-8 text" in answer.text
+    assert send("load", seed.encode("utf-8-sig")).status_code == 303
+    assert _storage(browser).accounts.find("Empf\u00e4nger")
+
+
 def test_snapshots_are_saved_restored_and_removed(browser) -> None:
     def send(name: str, action: str, **form: str) -> int:
         data = {"name": name, "action": action, **form}
