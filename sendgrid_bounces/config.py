@@ -4,7 +4,6 @@ A setting comes from, in descending precedence: an option of ``sendgrid-bounces`
 environment variable ``SENDGRID_BOUNCES_<NAME>``, the settings file, the default.
 """
 
-import ipaddress
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -16,6 +15,7 @@ from typing import Any
 
 from sendgrid_bounces.core.accounts import DEFAULT_COSTS, ScryptCosts
 from sendgrid_bounces.core.errors import ParametersError
+from sendgrid_bounces.core.hosts import is_loopback
 from sendgrid_bounces.core.messages import suggest
 from sendgrid_bounces.core.profiles import parse_profile
 from sendgrid_bounces.redaction import INVALID_NAME, is_printable_name
@@ -244,14 +244,6 @@ def load_config(
     else:
         values["control"] = values["control"] == "on"
     return Config(**values)
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether only this machine can connect to *host*."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
 
 
 _BY_NAME = {setting.name: setting for setting in SETTINGS}

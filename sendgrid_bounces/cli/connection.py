@@ -4,12 +4,15 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import click
 
+from sendgrid_bounces.cli.doubts import echo_warning
 from sendgrid_bounces.cli.options import command_config, server_url
 from sendgrid_bounces.core.clock import Clock
 from sendgrid_bounces.core.errors import AbsentError
+from sendgrid_bounces.core.hosts import is_loopback
 
 if TYPE_CHECKING:
     from sendgrid_bounces.cli.remote import RemoteControl
@@ -28,7 +31,10 @@ def open_control(*, create: bool = False) -> "Iterator[Control | RemoteControl]"
     if url is not None:
         from sendgrid_bounces.cli.remote import RemoteControl
 
-        yield RemoteControl(url, config.control_token, config.ssl_cert)
+        control = RemoteControl(url, config.control_token, config.ssl_cert)
+        if config.control_token:
+            _warn_if_readable(url)
+        yield control
         return
     from sendgrid_bounces.control.service import Control
 
@@ -54,6 +60,14 @@ def open_local(*, create: bool = False) -> "Iterator[Emulator]":
         click.echo(f"Created the {emulator.storage.engine}", err=True)
     with closing(emulator.storage):
         yield emulator
+
+
+def _warn_if_readable(url: str) -> None:
+    """Warn if other machines can read the control token on its way to *url*."""
+    parts = urlsplit(url)
+    host = str(parts.hostname)
+    if parts.scheme == "http" and not is_loopback(host):
+        echo_warning(f"the control token is sent to {host} in clear text; use https://")
 
 
 def _advice(port: int) -> str:

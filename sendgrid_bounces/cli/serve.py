@@ -21,9 +21,10 @@ from sendgrid_bounces.cli.options import (
     seed_option,
     setting_option,
 )
-from sendgrid_bounces.config import DEMO_SEED, PREFIX, Config, is_loopback
+from sendgrid_bounces.config import DEMO_SEED, PREFIX, Config
 from sendgrid_bounces.control import PREFIX as CONTROL_PATH
 from sendgrid_bounces.core.contents import Counts
+from sendgrid_bounces.core.hosts import is_loopback
 from sendgrid_bounces.core.messages import count_nouns, join_words
 
 DEMO_CALLS = """\

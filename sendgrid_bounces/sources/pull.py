@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from sendgrid_bounces.core.bounces import Bounce, fold
 from sendgrid_bounces.core.errors import BounceError, ParametersError
+from sendgrid_bounces.core.hosts import is_loopback
 
 if TYPE_CHECKING:
     import httpx
@@ -105,7 +106,8 @@ class Window:
 class Reader:
     """Reads the lists of one account.
 
-    :param api_url: scheme and host of the API; redirects are not followed.
+    :param api_url: scheme and host of the API, with ``http`` on this machine only;
+        redirects are not followed.
     :param key: the API key, which no message contains.
     :param sleep: pauses between attempts; a test replaces it.
     :param transport: sends the requests; a test replaces it.
@@ -147,8 +149,10 @@ class Reader:
             raise PullError(f"the API URL is invalid: {error}") from None
         if not self._client.base_url.host.strip("[]"):
             raise PullError("the API URL has no host")
-        if self._client.base_url.scheme not in ("http", "https"):
-            raise PullError("the API URL must begin with https:// or http://")
+        if not _is_safe(self._client.base_url):
+            raise PullError(
+                "the API URL must begin with https:// (or http://, on this machine)"
+            )
         self._attempts = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(_RetryableError),
             stop=tenacity.stop_after_attempt(MAX_ATTEMPTS),
@@ -248,6 +252,12 @@ class Reader:
             return json.loads(body)
         except (ValueError, RecursionError):
             raise _RetryableError("the response is not JSON") from None
+
+
+def _is_safe(url: "httpx.URL") -> bool:
+    """Return whether no other machine can read what is sent to *url*."""
+    is_local = is_loopback(url.host.strip("[]"))
+    return url.scheme == "https" or (url.scheme == "http" and is_local)
 
 
 def _check_status(response: "httpx.Response") -> None:

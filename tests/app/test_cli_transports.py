@@ -22,7 +22,7 @@ from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.emulator import EXTENSION
 from sendgrid_bounces.storage.database import open_storage
 
-SERVER = "http://emulator.test:8000"
+SERVER = "https://emulator.test:8000"
 TOKEN = "t0ken"
 
 SEED = "accounts: [{username: seeded, api_key: k, bounces: [{email: s@x}]}]"
@@ -361,6 +361,32 @@ def test_refused_token_is_an_error(served, token: str, monkeypatch) -> None:
     assert result.stderr == (
         f"Error: {SERVER}: {problem} (set SENDGRID_BOUNCES_CONTROL_TOKEN)\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("url", "has_warning"),
+    [
+        ("http://emulator.test:8000", True),
+        ("http://192.0.2.1:8000", True),
+        ("https://emulator.test:8000", False),
+        ("http://127.0.0.1:8000", False),
+        ("http://localhost:8000", False),
+        ("http://[::1]:8000", False),
+    ],
+)
+def test_token_in_clear_text_is_a_warning(served, url: str, has_warning: bool) -> None:
+    result = served("account", "list", "--url", url)
+
+    assert result.exit_code == 0
+    assert ("is sent to" in result.stderr) is has_warning
+    assert TOKEN not in result.output
+
+
+def test_command_without_a_token_prints_no_warning(served) -> None:
+    url = "http://emulator.test:8000"
+    result = CliRunner().invoke(main, ["account", "list", "--url", url])
+
+    assert result.stderr.startswith("Error: ")
 
 
 @pytest.mark.parametrize(

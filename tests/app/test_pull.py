@@ -331,6 +331,19 @@ def test_invalid_url_is_rejected() -> None:
             Reader(KEY, url)
 
 
+@pytest.mark.parametrize(
+    "host", ["api.sendgrid.com", "192.0.2.1", "[2001:db8::1]", "127.evil.example"]
+)
+def test_key_is_not_sent_over_a_network_in_clear_text(host: str) -> None:
+    with pytest.raises(PullError, match="must begin with https://"):
+        Reader(KEY, f"http://{host}")
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1:8000", "[::1]:8000"])
+def test_http_is_for_this_machine(host: str) -> None:
+    Reader(KEY, f"http://{host}").close()
+
+
 def test_requests_have_the_documented_form(local, clock, pauses) -> None:
     requests: list[httpx.Request] = []
 
