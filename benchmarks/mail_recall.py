@@ -68,7 +68,7 @@ def read_recipients(raw: bytes) -> list[tuple[BounceEvent, set[str]]]:
     Where forwarding changed an address, both the original and the final one count.
     """
     now, found = int(time.time()), []
-    for mail in split_mails(raw):
+    for mail in split_mails(raw.splitlines(keepends=True)):
         originals = read_mail(mail, now).events
         finals = read_mail(mail, now, recipient="final").events
         others = finals if len(finals) == len(originals) else originals

@@ -1,12 +1,13 @@
 """Mails from stdin, files, mboxes and Maildirs. Nothing here deletes a mail."""
 
-import mailbox
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
+from typing import BinaryIO
 
 import click
 
@@ -30,27 +31,23 @@ def read_mails(path: str) -> Iterator[Incoming]:
     :raises UsageError: if *path* is a folder that is not a Maildir.
     """
     if path == "-":
-        from sendgrid_bounces.sources.mail import split_mails
-
-        raw = sys.stdin.buffer.read()
-        yield from (Incoming("stdin", mail) for mail in split_mails(raw))
+        yield from _read_file("stdin", sys.stdin.buffer)
     elif not Path(path).is_dir():
-        yield from _read_file(Path(path))
+        with Path(path).open("rb") as file:
+            yield from _read_file(path, file)
     elif (Path(path) / "new").is_dir():
         yield from _read_maildir(Path(path))
     else:
         raise click.UsageError(f"{path} is a folder, but not a Maildir")
 
 
-def _read_file(path: Path) -> Iterator[Incoming]:
-    with path.open("rb") as file:
-        is_mbox = file.read(5) == b"From "
-    if not is_mbox:
-        yield Incoming(str(path), path.read_bytes())
-        return
-    with closing(mailbox.mbox(path, create=False)) as box:
-        for number, key in enumerate(box.iterkeys(), 1):
-            yield Incoming(f"{path}, mail {number}", box.get_bytes(key))
+def _read_file(place: str, file: BinaryIO) -> Iterator[Incoming]:
+    from sendgrid_bounces.sources.mail import split_mails
+
+    first = file.readline()
+    is_mbox = first.startswith(b"From ")
+    for number, raw in enumerate(split_mails(chain([first], file)), 1):
+        yield Incoming(f"{place}, mail {number}" if is_mbox else place, raw)
 
 
 def _read_maildir(folder: Path) -> Iterator[Incoming]:

@@ -108,6 +108,26 @@ def test_mbox_on_stdin_is_read(run: Run):
     assert "2 mails: 3 listed" in run("bounces", "receive", "acme", stdin=stdin).stdout
 
 
+def test_mbox_is_split_alike_in_a_file_and_on_stdin(run: Run, tmp_path: Path):
+    start = b"From MAILER-DAEMON Wed Feb 15 12:00:00 2012\n"
+    body = b"\nFrom here on it failed.\n\nFrom the log of 2012\nFrom x\n"
+    mbox = b"\n".join(
+        [start + UNREADABLE + body, start + EXIM, start + UNREADABLE + b"."]
+    )
+    path, folder = tmp_path / "mbox", tmp_path / "unread"
+    path.write_bytes(mbox)
+    arguments = ("bounces", "receive", "acme", "--unread", str(folder))
+
+    piped = run(*arguments, stdin=mbox)
+    kept = sorted(file.read_bytes() for file in folder.iterdir())
+    assert kept == sorted([UNREADABLE + body, UNREADABLE + b"."])
+    assert "3 mails: 1 listed, 0 known, 0 ignored, 2 unread" in piped.stdout
+    filed = run(*arguments, str(path))
+    assert "3 mails: 0 listed, 1 known, 0 ignored, 2 unread" in filed.stdout
+    assert filed.stderr.replace(str(path), "stdin") == piped.stderr
+    assert len([*folder.iterdir()]) == 2
+
+
 def test_read_mails_of_a_maildir_move_and_unread_ones_stay(run: Run, tmp_path: Path):
     folder = tmp_path / "Maildir"
     mailbox.Maildir(folder)

@@ -5,6 +5,7 @@ import re
 import time
 from datetime import datetime, timezone
 from email.utils import format_datetime
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -236,10 +237,31 @@ def test_mbox_is_split():
     ]
     found = [
         read_mail(mail, NOW).events[0].email
-        for mail in split_mails(b"\n\n".join(mails))
+        for mail in split_mails(BytesIO(b"\n".join(mails)))
     ]
     assert found == ["ike@example.org", "leo@example.org"]
-    assert split_mails(mails[0][42:]) == [mails[0][42:]]
+    assert [*split_mails(BytesIO(mails[0][42:]))] == [mails[0][42:]]
+
+
+@pytest.mark.parametrize("line_end", [b"\n", b"\r\n"])
+def test_mails_of_an_mbox_keep_their_lines(line_end: bytes):
+    start = b"From a@b.example Mon Jun  3 10:00:01 2024\n"
+    mails = [
+        b"A: 1\n\nFrom here on\n\nFrom now, in 2024\nit ends.\n",
+        b"B: 2\n\n>From x\nFrom a@b.example Mon Jun  3 10:00:01 2024\n",
+        b"C: 3\n\n\n",
+        b"D: 4\n\n" + start,
+    ]
+    mbox = b"\n".join(start + mail for mail in mails)
+    expected = [mail.replace(b"\n", line_end) for mail in mails]
+    for end in (b"", b"\n"):
+        file = BytesIO((mbox + end).replace(b"\n", line_end))
+        assert [*split_mails(file)] == expected
+
+
+@pytest.mark.parametrize("raw", [b"", b"\n", b"From x", b"From x\n", b"a\n\n"])
+def test_file_of_one_mail_is_not_split(raw: bytes):
+    assert [*split_mails(BytesIO(raw))] == [b"" if raw[:1] == b"F" else raw]
 
 
 @pytest.mark.parametrize(

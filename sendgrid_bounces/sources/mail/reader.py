@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 from sendgrid_bounces.sources import ses
 from sendgrid_bounces.sources.events import Batch, BounceEvent, EventError
@@ -18,21 +18,46 @@ from sendgrid_bounces.sources.status import choose_status, is_vague
 #: Events taken from one mail.
 MAX_RECIPIENTS = 100
 
-_MBOX_START = re.compile(
-    rb"(?:\A|\n\n)From [^\n]{1,200}\d{4}[^\n]{0,40}\n(?=[A-Za-z-]{1,76}:)"
-)
+#: The line before a mail in an mbox ends with a year or a time zone. The line after it
+#: is a header field, since the body of a mail can have such a line, too.
+_FROM_LINE = re.compile(rb"From [^\r\n]{1,200}\d{4}[^\r\n]{0,40}\r?\n")
+_FIELD = re.compile(rb"[A-Za-z0-9_-]{1,76}:")
+
+_BLANK = (b"\n", b"\r\n")
 
 
-def split_mails(raw: bytes) -> list[bytes]:
-    """Return the mails in *raw*: those of an mbox, or *raw* itself."""
-    if not raw.startswith(b"From "):
-        return [raw]
-    raw = raw.replace(b"\r\n", b"\n")
-    starts = [match.start() for match in _MBOX_START.finditer(raw)] or [0]
-    ends = [*starts[1:], len(raw)]
-    return [
-        raw[start:end].lstrip(b"\n") for start, end in zip(starts, ends, strict=True)
-    ]
+def split_mails(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the mails of an mbox; or all *lines*, if they are not an mbox.
+
+    A mail of an mbox is without the line before it, and without a blank line at its
+    end.
+    """
+    iterator = iter(lines)
+    first = next(iterator, b"")
+    if not first.startswith(b"From "):
+        yield b"".join([first, *iterator])
+        return
+    mail: list[bytes] = []
+    from_line = b""  # the line before, if the next line decides what it is
+    for line in iterator:
+        if from_line:
+            if _FIELD.match(line):
+                yield _join(mail)
+                mail = []
+            else:
+                mail.append(from_line)
+            from_line = b""
+        if mail and mail[-1] in _BLANK and _FROM_LINE.fullmatch(line):
+            from_line = line
+        else:
+            mail.append(line)
+    if from_line:
+        mail.append(from_line)
+    yield _join(mail)
+
+
+def _join(lines: list[bytes]) -> bytes:
+    return b"".join(lines[:-1] if lines and lines[-1] in _BLANK else lines)
 
 
 def read_mail(
