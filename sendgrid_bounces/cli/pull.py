@@ -13,12 +13,12 @@ import click
 
 from sendgrid_bounces.cli.arguments import OWNER
 from sendgrid_bounces.cli.options import command_config, database_option, reject_url
-from sendgrid_bounces.cli.progress import counting_bar
+from sendgrid_bounces.cli.progress import share_bar
 from sendgrid_bounces.core.clock import Clock
 from sendgrid_bounces.core.errors import BounceError, ParametersError
 from sendgrid_bounces.core.messages import pluralize
 from sendgrid_bounces.core.times import parse_duration, parse_time, render_instant
-from sendgrid_bounces.core.timezones import time_zone
+from sendgrid_bounces.core.timezones import DAY, time_zone
 
 if TYPE_CHECKING:
     from sendgrid_bounces.core.pulls import Pull
@@ -30,6 +30,9 @@ KEY_VARIABLE = "SENDGRID_API_KEY"
 
 #: The longest pause after failures in seconds; the first one is that of ``--every``.
 MAX_BACKOFF = 60 * 60
+
+#: The longest pause of ``--every`` in seconds.
+MAX_INTERVAL = 366 * DAY
 
 
 @click.command("pull", short_help="Copy the bounces of a live account")
@@ -117,16 +120,7 @@ def _pull(
     """Pull once, with a progress bar at a terminal."""
     from sendgrid_bounces.receiving.pulls import pull
 
-    start = options.since or 0
-    end = Clock().now()
-    position = start
-    with counting_bar(end - start, f"Pulling {owner}") as advance:
-
-        def progress(instant: int, _result: object) -> None:
-            nonlocal position
-            advance(max(min(instant, end) - position, 0))
-            position = instant
-
+    with share_bar(f"Pulling {owner}") as progress:
         return pull(storage, owner, reader, options, Clock(), progress)
 
 
@@ -187,8 +181,8 @@ def _read_interval(text: str) -> int:
         seconds = parse_duration(text)
     except ParametersError as error:
         raise click.UsageError(f"--every: {error.problems[0][1]}") from None
-    if seconds < 1:
-        raise click.UsageError("--every: must be at least one second")
+    if not 1 <= seconds <= MAX_INTERVAL:
+        raise click.UsageError("--every: must be from 1 second to 366 days")
     return seconds
 
 

@@ -15,8 +15,8 @@ SERVICE = "sendgrid"
 #: Seconds by which a pull overlaps the one before it, since rows can appear late.
 OVERLAP = 60 * 60
 
-#: Called after each window with its last instant and the results so far.
-Progress = Callable[[int, WindowResult], None]
+#: Called after each window with the seconds that were read, and those of the period.
+Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ def pull(
                     present=present,
                     excluded_type=excluded,
                 )
-            progress(window.end, result)
+            progress(window.end - start, end - start)
     except BounceError as error:
         if not options.is_dry_run:
             failed = replace(last, failed=clock.now(), problem=str(error))

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
+from click.testing import CliRunner
 from conftest import NOW, bounce
 
+from sendgrid_bounces.cli import main
 from sendgrid_bounces.core.bounces import BounceQuery
 from sendgrid_bounces.core.errors import UnknownNameError
 from sendgrid_bounces.receiving.pulls import OVERLAP, Options, pull
@@ -63,6 +65,23 @@ def _delete(app: TestApp, email: str) -> None:
 
 def _pull(local: Storage, reader: Reader, clock, **options):
     return pull(local, "acme", reader, Options(**options), clock, lambda *_: None)
+
+
+@pytest.mark.parametrize("every", ["0", "PT0S", "367d", "99999999999999"])
+def test_pause_is_bounded(every: str) -> None:
+    flags = ["acme", "--from", "sendgrid", "--every", every]
+    result = CliRunner().invoke(main, ["bounces", "pull", *flags])
+    assert result.exit_code == 2
+    assert "--every: must be from 1 second to 366 days" in result.stderr
+
+
+def test_progress_is_that_of_the_period(local, live, reader, clock) -> None:
+    _put(live, bounce("a@x.com", created=NOW - 10))
+    shares: list[tuple[int, int]] = []
+    for _ in range(2):
+        options = Options()
+        pull(local, "acme", reader, options, clock, lambda *share: shares.append(share))
+    assert shares == [(NOW, NOW), (OVERLAP, OVERLAP)]
 
 
 def _rows(storage: Storage, owner: str = "acme") -> list:
