@@ -175,6 +175,7 @@ class StrictRequest(flask.Request):
         """Yield the lines of a body of any length while it arrives.
 
         :raises RequestError: if it is incomplete, or a line too long.
+        :raises RequestTimeout: if the client sends it too slowly.
         """
         received, rest = 0, b""
         while chunk := self._read_chunk():
@@ -245,7 +246,7 @@ class StrictRequest(flask.Request):
         try:
             return self.stream.read(CHUNK_SIZE)
         except Exception:  # noqa: BLE001 - WSGI servers raise their own error classes
-            raise RequestError("the body cannot be read") from None
+            raise self._read_error() from None
 
     def _read_stream(self, limit: int) -> bytes:
         self.max_content_length = limit + 1

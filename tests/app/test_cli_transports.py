@@ -6,7 +6,9 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from http.client import HTTPMessage
+from io import BytesIO
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import click
@@ -531,6 +533,26 @@ def test_invalid_request_changes_nothing(
     assert answer.status_code == status
     assert error in "; ".join(answer.json.get("errors", [answer.json["error"]]))
     assert controlled_client.get("/_emulator/accounts").json == before
+
+
+@pytest.mark.parametrize(("is_stalled", "status"), [(True, 408), (False, 400)])
+def test_stalled_lines_are_a_timeout(
+    controlled_client, is_stalled: bool, status: int
+) -> None:
+    class Lines(BytesIO):
+        def read(self, *_: int) -> bytes:
+            raise ConnectionResetError
+
+    answer = controlled_client.post(
+        "/_emulator/bounces?owner=acme",
+        input_stream=Lines(),
+        content_type="application/x-ndjson",
+        environ_overrides={
+            "CONTENT_LENGTH": "99",
+            "gunicorn.socket": SimpleNamespace(is_stalled=is_stalled),
+        },
+    )
+    assert answer.status_code == status
 
 
 def test_lines_are_stored_all_or_none(controlled_client) -> None:
