@@ -109,12 +109,11 @@ def _run(config: Config, calls: str, *, quiet: bool, opens_browser: bool) -> Non
 
         def announce() -> None:
             click.echo(f"Listening on {url}")
+            local = _reachable(url)
             if config.control:
-                _show_dashboard(
-                    f"{_reachable(url)}{CONTROL_PATH}/", opens_browser=opens_browser
-                )
+                _show_dashboard(f"{local}{CONTROL_PATH}/", opens_browser=opens_browser)
             curl = "curl --insecure" if context else "curl"
-            click.echo(calls.format(curl=curl, url=url), err=True, nl=False)
+            click.echo(calls.format(curl=curl, url=local), err=True, nl=False)
 
         shows_requests = sys.stderr.isatty() and not quiet
         Server(config, listener, announce, shows_requests=shows_requests).run()

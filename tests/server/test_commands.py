@@ -146,6 +146,19 @@ def test_serve_says_that_control_endpoints_are_off(url: str) -> None:
         assert (line in err) == bool(is_off)
 
 
+def test_calls_of_the_demo_have_an_address_to_connect_to() -> None:
+    flags = ("--demo", "--host", ANY, "--port", "0", "--control", "on")
+    process = start("sendgrid_bounces", "serve", *flags)
+    try:
+        line = process.stdout.readline()
+    finally:
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=TIMEOUT)
+    port = line.strip().removeprefix(f"Listening on http://{ANY}:")
+    assert f"Dashboard: http://127.0.0.1:{port}/" in err
+    assert err.count(f"'http://127.0.0.1:{port}/api/") == 3
+
+
 def test_invalid_seed_file_takes_no_port(url: str, tmp_path: Path) -> None:
     """A server that listens already is not the first error."""
     seed = tmp_path / "seed.yaml"
