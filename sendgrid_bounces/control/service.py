@@ -99,7 +99,7 @@ class Control(AccountControl, BounceControl, SourceControl):
     def freeze(self, instant: int | None = None) -> ClockReading:
         """Freeze the clock at *instant*, or at its current time.
 
-        :raises ParametersError: if *instant* is outside the years 1 to 9999.
+        :raises ParametersError: if *instant* is out of range.
         """
         if instant is not None:
             check_instant(instant, "instant")
@@ -113,7 +113,7 @@ class Control(AccountControl, BounceControl, SourceControl):
     def set_clock(self, instant: int) -> ClockReading:
         """Set the clock to *instant*, and let it run.
 
-        :raises ParametersError: if *instant* is outside the years 1 to 9999.
+        :raises ParametersError: if *instant* is out of range.
         """
         offset = check_instant(instant, "instant") - self._system.now()
         return self._reading(
@@ -123,7 +123,7 @@ class Control(AccountControl, BounceControl, SourceControl):
     def advance(self, seconds: int) -> ClockReading:
         """Advance the clock, frozen or not.
 
-        :raises ParametersError: if the clock would leave the years 1 to 9999.
+        :raises ParametersError: if the clock would leave its range.
         """
         return self._reading(
             self.emulator.storage.clock.change(

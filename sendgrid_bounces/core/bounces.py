@@ -17,6 +17,7 @@ _MAX_EMAIL, _MAX_STATUS, _MAX_CODE, _MAX_REASON = MAX_LENGTHS.values()
 #: The first and last instant: the years 1 to 9999, which the vendors' date formats can
 #: express, less two days at either end for the time zones.
 EARLIEST, LATEST = -62_135_424_000, 253_402_127_999
+INSTANT_RANGE = "from 0001-01-03 to 9999-12-29"
 
 #: The form of the special characters of each kind of pattern for :mod:`fnmatch`, which
 #: takes linear time.
@@ -94,7 +95,7 @@ class Bounce:
             yield "email", "must not contain a NUL character"
         yield from _text_problems((self.email, self.status, self.code, self.reason))
         if not EARLIEST <= self.created <= LATEST:
-            yield "created", "must be in the years 1 to 9999"
+            yield "created", f"must be {INSTANT_RANGE}"
 
     def _derived_code(self) -> str:
         """Return the reply code that begins the reason or the status.

@@ -45,7 +45,7 @@ class ClockState:
     def advanced(self, seconds: int, system: int) -> "ClockState":
         """Return the state of this clock after an advance by *seconds*.
 
-        :raises ParametersError: if the clock would leave the years 1 to 9999.
+        :raises ParametersError: if the clock would leave its range.
         """
         if self.frozen is not None:
             return ClockState(check_instant(self.frozen + seconds, "duration"))

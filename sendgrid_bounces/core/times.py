@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 
-from sendgrid_bounces.core.bounces import EARLIEST, LATEST
+from sendgrid_bounces.core.bounces import EARLIEST, INSTANT_RANGE, LATEST
 from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.core.messages import got
 from sendgrid_bounces.core.timezones import DAY, HOUR, TimeZone, time_zone
@@ -77,7 +77,7 @@ def parse_instant(time: Time, name: str = "instant") -> int:
     """Return the instant of *time*, in UTC unless it has a zone.
 
     :param name: the name of the argument, for the error.
-    :raises ParametersError: if *time* is not a time of the years 1 to 9999.
+    :raises ParametersError: if *time* is not a time, or out of range.
     """
     try:
         return check_instant(parse_time(time, time_zone("UTC")), name)
@@ -97,13 +97,13 @@ def parse_rfc_2822(text: str) -> int:
 
 
 def check_instant(instant: int, name: str) -> int:
-    """Check that *instant* is in the years 1 to 9999, and return the same.
+    """Check that *instant* is one that a bounce can have, and return the same.
 
     :param name: the argument that an error is about.
     :raises ParametersError: if *instant* is out of range.
     """
     if not EARLIEST <= instant <= LATEST:
-        raise ParametersError([(name, "must stay within the years 1 to 9999")])
+        raise ParametersError([(name, f"the time must be {INSTANT_RANGE}")])
     return instant
 
 

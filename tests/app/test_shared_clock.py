@@ -10,7 +10,7 @@ import pytest
 from conftest import NOW, FixedClock, make_app
 from flask.testing import FlaskClient
 
-from sendgrid_bounces.core.bounces import EARLIEST, LATEST
+from sendgrid_bounces.core.bounces import EARLIEST, INSTANT_RANGE, LATEST
 from sendgrid_bounces.core.clock import ClockState
 from sendgrid_bounces.core.faults import FaultRule
 from sendgrid_bounces.core.times import render_instant
@@ -156,16 +156,16 @@ def test_clock_determines_the_current_day(client) -> None:
             ],
         ),
         (
-            {"action": "freeze", "instant": "0001-01-01T00:00:00Z"},
-            ["instant: must stay within the years 1 to 9999"],
+            {"action": "freeze", "instant": "0001-01-02T23:59:59Z"},
+            ["instant: the time must be from 0001-01-03 to 9999-12-29"],
         ),
         (
             {"action": "advance", "duration": "P9999999999D"},
-            ["duration: must stay within the years 1 to 9999"],
+            ["duration: the time must be from 0001-01-03 to 9999-12-29"],
         ),
         (
             {"action": "advance", "duration": "PT" + "9" * 29 + "S"},
-            ["duration: must stay within the years 1 to 9999"],
+            ["duration: the time must be from 0001-01-03 to 9999-12-29"],
         ),
         *(
             (
@@ -199,8 +199,15 @@ def test_parameters_are_rejected(client) -> None:
         )
 
 
+def test_range_of_times_is_exact() -> None:
+    first, last = (render_instant(instant) for instant in (EARLIEST, LATEST))
+    assert first.endswith("T00:00:00Z")
+    assert last.endswith("T23:59:59Z")
+    assert f"from {first[:10]} to {last[:10]}" == INSTANT_RANGE
+
+
 def test_clock_stops_at_the_last_instant(client, clock: FixedClock) -> None:
-    """No advance leads beyond the years 1 to 9999."""
+    """No advance leads beyond it."""
     seconds = LATEST - NOW
     end = (render_instant(LATEST), False)
     assert shown(put(client, "advance", duration=f"PT{seconds}S")) == end

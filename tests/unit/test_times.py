@@ -139,8 +139,8 @@ def test_any_text_is_a_time_or_a_value_error(text: str) -> None:
 
 
 @pytest.mark.parametrize("time", ["0001-01-01T00:00:00Z", 999_999_999_999])
-def test_instants_must_be_in_the_years_1_to_9999(time) -> None:
-    with pytest.raises(ParametersError, match="created: must stay within the years"):
+def test_instant_must_be_in_the_range(time) -> None:
+    with pytest.raises(ParametersError, match="created: the time must be from"):
         parse_instant(time, "created")
 
 
