@@ -6,16 +6,20 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any
-from urllib.parse import SplitResult, unquote
+from typing import TYPE_CHECKING, Any
+from urllib.parse import SplitResult, parse_qsl, unquote
 
 import peewee
 
 from sendgrid_bounces.core.errors import StorageError
+from sendgrid_bounces.core.hosts import is_loopback
 from sendgrid_bounces.storage import sql
 from sendgrid_bounces.storage.engine import Engine, Result, Row
 from sendgrid_bounces.storage.tables import RequestRow
 from sendgrid_bounces.storage.writers import Transactions
+
+if TYPE_CHECKING:
+    import ssl
 
 #: Seconds to wait for a connection, for the answer to a read, and for the answer to a
 #: write, which may be the deletion of a million rows.
@@ -54,8 +58,6 @@ LIMITED = {
 
 #: The beginning of a query from :meth:`MySQLEngine.compile_packed`.
 PACKED = "SELECT JSON_ARRAY("
-
-LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 #: Binary collations without padding, so that letter case and trailing blanks
 #: distinguish keys as in Python.
@@ -318,10 +320,13 @@ def open_mysql(url: SplitResult) -> MySQLEngine:
         port = 0
     name = unquote(url.path[1:])
     is_split = not url.hostname or not port or {*"/@"} & {*name}
-    if is_split or not name or url.query or url.fragment:
+    options = dict(parse_qsl(url.query, keep_blank_values=True))
+    ssl_ca = options.pop("ssl_ca", None)
+    if is_split or not name or options or ssl_ca == "" or url.fragment:
         raise StorageError(
             "a MySQL URL is mysql://USER:PASSWORD@HOST:3306/NAME, "
-            "with special characters encoded, such as / in a password as %2F"
+            "with special characters encoded, such as / in a password as %2F, "
+            "and accepts one option: ssl_ca=FILE"
         )
     try:
         import pymysql  # an extra of the package
@@ -329,7 +334,7 @@ def open_mysql(url: SplitResult) -> MySQLEngine:
         raise StorageError(
             "a MySQL database needs a driver: pip install 'PyMySQL[rsa]'"
         ) from None
-    options = {
+    arguments = {
         "host": url.hostname,
         "port": port,
         "user": unquote(url.username or ""),
@@ -340,7 +345,30 @@ def open_mysql(url: SplitResult) -> MySQLEngine:
         "connect_timeout": CONNECT_TIMEOUT,
         "read_timeout": READ_TIMEOUT,
         "write_timeout": WRITE_TIMEOUT,
-        # TLS would take most of the time to connect.
-        "ssl_disabled": url.hostname in LOOPBACK,
+        # With a context, TLS is required and verified. Without one, it is used if the
+        # server offers it, but not on this machine, where it would take most of the
+        # time to connect.
+        "ssl": None if ssl_ca is None else _create_context(ssl_ca),
+        "ssl_disabled": ssl_ca is None and is_loopback(str(url.hostname)),
     }
-    return MySQLEngine(options, (pymysql.MySQLError, OSError))
+    return MySQLEngine(arguments, (pymysql.MySQLError, OSError))
+
+
+def _create_context(file: str) -> "ssl.SSLContext":
+    """Return a context that verifies certificates and host names.
+
+    :param file: the trusted certificates (PEM).
+    :raises StorageError: if they cannot be read.
+    """
+    import ssl  # the driver loads it, too
+
+    try:
+        context = ssl.create_default_context(cafile=file)
+    except (OSError, ValueError) as error:
+        problem = getattr(error, "strerror", None) or error
+        raise StorageError(
+            f"cannot read the certificates in {file!r}: {problem}"
+        ) from None
+    # The authorities that servers create for themselves are not strictly valid.
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    return context

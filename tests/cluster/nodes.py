@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import pymysql
 import pytest
+import trustme
 from live import free_port
 
 TIMEOUT = 60
@@ -49,9 +50,14 @@ class Node:
 
     :param group: the first port for communication between nodes; None for a single
         server.
+    :param certificate: a certificate with its key; None for a server without TLS.
     """
 
-    def __init__(self, group: int | None = None) -> None:
+    def __init__(
+        self,
+        group: int | None = None,
+        certificate: trustme.LeafCert | None = None,
+    ) -> None:
         self.port = free_port()
         self.group = group
         self.process: subprocess.Popen | None = None
@@ -61,6 +67,7 @@ class Node:
         self._as = ["--user=mysql"] if os.geteuid() == 0 else []
         if self._as:
             shutil.chown(self._folder, "mysql", "mysql")
+        self._tls = [] if certificate is None else self._store(certificate)
         self.install()
 
     @property
@@ -154,6 +161,14 @@ class Node:
         """Return the end of the log."""
         return (self._folder / "log").read_text(errors="replace")[-3_000:]
 
+    def _store(self, certificate: trustme.LeafCert) -> list[str]:
+        """Store *certificate*, and return the options of the server."""
+        file = self._folder / "certificate.pem"
+        certificate.private_key_and_cert_chain_pem.write_to_path(file)
+        if self._as:
+            shutil.chown(file, "mysql", "mysql")
+        return [f"--ssl-cert={file}", f"--ssl-key={file}"]
+
     def _is_ready(self) -> bool:
         try:
             if self.group is None:
@@ -175,6 +190,7 @@ class Node:
             "--skip-name-resolve",
             "--innodb-flush-log-at-trx-commit=1",
             "--innodb-buffer-pool-size=64M",
+            *self._tls,
         ]
 
     def _cluster(self, groups: tuple[int, ...], *, first: bool) -> list[str]:

@@ -11,9 +11,11 @@ import urllib.error
 from contextlib import closing
 from http.client import HTTPConnection
 from pathlib import Path
+from urllib.parse import quote
 
 import mysql
 import pytest
+import trustme
 from conftest import bounce
 from live import COMMAND, TIMEOUT, kill, serving
 from nodes import Node, free_port, need
@@ -260,6 +262,86 @@ def test_read_only_server_is_reported(node: Node) -> None:
     assert "read-only" in raised.value.reason
     with closing(open_storage(url)) as storage:
         storage.health.check()
+
+
+@pytest.fixture(name="authority", scope="module")
+def _authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture(name="tls_node", scope="module")
+def _tls_node(authority: trustme.CA):
+    """A server with a certificate for ``localhost``, not for 127.0.0.1."""
+    need("mariadbd", "mariadb-install-db")
+    node = Node(certificate=authority.issue_cert("localhost"))
+    try:
+        node.start()
+        yield node
+    finally:
+        node.remove()
+
+
+def _find_cipher(url: str) -> str:
+    with closing(open_storage(url)) as storage:
+        ((_, cipher),) = storage.engine.fetch("SHOW STATUS LIKE 'Ssl_cipher'")
+    return cipher
+
+
+def _tls_url(node: Node, authority: trustme.CA, tmp_path: Path) -> str:
+    """Return a URL that trusts *authority*, in a file with a special name."""
+    file = tmp_path / "a &+%é.pem"
+    authority.cert_pem.write_to_path(file)
+    url = node.url.replace("127.0.0.1", "localhost")
+    return f"{url}?ssl_ca={quote(str(file))}"
+
+
+def test_tls_is_verified_with_ssl_ca(
+    tls_node: Node, authority: trustme.CA, tmp_path: Path
+) -> None:
+    url = _tls_url(tls_node, authority, tmp_path)
+    assert _find_cipher(url).startswith("TLS_")
+    assert _find_cipher(url.partition("?")[0]) == ""
+    ended = subprocess.run(
+        [*COMMAND, "init-db", "--create", "--database", url.replace("/test?", "/new?")],
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_server_that_cannot_be_verified_is_refused(
+    tls_node: Node, node: Node, authority: trustme.CA, tmp_path: Path
+) -> None:
+    url = _tls_url(tls_node, authority, tmp_path)
+    other_host = url.replace("localhost", "127.0.0.1")
+    with pytest.raises(StorageError, match="IP address mismatch"):
+        _find_cipher(other_host)
+    with pytest.raises(StorageError, match="SSL is required"):
+        _find_cipher(_tls_url(node, authority, tmp_path))
+    with pytest.raises(StorageError, match="unable to get local issuer certificate"):
+        _find_cipher(_tls_url(tls_node, trustme.CA(), tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        (
+            "ssl_ca=/absent.pem",
+            "cannot read the certificates in '/absent.pem': No such",
+        ),
+        ("ssl_ca=/dev/null", "cannot read the certificates in '/dev/null': "),
+        ("ssl_ca=%00", r"cannot read the certificates in '\x00': "),
+        ("ssl_ca=", "accepts one option: ssl_ca=FILE"),
+        ("ssl_ca=/dev/null&ssl_disabled=1", "accepts one option: ssl_ca=FILE"),
+    ],
+)
+def test_invalid_option_of_a_url_is_an_error(query: str, message: str) -> None:
+    with pytest.raises(StorageError) as raised:
+        open_storage(f"mysql://root:very-s3cret@127.0.0.1/test?{query}")
+    assert message in str(raised.value)
+    assert "very-s3cret" not in str(raised.value)
 
 
 def test_missing_driver_is_reported(tmp_path: Path) -> None:
