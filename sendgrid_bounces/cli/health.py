@@ -13,6 +13,7 @@ from sendgrid_bounces.cli.options import (
     setting_option,
 )
 from sendgrid_bounces.control import PREFIX
+from sendgrid_bounces.core.hosts import reachable
 
 #: The path of the health endpoint.
 PATH = f"{PREFIX}/health"
@@ -22,9 +23,6 @@ TIMEOUT = 10
 
 #: Bytes of a response that are read.
 MAX_RESPONSE = 4096
-
-#: The address to connect to if a server listens on all addresses.
-ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound
 
 
 @click.command
@@ -47,7 +45,7 @@ def health() -> None:
 
     reject_url()
     config = command_config()
-    address = authority(ANY_ADDRESS.get(config.host, config.host), config.port)
+    address = authority(reachable(config.host), config.port)
     context = client_context(config.ssl_cert) if config.ssl_cert else None
     url = f"{'https' if context else 'http'}://{address}{PATH}"
     opener = build_opener(ProxyHandler({}), HTTPSHandler(context=context))

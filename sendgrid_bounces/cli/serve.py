@@ -35,10 +35,6 @@ The demo database is deleted when the server stops. Try:
 """
 
 
-#: The address in the URL of a server that listens on all addresses.
-REACHABLE = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 - compared, not bound
-
-
 @click.command
 @setting_option("HOST", "-H", "--host")
 @setting_option("PORT", "-p", "--port")
@@ -92,7 +88,7 @@ def _run(config: Config, calls: str, *, quiet: bool, opens_browser: bool) -> Non
     from sendgrid_bounces.app import check_seed_files, prepare_database
     from sendgrid_bounces.server.access_log import check_writable
     from sendgrid_bounces.server.gunicorn_app import Server
-    from sendgrid_bounces.server.sockets import base_url, listen
+    from sendgrid_bounces.server.sockets import base_url, listen, local_url
     from sendgrid_bounces.server.tls import server_context
 
     context = server_context(config.ssl_cert, config.ssl_key)
@@ -101,15 +97,15 @@ def _run(config: Config, calls: str, *, quiet: bool, opens_browser: bool) -> Non
     doubts.report("", check_seed_files(config))
     doubts.finish()
     with listen(config.host, config.port) as listener:
-        url = base_url(listener, "https" if context else "http")
+        scheme = "https" if context else "http"
+        url, local = base_url(listener, scheme), local_url(listener, scheme)
         with closing(prepare_database(config)) as storage:
             database, contents = str(storage.engine), storage.contents.counts()
         _warn_about_control(config)
-        _describe(config, url, database, contents)
+        _describe(config, local, database, contents)
 
         def announce() -> None:
             click.echo(f"Listening on {url}")
-            local = _reachable(url)
             if config.control:
                 _show_dashboard(f"{local}{CONTROL_PATH}/", opens_browser=opens_browser)
             curl = "curl --insecure" if context else "curl"
@@ -126,7 +122,7 @@ def _describe(config: Config, url: str, database: str, contents: Counts) -> None
     click.echo(f"Using the {database}: {found}", err=True)
     if contents.accounts or config.auth == "any":
         return
-    where = f" --url {_reachable(url)}" if config.control else ""
+    where = f" --url {url}" if config.control else ""
     click.echo(
         f"There are no accounts. To add one: sendgrid-bounces account add NAME{where}\n"
         "To accept every account and key: sendgrid-bounces serve --auth any",
@@ -142,13 +138,6 @@ def _show_dashboard(url: str, *, opens_browser: bool) -> None:
 
         # Some browsers run in the foreground.
         Thread(target=webbrowser.open, args=(url,), daemon=True).start()
-
-
-def _reachable(url: str) -> str:
-    """Return *url* with an address to connect to, if it has that of all interfaces."""
-    for address, reachable in REACHABLE.items():
-        url = url.replace(f"//{address}:", f"//{reachable}:")
-    return url
 
 
 def _warn_about_control(config: Config) -> None:

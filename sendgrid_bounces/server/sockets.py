@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from sendgrid_bounces.core.errors import BounceError
+from sendgrid_bounces.core.hosts import reachable
 
 #: Connections that wait to be accepted.
 BACKLOG = 512
@@ -180,6 +181,12 @@ def base_url(listener: socket.socket, scheme: str) -> str:
     """Return the URL of the root of a server on *listener*."""
     host, port = listener.getsockname()[:2]
     return f"{scheme}://{authority(host, port)}"
+
+
+def local_url(listener: socket.socket, scheme: str) -> str:
+    """Return the URL of the root for a client on this machine."""
+    host, port = listener.getsockname()[:2]
+    return f"{scheme}://{authority(reachable(host), port)}"
 
 
 def authority(host: str, port: int) -> str:
