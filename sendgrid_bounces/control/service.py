@@ -1,7 +1,6 @@
 """Operations on an emulator for the control endpoints, the command line and tests."""
 
 import json
-import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,15 +17,13 @@ from sendgrid_bounces.core.contents import Counts, Snapshot
 from sendgrid_bounces.core.errors import ParametersError, UnknownNameError
 from sendgrid_bounces.core.faults import StoredFault
 from sendgrid_bounces.core.migration import MigrationReport, report_migration
+from sendgrid_bounces.core.names import SLUG, SLUG_RULE
 from sendgrid_bounces.core.requests import LoggedRequest, RequestFilter
 from sendgrid_bounces.core.times import check_instant
 from sendgrid_bounces.emulator import Emulator
 from sendgrid_bounces.schemas.faults import check_names, read_fault_rules
 from sendgrid_bounces.schemas.requests import DEFAULT_LIMIT, DEFAULT_WAIT, MAX_ID
 from sendgrid_bounces.storage.clock import SharedClock
-
-_SNAPSHOT_NAME = re.compile(r"(?!\.+\Z)[A-Za-z0-9._-]{1,64}")
-_SNAPSHOT_RULE = "must be 1 to 64 of the characters A-Z a-z 0-9 . _ -, not only dots"
 
 #: Seconds between two queries of the request log.
 POLL_INTERVAL = 0.05
@@ -147,8 +144,8 @@ class Control(AccountControl, BounceControl, SourceControl):
         :raises ParametersError: if *name* is invalid.
         :raises ConflictError: if there are too many snapshots.
         """
-        if not _SNAPSHOT_NAME.fullmatch(name):
-            raise ParametersError([("name", _SNAPSHOT_RULE)])
+        if not SLUG.fullmatch(name):
+            raise ParametersError([("name", SLUG_RULE)])
         return self.emulator.storage.snapshots.take(name, self._system.now())
 
     def restore_snapshot(self, name: str) -> Counts:

@@ -1,26 +1,20 @@
 """Sources of bounce events: their kinds, settings and counters."""
 
 import operator
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, astuple, dataclass, field, fields
 from typing import Any
 
 from sendgrid_bounces.core.bounces import Bounce
+from sendgrid_bounces.core.names import SLUG
 
 #: Seconds that the key of an event and a deletion are kept. Providers repeat an
 #: event for a day and more.
 RETENTION = 48 * 60 * 60
 
 #: The maximum length of the name of a source in characters. The name of an endpoint is
-#: shorter; see :data:`ENDPOINT_NAME`.
+#: a :data:`~sendgrid_bounces.core.names.SLUG`.
 MAX_SOURCE_NAME = 300
-
-#: The name of a source that has an endpoint.
-ENDPOINT_NAME = re.compile(r"(?!\.+\Z)[A-Za-z0-9._-]{1,64}")
-ENDPOINT_NAME_RULE = (
-    "must be 1 to 64 of the characters A-Z a-z 0-9 . _ -, not only dots"
-)
 
 #: The path above the endpoints of all sources.
 SOURCES_PATH = "/_sources"
@@ -138,7 +132,7 @@ class Source:
     @property
     def path(self) -> str | None:
         """The path of the endpoint; None if mails are piped into a command."""
-        if not ENDPOINT_NAME.fullmatch(self.name):
+        if not SLUG.fullmatch(self.name):
             return None
         return f"{SOURCES_PATH}/{self.name}"
 

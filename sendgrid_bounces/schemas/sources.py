@@ -9,9 +9,8 @@ from marshmallow import ValidationError, validate
 
 from sendgrid_bounces.core.accounts import NAME_RULE, is_name
 from sendgrid_bounces.core.errors import ParametersError
+from sendgrid_bounces.core.names import SLUG, SLUG_RULE
 from sendgrid_bounces.core.sources import (
-    ENDPOINT_NAME,
-    ENDPOINT_NAME_RULE,
     SourceSettings,
 )
 from sendgrid_bounces.schemas.base import (
@@ -45,7 +44,7 @@ VERIFIED_BY: Mapping[str, tuple[tuple[str, ...], ...]] = {
 OPTIONAL = {"ses": TOPICS}
 
 _PATH = length(1, MAX_PATH)
-_NAME = validate.Regexp(f"{ENDPOINT_NAME.pattern}\\Z", error=ENDPOINT_NAME_RULE)
+_NAME = validate.Regexp(f"{SLUG.pattern}\\Z", error=SLUG_RULE)
 _VARIABLE = validate.Regexp(
     r"[A-Za-z_][A-Za-z0-9_]{0,254}\Z", error="must be the name of a variable"
 )

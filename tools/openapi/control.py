@@ -5,6 +5,7 @@ from dataclasses import fields
 from typing import Any, get_type_hints
 
 from sendgrid_bounces.control import api, views
+from sendgrid_bounces.core.names import SLUG_CHARACTERS
 from sendgrid_bounces.core.requests import LoggedRequest
 from sendgrid_bounces.schemas.faults import FAULT_RULE, Operations, dialect_names
 from sendgrid_bounces.schemas.requests import COUNT, LIST, MAX_LIMIT, WAIT
@@ -62,7 +63,7 @@ PARAMETERS: Mapping[str, Part] = {
     "name": {
         "in": "path",
         "required": True,
-        "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"},
+        "schema": {"type": "string", "pattern": f"^{SLUG_CHARACTERS}$"},
         "example": "before",
         "description": "Not only dots.",
     },
