@@ -1,11 +1,10 @@
 """The part of the control service that manages bounces."""
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from sendgrid_bounces.control.documents import BounceBatch, BounceCount, BounceOwner
-from sendgrid_bounces.core.bounces import Bounce, BounceQuery, classify
+from sendgrid_bounces.core.bounces import Bounce, BounceQuery, Position, classify
 from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.core.histograms import (
     DEFAULT_RANGE,
@@ -22,9 +21,6 @@ from sendgrid_bounces.storage.bounces import BriefTuple, as_bounce
 
 #: How many bounces a batch has by default, and at most.
 DEFAULT_LIMIT, MAX_LIMIT = 100, 10_000
-
-#: The largest part of a cursor in digits: that of a 64-bit integer.
-_CURSOR = re.compile(r"(-?[0-9]{1,18})-([0-9]{1,18})")
 
 ALL = BounceQuery()
 
@@ -74,7 +70,7 @@ class BounceControl:
         has_more = len(rows) > limit
         return BounceBatch(
             bounces=tuple(as_bounce(row) for row in rows[:limit]),
-            next="{}-{}".format(*rows[limit - 1][-2:]) if has_more else None,
+            next=str(Position(*rows[limit - 1][-2:])) if has_more else None,
         )
 
     def count_bounces(
@@ -134,11 +130,11 @@ class BounceControl:
         return storage.bounces.delete(found.id, query, clock=clock)
 
 
-def _parse_cursor(cursor: str | None) -> tuple[int, int] | None:
-    """Return the position of a cursor: the instant and the identifier of a row."""
+def _parse_cursor(cursor: str | None) -> Position | None:
     if cursor is None:
         return None
-    match = _CURSOR.fullmatch(cursor)
-    if match is None:
-        raise ParametersError([("after", "must be the value of 'next' of a response")])
-    return int(match[1]), int(match[2])
+    try:
+        return Position.parse(cursor)
+    except ValueError:
+        problem = "must be the value of 'next' of a response"
+        raise ParametersError([("after", problem)]) from None

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from fnmatch import fnmatchcase
+from typing import NamedTuple
 
 from sendgrid_bounces.core.errors import ParametersError
 
@@ -25,6 +26,10 @@ _GLOB = str.maketrans({"[": "[[]"})
 _PATTERN = str.maketrans({"[": "[[]", "*": "[*]", "?": "[?]", "%": "*"})
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
+
+#: An instant and an identifier. Integers of 18 digits fit into 64 bits.
+_POSITION = re.compile(r"(-?[0-9]{1,18})-([0-9]{1,18})")
+
 _REPLY_CODE = re.compile(r"[0-9]{3}(?![0-9])")
 
 
@@ -169,6 +174,28 @@ class BouncePage:
     pivot: str | None = None
     backwards: bool = False
     prefix: str = ""
+
+
+class Position(NamedTuple):
+    """The place of a row on a list in the order of time; as text, a cursor."""
+
+    created: int
+    id: int
+
+    def __str__(self) -> str:
+        """Return ``CREATED-ID``."""
+        return f"{self.created}-{self.id}"
+
+    @classmethod
+    def parse(cls, text: str) -> "Position":
+        """Return the position in *text*.
+
+        :raises ValueError: if it has another form, or is out of range.
+        """
+        match = _POSITION.fullmatch(text)
+        if match is None:
+            raise ValueError("must be CREATED-ID")
+        return cls(int(match[1]), int(match[2]))
 
 
 def classify(status: str) -> BounceType:

@@ -1,13 +1,12 @@
 """Read accounts, bounces and their numbers for the pages."""
 
-import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain
 
 from sendgrid_bounces.core.accounts import Account, Domain
-from sendgrid_bounces.core.bounces import Bounce, BouncePage, BounceQuery
+from sendgrid_bounces.core.bounces import Bounce, BouncePage, BounceQuery, Position
 from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.storage.bounces import BounceTuple, as_bounce
 from sendgrid_bounces.storage.database import Storage
@@ -17,10 +16,6 @@ PAGE_SIZE = 50
 
 #: Seconds after which a search stops.
 SEARCH_SECONDS = 1.0
-
-
-#: The position of a row: its instant and its identifier, 64-bit integers.
-_CURSOR = re.compile(r"(-?[0-9]{1,18})\.([0-9]{1,18})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +119,7 @@ def read_by_time(
         is_backwards=is_backwards,
         is_first=not older and not newer,
         names=("newer", "older"),
-        cursor=lambda row: f"{row[-2]}.{row[-1]}",
+        cursor=lambda row: str(Position(*row[-2:])),
     )
 
 
@@ -199,12 +194,11 @@ def _slice(
     )
 
 
-def _parse_cursor(name: str, text: str) -> tuple[int, int] | None:
-    """Return the instant and the identifier of a row."""
+def _parse_cursor(name: str, text: str) -> Position | None:
     if not text:
         return None
-    match = _CURSOR.fullmatch(text)
-    if match is None:
+    try:
+        return Position.parse(text)
+    except ValueError:
         problem = "must be the position of a row, as in the links of a page"
-        raise ParametersError([(name, problem)])
-    return int(match[1]), int(match[2])
+        raise ParametersError([(name, problem)]) from None

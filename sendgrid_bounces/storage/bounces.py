@@ -16,6 +16,7 @@ from sendgrid_bounces.core.bounces import (
     Bounce,
     BouncePage,
     BounceQuery,
+    Position,
     classify,
     fold,
     successor,
@@ -125,7 +126,7 @@ class BounceStore:
         limit: int | None = None,
         offset: int = 0,
         *,
-        after: tuple[int, int] | None = None,
+        after: Position | None = None,
         newest_first: bool = False,
     ) -> Iterator[list[BounceTuple]]:
         """Return the bounces that match *query*, oldest first, in batches.
@@ -303,7 +304,7 @@ class BounceStore:
         query: BounceQuery,
         limit: int | None = None,
         offset: int = 0,
-        after: tuple[int, int] | None = None,
+        after: Position | None = None,
     ) -> Iterator[list[Any]]:
         """Yield the batches of *walk*. A row ends in created and id."""
         filters = _filters(query)

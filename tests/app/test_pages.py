@@ -679,7 +679,8 @@ def test_bounces_are_filtered(browser, query: str, expected: list) -> None:
         ("until=9999-12-31", "until: must be a date"),
         ("since=20120215", "since: must be a date"),
         ("older=x", "older: must be the position of a row"),
-        (f"newer=1.{'9' * 40}", "newer: must be the position of a row"),
+        ("older=1.2", "older: must be the position of a row"),
+        (f"newer=1-{'9' * 40}", "newer: must be the position of a row"),
     ],
 )
 def test_bad_filters_have_their_message(browser, query: str, message: str) -> None:

@@ -8,9 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sendgrid_bounces.core.bounces import (
+    EARLIEST,
+    LATEST,
     Bounce,
     BounceQuery,
     BounceType,
+    Position,
     classify,
     fold,
 )
@@ -32,6 +35,20 @@ from sendgrid_bounces.core.errors import ParametersError
 def test_first_digit_determines_the_type(status: str, expected: BounceType) -> None:
     """In RFC 3463 class 5 is permanent and class 4 is transient."""
     assert expected is classify(status)
+
+
+@pytest.mark.parametrize("created", [EARLIEST, -1, 0, LATEST])
+def test_position_is_read_from_its_text(created: int) -> None:
+    position = Position(created, 10**18 - 1)
+    assert Position.parse(str(position)) == position
+
+
+@pytest.mark.parametrize(
+    "text", ["", "1", "1-", "1--2", "1.2", "1-2 ", "1-" + "9" * 19]
+)
+def test_text_of_another_form_is_not_a_position(text: str) -> None:
+    with pytest.raises(ValueError, match="must be CREATED-ID"):
+        Position.parse(text)
 
 
 @pytest.mark.parametrize(
