@@ -107,7 +107,7 @@ class Authenticator:
         return self.verify_hash(account.key_hash if account else "", key, name)
 
     def verify_hash(self, key_hash: str, key: str, name: str = "") -> bool:
-        """Return whether *key_hash* is a hash of *key*; an empty text is not.
+        """Return whether *key_hash* is a hash of *key*; False for an empty hash.
 
         The rest is as in :meth:`verify`.
         """
@@ -122,13 +122,25 @@ class Authenticator:
                 return True
             if self._failed.is_known(attempt):
                 return False
-            matches = check_password_hash(key_hash or self._decoy, key)
-            # HMAC, inside scrypt, ignores NULs at the end of a key.
-            if not matches or not key_hash or "\0" in key:
+            if not self._compare(key_hash, key):
                 self._failed.add(self._client(), self._digest(name), attempt)
                 return False
             self._cache(key_hash, digest)
         return True
+
+    def matches(self, key_hash: str, key: str) -> bool:
+        """Return whether *key_hash* is a hash of *key*, for a trusted caller.
+
+        A wrong key does not count as an attempt.
+        """
+        digest = self._digest(key)
+        if self._is_cached(key_hash, digest):
+            return True
+        with self._hashing.turn():
+            is_right = self._compare(key_hash, key)
+        if is_right:
+            self._cache(key_hash, digest)
+        return is_right
 
     def authenticate(self, username: str, key: str) -> Account:
         """Return the account of *username*.
@@ -218,6 +230,12 @@ class Authenticator:
         is_suspect = self._failed.is_suspect(client)
         with self._hashing.turn(client, attempt, is_suspect=is_suspect):
             yield
+
+    def _compare(self, key_hash: str, key: str) -> bool:
+        """Return whether *key_hash* is a hash of *key*, always at the same cost."""
+        is_equal = check_password_hash(key_hash or self._decoy, key)
+        # HMAC, inside scrypt, ignores NULs at the end of a key.
+        return is_equal and bool(key_hash) and "\0" not in key
 
     def _attempt(self, name: str, key_hash: str, key: str) -> bytes:
         """Return the fast keyed hash of an attempt with *key* for *name*."""

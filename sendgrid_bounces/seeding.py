@@ -40,7 +40,8 @@ def hash_account_keys(
     settings = dict(seed.settings)
     if seed.api_key:
         account = storage.accounts.find(seed.username)
-        if account and account.key_hash and authenticator.verify(account, seed.api_key):
+        key_hash = account.key_hash if account else ""
+        if account and key_hash and authenticator.matches(key_hash, seed.api_key):
             settings |= {"key_hash": account.key_hash, "key_tag": account.key_tag}
         else:
             settings |= authenticator.hash_key(seed.api_key)
@@ -69,7 +70,7 @@ def hash_token(
         return seed
     found = storage.sources.find(seed.name)
     token_hash = found.settings.token_hash if found else ""
-    if not token_hash or not authenticator.verify_hash(token_hash, seed.token):
+    if not token_hash or not authenticator.matches(token_hash, seed.token):
         token_hash = authenticator.hash_key(seed.token)["key_hash"]
     settings = replace(seed.settings, token_hash=token_hash)
     return replace(seed, token="", settings=settings)

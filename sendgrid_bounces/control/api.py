@@ -24,6 +24,7 @@ from sendgrid_bounces.core.errors import (
     ParametersError,
     RequestError,
     StorageError,
+    TooManyAttemptsError,
     UnknownNameError,
 )
 from sendgrid_bounces.core.json_limits import MAX_VALUES, has_too_many_values
@@ -351,6 +352,7 @@ ERRORS_BY_TYPE: ErrorTable = {
     RequestError: (400, _message),
     UnknownNameError: (404, _unknown),
     ConflictError: (409, _message),
+    TooManyAttemptsError: (429, _message),
     StorageError: (503, _message),
     BounceError: (400, _message),
 }

@@ -17,6 +17,9 @@ class CredentialsError(BounceError):
 class TooManyAttemptsError(BounceError):
     """The client has sent too many wrong API keys."""
 
+    def __init__(self, message: str = "too many wrong API keys") -> None:
+        super().__init__(message)
+
 
 class NotAuthorizedError(BounceError):
     """The account may not perform the operation."""

@@ -10,6 +10,7 @@ from conftest import NOW, FixedClock, leftovers, make_app
 from flask.testing import FlaskClient
 
 from sendgrid_bounces import auth
+from sendgrid_bounces.core.attempts import MAX_ATTEMPTS
 from sendgrid_bounces.core.bounces import BounceQuery
 from sendgrid_bounces.core.clock import Clock
 from sendgrid_bounces.emulator import EXTENSION
@@ -379,6 +380,22 @@ def test_seed_is_loaded(client, storage, body: str) -> None:
         assert answer.json == {"accounts": 4, "domains": 2, "bounces": 5}
     (bounce,) = state(storage)["bounces"]["more"]
     assert bounce.created == 1_293_840_001
+
+
+def test_changed_keys_are_no_attempts(client) -> None:
+    """Seeds may give any number of accounts other keys, and tokens to sources."""
+    for turn in range(3):
+        accounts = [
+            {"username": f"u{n}", "api_key": f"key {turn} {n}"}
+            for n in range(MAX_ATTEMPTS)
+        ]
+        source = {"name": "mail", "kind": "mail", "owner": "u0", "token": f"t{turn}"}
+        seed = {"accounts": accounts, "sources": [source]}
+        answer = post(client, "seed", data=json.dumps(seed))
+        assert answer.status_code == 200, answer.text
+
+    right = "/api/bounces.count.json?api_user=u0&api_key=key 2 0"
+    assert client.get(right).json == {"count": "0"}
 
 
 @pytest.mark.parametrize(

@@ -161,6 +161,18 @@ def test_wrong_keys_without_a_name_are_limited(limited) -> None:
     assert limited.authenticate("acme", "s3cret")
 
 
+@pytest.mark.parametrize("key", ["wrong", "s3cret\0", ""])
+def test_keys_of_trusted_callers_are_no_attempts(limited, storage, key: str) -> None:
+    """They never count, and never match an empty hash."""
+    key_hash = storage.accounts.get("acme").key_hash
+    for _ in range(MAX_ATTEMPTS + 1):
+        assert not limited.matches(key_hash, key)
+        assert not limited.matches("", key)
+    assert limited.matches(key_hash, "s3cret")
+    _guess(limited, "nobody", 1)
+    assert not limited._failed.is_suspect("127.0.0.1")
+
+
 def test_unknown_domains_are_no_attempts(limited) -> None:
     """The key is valid."""
     for n in range(2 * MAX_ATTEMPTS):
