@@ -35,7 +35,8 @@ def reset_all(emulator: Emulator, now: int, *, empty: bool) -> None:
 def reset_account(emulator: Emulator, name: str, *, empty: bool) -> None:
     """Remove the account *name*, or else this domain, and load it unless *empty*.
 
-    Its fault rules and logged requests are removed, too.
+    Its fault rules and logged requests are removed, too. The letter case of an account
+    matters, that of a domain does not.
     """
     storage, authenticator = emulator.storage, emulator.authenticator
     found = [] if empty else _read_seed_files(emulator, emulator.clock.now())
@@ -51,35 +52,39 @@ def reset_account(emulator: Emulator, name: str, *, empty: bool) -> None:
         for domain in seed.domains
         if domain.name == name.lower()
     ]
-
+    is_account = bool(accounts or storage.accounts.find(name))
+    owner = name if is_account else name.lower()
     owned = {
-        name,
-        name.lower(),
+        owner,
         *(each.name for seed, _ in accounts for each in _domains(seed)),
         *(each.username for seed, _ in accounts for each in seed.customers),
     }
+    limits = _limits(storage, name, domains) if is_account else {"domain": owner}
+    usernames = {owner, *(seed.username for seed, _ in known)}
     sources = [
         seeding.hash_token(storage, authenticator, source)
         for seed in found
         for source in seed.sources
-        if source.owner in owned or source.owner.lower() in owned
+        if (source.owner if source.owner in usernames else source.owner.lower())
+        in owned
     ]
 
     def replace() -> None:
-        if accounts or storage.accounts.find(name):
+        if is_account:
             _replace_account(storage, name, accounts)
         else:
             _replace_domain(storage, name, domains)
         storage.contents.sweep()
-        storage.faults.remove_owned(name)
-        storage.sources.remove_owned(name)
+        storage.faults.remove_owned(**limits)
+        storage.sources.remove_owned(owner)
         for source in sources:
             seeding.apply_source(storage, source)
         for seed in found:
-            storage.faults.add_seeded(rule for rule in seed.faults if rule.is_for(name))
+            rules = [rule for rule in seed.faults if rule.is_for(**limits)]
+            storage.faults.add_seeded(rules)
 
     storage.engine.transact(replace)
-    storage.requests.remove_owned(name)
+    storage.requests.remove_owned(**limits)
 
 
 def load_text(emulator: Emulator, text: str) -> None:
@@ -94,6 +99,17 @@ def _read_seed_files(emulator: Emulator, now: int) -> list[Seed]:
         seeds.read_seed_file(path, now, emulator.operations)
         for path in emulator.config.seed
     ]
+
+
+def _limits(
+    storage: Storage, name: str, domains: list[tuple[DomainSeed, str]]
+) -> dict[str, str]:
+    """Return the account *name*, and the domain of this name if the account has it."""
+    found = storage.accounts.find_domain(name)
+    owners = {username for _, username in domains}
+    if found is not None:
+        owners.add(found.account.username)
+    return {"account": name, "domain": name.lower() if name in owners else ""}
 
 
 def _replace_account(

@@ -69,9 +69,13 @@ class FaultRule:
             and (self.email is None or _any_matches(self.email, info.emails))
         )
 
-    def is_for(self, owner: str) -> bool:
-        """Return whether the rule is limited to the account or domain *owner*."""
-        return owner == self.account or owner.lower() == self.domain
+    def is_for(self, *, account: str = "", domain: str = "") -> bool:
+        """Return whether the rule is limited to *account* or to *domain*, if given.
+
+        :param domain: its name in lower case.
+        """
+        is_of_account = account != "" and account == self.account
+        return is_of_account or (domain != "" and domain == self.domain)
 
     def is_spent(self, matched: int) -> bool:
         """Return whether the rule cannot trigger again after *matched* requests."""

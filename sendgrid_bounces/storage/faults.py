@@ -176,12 +176,19 @@ class FaultStore:
 
         self._engine.transact(remove)
 
-    def remove_owned(self, owner: str) -> None:
-        """Remove the rules that are limited to the account or domain *owner*."""
+    def remove_owned(self, *, account: str = "", domain: str = "") -> None:
+        """Remove the rules that are limited to *account* or to *domain*, if given.
+
+        :param domain: its name in lower case.
+        """
 
         def remove() -> None:
             self._lock_set()
-            ids = [fault.id for fault in self.all() if fault.rule.is_for(owner)]
+            ids = [
+                fault.id
+                for fault in self.all()
+                if fault.rule.is_for(account=account, domain=domain)
+            ]
             self._engine.execute_query(FaultRow.delete().where(FaultRow.id.in_(ids)))
 
         self._engine.transact(remove)

@@ -124,12 +124,14 @@ class RequestStore:
         query = self._where(RequestRow.select(sql.COUNT_ALL), wanted)
         return int(self._fetch(query)[0][0])
 
-    def remove_owned(self, owner: str) -> None:
-        """Remove the entries of the account or domain *owner*."""
-        is_in_domain = COLUMN["domain"] == owner.lower()
-        self._execute(
-            RequestRow.delete().where((COLUMN["account"] == owner) | is_in_domain)
-        )
+    def remove_owned(self, *, account: str = "", domain: str = "") -> None:
+        """Remove the entries of *account* and of *domain*, if given.
+
+        :param domain: its name in lower case.
+        """
+        for name, value in (("account", account), ("domain", domain)):
+            if value:
+                self._execute(RequestRow.delete().where(COLUMN[name] == value))
 
     def clear(self) -> int:
         """Remove all entries; return how many there were."""

@@ -162,9 +162,8 @@ class SourceStore:
             raise UnknownNameError("source", name)
 
     def remove_owned(self, owner: str) -> None:
-        """Remove the sources of the account or domain *owner*."""
-        owners = (owner, owner.lower())
-        query = SourceRow.delete().where(SourceRow.owner.in_(owners))
+        """Remove the sources of an account, or of a domain in lower case."""
+        query = SourceRow.delete().where(SourceRow.owner == owner)
         self._engine.transact(lambda: self._engine.execute_query(query))
 
     def receive(

@@ -119,7 +119,7 @@ class TestAccount:
         try:
             self._emulator.storage.engine.transact(create)
             if username:  # an earlier test may have used the same name
-                self._emulator.storage.requests.remove_owned(username)
+                self._emulator.storage.requests.remove_owned(account=username)
         except BaseException:
             test_app.release()
             raise

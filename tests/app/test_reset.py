@@ -6,13 +6,15 @@ from dataclasses import astuple
 from pathlib import Path
 
 import pytest
-from conftest import NOW, FixedClock, leftovers, make_app
+from conftest import NOW, FixedClock, leftovers, logged_request, make_app
 from flask.testing import FlaskClient
 
 from sendgrid_bounces import auth
 from sendgrid_bounces.core.attempts import MAX_ATTEMPTS
 from sendgrid_bounces.core.bounces import BounceQuery
 from sendgrid_bounces.core.clock import Clock
+from sendgrid_bounces.core.faults import FaultRule
+from sendgrid_bounces.core.requests import RequestFilter
 from sendgrid_bounces.emulator import EXTENSION
 from sendgrid_bounces.storage.bounces import as_bounce
 from sendgrid_bounces.storage.database import Storage
@@ -260,6 +262,75 @@ def test_reset_removes_an_account_that_is_not_in_the_seed(client, storage) -> No
     post(client, "reset?account=new")
     assert storage.accounts.find("new") is None
     assert storage.accounts.find_domain("new.example.com") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "others"),
+    [
+        ("Acme.com", ["ACME.com", "acme.com"]),
+        ("ACME.com", ["Acme.com", "acme.com"]),
+        ("aCME.com", ["ACME.com", "Acme.com"]),  # the domain of "plain"
+    ],
+)
+def test_letter_case_of_accounts_matters(
+    client, storage, seed_file: Path, name: str, others: list[str]
+) -> None:
+    """Sources, fault rules and logged requests of other accounts stay."""
+    accounts = [
+        {"username": "Acme.com"},
+        {"username": "ACME.com"},
+        {"username": "plain", "api_key": "pl4in", "domains": [{"name": "acme.com"}]},
+    ]
+    owners = ["Acme.com", "ACME.com", "acme.com"]
+    sources = [
+        {"name": f"s{n}", "kind": "mail", "owner": owner, "token": "t"}
+        for n, owner in enumerate(owners)
+    ]
+    rules = [
+        {"account": "Acme.com", "status": 500},
+        {"account": "ACME.com", "status": 500},
+        {"domain": "acme.com", "status": 500},
+    ]
+    seed = {"accounts": accounts, "sources": sources, "faults": rules}
+    seed_file.write_text(json.dumps(seed))
+    answer = post(client, "reset")
+    assert answer.status_code == 200, answer.text
+    for account, domain in ((None, "acme.com"), ("Acme.com", None), ("ACME.com", None)):
+        storage.requests.add(logged_request(account=account, domain=domain))
+    before = state(storage)
+
+    def owned() -> list[list[str | None]]:
+        rules = [fault.rule for fault in storage.faults.all()]
+        entries = storage.requests.find(RequestFilter(), 99)
+        found = [entry for entry in entries if entry.operation == "get"]
+        return [
+            sorted(source.owner for source in storage.sources.all()),
+            sorted(rule.account or rule.domain for rule in rules),
+            sorted(entry.account or entry.domain for entry in found),
+        ]
+
+    post(client, f"reset?account={name}&to=empty")
+    assert owned() == [others] * 3
+    post(client, f"reset?account={name}")
+    assert owned() == [sorted(owners), sorted(owners), others]
+    assert state(storage) == before
+
+
+@pytest.mark.parametrize(("account", "left"), [("x.example.com", 0), ("plain", 1)])
+def test_domain_with_the_name_of_its_account_is_reset(
+    client, storage, account: str, left: int
+) -> None:
+    """Its fault rules and logged requests are those of the account."""
+    owner = storage.accounts.add("x.example.com")
+    storage.accounts.add_domain(
+        "x.example.com", owner if left == 0 else storage.accounts.get(account)
+    )
+    storage.faults.add([FaultRule(domain="x.example.com", status=500)])
+    storage.requests.add(logged_request(account=None, domain="x.example.com"))
+
+    assert post(client, "reset?account=x.example.com").status_code == 200
+    assert len(storage.faults.all()) == left
+    assert storage.requests.count(RequestFilter(domain="x.example.com")) == left
 
 
 def test_reset_of_an_account_to_empty(client, storage) -> None:
