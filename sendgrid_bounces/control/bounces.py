@@ -104,7 +104,8 @@ class BounceControl:
             return NO_BOUNCES
         number = RANGES[days]
         if number is None:
-            number = all_days(counts.oldest() or newest, newest)
+            oldest = counts.oldest()
+            number = all_days(newest if oldest is None else oldest, newest)
         span = last_days(number, newest)
         rows = counts.histogram(span.start, span.end, span.width)
         return create_histogram(span, rows)

@@ -518,6 +518,15 @@ def test_chart_has_a_json_twin(browser, days: str) -> None:
     assert wrong.json["error"] == "days: must be one of 30, 90, 365, all (got '7')"
 
 
+def test_all_days_of_a_histogram_begin_with_the_epoch(browser) -> None:
+    """The oldest bounce can be from the instant 0."""
+    _add(browser, bounce("a@x", created=0), bounce("b@x"))
+    twin = browser.get("/_emulator/bounces/histogram?days=all").json
+
+    assert twin["intervals"][0]["first"] <= "1970-01-01"
+    assert sum(each["hard"] for each in twin["intervals"]) == 2
+
+
 def test_chart_of_nothing_has_a_json_twin(browser) -> None:
     twin = browser.get("/_emulator/bounces/histogram").json
 
