@@ -6,8 +6,6 @@ once.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import reduce
-from operator import or_
 from typing import Any
 
 import peewee
@@ -125,6 +123,11 @@ def _like(column: peewee.Field) -> peewee.NodeList:
     return peewee.NodeList((column, peewee.SQL("LIKE"), peewee.Value(""), escape))
 
 
+def _any_of(conditions: list[peewee.NodeList]) -> peewee.NodeList:
+    """Return a condition without nested parentheses, whose depth SQLite limits."""
+    return peewee.NodeList(conditions, glue=" OR ", parens=True)
+
+
 #: The condition of each filter, made from the order of time and the number of values.
 BOUNCE_CONDITIONS: dict[str, Callable[[Any, int], Any]] = {
     "created_from": lambda time, _: peewee.Expression(time[0], ">=", 0),
@@ -134,7 +137,7 @@ BOUNCE_CONDITIONS: dict[str, Callable[[Any, int], Any]] = {
     "pattern": lambda time, _: _like(BounceRow.key),
     "emails": lambda time, count: BounceRow.key.in_([""] * count),
     "status_glob": lambda _, __: _like(BounceRow.status),
-    "email_globs": lambda _, count: reduce(or_, [_like(BounceRow.key)] * count),
+    "email_globs": lambda _, count: _any_of([_like(BounceRow.key)] * count),
     "created": lambda time, _: peewee.Expression(time[0], "=", 0),
     "id_after": lambda time, _: time[1] > 0,
     "id_before": lambda time, _: time[1] < 0,

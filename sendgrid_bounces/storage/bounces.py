@@ -22,6 +22,7 @@ from sendgrid_bounces.core.bounces import (
     successor,
 )
 from sendgrid_bounces.core.clock import Clock
+from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.storage.bounce_statements import (
     COUNT,
     DELETE,
@@ -57,6 +58,9 @@ SEARCH_TIMEOUT = 4
 
 #: The filters of such a query.
 PATTERNS = {"pattern", "email_globs", "status_glob"}
+
+#: Globs in a query at most: SQLite limits the depth of a condition to 1,000.
+MAX_GLOBS = 500
 
 #: The filters of a range of time.
 TIMES = {"created_from", "created_before"}
@@ -412,9 +416,13 @@ def _glob_filters(globs: Sequence[str], *, looks_up: bool) -> Filters:
     """Return the filters of *globs*.
 
     :param looks_up: whether addresses without wildcards are looked up.
+    :raises ParametersError: if there are more than :data:`MAX_GLOBS` others.
     """
     if looks_up and not any({"*", "?"} & {*glob} for glob in globs):
         return {"emails": globs}
+    if len(globs) > MAX_GLOBS:
+        rule = f"must be at most {MAX_GLOBS} patterns (got {len(globs)})"
+        raise ParametersError([("email", rule)])
     return {"email_globs": [_glob_pattern(glob) for glob in globs]}
 
 

@@ -3,7 +3,7 @@
 import re
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import fields
+from dataclasses import fields, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from sendgrid_bounces.core.errors import ParametersError, StorageError
 from sendgrid_bounces.storage import bounce_statements as statements
 from sendgrid_bounces.storage import bounces as bounces_module
 from sendgrid_bounces.storage import spool
-from sendgrid_bounces.storage.bounces import as_bounce
+from sendgrid_bounces.storage.bounces import MAX_GLOBS, as_bounce
 from sendgrid_bounces.storage.database import Storage, open_storage
 
 QUERIES = {
@@ -358,6 +358,22 @@ def test_search_finds_what_matches_in_the_order_of_keys(
         after = part.rows[-1][0]
 
     assert found == given[3::7]
+
+
+def test_query_may_have_500_globs(storage: Storage, bounce_list: int) -> None:
+    """More are invalid, but any number of addresses is looked up."""
+    storage.bounces.put(bounce_list, [bounce(f"a{n}@x") for n in range(3)])
+    for number in (1, 2, 89, 90, MAX_GLOBS):
+        globs = (*(f"b{n}@*" for n in range(number - 1)), "?2@x")
+        query = BounceQuery(email_globs=globs)
+        assert [b.email for b in _found(storage, bounce_list, query)] == ["a2@x"]
+        negated = replace(query, type=BounceType.SOFT)
+        assert storage.bounces.count(bounce_list, negated) == 0
+
+    with pytest.raises(ParametersError, match="at most 500 patterns"):
+        storage.bounces.count(bounce_list, BounceQuery(email_globs=("a*",) * 501))
+    addresses = tuple(f"a{n}@x" for n in range(1_000))
+    assert storage.bounces.count(bounce_list, BounceQuery(email_globs=addresses)) == 3
 
 
 def test_search_stops_when_the_time_is_over(
