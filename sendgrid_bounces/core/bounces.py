@@ -122,8 +122,8 @@ class BounceQuery:
     :param emails: the accepted addresses, in any letter case; none for all.
     :param excluded_type: the type that does not match.
     :param pattern: the whole address, in any letter case; ``%`` matches any text.
-    :param status_glob: a pattern of the status, in which ``*`` matches any text and
-        ``?`` any character.
+    :param status_glob: a pattern of the status, in any letter case; ``*`` matches any
+        text and ``?`` any character.
     :param email_globs: patterns like it, one of which the address matches.
     """
 
@@ -152,7 +152,8 @@ class BounceQuery:
             and (not self.emails or key in map(fold, self.emails))
             and (not self.pattern or _is_like(self.pattern, key, _PATTERN))
             and (
-                not self.status_glob or _is_like(self.status_glob, bounce.status, _GLOB)
+                not self.status_glob
+                or _is_like(self.status_glob, fold(bounce.status), _GLOB)
             )
             and (
                 not self.email_globs

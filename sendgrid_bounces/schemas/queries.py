@@ -58,12 +58,21 @@ class CountBouncesSchema(OwnerSchema):
         metadata={"description": "Only bounces of this type."},
     )
     status = Text(
-        metadata={"description": "A status, in which * and ? match other characters."}
+        metadata={
+            "description": (
+                "A status in any letter case, in which * and ? match other characters."
+            )
+        }
     )
     email = List(
         Text(validate=length(1, MAX_GLOB)),
         load_default=list,
-        metadata={"description": "An address, in which * and ? match others."},
+        metadata={
+            "description": (
+                "An address in any letter case, in which * and ? match others; "
+                "500 such patterns at most."
+            )
+        },
     )
     since = Instant(metadata={"description": "The first instant."})
     until = Instant(metadata={"description": "The first instant after the range."})

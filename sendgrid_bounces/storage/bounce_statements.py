@@ -116,11 +116,16 @@ NEWEST_FIRST = Walk(NEWEST, NEWEST_POSITION, is_ascending=False)
 #: Quotes a character in a pattern of LIKE.
 LIKE_ESCAPE = "|"
 
+#: A placeholder.
+_VALUE = peewee.Value("")
 
-def _like(column: peewee.Field) -> peewee.NodeList:
-    """Return the condition that *column* matches a pattern."""
+_lower = peewee.fn.LOWER
+
+
+def _like(column: Any, pattern: Any = _VALUE) -> peewee.NodeList:
+    """Return the condition that *column* matches *pattern*."""
     escape = peewee.SQL(f"ESCAPE '{LIKE_ESCAPE}'")
-    return peewee.NodeList((column, peewee.SQL("LIKE"), peewee.Value(""), escape))
+    return peewee.NodeList((column, peewee.SQL("LIKE"), pattern, escape))
 
 
 def _any_of(conditions: list[peewee.NodeList]) -> peewee.NodeList:
@@ -136,7 +141,8 @@ BOUNCE_CONDITIONS: dict[str, Callable[[Any, int], Any]] = {
     "excluded_type": lambda time, _: BounceRow.type != 0,
     "pattern": lambda time, _: _like(BounceRow.key),
     "emails": lambda time, count: BounceRow.key.in_([""] * count),
-    "status_glob": lambda _, __: _like(BounceRow.status),
+    # LIKE ignores letter case in SQLite only; the keys are in lower case.
+    "status_glob": lambda _, __: _like(_lower(BounceRow.status), _lower(_VALUE)),
     "email_globs": lambda _, count: _any_of([_like(BounceRow.key)] * count),
     "created": lambda time, _: peewee.Expression(time[0], "=", 0),
     "id_after": lambda time, _: time[1] > 0,

@@ -233,7 +233,7 @@ INSTANTS = st.integers(0, 30)
 BOUNCES = st.builds(
     lambda name, status, created: bounce(f"{name}@x", status=status, created=created),
     st.sampled_from("abcdefghA\u00c4\u00e4"),
-    st.sampled_from(["5.1.1", "550", "4.0.0", "2.0.0"]),
+    st.sampled_from(["5.1.1", "550", "4.0.0", "2.0.0", "Blocked", "\u00c4B|_"]),
     INSTANTS,
 )
 GLOBS = st.sampled_from(["*", "?@x", "A@X", "*\u00c4*", "%@x", "_@x", "b@*", "|", "!"])
@@ -248,7 +248,9 @@ CONDITIONS: dict[str, st.SearchStrategy[object]] = {
     "pattern": st.sampled_from(
         ["", "%@x", "A%", "%\u00c4%", "?@x", "*", "[a]@x", "%%"]
     ),
-    "status_glob": st.sampled_from(["", "5*", "?.*", "550", "%", "_.0.0", "!*", "|*"]),
+    "status_glob": st.sampled_from(
+        ["", "5*", "?.*", "550", "%", "_.0.0", "!*", "|*", "bLOCK*", "\u00c4b|?"]
+    ),
     "email_globs": st.lists(GLOBS, max_size=3).map(tuple),
 }
 QUERY = st.builds(BounceQuery, **CONDITIONS)
@@ -264,7 +266,10 @@ def _matches(query: BounceQuery, found: Bounce) -> bool:
         and query.excluded_type != found.type
         and (not query.emails or key in map(fold, query.emails))
         and (not query.pattern or _fits(fold(query.pattern).split("%"), key))
-        and (not query.status_glob or fnmatchcase(found.status, query.status_glob))
+        and (
+            not query.status_glob
+            or fnmatchcase(fold(found.status), fold(query.status_glob))
+        )
         and (
             not query.email_globs
             or any(fnmatchcase(key, fold(glob)) for glob in query.email_globs)
@@ -286,6 +291,7 @@ def test_every_condition_is_generated() -> None:
 @given(st.lists(BOUNCES), QUERY)
 @example([bounce("b@x")], BounceQuery(emails=("b@x",), pattern="a@x"))
 @example([bounce("b@x")], BounceQuery(email_globs=("b@x",), pattern="a@x"))
+@example([bounce("b@x", status="Blocked")], BounceQuery(status_glob="bLOCK*"))
 def test_find_count_and_delete_select_the_same_bounces(
     storage: Storage, bounce_list: int, given: list[Bounce], query: BounceQuery
 ) -> None:
