@@ -2,10 +2,9 @@
 
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
-from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 from sendgrid_bounces.core.errors import ParametersError
@@ -19,11 +18,6 @@ _MAX_EMAIL, _MAX_STATUS, _MAX_CODE, _MAX_REASON = MAX_LENGTHS.values()
 #: express, less two days at either end for the time zones.
 EARLIEST, LATEST = -62_135_424_000, 253_402_127_999
 INSTANT_RANGE = "from 0001-01-03 to 9999-12-29"
-
-#: The form of the special characters of each kind of pattern for :mod:`fnmatch`, which
-#: takes linear time.
-_GLOB = str.maketrans({"[": "[[]"})
-_PATTERN = str.maketrans({"[": "[[]", "*": "[*]", "?": "[?]", "%": "*"})
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -141,25 +135,10 @@ class BounceQuery:
         """Whether the query has no conditions."""
         return self == BounceQuery()
 
-    def matches(self, bounce: Bounce) -> bool:
-        """Return whether *bounce* meets the conditions."""
-        key = fold(bounce.email)
-        return (
-            (self.created_from is None or self.created_from <= bounce.created)
-            and (self.created_before is None or bounce.created < self.created_before)
-            and self.type in (None, bounce.type)
-            and self.excluded_type != bounce.type
-            and (not self.emails or key in map(fold, self.emails))
-            and (not self.pattern or _is_like(self.pattern, key, _PATTERN))
-            and (
-                not self.status_glob
-                or _is_like(self.status_glob, fold(bounce.status), _GLOB)
-            )
-            and (
-                not self.email_globs
-                or any(_is_like(glob, key, _GLOB) for glob in self.email_globs)
-            )
-        )
+    @property
+    def has_patterns(self) -> bool:
+        """Whether addresses or statuses must match a pattern."""
+        return bool(self.pattern or self.status_glob or self.email_globs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,14 +190,6 @@ def fold(email: str) -> str:
     key, and ``ß`` differs from ``ss`` as it does in mailboxes.
     """
     return email.lower() if email.isascii() else "".join(map(str.lower, email))
-
-
-def _is_like(pattern: str, text: str, translation: Mapping[int, str]) -> bool:
-    """Return whether *pattern* matches all of *text*, which is folded.
-
-    :param translation: the form of each character in a pattern of :mod:`fnmatch`.
-    """
-    return fnmatchcase(text, fold(pattern).translate(translation))
 
 
 def successor(prefix: str) -> str:

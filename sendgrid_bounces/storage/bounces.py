@@ -248,7 +248,10 @@ class BounceStore:
         does not undo it.
 
         :returns: the number of deleted bounces.
+        :raises ValueError: if a query has patterns, which no record of a deletion has.
         """
+        if any(query.has_patterns for query in queries):
+            raise ValueError("a deletion must not have patterns")
         deletions, now = self._deletions, clock.now()
 
         def delete_all() -> int:

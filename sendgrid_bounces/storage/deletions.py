@@ -152,7 +152,9 @@ class Deletions:
     def include(self, bounce: Bounce) -> bool:
         """Return whether a deletion would have removed *bounce*."""
         return any(
-            _is_in(bounce.created, *bounds) and others.matches(bounce)
+            _is_in(bounce.created, *bounds)
+            and others.type in (None, bounce.type)
+            and others.excluded_type != bounce.type
             for others, bounds in self._bounds.items()
         )
 
@@ -194,6 +196,4 @@ def _conditions(query: BounceQuery) -> str:
 
 
 def _read_conditions(text: str) -> BounceQuery:
-    conditions = json.loads(text)
-    globs = tuple(conditions.pop("email_globs", ()))
-    return BounceQuery(**conditions, email_globs=globs)
+    return BounceQuery(**json.loads(text))
