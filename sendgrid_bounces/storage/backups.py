@@ -98,7 +98,7 @@ def write_backup(
             counts = ContentsStore(target).counts()
             target.fetch("PRAGMA journal_mode = delete")  # leaves a single file
         _sync(copy)
-        copy.replace(path)
+        _rename(copy, path, replace=replace)
         _sync(path.parent)
     return counts
 
@@ -237,7 +237,26 @@ def _check_target(engine: Engine, path: Path, *, replace: bool) -> None:
     if engine.is_stored_in(path):
         raise ConflictError(f"{path} is the database itself")
     if not replace:
-        raise ConflictError(f"{path} already exists (replace it with --force)")
+        raise _exists(path)
+
+
+def _rename(copy: Path, path: Path, *, replace: bool) -> None:
+    """Give *copy* the name *path*, unless another program has created such a file."""
+    if not replace:
+        try:
+            os.link(copy, path)
+        except FileExistsError:
+            raise _exists(path) from None
+        except OSError:  # the file system has no hard links
+            if path.exists():
+                raise _exists(path) from None
+        else:
+            return
+    copy.replace(path)
+
+
+def _exists(path: Path) -> ConflictError:
+    return ConflictError(f"{path} already exists (replace it with --force)")
 
 
 @contextmanager

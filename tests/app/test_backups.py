@@ -1,5 +1,6 @@
 """Backups: one file for every database product, restored in one transaction."""
 
+import errno
 import os
 import resource
 import shutil
@@ -10,6 +11,7 @@ from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
+from unittest.mock import Mock
 
 import mysql
 import pytest
@@ -408,6 +410,29 @@ def test_backup_is_a_private_file_that_can_be_served(
     app = make_app(f"sqlite:///{file}", clock, CONTROL="on")
     assert answers(app.test_client()) == answers(original)
     storage_of(app.test_client()).close()
+
+
+@pytest.mark.parametrize("has_links", [True, False])
+def test_file_that_is_created_meanwhile_is_not_replaced(
+    storage: Storage, tmp_path: Path, monkeypatch, has_links: bool
+) -> None:
+    """A copy takes minutes, after which another program may have used the name."""
+    file = tmp_path / "backup"
+    storage.accounts.add("acme")
+    if not has_links:
+        error = PermissionError(errno.EPERM, "Operation not permitted")
+        monkeypatch.setattr(backups.os, "link", Mock(side_effect=error))
+
+    def create(_done: int, _total: int) -> None:
+        file.write_text("precious")
+
+    with pytest.raises(ConflictError, match="already exists"):
+        write_backup(storage.engine, file, create)
+    assert file.read_text() == "precious"
+    file.unlink()
+    assert write_backup(storage.engine, file).accounts == 1
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert [*tmp_path.glob(".backup-*")] == []
 
 
 def test_existing_file_is_not_replaced(storage: Storage, tmp_path: Path) -> None:
