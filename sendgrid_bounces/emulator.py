@@ -1,6 +1,6 @@
 """The state that the requests of one application share."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import cast
 
@@ -8,6 +8,7 @@ from flask import Flask, current_app
 
 from sendgrid_bounces.auth import Authenticator
 from sendgrid_bounces.config import Config
+from sendgrid_bounces.core.attempts import MAX_TOKENS, FailedAttempts
 from sendgrid_bounces.core.clock import Clock
 from sendgrid_bounces.storage.database import Storage
 from sendgrid_bounces.web.dialect import Dialect
@@ -24,6 +25,9 @@ class Emulator:
     clock: Clock
     config: Config
     dialects: tuple[Dialect, ...]
+    failed_tokens: FailedAttempts = field(
+        default_factory=lambda: FailedAttempts(MAX_TOKENS)
+    )
 
     @cached_property
     def operations(self) -> dict[str, tuple[str, ...]]:

@@ -1,5 +1,6 @@
 """HTTP of the control endpoints: access checks, strict requests, JSON responses."""
 
+import hashlib
 import hmac
 import ipaddress
 import json
@@ -18,6 +19,7 @@ from sendgrid_bounces.config import PREFIX as VARIABLES
 from sendgrid_bounces.control import PREFIX
 from sendgrid_bounces.control.service import Control
 from sendgrid_bounces.control.sessions import COOKIE, is_valid_cookie
+from sendgrid_bounces.core.attempts import MAX_TOKENS, WINDOW, client_at
 from sendgrid_bounces.core.errors import (
     BounceError,
     ConflictError,
@@ -48,6 +50,14 @@ MAX_YAML = 256 * 1024
 DESCRIPTION_PATH = f"{PREFIX}/openapi.json"
 
 NO_PARAMETERS = ParametersSchema()
+
+#: Stands for the token among the names that keys can be for.
+TOKEN_NAME = b"token"
+
+TOO_MANY_TOKENS = (
+    f"too many wrong tokens from this address (at most {MAX_TOKENS} in {WINDOW} "
+    "seconds): check the token, and try again in a minute"
+)
 
 #: Key of the WSGI environment that marks a request from this process. Header fields
 #: have keys of another form, so a client cannot set it.
@@ -215,6 +225,7 @@ def check_access(token: str) -> None:
     :raises Forbidden: if Origin, Sec-Fetch-Site or Host is foreign, or if a proxy
         forwards a request without a token.
     :raises Unauthorized: if the token is missing or wrong.
+    :raises TooManyAttemptsError: if the client has sent too many wrong tokens.
     """
     if request.environ.get(IN_PROCESS):
         return
@@ -227,11 +238,32 @@ def check_access(token: str) -> None:
         return
     sent = request.authorization
     known = sent.token or "" if sent is not None and sent.type == "bearer" else ""
-    if not hmac.compare_digest(known.encode(), token.encode()):
+    if not is_token(known, token):
         raise Unauthorized(
             "Authorization: missing or wrong token (expected Authorization: Bearer "
             "TOKEN)"
         )
+
+
+def is_token(sent: str, token: str) -> bool:
+    """Return whether the client of the request has *sent* the *token*.
+
+    :raises TooManyAttemptsError: if it has sent too many wrong ones. Then even the
+        right one is refused: otherwise its response would stand out.
+    """
+    if not sent:
+        return False
+    failed = current_emulator().failed_tokens
+    client = client_at(request.remote_addr or "unknown")
+    try:
+        failed.check(client, TOKEN_NAME)
+    except TooManyAttemptsError:
+        raise TooManyAttemptsError(TOO_MANY_TOKENS) from None
+    is_right = hmac.compare_digest(sent.encode(), token.encode())
+    attempt = hashlib.blake2b(sent.encode()).digest()
+    if not is_right and not failed.is_known(attempt):
+        failed.add(client, TOKEN_NAME, attempt)
+    return is_right
 
 
 @bp.errorhandler(BounceError)

@@ -1,4 +1,4 @@
-"""Limits on wrong API keys: attempts to guess them, and threads that verify them."""
+"""Limits on wrong keys and tokens: attempts to guess them, and threads that verify."""
 
 import itertools
 import threading
@@ -13,6 +13,10 @@ from sendgrid_bounces.core.errors import TooManyAttemptsError
 
 #: Different wrong keys that a client may send for a name in ``WINDOW`` seconds.
 MAX_ATTEMPTS, WINDOW = 20, 60
+
+#: Different wrong control tokens that a client may send in ``WINDOW`` seconds. Many
+#: jobs of a CI system can have one address.
+MAX_TOKENS = 100
 
 #: Wrong keys of a client, for any names, after which its keys never wait for others.
 SUSPICIOUS = 5
@@ -47,9 +51,12 @@ class FailedAttempts:
     """The recent attempts with wrong keys, in one process.
 
     A client is named as :func:`client_at` does; names and keys are hashed.
+
+    :param most: different wrong keys of a client for a name in ``WINDOW`` seconds.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = MAX_ATTEMPTS) -> None:
+        self._most = most
         self._lock = threading.Lock()
         self._known: dict[bytes, float] = {}
         self._added: dict[bytes, int] = {}
@@ -68,7 +75,7 @@ class FailedAttempts:
 
         :raises TooManyAttemptsError: if it has sent too many wrong ones.
         """
-        if self._count(client, name) >= MAX_ATTEMPTS:
+        if self._count(client, name) >= self._most:
             raise TooManyAttemptsError
 
     def add(self, client: str, name: bytes, attempt: bytes) -> None:

@@ -15,7 +15,7 @@ class CredentialsError(BounceError):
 
 
 class TooManyAttemptsError(BounceError):
-    """The client has sent too many wrong API keys."""
+    """The client has sent too many wrong API keys or control tokens."""
 
     def __init__(self, message: str = "too many wrong API keys") -> None:
         super().__init__(message)

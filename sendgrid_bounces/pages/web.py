@@ -20,7 +20,12 @@ from werkzeug.utils import redirect
 from sendgrid_bounces import __version__
 from sendgrid_bounces.control import PREFIX, api
 from sendgrid_bounces.control.service import Control
-from sendgrid_bounces.core.errors import BounceError, ParametersError, RequestError
+from sendgrid_bounces.core.errors import (
+    BounceError,
+    ParametersError,
+    RequestError,
+    TooManyAttemptsError,
+)
 from sendgrid_bounces.core.messages import pluralize
 from sendgrid_bounces.core.times import render_instant
 from sendgrid_bounces.emulator import current_emulator
@@ -140,6 +145,12 @@ def read_form() -> Response | None:
     except (RequestError, RequestTimeout):
         return render_error(400, "The form cannot be read.")
     return None
+
+
+@bp.errorhandler(TooManyAttemptsError)
+def render_too_many_attempts(error: TooManyAttemptsError) -> Response:
+    """Render an error of the login page."""
+    return render_error(429, str(error))
 
 
 def page(rule: str, *methods: str) -> Callable[[View], View]:

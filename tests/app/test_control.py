@@ -10,6 +10,8 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from sendgrid_bounces.control import api
+from sendgrid_bounces.core import attempts
+from sendgrid_bounces.core.attempts import MAX_TOKENS
 from sendgrid_bounces.emulator import EXTENSION
 
 TOKEN = "t0ken"
@@ -82,6 +84,31 @@ def test_token_is_required_if_set(make, header, status: int) -> None:
         assert answer.headers["WWW-Authenticate"] == "Bearer"
         assert TOKEN not in answer.text
     assert client.get("/_emulator/health").status_code == 200
+
+
+def test_wrong_tokens_are_limited(make, monkeypatch) -> None:
+    """By client and application: later even the right one is refused for a while."""
+    client, other = (make(CONTROL="on", CONTROL_TOKEN=TOKEN) for _ in range(2))
+
+    def call(token: str, browser: FlaskClient = client, address="192.0.2.1") -> int:
+        environ = {"REMOTE_ADDR": address}
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        return browser.get(CLOCK, headers=headers, environ_base=environ).status_code
+
+    for _ in range(MAX_TOKENS + 1):  # a repeated token counts once, a missing one never
+        assert call("t") == call("") == 401
+    assert call(TOKEN) == 200
+    assert [call(f"t{n}") for n in range(1, MAX_TOKENS)] == [401] * (MAX_TOKENS - 1)
+    assert [call("t"), call("t100"), call(TOKEN), call("")] == [429, 429, 429, 401]
+
+    assert call(TOKEN, address="192.0.2.2") == call(TOKEN, other) == 200
+    assert client.get("/_emulator/health").status_code == 200
+    headers = {"Authorization": "Bearer x"}
+    address = {"REMOTE_ADDR": "192.0.2.1"}
+    refused = client.get(CLOCK, headers=headers, environ_base=address)
+    assert "too many wrong tokens from this address" in refused.json["error"]
+    monkeypatch.setattr(attempts, "WINDOW", 0)
+    assert call(TOKEN) == 200
 
 
 def test_token_is_not_in_the_repr(make) -> None:

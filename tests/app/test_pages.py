@@ -23,6 +23,7 @@ from werkzeug.test import create_environ, run_wsgi_app
 from sendgrid_bounces.control import api
 from sendgrid_bounces.control.service import Control
 from sendgrid_bounces.control.sessions import LIFETIME, is_valid_cookie, issue_cookie
+from sendgrid_bounces.core.attempts import MAX_TOKENS
 from sendgrid_bounces.core.bounces import BounceType
 from sendgrid_bounces.core.errors import StorageError
 from sendgrid_bounces.core.histograms import create_histogram, last_days
@@ -326,6 +327,26 @@ def test_login_sets_a_strict_cookie(make) -> None:
     assert client.get(page, headers=BROWSER).status_code == 200
     client.post("/_emulator/ui/logout", headers=ORIGIN)
     assert client.get(page, headers=BROWSER).status_code == 303
+
+
+def test_wrong_logins_are_limited(make) -> None:
+    """A session that exists stays valid."""
+    client, login = make(CONTROL_TOKEN=TOKEN), "/_emulator/ui/login"
+    client.post(login, data={"token": TOKEN})
+    new = client.application.test_client()
+    for n in range(MAX_TOKENS):
+        assert new.post(login, data={"token": f"t{n}"}).status_code == 401
+
+    for token in ("t", TOKEN):
+        refused = new.post(login, data={"token": token})
+        assert refused.status_code == 429
+        assert "too many wrong tokens" in refused.text
+        assert "Set-Cookie" not in refused.headers
+    bearer = {"Authorization": f"Bearer {TOKEN}"}
+    assert new.get(login, headers=bearer).status_code == 429
+    assert new.get("/_emulator/clock", headers=bearer).status_code == 429
+    assert client.get("/_emulator/clock").status_code == 200
+    assert client.get("/_emulator/", headers=BROWSER).status_code == 200
 
 
 @pytest.mark.parametrize(

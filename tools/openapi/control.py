@@ -80,6 +80,7 @@ RESPONSES: Mapping[str, Part] = {
         404: "Not found.",
         409: "Conflict with existing data.",
         413: f"The body exceeds {api.MAX_BODY} bytes.",
+        429: "Too many wrong tokens.",
         503: "The database does not answer.",
     }.items()
 }

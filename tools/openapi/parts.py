@@ -124,7 +124,7 @@ def control_view(
 
     def describe(target: Target) -> Part:
         has_body = target.method != "GET"
-        errors = {400, 401, 403, 503, *more, *([413] if has_body else [])}
+        errors = {400, 401, 403, 429, 503, *more, *([413] if has_body else [])}
         part: Part = {
             "security": [{}, {"token": []}],
             "responses": {
