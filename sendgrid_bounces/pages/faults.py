@@ -16,7 +16,7 @@ from sendgrid_bounces.core.messages import pluralize
 from sendgrid_bounces.core.times import parse_duration, parse_instant
 from sendgrid_bounces.emulator import current_emulator
 from sendgrid_bounces.pages.questions import Question, ask
-from sendgrid_bounces.pages.web import done, page, render
+from sendgrid_bounces.pages.web import IDENTIFIER, done, page, render
 from sendgrid_bounces.schemas.faults import FAULT_RULE, dialect_names, operation_names
 from sendgrid_bounces.web.requests import request
 
@@ -88,7 +88,7 @@ def change_faults(control: Control) -> Response:
         return done("pages.faults", "faults-cleared")
     if action == "remove":
         id_ = request.form.get("id", "")
-        control.remove_fault(int(id_) if id_.isascii() and id_.isdigit() else 0)
+        control.remove_fault(int(id_) if IDENTIFIER.fullmatch(id_) else 0)
         return done("pages.faults", "fault-removed")
     try:
         control.add_fault(_read_rule(request.form))

@@ -1,6 +1,5 @@
 """The request log: the list and the details of one request."""
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,7 +14,7 @@ from sendgrid_bounces.pages.bodies import DEFAULT_VIEW, VIEWS
 from sendgrid_bounces.pages.questions import Question, ask
 from sendgrid_bounces.pages.replay import find_obstacle
 from sendgrid_bounces.pages.snippets import as_curl, as_pytest
-from sendgrid_bounces.pages.web import done, html, page, render
+from sendgrid_bounces.pages.web import IDENTIFIER, done, html, page, render
 from sendgrid_bounces.schemas.base import load
 from sendgrid_bounces.schemas.faults import dialect_names, operation_names
 from sendgrid_bounces.schemas.requests import COUNT
@@ -23,9 +22,6 @@ from sendgrid_bounces.web.requests import request
 
 #: Requests on the page.
 SHOWN = 200
-
-#: The identifier of a request, a 64-bit integer.
-_ID = re.compile(r"[0-9]{1,18}")
 
 #: The parameters of a filter.
 FILTERS = ("account", "domain", "operation", "dialect", "status", "since")
@@ -47,7 +43,7 @@ def one_request(control: Control, id_: int) -> Response:
 def request_rows(control: Control) -> Response:
     """Return the rows of the requests after a request, newest first."""
     after = request.args.get("after", "0")
-    if not _ID.fullmatch(after):
+    if not IDENTIFIER.fullmatch(after):
         raise ParametersError([("after", "must be the identifier of a request")])
     found = control.requests(SHOWN, after=int(after), **_filters())
     if not found:

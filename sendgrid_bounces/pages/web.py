@@ -1,6 +1,7 @@
 """HTTP of the pages: access, security headers, errors and static files."""
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping
 from functools import cache, partial, wraps
 from pathlib import Path
@@ -101,6 +102,9 @@ NOTICES = {
     "running": "The clock shows the system time.",
     "saved": "The snapshot was saved.",
 }
+
+#: The identifier of a request or a fault rule, a 64-bit integer.
+IDENTIFIER = re.compile("[0-9]{1,18}")
 
 #: Maximum size in bytes of a form that is read before the access check.
 MAX_FORM = 1024 * 1024

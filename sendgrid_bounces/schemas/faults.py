@@ -99,7 +99,8 @@ class Truncate(fields.Field[int]):
         text = str(value).lower() if isinstance(value, str | int) else ""
         if text in self.values:
             return self.values[text]
-        if text.isascii() and text.isdigit() and int(text[:20]) <= MAX_COUNT:
+        is_number = text.isascii() and text.isdigit()
+        if is_number and len(text) <= len(str(MAX_COUNT)) and int(text) <= MAX_COUNT:
             return int(text)
         raise ValidationError("must be true or a number of bytes")
 

@@ -1031,7 +1031,7 @@ def test_fault_rules_are_added_and_removed(browser) -> None:
     remove = {"action": "remove", "id": str(fault["id"])}
     browser.post("/_emulator/ui/faults", data=remove, headers=ORIGIN)
     assert "No fault rules" in browser.get("/_emulator/ui/faults").text
-    for id_ in (str(fault["id"]), "x", "9" * 40):
+    for id_ in (str(fault["id"]), "x", "9" * 40, "9" * 5_000):
         remove = {"action": "remove", "id": id_}
         answer = browser.post("/_emulator/ui/faults", data=remove, headers=ORIGIN)
         assert answer.status_code == 404
