@@ -1,5 +1,6 @@
 """The request log in a database: the last requests, in a ring of limited size."""
 
+import itertools
 import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +20,7 @@ from sendgrid_bounces.storage.tables import RequestRow
 #: The size of the ring if none is given.
 DEFAULT_SIZE = 1_000
 
-#: Most new entries between two removals of old ones.
+#: Most new entries of a process between two removals of old ones.
 MAX_TRIM_STEP = 100
 
 COLUMNS = sql.columns_like(RequestRow, LoggedRequest)
@@ -56,6 +57,9 @@ class RequestStore:
     _insert = Compiled(
         lambda engine: engine.compile(sql.insert(RequestRow, COLUMNS[1:]))
     )
+    _last_surplus = Compiled(
+        lambda engine: engine.compile(_ranked(COLUMN["id"], RequestRow, 1))
+    )
     _trim = Compiled(
         lambda engine: engine.compile(RequestRow.delete().where(COLUMN["id"] <= 0))
     )
@@ -73,6 +77,7 @@ class RequestStore:
         self._is_prepared = False
         self._preparing = threading.Lock()
         self._trim_step = max(min(size // 10, MAX_TRIM_STEP), 1)
+        self._numbers = itertools.count()
 
     def add(self, entry: LoggedRequest) -> int:
         """Append *entry* and return its identifier; the identifier it has is ignored.
@@ -85,8 +90,8 @@ class RequestStore:
             values = [*_values(entry)]
             values[_PARAMETERS] = json.dumps(entry.parameters)
             id_ = self._engine.execute_insert(self._insert, values)
-            if not id_ % self._trim_step:
-                self._engine.execute(self._trim, (id_ - self.size,))
+            if not next(self._numbers) % self._trim_step:
+                self._remove_surplus()
         except StorageError:
             self.failures += 1
             self.is_degraded = True
@@ -149,12 +154,20 @@ class RequestStore:
         Trimming is late, so the table has some more entries.
         """
         others = RequestRow.alias()
-        trimmed = others.select(peewee.fn.MAX(others.id) - self.size)
-        query = query.where(COLUMN["id"] > trimmed)
+        last_surplus = _ranked(others.id, others, self.size)
+        query = query.where(COLUMN["id"] > peewee.fn.COALESCE(last_surplus, 0))
         for name, value in asdict(wanted).items():
             if value is not None:
                 query = query.where(REQUEST_CONDITIONS[name](value))
         return query
+
+    def _remove_surplus(self) -> None:
+        """Remove the oldest entries.
+
+        Identifiers have gaps: each node of a cluster has its own series.
+        """
+        for row in self._engine.fetch(self._last_surplus, (1, self.size)):
+            self._engine.execute(self._trim, row)
 
     def _fetch(self, query: peewee.Query) -> list[tuple[Any, ...]]:
         self._prepare()
@@ -170,6 +183,11 @@ class RequestStore:
             if not self._is_prepared:
                 self._engine.prepare_log(RequestRow, self._read_tag())
                 self._is_prepared = True
+
+
+def _ranked(key: Any, table: Any, rank: int) -> Any:
+    """Return the query of the identifier with *rank* newer ones."""
+    return table.select(key).order_by(key.desc()).limit(1).offset(rank)
 
 
 def _entry(row: Sequence[Any]) -> LoggedRequest:

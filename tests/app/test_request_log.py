@@ -234,6 +234,32 @@ def test_log_is_trimmed_to_its_size(database_url: str) -> None:
     assert kept < size + 10
 
 
+@pytest.mark.parametrize("step", [2, 7])
+def test_log_with_gaps_is_trimmed_to_its_size(database_url: str, step: int) -> None:
+    """As on a cluster, each node of which has its own series of identifiers."""
+    with closing(open_storage(database_url, log_size=20)) as storage:
+        log = storage.requests
+        for number in range(100):
+            log.add(logged_request(rows=number))
+            newest = log.find(RequestFilter(), 1)[0].id
+            log.complete(newest, id=newest + step - newest % step + 1)  # odd, if 2
+            found = log.find(RequestFilter(), 99)
+            expected = range(max(number - 19, 0), number + 1)
+            assert [entry.rows for entry in found] == [*expected]
+            assert log.count(RequestFilter()) == len(expected)
+        with closing(open_storage(database_url, log_size=1_000)) as other:
+            assert other.requests.count(RequestFilter()) < 20 + 5
+
+
+def test_log_of_short_processes_is_trimmed(database_url: str) -> None:
+    """None of them adds many entries."""
+    for _ in range(30):
+        with closing(open_storage(database_url, log_size=20)) as storage:
+            storage.requests.add(logged_request())
+    with closing(open_storage(database_url, log_size=1_000)) as storage:
+        assert storage.requests.count(RequestFilter()) < 20 + 5
+
+
 def test_log_does_not_wait_for_writers_of_the_database(
     client: FlaskClient, tmp_path: Path
 ) -> None:
