@@ -163,8 +163,8 @@ def receive(
 
 def _print_bounces(paths: Sequence[str], read: Reader, unread: Path | None) -> None:
     """Print the bounces as JSON, oldest first, and all else on stderr."""
+    from sendgrid_bounces.control.documents import render_bounce
     from sendgrid_bounces.receiving.delivery import as_bounce
-    from sendgrid_bounces.schemas.bounces import write_record
 
     events: list[BounceEvent] = []
     now = Clock().now()
@@ -175,7 +175,7 @@ def _print_bounces(paths: Sequence[str], read: Reader, unread: Path | None) -> N
             _keep_unread(mail, batch, unread)
             events += batch.listed
     bounces = map(as_bounce, sorted(events, key=lambda event: event.created))
-    _echo(json.dumps([write_record(bounce) for bounce in bounces], indent=1))
+    _echo(json.dumps([render_bounce(bounce) for bounce in bounces], indent=1))
 
 
 def _store_bounces(

@@ -8,10 +8,10 @@ from sendgrid_bounces.cli.doubts import Doubts, echo_warning
 from sendgrid_bounces.cli.progress import counting_bar, reading_bar
 from sendgrid_bounces.cli.queries import walk
 from sendgrid_bounces.cli.text_files import open_input, open_output
+from sendgrid_bounces.control.documents import render_bounce
 from sendgrid_bounces.core.bounces import Bounce
 from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.core.timezones import time_zone
-from sendgrid_bounces.schemas.bounces import write_record
 from sendgrid_bounces.schemas.exports import WRITERS, Record
 from sendgrid_bounces.schemas.imports import ImportOptions, read_bounces
 
@@ -100,7 +100,7 @@ def _records(
 ) -> Iterator[Record]:
     for batch in walk(control, owner):
         for bounce in batch.bounces:
-            yield write_record(bounce)
+            yield render_bounce(bounce)
         update(len(batch.bounces))
 
 

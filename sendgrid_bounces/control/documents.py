@@ -262,6 +262,7 @@ def parse_account(data: Json) -> AccountReport:
 
 
 def render_bounce(bounce: Bounce) -> dict[str, Any]:
+    """Return the record of *bounce*, as in exports and seed files."""
     return {
         "email": bounce.email,
         "status": bounce.status,

@@ -10,6 +10,7 @@ from flask import Response, url_for
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.http import dump_options_header
 
+from sendgrid_bounces.control.documents import render_bounce
 from sendgrid_bounces.control.service import Control
 from sendgrid_bounces.core.bounces import Bounce
 from sendgrid_bounces.core.charsets import is_charset
@@ -19,7 +20,6 @@ from sendgrid_bounces.emulator import current_emulator
 from sendgrid_bounces.pages.bounces import read_owner
 from sendgrid_bounces.pages.filters import read_filter
 from sendgrid_bounces.pages.web import SECURITY_HEADERS, done, page, render
-from sendgrid_bounces.schemas.bounces import write_record
 from sendgrid_bounces.schemas.exports import WRITERS, Record
 from sendgrid_bounces.schemas.formats import EXPORT_FORMATS, IMPORT_FORMATS
 from sendgrid_bounces.schemas.imports import READERS, ImportOptions, read_bounces
@@ -80,7 +80,7 @@ def export_bounces(_: Control) -> Response:
 
     def records() -> Iterator[Record]:
         for batch in storage.bounces.find(found.id, query):
-            yield from (write_record(as_bounce(row)) for row in batch)
+            yield from (render_bounce(as_bounce(row)) for row in batch)
 
     response = Response(WRITERS[file_format](records()), headers=SECURITY_HEADERS)
     response.content_type = MEDIA_TYPES[file_format]

@@ -8,7 +8,7 @@ from sendgrid_bounces.core.bounces import Bounce
 from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.core.messages import got
 from sendgrid_bounces.core.plausibility import find_doubts
-from sendgrid_bounces.core.times import Time, parse_record_time, render_instant
+from sendgrid_bounces.core.times import Time, parse_record_time
 from sendgrid_bounces.core.timezones import TimeZone
 from sendgrid_bounces.schemas.base import (
     MESSAGES,
@@ -162,9 +162,3 @@ def _got(field: str, value: str) -> str:
     if field == "email" and "@" in value and len(value) <= MAX_SHOWN_ADDRESS:
         return f" (got {value!r})"
     return got(value)
-
-
-def write_record(bounce: Bounce) -> dict[str, Any]:
-    """Return the mapping of *bounce*, which :func:`read_record` reads."""
-    record = {name: getattr(bounce, name) for name in FIELDS}
-    return {**record, "created": render_instant(bounce.created)}

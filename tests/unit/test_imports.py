@@ -10,10 +10,12 @@ from conftest import NOW
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sendgrid_bounces.control.documents import render_bounce
 from sendgrid_bounces.core.bounces import Bounce
 from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.core.timezones import TimeZone
 from sendgrid_bounces.schemas import imports
+from sendgrid_bounces.schemas.bounces import FIELDS, read_record
 from sendgrid_bounces.schemas.imports import ImportOptions, read_bounces
 
 CREATED = 1443651125
@@ -159,6 +161,15 @@ SHAPES = {
 
 def read(file_format: str, content: str, options: ImportOptions = OPTIONS) -> list:
     return list(read_bounces(io.StringIO(content, newline=""), file_format, options))
+
+
+def test_rendered_record_is_read_unchanged() -> None:
+    """An export has every field of a record."""
+    given = Bounce("Ann@example.com", "5.1.1", "552", "no", CREATED, reported=True)
+    record = render_bounce(given)
+
+    assert [*record] == [*FIELDS]
+    assert read_record(record, TimeZone("Asia/Tokyo"), NOW) == given
 
 
 @pytest.mark.parametrize("name", SHAPES)
