@@ -146,14 +146,14 @@ class AccountStore:
         """
 
         def remove() -> int:
-            before = len(self.all())
+            before = self.count()
             account = self.get(username)
             self._engine.execute_query(
                 AccountRow.delete().where(AccountRow.id == account.id)
             )
             if sweep:
                 self._contents.sweep()
-            return before - len(self.all())
+            return before - self.count()
 
         return self._engine.transact(remove)
 

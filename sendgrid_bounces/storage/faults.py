@@ -20,6 +20,9 @@ from sendgrid_bounces.storage.tables import ClockRow, FaultRow, FaultSetRow
 #: The maximum number of rules; each request is compared with all rules.
 MAX_FAULT_RULES = 1_000
 
+#: The largest integer of a database.
+MAX_ID = 2**63 - 1
+
 #: Seconds that counting a request waits for other writers before failing.
 COUNT_TIMEOUT = 30
 
@@ -82,6 +85,7 @@ class FaultStore:
             FaultRow.update(matched=FaultRow.matched + 1).where(_BY_ID)
         )
     )
+    _one = Compiled(lambda engine: engine.compile(_FAULTS.where(_BY_ID)))
     _counters = Compiled(
         lambda engine: engine.compile(FaultRow.select(*COUNTER_COLUMNS).where(_BY_ID))
     )
@@ -119,10 +123,10 @@ class FaultStore:
 
         :raises UnknownNameError: if there is no such rule.
         """
-        for fault in self.all():
-            if fault.id == id_:
-                return fault
-        raise UnknownNameError("fault", str(id_))
+        rows = self._engine.fetch(self._one, (id_,)) if 0 < id_ <= MAX_ID else []
+        if not rows:
+            raise UnknownNameError("fault", str(id_))
+        return _fault(rows[0])
 
     def add(self, rules: Sequence[FaultRule]) -> list[int]:
         """Append *rules*, all or none; return their identifiers.

@@ -1,7 +1,7 @@
 """Bounces that were pulled from a live account, and the latest pull of each list."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from sendgrid_bounces.core.bounces import Bounce, BounceQuery, BounceType, fold
 from sendgrid_bounces.core.clock import Clock
@@ -16,6 +16,8 @@ from sendgrid_bounces.storage.tables import PullRow
 
 #: Characters kept of a problem.
 MAX_PROBLEM = 500
+
+PULL_COLUMNS = [getattr(PullRow, name) for name in Pull.__dataclass_fields__]
 
 
 class PullStore:
@@ -32,13 +34,14 @@ class PullStore:
 
     def all(self) -> list[Pull]:
         """Return the latest pull of each list, in the order of the owners."""
-        columns = [getattr(PullRow, name) for name in Pull.__dataclass_fields__]
-        query = PullRow.select(*columns).order_by(PullRow.owner)
+        query = PullRow.select(*PULL_COLUMNS).order_by(PullRow.owner)
         return [Pull(*row) for row in self._engine.fetch_query(query)]
 
     def find(self, owner: str) -> Pull | None:
         """Return the latest pull into the list of *owner*, if there is one."""
-        return next((pull for pull in self.all() if pull.owner == owner), None)
+        query = PullRow.select(*PULL_COLUMNS).where(PullRow.owner == owner)
+        rows = self._engine.fetch_query(query)
+        return Pull(*rows[0]) if rows else None
 
     def record(self, pull: Pull) -> None:
         """Store *pull* in place of the earlier one."""
@@ -93,13 +96,7 @@ class PullStore:
             )
             removed = sum(
                 self._bounces.delete(
-                    bounce_list,
-                    BounceQuery(
-                        created_from=start,
-                        created_before=end + 1,
-                        emails=tuple(chunk),
-                    ),
-                    clock=clock,
+                    bounce_list, replace(window, emails=tuple(chunk)), clock=clock
                 )
                 for chunk in chunks(missing)
             )

@@ -133,7 +133,7 @@ class SourceStore:
         def add() -> Source:
             if self.find(name):
                 raise NameTakenError(f"source {name!r} already exists")
-            if len(self.all()) >= MAX_SOURCES:
+            if self.summary().number >= MAX_SOURCES:
                 raise ConflictError(f"there are already {MAX_SOURCES} sources")
             self._engine.insert(
                 SourceRow,

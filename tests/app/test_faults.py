@@ -14,7 +14,7 @@ from sendgrid_bounces.app import DIALECTS
 from sendgrid_bounces.control.effects import ConnectionDropped
 from sendgrid_bounces.core.bounces import BounceQuery
 from sendgrid_bounces.core.errors import ParametersError, UnknownNameError
-from sendgrid_bounces.core.faults import Counters, FaultRule
+from sendgrid_bounces.core.faults import Counters, FaultRule, StoredFault
 from sendgrid_bounces.core.requests import RequestInfo
 from sendgrid_bounces.emulator import EXTENSION
 from sendgrid_bounces.schemas.faults import (
@@ -25,7 +25,7 @@ from sendgrid_bounces.schemas.faults import (
 from sendgrid_bounces.schemas.seeds import read_seed
 from sendgrid_bounces.seeding import apply_seed
 from sendgrid_bounces.storage.database import Storage, open_storage
-from sendgrid_bounces.storage.faults import MAX_FAULT_RULES
+from sendgrid_bounces.storage.faults import MAX_FAULT_RULES, FaultStore
 from sendgrid_bounces.web.dialect import find_owner
 
 FAULTS = "/_emulator/faults"
@@ -284,6 +284,19 @@ def test_rules_are_normalized(written: dict, rule: dict | None) -> None:
             read_fault_rule(written, OPERATIONS)
     else:
         assert read_fault_rule(written, OPERATIONS).as_dict() == rule
+
+
+def test_one_rule_is_read_by_its_identifier(storage: Storage, monkeypatch) -> None:
+    """There may be 1,000 others."""
+    rules = [FaultRule(status=503), FaultRule(status=502)]
+    first, second = storage.faults.add(rules)
+    monkeypatch.setattr(FaultStore, "all", None)
+
+    assert storage.faults.get(second) == StoredFault(second, rules[1], 0, 0)
+    assert storage.faults.get(first).rule == rules[0]
+    for unknown in (0, second + 1, 10**18, 10**30):
+        with pytest.raises(UnknownNameError, match=f"there is no fault '{unknown}'"):
+            storage.faults.get(unknown)
 
 
 def test_rules_are_stored_in_order(storage: Storage) -> None:

@@ -17,6 +17,7 @@ from sendgrid_bounces.sources import pull as module
 from sendgrid_bounces.sources.pull import PullError, Reader
 from sendgrid_bounces.storage.bounces import as_bounce
 from sendgrid_bounces.storage.database import Storage
+from sendgrid_bounces.storage.pulls import PullStore
 from sendgrid_bounces.testing.app import TestApp
 
 KEY = "SG.livelivelivelivelivel.livelivelivelivelivelivelivelivelivelivelive"
@@ -205,7 +206,7 @@ def test_rate_limit_is_waited_for(local, live, reader, clock, pauses) -> None:
 
 
 def test_failure_is_recorded_and_keeps_the_last_success(
-    local, live, reader, clock
+    local, live, reader, clock, monkeypatch
 ) -> None:
     _pull(local, reader, clock)
     live.control.add_fault({"status": 403})
@@ -216,6 +217,9 @@ def test_failure_is_recorded_and_keeps_the_last_success(
     (found,) = local.pulls.all()
     assert (found.finished, found.end, found.failed) == (NOW, NOW, NOW + 60)
     assert "suppression.bounces.read" in found.problem
+    monkeypatch.setattr(PullStore, "all", None)  # others are not read
+    assert local.pulls.find(found.owner) == found
+    assert local.pulls.find("nobody") is None
 
 
 def test_unknown_owner_is_rejected(local, reader, clock) -> None:

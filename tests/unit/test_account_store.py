@@ -13,6 +13,7 @@ from sendgrid_bounces.core.errors import (
     ParametersError,
     UnknownNameError,
 )
+from sendgrid_bounces.storage.accounts import AccountStore
 from sendgrid_bounces.storage.database import Storage
 
 
@@ -36,7 +37,9 @@ def test_account_is_read_as_it_was_written(storage: Storage) -> None:
     assert storage.accounts.find_domain(domain.name) == domain
 
 
-def test_removal_includes_customers_domains_and_bounces(storage: Storage) -> None:
+def test_removal_includes_customers_domains_and_bounces(
+    storage: Storage, monkeypatch
+) -> None:
     """Other accounts keep theirs."""
     other = storage.accounts.add("other")
     reseller = storage.accounts.add("reseller")
@@ -52,7 +55,9 @@ def test_removal_includes_customers_domains_and_bounces(storage: Storage) -> Non
         storage.bounces.put(bounce_list, [bounce()])
 
     assert storage.accounts.get("reseller").is_reseller
-    assert storage.accounts.remove("reseller") == 2
+    with monkeypatch.context() as patch:
+        patch.setattr(AccountStore, "all", None)  # there may be 10,000 others
+        assert storage.accounts.remove("reseller") == 2
     assert [other] == storage.accounts.all()
     assert shared.bounce_list == other.bounce_list
     assert [(other.bounce_list,)] == storage.engine.fetch(
