@@ -19,8 +19,8 @@ from sendgrid_bounces.core.timezones import TimeZone, time_zone
 from sendgrid_bounces.emulator import Emulator
 from sendgrid_bounces.storage.bounces import BriefTuple, as_bounce
 
-#: How many bounces a batch has by default, and at most.
-DEFAULT_LIMIT, MAX_LIMIT = 100, 10_000
+#: How many bounces a batch has by default.
+DEFAULT_LIMIT = 100
 
 ALL = BounceQuery()
 

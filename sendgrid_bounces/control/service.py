@@ -23,7 +23,6 @@ from sendgrid_bounces.core.times import check_instant
 from sendgrid_bounces.emulator import Emulator
 from sendgrid_bounces.schemas.faults import check_names, read_fault_rules
 from sendgrid_bounces.schemas.requests import DEFAULT_LIMIT, DEFAULT_WAIT, MAX_ID
-from sendgrid_bounces.storage.clock import SharedClock
 
 #: Seconds between two queries of the request log.
 POLL_INTERVAL = 0.05
@@ -276,8 +275,7 @@ class Control(AccountControl, BounceControl, SourceControl):
     @property
     def _system(self) -> Clock:
         """The clock that the shared clock is an offset to."""
-        clock = self.emulator.clock
-        return clock.system if isinstance(clock, SharedClock) else clock
+        return self.emulator.clock.system
 
     def _reading(self, state: ClockState) -> ClockReading:
         return ClockReading(state.now(self._system.now()), state.frozen is not None)

@@ -9,8 +9,6 @@ from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.core.profiles import parse_profile
 from sendgrid_bounces.schemas.base import MESSAGES, StrictSchema, Text, length, one_of
 
-NAME_LENGTH = length(1, MAX_NAME)
-
 
 class Profile(fields.Field[str]):
     """A profile: a preset, text, or a mapping of points."""
