@@ -6,12 +6,15 @@ from configparser import ConfigParser
 
 import click
 import yaml
+from blocks import DOCS
 from live import ROOT
 
 from sendgrid_bounces.cli import main
 from sendgrid_bounces.config import SETTINGS
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
+#: The extras that commands in the image need.
+EXTRAS = ["mysql", "pull", "webhooks", "mail"]
 COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text())
 
 
@@ -25,7 +28,7 @@ def test_image_is_slim_and_unprivileged() -> None:
 
 
 def test_packages_of_the_image_are_pinned_with_hashes() -> None:
-    """Those that the package needs, with the driver of MySQL."""
+    """The image has the requirements of the package and of the extras of a server."""
     assert "--require-hashes -r /src/requirements.txt" in DOCKERFILE
     assert DOCKERFILE.count("pip install") == 2
     assert "--no-deps /src" in DOCKERFILE
@@ -37,8 +40,18 @@ def test_packages_of_the_image_are_pinned_with_hashes() -> None:
     setup = ConfigParser()
     setup.read(ROOT / "setup.cfg")
     needed = setup["options"]["install_requires"].split()
-    needed += setup["options.extras_require"]["mysql"].split()
-    assert {re.match(r"[\w-]+", each)[0].lower() for each in needed} <= pinned
+    for extra in EXTRAS:
+        needed += setup["options.extras_require"][extra].split()
+    names = {re.match(r"[\w.-]+", each)[0].lower() for each in needed}
+    assert {name.replace(".", "-") for name in names} <= pinned
+    assert re.findall(r"--extra (\w+)", text) == EXTRAS
+
+
+def test_guide_names_the_extras_of_the_image() -> None:
+    guide = " ".join((DOCS / "how-to" / "containers.rst").read_text().split())
+    *first, last = (f"``{extra}``" for extra in EXTRAS)
+
+    assert f"The image has the extras {', '.join(first)} and {last}." in guide
 
 
 def test_image_runs_commands_of_the_package() -> None:
