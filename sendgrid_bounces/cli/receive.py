@@ -147,7 +147,7 @@ def receive(
     if not flufl.is_installed():
         _echo(
             "flufl.bounce is not installed, so some bounce mails stay unread "
-            "(pip install 'sendgrid-bounces[mail]')",
+            "(pip install flufl.bounce)",
             err=True,
         )
 

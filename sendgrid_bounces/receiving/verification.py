@@ -33,6 +33,6 @@ def read_request(
         kind.verify(body, headers, secrets, system)
     except ModuleNotFoundError as error:
         raise SecretError(
-            f"{error.name} is not installed: pip install 'sendgrid-bounces[webhooks]'"
+            f"{error.name} is not installed: pip install cryptography"
         ) from None
     return kind.parse(body, headers, now)

@@ -187,6 +187,6 @@ def _read_key(text: str) -> str:
         problem = "must be the public key that SendGrid shows (base64)"
         raise ParametersError([("key", problem)]) from None
     except ModuleNotFoundError:
-        problem = "requires cryptography: pip install 'sendgrid-bounces[webhooks]'"
+        problem = "requires cryptography: pip install cryptography"
         raise ParametersError([("key", problem)]) from None
     return text.strip()

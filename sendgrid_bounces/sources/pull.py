@@ -126,7 +126,7 @@ class Reader:
             import tenacity
         except ImportError:
             raise PullError(
-                "bounces pull requires the packages httpx and tenacity (extra 'pull')"
+                "bounces pull needs two packages: pip install httpx tenacity"
             ) from None
         if not key or not key.isascii() or not key.isprintable() or " " in key:
             raise PullError("the API key must be visible ASCII characters")

@@ -160,7 +160,7 @@ def _intercept_requests(
     except ImportError:
         raise RuntimeError(
             "mock_bounces() needs the package responses to intercept Requests: "
-            "pip install 'sendgrid-bounces[testing]'"
+            "pip install responses"
         ) from None
     from requests import adapters
 

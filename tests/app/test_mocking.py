@@ -375,7 +375,7 @@ def test_interception_ends_after_an_exception() -> None:
 
 @pytest.mark.parametrize(
     ("installed", "message"),
-    [((), "neither is installed"), (("requests",), "pip install 'sendgrid-bounces")],
+    [((), "neither is installed"), (("requests",), "pip install responses")],
 )
 def test_missing_library_is_an_error(monkeypatch, installed, message) -> None:
     """The error says how to fix it."""

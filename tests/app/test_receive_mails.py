@@ -291,7 +291,7 @@ def test_failed_mail_of_a_maildir_stays(
 def test_missing_library_is_mentioned(run: Run, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(flufl, "is_installed", lambda: False)
     answer = run("bounces", "receive", "acme", stdin=EXIM)
-    assert "pip install 'sendgrid-bounces[mail]'" in answer.stderr
+    assert "pip install flufl.bounce" in answer.stderr
     assert listed(run) == ["ike@example.org"]
 
 

@@ -244,8 +244,9 @@ def test_every_block_is_checked(page: Path) -> None:
 
 
 def test_the_package_is_installed_from_a_named_place() -> None:
-    """It is not on an index, so that no command may take it from there."""
-    for page in [*PAGES, README]:
+    """It is not on an index, so that no page or message installs it from there."""
+    modules = (ROOT / "sendgrid_bounces").rglob("*.py")
+    for file in [*PAGES, README, *modules]:
         assert not re.search(
-            r"pip install (-\S+ )*'?sendgrid-bounces", page.read_text(encoding="utf-8")
-        ), page_name(page)
+            r"pip install (-\S+ )*'?sendgrid-bounces", file.read_text(encoding="utf-8")
+        ), page_name(file)
