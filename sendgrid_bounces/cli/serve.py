@@ -1,6 +1,7 @@
 """Run the server."""
 
 import os
+import shlex
 import shutil
 import sys
 import tempfile
@@ -9,6 +10,7 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from threading import Thread
+from urllib.parse import urlsplit
 
 import click
 
@@ -21,7 +23,7 @@ from sendgrid_bounces.cli.options import (
     seed_option,
     setting_option,
 )
-from sendgrid_bounces.config import DEMO_SEED, PREFIX, Config
+from sendgrid_bounces.config import DEMO_SEED, PREFIX, Config, load_config
 from sendgrid_bounces.control import PREFIX as CONTROL_PATH
 from sendgrid_bounces.core.contents import Counts
 from sendgrid_bounces.core.hosts import is_loopback
@@ -122,12 +124,24 @@ def _describe(config: Config, url: str, database: str, contents: Counts) -> None
     click.echo(f"Using the {database}: {found}", err=True)
     if contents.accounts or config.auth == "any":
         return
-    where = f" --url {url}" if config.control else ""
     click.echo(
-        f"There are no accounts. To add one: sendgrid-bounces account add NAME{where}\n"
+        f"There are no accounts. To add one: {suggest_account(config, url)}\n"
         "To accept every account and key: sendgrid-bounces serve --auth any",
         err=True,
     )
+
+
+def suggest_account(config: Config, url: str) -> str:
+    """Return the command that adds an account to the database of the server."""
+    command = "sendgrid-bounces account add NAME"
+    if config.control:
+        hint = f" (set {PREFIX}CONTROL_TOKEN)" if config.control_token else ""
+        return f"{command} --url {url}{hint}"
+    if config.database_url == load_config().database_url:
+        return command
+    if urlsplit(config.database_url).password is not None:
+        return f"{command} (with the server's {PREFIX}DATABASE_URL)"
+    return f"{command} --database {shlex.quote(config.database_url)}"
 
 
 def _show_dashboard(url: str, *, opens_browser: bool) -> None:

@@ -5,6 +5,7 @@ import os
 import pty
 import re
 import select
+import shlex
 import signal
 import subprocess
 import sys
@@ -114,6 +115,9 @@ def test_serve_names_its_database_and_the_next_step(url: str, tmp_path: Path) ->
         err = _stop(live)
     assert f"Using the sqlite database {path}: 1 account and 0 bounces\n" in err
     assert "account add" not in err
+    other = url.replace("bounces.", "other.")
+    with serving("--database", other, "--control", "off") as live:
+        assert f"account add NAME --database {shlex.quote(other)}" in _stop(live)
     with serving(
         "--database", url.replace("bounces.", "any."), "--auth", "any"
     ) as live:

@@ -15,7 +15,7 @@ from live import named
 
 from sendgrid_bounces.app import create_app
 from sendgrid_bounces.cli import main
-from sendgrid_bounces.cli.serve import _warn_about_control
+from sendgrid_bounces.cli.serve import _warn_about_control, suggest_account
 from sendgrid_bounces.config import SETTINGS, Config, load_config
 from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.dialects.mailgun import v3
@@ -221,6 +221,7 @@ def test_key_hash_is_converted_to_costs() -> None:
 
 TOKEN = "t0ken"
 ANY = "0.0.0.0"  # noqa: S104 - an input
+BASE = "http://127.0.0.1:8000"
 
 
 @pytest.mark.parametrize(
@@ -398,3 +399,28 @@ def test_exposed_control_endpoints_cause_a_warning(capsys) -> None:
     err = capsys.readouterr().err
     assert err.startswith(f"Warning: anyone who can connect to {ANY} can read and")
     assert "SENDGRID_BOUNCES_CONTROL_TOKEN" in err
+
+
+@pytest.mark.parametrize(
+    ("options", "arguments"),
+    [
+        ({"CONTROL": "off"}, ""),
+        ({"DATABASE_URL": "sqlite:///a b.db"}, " --database 'sqlite:///a b.db'"),
+        (
+            {"DATABASE_URL": "mysql://u:s3cret@db/b"},
+            " (with the server's SENDGRID_BOUNCES_DATABASE_URL)",
+        ),
+        ({"CONTROL": "on"}, f" --url {BASE}"),
+        (
+            {"CONTROL_TOKEN": TOKEN},
+            f" --url {BASE} (set SENDGRID_BOUNCES_CONTROL_TOKEN)",
+        ),
+    ],
+)
+def test_suggested_command_adds_an_account_to_the_served_database(
+    options: dict[str, str], arguments: str
+) -> None:
+    """It names the server, or a database other than the default, without a password."""
+    command = suggest_account(load_config(options), BASE)
+
+    assert command == f"sendgrid-bounces account add NAME{arguments}"
