@@ -16,6 +16,7 @@ from case_files import PROVENANCES
 from conftest import FixedClock, make_app
 from player import programs
 
+from sendgrid_bounces.app import DIALECTS
 from sendgrid_bounces.cli import main
 from sendgrid_bounces.config import FILE, SETTINGS, URL
 from sendgrid_bounces.core.requests import LoggedRequest
@@ -279,6 +280,27 @@ def test_every_field_of_a_fault_rule_is_listed() -> None:
     ]
 
     assert sorted(listed) == sorted(FAULT_RULE.fields)
+
+
+def test_every_dialect_of_a_fault_rule_is_listed() -> None:
+    cells = dict(table("reference/fault-rules.rst", "fault-matchers"))
+    dialects, vendors = cells["``dialect``"].split("; or ")
+
+    assert sorted(_literals([dialects])) == sorted(d.name for d in DIALECTS)
+    assert set(_literals([vendors])) == {d.name.split(".")[0] for d in DIALECTS}
+
+
+def test_every_operation_of_a_fault_rule_is_listed() -> None:
+    headings = {"sendgrid.direct": "SendGrid v2", "sendgrid.reseller": "SendGrid v2"}
+    headings |= {"sendgrid.v3": "SendGrid v3"}
+    expected: dict[str, set[str]] = {}
+    for dialect in DIALECTS:
+        heading = headings.get(dialect.name, "Mailgun")
+        expected.setdefault(heading, set()).update(dialect.operations)
+    cells = dict(table("reference/fault-rules.rst", "fault-matchers"))
+    parts = [part.split(":") for part in cells["``operation``"].split(";")]
+
+    assert {h.strip(): set(_literals([names])) for h, names in parts} == expected
 
 
 def test_every_field_and_filter_of_the_request_log_is_listed() -> None:
