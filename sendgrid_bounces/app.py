@@ -179,13 +179,13 @@ def load_seed_files(emulator: Emulator) -> None:
             seeding.apply_seed(emulator.storage, emulator.authenticator, seed)
 
 
-def render_error(app: Flask, status: int, path: str) -> flask.Response:
-    """Return an error response in the format of the dialect that owns *path*.
+def render_error(app: Flask, status: int, path: str, host: str = "") -> flask.Response:
+    """Return an error response in the format of the dialect that owns *path* at *host*.
 
     Used for requests that reach no view. If no dialect owns *path*, the body is JSON.
     """
     with app.app_context():
-        dialect = find_owner(current_emulator().dialects, path)
+        dialect = find_owner(current_emulator().dialects, path, host)
         if dialect is not None:
             return dialect.render_error(status, path)
     body = json.dumps({"error": f"{status} {HTTPStatus(status).phrase}"})
@@ -198,7 +198,8 @@ def _render_http_error(error: HTTPException) -> flask.Response:
         from sendgrid_bounces.control import api  # often not needed
 
         return api.render_http_error(error)
-    response = render_error(current_app, error.code or 500, request.path)
+    host = request.environ.get("HTTP_HOST", "")
+    response = render_error(current_app, error.code or 500, request.path, host)
     if isinstance(error, MethodNotAllowed) and error.valid_methods:
         allowed = sorted({*error.valid_methods} - {"HEAD", "OPTIONS"})
         response.headers["Allow"] = ", ".join(allowed)

@@ -54,7 +54,7 @@ def register(app: Flask, emulator: Emulator) -> None:
     def before() -> Response | None:
         sent = current_request()
         dialect = by_blueprint.get(sent.blueprint or "")
-        dialect = dialect or _find_dialect(emulator, sent.path)
+        dialect = dialect or _find_dialect(emulator, sent)
         if dialect is None:
             return None
         received, started = system_milliseconds(), time.perf_counter()
@@ -87,11 +87,12 @@ def register(app: Flask, emulator: Emulator) -> None:
     app.after_request(partial(_after, emulator, redactor))
 
 
-def _find_dialect(emulator: Emulator, path: str) -> Dialect | None:
+def _find_dialect(emulator: Emulator, sent: StrictRequest) -> Dialect | None:
     """Return the dialect of a request that no blueprint of a dialect handles."""
-    if path.startswith(f"{PREFIX}/"):
+    if sent.path.startswith(f"{PREFIX}/"):
         return None
-    return find_owner(emulator.dialects, path)
+    host = sent.environ.get("HTTP_HOST", "")
+    return find_owner(emulator.dialects, sent.path, host)
 
 
 def _after(emulator: Emulator, redactor: Redactor, response: Response) -> Response:

@@ -21,6 +21,7 @@ class Dialect:
     :param name: vendor and API version, such as ``mailgun.v3``.
     :param owns: prefixes of the dialect's paths. Routing errors never reach a
         blueprint, so the application compares them with every dialect in turn.
+    :param owns_at_hosts: further prefixes, of requests to the dialect's own hosts.
     :param operations: the names that fault rules and the request log use.
     :param render_error: renders routing errors and injected faults.
     :param read_request_info: describes the current request; never raises.
@@ -48,6 +49,7 @@ class Dialect:
     key_pattern: str = ""
     key_hints: tuple[str, ...] = ()
     sends_retry_after: bool = True
+    owns_at_hosts: tuple[str, ...] = ()
     reserved_domains: tuple[str, ...] = ()
     verifies_account: bool = False
     read_migration: "Callable[[], Migration] | None" = None
@@ -62,10 +64,16 @@ def create_redactor(dialects: Iterable[Dialect]) -> Redactor:
     return Redactor(patterns, key_hints=hints if has_hints else None)
 
 
-def find_owner(dialects: Iterable[Dialect], path: str) -> Dialect | None:
-    """Return the first dialect that owns *path*, or the folder of this path."""
-    folder = f"{path}/"
+def find_owner(
+    dialects: Iterable[Dialect], path: str, host: str = ""
+) -> Dialect | None:
+    """Return the first dialect that owns *path* at *host*, or the folder of this path.
+
+    :param host: the header field ``Host``.
+    """
+    folder, name = f"{path}/", host.partition(":")[0].lower()
     for dialect in dialects:
-        if folder.startswith(dialect.owns):
+        at_host = dialect.owns_at_hosts if name in dialect.hosts else ()
+        if folder.startswith((*dialect.owns, *at_host)):
             return dialect
     return None

@@ -52,6 +52,20 @@ def _get(request):
     return CLIENTS[request.param]
 
 
+@pytest.mark.parametrize("host", ["api.sendgrid.com", "API.eu.sendgrid.com:443"])
+def test_other_call_of_sendgrid_gets_its_error(get, host: str) -> None:
+    """The host decides, since both vendors have paths that begin with ``/v3/``."""
+    with mock_bounces() as account:
+        sent = get(f"https://{host}/v3/mail/send")
+        (logged,) = account.control.requests(1)
+        mailgun = get("https://api.mailgun.net/v3/mail/send")
+
+    error = '{"errors":[{"field":null,"message":"resource not found"}]}'
+    assert (sent.status_code, sent.text) == (404, error)
+    assert logged.dialect == "sendgrid.v3"
+    assert "field" not in mailgun.text
+
+
 @pytest.mark.parametrize(
     "host", ["sendgrid.com", "api.sendgrid.com", "WWW.sendgrid.com"]
 )

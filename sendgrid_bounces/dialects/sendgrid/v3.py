@@ -337,5 +337,6 @@ DIALECT = Dialect(
     key_hints=web.KEY_HINTS,
     sends_retry_after=False,
     verifies_account=True,
+    owns_at_hosts=("/v3/",),
     reserved_domains=("suppression", "suppressions"),
 )
