@@ -35,6 +35,7 @@ from sendgrid_bounces.testing import EmulatorServer
 NOT_EXECUTED = {
     "apt-get install": "changes the system; .ci/run does it",
     "docker": "test_containers.py checks the files",
+    "/opt/sendgrid-bounces/bin/pip install": ".ci/run does it",
     "pip install": "needs an index; .ci/run installs the package and a wheel",
     "python -m build": ".ci/run does it",
     "python3 -m venv": ".ci/run executes the README's commands",
@@ -42,11 +43,20 @@ NOT_EXECUTED = {
     ".venv/bin/pytest": "the marker `cluster` runs these tests",
     ".venv/bin/python benchmarks/run.py": "takes minutes",
     ".venv/bin/sphinx-build": "test_site.py builds the site and the manual page",
+    "sendgrid-bounces bounces pull acme": "needs an account at SendGrid",
+    "systemctl": "changes the system",
+    "useradd": "changes the system",
     "man docs/_build/man": "needs the page that the line before builds",
 }
 
 #: Languages of blocks that show output or data.
 DISPLAYED = {"json", "text"}
+
+#: Pages whose blocks of the language "text" have commands, which a test of the page runs.
+RECIPES = {
+    "docs/how-to/bounce-mails.rst": "test_mail_recipes.py",
+    "docs/how-to/operating.rst": "test_operating.py",
+}
 
 #: Languages of files that test_operating.py uses.
 USED = {"ini", "nginx"}
@@ -233,6 +243,10 @@ def test_every_block_is_checked(page: Path) -> None:
         else:
             known = {*RUNNERS, *DISPLAYED, *USED, "pycon", "sql"}
             assert block.language in known, where
+        if block.language == "text":
+            assert not re.search(r"\.(ya?ml|service|conf)$", block.name), where
+            has_command = re.search(r"sendgrid-bounces \w|^\$ ", block.text, re.M)
+            assert not has_command or page_name(page) in RECIPES, where
     content = page.read_text(encoding="utf-8")
     for text in re.findall(
         r"^(?! *\.\.).*::\n\n((?:   .*\n|\n)+)", content, re.MULTILINE

@@ -3,6 +3,7 @@
 import http.client
 import os
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -14,17 +15,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import click
 import pytest
 import trustme
 import yaml
-from blocks import DOCS, blocks_of
+from blocks import BLOCKS, DOCS, Block, blocks_of
 from live import ROOT, TIMEOUT, Live, free_port, gunicorn, named, serving
 from shell import environment, shell
 
+from sendgrid_bounces.cli import main
 from sendgrid_bounces.config import SETTINGS
 
 PAGE = DOCS / "how-to" / "operating.rst"
 FILES = {block.name: block.text for block in blocks_of(PAGE) if block.name}
+UNITS = [block for block in BLOCKS if block.name.endswith(".service")]
+PULL = yaml.safe_load(blocks_of(DOCS / "how-to" / "pull.rst", "yaml")[0].text)
+PULL = PULL["services"]["pull"]
 COUNT = "/api/bounces.count.json?api_user=acme&api_key=k"
 
 #: Paths whose encoding a proxy must not change.
@@ -69,7 +75,9 @@ def test_line_for_cron_makes_a_backup(tmp_path: Path) -> None:
     *_times, user, command = file_of("cron.d").strip().split(" ", 6)
     (tmp_path / "backups").mkdir()
     shell("sendgrid-bounces init-db", tmp_path)
-    folder, command = re.fullmatch("cd (.*?) && (.*)", command).groups()
+    folder, program, command = re.fullmatch(
+        "cd (.*?) && /(.*?)(sendgrid-bounces backup .*)", command
+    ).groups()
     for _ in range(2):
         assert shell(command.replace(r"\%", "%"), tmp_path) == ""
     day = shell("date +%a", tmp_path)
@@ -79,6 +87,7 @@ def test_line_for_cron_makes_a_backup(tmp_path: Path) -> None:
     assert file.name == f"{day}.sqlite3"
     assert f"User={user}\n" in unit
     assert f"WorkingDirectory={folder}\n" in unit
+    assert f"ExecStart=/{program}sendgrid-bounces serve\n" in unit
 
 
 @contextmanager
@@ -124,13 +133,13 @@ def check_proxy(proxy: str, live: Live) -> None:
     connection.close()
 
 
-@pytest.mark.docs
-@pytest.mark.server
-def test_nginx_closes_the_control_endpoints(live: Live, tmp_path: Path) -> None:
-    """With the server block of the guide."""
+@contextmanager
+def running_nginx(block: str, live: Live, tmp_path: Path) -> Iterator[str]:
+    """Run nginx with the server *block*, without TLS, before *live*; yield its URL."""
     nginx, port = need("nginx"), free_port()
-    block = file_of("nginx").replace("127.0.0.1:8000", live.url.removeprefix("http://"))
-    block = block.replace("listen 80;", f"listen 127.0.0.1:{port};")
+    block = block.replace("127.0.0.1:8000", live.url.removeprefix("http://"))
+    block = block.replace("listen 443 ssl;", f"listen 127.0.0.1:{port};")
+    block = re.sub(r" *ssl_certificate(_key)? .*;\n", "", block)
     logs = f"pid {tmp_path}/pid; error_log {tmp_path}/error.log;"
     temporary = "".join(
         f"{name}_temp_path {tmp_path}/{name};"
@@ -141,7 +150,33 @@ def test_nginx_closes_the_control_endpoints(live: Live, tmp_path: Path) -> None:
     )
     command = (nginx, "-p", str(tmp_path), "-c", str(tmp_path / "nginx.conf"))
     with running(port, *command) as proxy:
+        yield proxy
+
+
+@pytest.mark.docs
+@pytest.mark.server
+def test_nginx_closes_the_control_endpoints(live: Live, tmp_path: Path) -> None:
+    with running_nginx(file_of("nginx"), live, tmp_path) as proxy:
         check_proxy(proxy, live)
+
+
+@pytest.mark.docs
+@pytest.mark.server
+def test_nginx_publishes_only_sources(live: Live, tmp_path: Path) -> None:
+    (block,) = blocks_of(DOCS / "how-to" / "publish-sources.rst", "nginx")
+    direct = live.url.removeprefix("http://")
+    with running_nginx(block.text, live, tmp_path) as proxy:
+        source = respond(proxy, "/_sources/mx")
+        assert source == respond(direct, "/_sources/mx")
+        for path in ("/", "/_emulator/health", COUNT):
+            assert respond(proxy, path)[0] in (403, 404), path
+
+
+def test_proxies_use_tls() -> None:
+    for block in BLOCKS:
+        if block.language == "nginx":
+            assert "listen 443 ssl;" in block.text
+            assert block.text.count("ssl_certificate") == 2
 
 
 @pytest.mark.docs
@@ -208,11 +243,12 @@ def test_logrotate_rotates_the_access_log(live: Live, tmp_path: Path) -> None:
 
 
 @pytest.mark.docs
-def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
+@pytest.mark.parametrize("block", UNITS, ids=lambda block: Path(block.name).stem)
+def test_systemd_accepts_the_unit(block: Block, tmp_path: Path) -> None:
     """Without warnings, with the path of this installation."""
-    unit = tmp_path / "sendgrid-bounces.service"
-    text = file_of("systemd")
-    (command,) = re.findall(r"ExecStart=(\S+) serve\n", text)
+    text = block.text
+    unit = tmp_path / Path(block.name).name
+    (command,) = re.findall(r"ExecStart=(\S+) ", text)
     program = shutil.which("sendgrid-bounces", path=environment()["PATH"])
     assert program
     unit.write_text(text.replace(command, program))
@@ -225,6 +261,42 @@ def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
     )
     problems = [line for line in ended.stderr.splitlines() if "sendgrid" in line]
     assert (ended.returncode, problems) == (0, [])
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *(re.search(r"ExecStart=\S+ (.*)", unit.text)[1] for unit in UNITS),
+        PULL["command"].removeprefix("sendgrid-bounces "),
+    ],
+)
+def test_commands_of_services_are_valid(arguments: str) -> None:
+    """Each option exists and has a valid value; the commands run until they are stopped."""
+    command, context, words = main, click.Context(main), shlex.split(arguments)
+    while isinstance(command, click.Group):
+        command = command.get_command(context, words.pop(0))
+    assert command.make_context("command", words, obj={})
+
+
+def test_service_that_pulls_uses_the_database_of_the_server() -> None:
+    bounces = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]["bounces"]
+    variable = "SENDGRID_BOUNCES_DATABASE_URL"
+
+    assert PULL["build"] == bounces["build"]
+    assert PULL["depends_on"] == bounces["depends_on"]
+    assert PULL["environment"][variable] == bounces["environment"][variable]
+
+
+def test_commands_have_the_path_of_the_installation() -> None:
+    """Cron, systemd and mail systems do not search the virtual environment."""
+    (program,) = re.findall(r"ExecStart=(\S+) ", file_of("systemd"))
+    pages = {block.page for block in UNITS} | {DOCS / "how-to" / "bounce-mails.rst"}
+    for block in BLOCKS:
+        if block.page in pages and block.language in ("ini", "text"):
+            commands = r"(/?[\w./-]*sendgrid-bounces) (?:backup|bounces|serve)\b"
+            assert {*re.findall(commands, block.text)} <= {program}
+    folder = program.removesuffix("/bin/sendgrid-bounces")
+    assert f"    python3 -m venv {folder}\n" in PAGE.read_text()
 
 
 def test_files_agree() -> None:
