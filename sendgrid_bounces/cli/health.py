@@ -1,6 +1,7 @@
 """Check that a server answers."""
 
 from http.client import HTTPException, HTTPResponse, InvalidURL
+from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.request import HTTPSHandler, ProxyHandler, build_opener
 
@@ -9,9 +10,13 @@ import click
 from sendgrid_bounces.cli.options import (
     command_config,
     file_option,
-    reject_url,
+    is_given,
+    server_url,
     setting_option,
+    url_option,
 )
+from sendgrid_bounces.cli.transport import explain, parse_url
+from sendgrid_bounces.config import Config
 from sendgrid_bounces.control import PREFIX
 from sendgrid_bounces.core.hosts import reachable
 
@@ -34,23 +39,21 @@ MAX_RESPONSE = 4096
     metavar="FILE",
     help="TLS certificate of the server (PEM file).",
 )
+@url_option("Server to check instead, such as http://127.0.0.1:8000.")
 @file_option
 def health() -> None:
-    """Check that a server on this machine and its database answer.
+    """Check that a server and its database answer.
 
     The exit code is 0 if they do, and 1 otherwise.
     """
-    from sendgrid_bounces.server.sockets import authority
     from sendgrid_bounces.server.tls import client_context
 
-    reject_url()
     config = command_config()
-    address = authority(reachable(config.host), config.port)
+    address = _find_address(config)
     context = client_context(config.ssl_cert) if config.ssl_cert else None
-    url = f"{'https' if context else 'http'}://{address}{PATH}"
     opener = build_opener(ProxyHandler({}), HTTPSHandler(context=context))
     try:
-        with opener.open(url, timeout=TIMEOUT) as response:
+        with opener.open(f"{address}{PATH}", timeout=TIMEOUT) as response:
             click.echo(_read_status(response, address))
     except HTTPError as error:
         raise click.ClickException(_read_status(error, address)) from None
@@ -59,8 +62,29 @@ def health() -> None:
     except HTTPException:
         raise click.ClickException(f"{address} does not speak HTTP") from None
     except (URLError, OSError, ValueError) as error:
-        reason = getattr(error, "reason", error)
-        raise click.ClickException(f"no answer from {address}: {reason}") from None
+        reason: Any = getattr(error, "reason", error)
+        raise click.ClickException(explain(address, reason)) from None
+
+
+def _find_address(config: Config) -> str:
+    """Return the URL of the server to check, without a path at the end.
+
+    Options take precedence over the variable of ``--url``.
+
+    :raises UsageError: if there are options for two servers.
+    :raises ServerError: if the URL is invalid.
+    """
+    from sendgrid_bounces.server.sockets import authority
+
+    names = [name for name in ("HOST", "PORT") if is_given(name)]
+    if names and is_given("URL"):
+        option = names[0].lower()
+        raise click.UsageError(f"--url cannot be combined with --{option}")
+    url = None if names else server_url()
+    if url is not None:
+        return parse_url(url).geturl().rstrip("/")
+    scheme = "https" if config.ssl_cert else "http"
+    return f"{scheme}://{authority(reachable(config.host), config.port)}"
 
 
 def _read_status(response: HTTPResponse | HTTPError, address: str) -> str:

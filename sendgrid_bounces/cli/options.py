@@ -77,8 +77,8 @@ def database_option(command: Callable[..., Any]) -> Callable[..., Any]:
     return cast(Callable[..., Any], option(file_option(command)))
 
 
-def state_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add ``--url``, ``--database`` and ``--config`` to *command*."""
+def url_option(help_: str) -> Decorator:
+    """Return a decorator that adds the option ``--url`` to a command."""
     return click.option(
         "--url",
         metavar="URL",
@@ -86,9 +86,17 @@ def state_options(command: Callable[..., Any]) -> Callable[..., Any]:
         show_envvar=True,
         expose_value=False,
         callback=_record,
-        help="Server to use instead of the database, such as http://127.0.0.1:8000. "
-        f"Its token is read from {PREFIX}CONTROL_TOKEN.",
-    )(database_option(command))
+        help=help_,
+    )
+
+
+def state_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--url``, ``--database`` and ``--config`` to *command*."""
+    option = url_option(
+        "Server to use instead of the database, such as http://127.0.0.1:8000. "
+        f"Its token is read from {PREFIX}CONTROL_TOKEN."
+    )
+    return cast(Callable[..., Any], option(database_option(command)))
 
 
 def server_url() -> str | None:

@@ -20,6 +20,9 @@ CONNECT_TIMEOUT, RESPONSE_TIMEOUT = 10, 600
 
 TOKEN_VARIABLE = f"{PREFIX}CONTROL_TOKEN"
 
+#: An address without a scheme, which is no secret since it has a port.
+_NO_SCHEME = re.compile(r"([\w.-]+|\[[0-9a-fA-F:]+\]):[0-9]+")
+
 #: The last message of an error that has more problems than it lists.
 _MORE = re.compile("and ([0-9]+) more")
 
@@ -45,7 +48,7 @@ class Transport:
         certificate: str = "",
         timeout: int = RESPONSE_TIMEOUT,
     ) -> None:
-        self._parts = _parse_url(url)
+        self._parts = parse_url(url)
         self._timeout = timeout
         self._token = token
         self._certificate = certificate
@@ -84,16 +87,12 @@ class Transport:
                 return self._read(connection.getresponse())
         except HTTPException:
             raise ServerError(f"{self._address} does not speak HTTP") from None
-        except ssl.SSLError as error:
-            problem = error.reason or error
-            raise ServerError(f"no TLS with {self._address}: {problem}") from None
         except OSError as error:
-            reason = error.strerror or error
-            raise ServerError(f"no answer from {self._address}: {reason}") from None
+            raise ServerError(explain(self._address, error)) from None
 
     @property
     def _address(self) -> str:
-        return f"{self._parts.scheme}://{self._parts.netloc}"
+        return self._parts.geturl().rstrip("/")
 
     def _connect(self) -> HTTPConnection:
         host, port = str(self._parts.hostname), self._parts.port
@@ -139,7 +138,23 @@ class Transport:
         return ServerError(message)
 
 
-def _parse_url(url: str) -> SplitResult:
+def explain(address: str, error: Exception) -> str:
+    """Return a message about the *error* of a connection to the server at *address*."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        problem = f"certificate verify failed: {error.verify_message}"
+        return f"no TLS with {address}: {problem}"
+    if isinstance(error, ssl.SSLError):
+        return f"no TLS with {address}: {error.reason or error}"
+    if isinstance(error, TimeoutError) and "handshake" in str(error):
+        return f"no TLS with {address}: timeout (does the server speak http://?)"
+    reason = getattr(error, "strerror", None) or error
+    hint = ""
+    if isinstance(error, ConnectionRefusedError):
+        hint = " (is `sendgrid-bounces serve` running there?)"
+    return f"no answer from {address}: {reason}{hint}"
+
+
+def parse_url(url: str) -> SplitResult:
     """Return the parts of the URL of a server.
 
     :raises ServerError: if it is invalid, or holds more than an address.
@@ -150,7 +165,10 @@ def _parse_url(url: str) -> SplitResult:
     except ValueError:
         is_address = False
     if not is_address or not parts.hostname or not url.isprintable():
-        raise ServerError("invalid server URL (expected http://HOST:PORT)")
+        expected = "expected http://HOST:PORT"
+        if _NO_SCHEME.fullmatch(url):
+            expected += f", got '{url}'; did you mean 'http://{url}'?"
+        raise ServerError(f"invalid server URL ({expected})")
     if parts.username is not None or parts.query or parts.fragment:
         raise ServerError(
             f"the server URL must be an address only; the token is read from "

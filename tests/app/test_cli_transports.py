@@ -3,6 +3,7 @@
 import inspect
 import json
 import re
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from http.client import HTTPMessage
@@ -402,6 +403,7 @@ def test_command_without_a_token_prints_no_warning(served) -> None:
         ("http://host:99999", "expected http://HOST:PORT"),
         ("http://[t0ken", "expected http://HOST:PORT"),
         ("t0ken", "expected http://HOST:PORT"),
+        ("t0ken@host:8000", "expected http://HOST:PORT"),
     ],
 )
 def test_invalid_url_is_not_printed(url: str, message: str) -> None:
@@ -411,6 +413,28 @@ def test_invalid_url_is_not_printed(url: str, message: str) -> None:
     assert result.exit_code == 1
     assert message in result.stderr
     assert "t0ken" not in result.output
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:8765", "localhost:8765", "[::1]:8765"])
+def test_scheme_of_a_url_is_suggested(address: str) -> None:
+    result = CliRunner().invoke(main, ["account", "list", "--url", address])
+
+    assert result.stderr == (
+        "Error: invalid server URL (expected http://HOST:PORT, "
+        f"got '{address}'; did you mean 'http://{address}'?)\n"
+    )
+
+
+def test_missing_tls_is_an_error(monkeypatch) -> None:
+    """The server waits for a request, and the client for a handshake."""
+    monkeypatch.setattr(transport, "CONNECT_TIMEOUT", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"https://127.0.0.1:{server.getsockname()[1]}"
+        result = CliRunner().invoke(main, ["account", "list", "--url", address])
+
+    assert result.stderr == (
+        f"Error: no TLS with {address}: timeout (does the server speak http://?)\n"
+    )
 
 
 @pytest.mark.parametrize("command", [["account"], []], ids=["group", "root"])
@@ -453,7 +477,7 @@ def test_all_problems_reach_the_client(served) -> None:
 @pytest.mark.parametrize(
     ("status", "kind", "body", "message"),
     [
-        (200, "text/html", b"<html>", "is not a sendgrid-bounces server"),
+        (200, "text/html", b"<html>", f"{SERVER}/api is not a sendgrid-bounces server"),
         (200, "application/json", b"{", "sends invalid JSON"),
         (500, "application/json", b"[]", "is not a sendgrid-bounces server"),
         (404, "application/json", b'{"error": "control endpoints are off"}', "are off"),
@@ -479,7 +503,7 @@ def test_other_server_is_an_error(monkeypatch, status, kind, body, message) -> N
 
     monkeypatch.setattr(transport.Transport, "_connect", lambda _: Other(None))
     for command in (["account", "list"], ["bounces", "list", "acme"]):
-        result = CliRunner().invoke(main, [*command, "--url", SERVER])
+        result = CliRunner().invoke(main, [*command, "--url", f"{SERVER}/api"])
         assert result.exit_code == 1
         assert message in result.stderr
         assert result.stderr.count("\n") == 1

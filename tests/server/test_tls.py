@@ -285,6 +285,8 @@ def test_health_checks_the_certificate(
         _health("--port", port, "--ssl-cert", str(files.cert)),
         _health("--port", port, **variable),
         _health("--port", port, "--ssl-cert", str(files.authority)),
+        _health("--url", demo.url, "--ssl-cert", str(files.cert)),
+        _health(**variable, SENDGRID_BOUNCES_URL=demo.url),
     ):
         assert ended.returncode == 0, ended.stderr
         assert '"ok"' in ended.stdout

@@ -298,7 +298,7 @@ def test_variables_of_orchestrators_are_ignored(monkeypatch) -> None:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
         err = _run("health", "--port", str(port)).stderr
-    assert f"no answer from 127.0.0.1:{port}" in err
+    assert f"no answer from http://127.0.0.1:{port}" in err
     monkeypatch.setenv("SENDGRID_BOUNCES_DATABSE_URL", "x")
     for command in ("health", "init-db"):
         assert "DATABSE_URL: no such setting" in _run(command).stderr
