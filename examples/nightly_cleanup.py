@@ -46,5 +46,7 @@ def clean_up(base, customer):
 
 
 if __name__ == "__main__":
+    if not sys.argv[2:] or not {"API_USER", "API_KEY"} <= os.environ.keys():
+        sys.exit(__doc__)
     for name in sys.argv[2:]:
-        print(f"{name}: {clean_up(sys.argv[1], name)} soft bounces deleted")
+        print(f"{name}: soft bounces deleted: {clean_up(sys.argv[1], name)}")

@@ -140,9 +140,33 @@ def test_cleanup_example(tmp_path) -> None:
     assert (ended.returncode, ended.stdout, ended.stderr) == (
         1,
         (
-            "customer@example.com: 1 soft bounces deleted\n"
-            "other@example.com: 0 soft bounces deleted\n"
+            "customer@example.com: soft bounces deleted: 1\n"
+            "other@example.com: soft bounces deleted: 0\n"
         ),
         "nobody: User does not exist\n",
     )
     assert [row["email"] for row in json.loads(left)] == ["old-hard@x", "new-soft@x"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables"),
+    [
+        (["http://127.0.0.1:1"], {"API_USER": "acme", "API_KEY": "s3cret"}),
+        (["http://127.0.0.1:1", "customer@example.com"], {"API_USER": "acme"}),
+    ],
+)
+def test_script_of_a_reseller_needs_customers_and_credentials(
+    arguments: list[str], variables: dict[str, str]
+) -> None:
+    ended = subprocess.run(
+        [sys.executable, str(ROOT / "examples/nightly_cleanup.py"), *arguments],
+        env=variables,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        check=False,
+    )
+
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert "Usage: nightly_cleanup.py BASE_URL CUSTOMER..." in ended.stderr
+    assert "Traceback" not in ended.stderr
