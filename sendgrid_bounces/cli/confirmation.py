@@ -16,7 +16,10 @@ def confirm(question: str, *, yes: bool) -> None:
     if yes:
         return
     if not is_interactive():
-        raise click.UsageError(f"{question} Confirm with --yes (stdin is no terminal)")
+        action = f"{question[0].lower()}{question[1:].removesuffix('?')}"
+        raise click.UsageError(
+            f"would {action}; confirm with --yes (stdin is not a terminal)"
+        )
     if not click.confirm(question):
         click.echo("Nothing was changed.", err=True)
         click.get_current_context().exit(1)

@@ -29,7 +29,7 @@ COMMANDS = {
         ("restore", "backups:restore", "Replace everything by a backup"),
         ("clock", "clock:clock", "Show, set, freeze or advance the clock"),
         ("fault", "faults:fault", "Inject faults into responses"),
-        ("requests", "requests:requests", "List or clear the request log"),
+        ("requests", "requests:requests", "List, show or clear the request log"),
         (
             "migration-report",
             "migration:migration_report",

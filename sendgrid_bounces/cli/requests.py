@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sendgrid_bounces.cli.arguments import account_option, read_instant, read_status
+from sendgrid_bounces.cli.confirmation import YES, confirm
 from sendgrid_bounces.cli.connection import open_control
 from sendgrid_bounces.cli.groups import CommandGroup
 from sendgrid_bounces.cli.options import JSON, state_options
@@ -33,7 +34,7 @@ BATCH_SIZE = 1_000
 @click.group(cls=CommandGroup)
 @state_options
 def requests() -> None:
-    """Show or clear the request log of servers that have control endpoints."""
+    """List, show or clear the request log of servers that have control endpoints."""
 
 
 @requests.command("list", short_help="List logged requests")
@@ -110,10 +111,13 @@ def show_request(number: int, as_json: bool) -> None:  # noqa: FBT001 - click pa
 
 
 @requests.command("clear", short_help="Remove all logged requests")
+@YES
 @state_options
-def clear_requests() -> None:
+def clear_requests(yes: bool) -> None:  # noqa: FBT001 - click passes options by name
     """Remove all requests from the request log."""
     with open_control() as control:
+        if control.requests(1):
+            confirm("Remove all requests from the log?", yes=yes)
         removed = control.clear_requests()
     click.echo(f"removed {pluralize(removed, 'request')}")
 

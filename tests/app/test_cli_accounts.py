@@ -127,7 +127,7 @@ def test_removal_needs_a_terminal_or_consent(acme, command) -> None:
     acme("snapshot", "save", "before")
 
     refused = acme(*command, code=2)
-    assert refused.stderr.startswith("Error: Remove ")
+    assert refused.stderr.startswith("Error: would remove ")
     assert "--yes" in refused.stderr
     acme(*command, "--yes")
 

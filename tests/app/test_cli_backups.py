@@ -48,7 +48,9 @@ def test_restore_asks_for_confirmation(acme, decline, file: str) -> None:
 def test_restore_without_a_terminal_needs_yes(acme, file: str) -> None:
     """Nothing is changed."""
     acme("backup", file)
-    assert "Confirm with --yes" in acme("restore", file, code=2).stderr
+    refused = acme("restore", file, code=2).stderr
+    assert refused.startswith("Error: would remove everything (")
+    assert refused.endswith("; confirm with --yes (stdin is not a terminal)\n")
 
 
 def test_existing_file_needs_force(acme, file: str) -> None:

@@ -325,7 +325,10 @@ def test_requests_are_listed_and_filtered(run, url: str) -> None:
     shown = run("requests", "show", "2").stdout.splitlines()
     assert shown[0].split() == ["id", "2"]
     assert ["response", "[]"] in [line.split() for line in shown]
-    assert run("requests", "clear").stdout == "removed 2 requests\n"
+    refused = run("requests", "clear", code=2).stderr
+    assert "would remove all requests from the log; confirm with --yes" in refused
+    assert run("requests", "clear", "--yes").stdout == "removed 2 requests\n"
+    assert run("requests", "clear").stdout == "removed 0 requests\n"
 
 
 @pytest.mark.parametrize("options", [(), ("--json",)])

@@ -163,7 +163,7 @@ SCENARIO: tuple[tuple[str, str], ...] = (
     ("requests show 1", ""),
     ("requests show 1 --json", ""),
     ("requests show 2", ""),
-    ("requests clear", ""),
+    ("requests clear --yes", ""),
     ("clock advance PT1H", ""),
     ("clock advance P9999999D", ""),
     ("clock set 2013-01-01T00:00:00Z", ""),

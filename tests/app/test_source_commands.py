@@ -110,7 +110,7 @@ def test_mails_of_the_command_are_listed_as_a_source(run: Run):
         1,
     )
     name = "bounces receive acme"
-    question = f"Remove the source {name} of acme (1 event listed)?"
+    question = f"would remove the source {name} of acme (1 event listed); confirm with"
     assert question in run("source", "remove", name, code=2).stderr
     run("source", "remove", name, "--yes")
 

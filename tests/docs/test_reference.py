@@ -282,6 +282,23 @@ def test_every_field_of_a_fault_rule_is_listed() -> None:
     assert sorted(listed) == sorted(FAULT_RULE.fields)
 
 
+def _asks(command: str) -> bool:
+    """Return whether *command* has the option that answers its question."""
+    found, context = main, click.Context(main)
+    for name in command.split():
+        found = found.get_command(context, name)
+    return any("--yes" in parameter.opts for parameter in found.params)
+
+
+def test_every_command_that_asks_is_listed() -> None:
+    guide = (DOCS / "how-to" / "command-line.rst").read_text()
+    listed = guide.partition("count the data in the question:")[2]
+
+    assert set(_literals([listed.partition("``--yes``")[0]])) == {
+        command for command in _commands(main) if _asks(command)
+    }
+
+
 def test_every_dialect_of_a_fault_rule_is_listed() -> None:
     cells = dict(table("reference/fault-rules.rst", "fault-matchers"))
     dialects, vendors = cells["``dialect``"].split("; or ")
