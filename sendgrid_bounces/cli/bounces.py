@@ -11,7 +11,7 @@ from sendgrid_bounces.cli.arguments import OWNER
 from sendgrid_bounces.cli.confirmation import YES, confirm
 from sendgrid_bounces.cli.connection import open_control
 from sendgrid_bounces.cli.doubts import STRICT, Doubts
-from sendgrid_bounces.cli.groups import CommandGroup
+from sendgrid_bounces.cli.groups import CommandGroup, label_parameters
 from sendgrid_bounces.cli.options import JSON, state_options
 from sendgrid_bounces.cli.output import echo_json, echo_table, printable
 from sendgrid_bounces.cli.progress import elapsed_time
@@ -150,7 +150,9 @@ def add_bounce(owner: str, email: str, is_strict: bool, **fields: str) -> None: 
         zone = time_zone(control.owner(owner).timezone)
         record = {"email": email, **fields}
         bounce = read_record(record, zone, control.clock().now)
-        Doubts(is_strict=is_strict).check("", bounce)
+        labels = label_parameters(click.get_current_context())
+        labels.setdefault("code", labels.get("status", "code"))
+        Doubts(is_strict=is_strict, labels=labels).check("", bounce)
         control.put_bounces(owner, [bounce])
     click.echo(f"added {printable(bounce.email)}")
 

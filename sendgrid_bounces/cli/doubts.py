@@ -1,7 +1,8 @@
 """Warnings about implausible bounces, on stderr."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import click
 
@@ -10,6 +11,8 @@ from sendgrid_bounces.core.errors import ParametersError
 
 #: Warnings that one command prints; further ones are counted.
 MAX_WARNINGS = 10
+
+_NONE: Mapping[str, str] = MappingProxyType({})
 
 STRICT = click.option(
     "--strict",
@@ -23,10 +26,12 @@ class Doubts:
     """The warnings of one command.
 
     :param is_strict: whether an implausible bounce is an error.
+    :param labels: the options that fields were given by.
     """
 
-    def __init__(self, *, is_strict: bool) -> None:
+    def __init__(self, *, is_strict: bool, labels: Mapping[str, str] = _NONE) -> None:
         self._is_strict = is_strict
+        self._labels = labels
         self._number = 0
 
     def check(self, place: str, bounce: Bounce) -> None:
@@ -39,7 +44,8 @@ class Doubts:
 
         problems = describe_doubts(bounce)
         if problems:
-            self.report(place, problems)
+            named = [(self._labels.get(field, field), text) for field, text in problems]
+            self.report(place, named)
 
     def report(self, place: str, problems: Sequence[tuple[str, str]]) -> None:
         """Print the first warnings, and count the rest.

@@ -7,7 +7,10 @@ from types import MappingProxyType
 from typing import Any
 
 import click
+from click.core import ParameterSource
 from click.shell_completion import CompletionItem
+
+from sendgrid_bounces.core.errors import ParametersError
 
 #: The place of each command, such as ``package.module:function``, and its short help.
 Sources = Mapping[str, tuple[str, str]]
@@ -15,11 +18,44 @@ Sources = Mapping[str, tuple[str, str]]
 _NONE: Sources = MappingProxyType({})
 
 
+def label_parameters(ctx: click.Context) -> dict[str, str]:
+    """Return the options and arguments of the command line, by the names of fields."""
+    labels = {}
+    for parameter in ctx.command.params:
+        name = str(parameter.name)
+        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            is_option = isinstance(parameter, click.Option)
+            text = max(parameter.opts, key=len) if is_option else name.upper()
+            labels[name] = text
+    return labels
+
+
+def blame_options(error: ParametersError, labels: Mapping[str, str]) -> Exception:
+    """Return *error* with *labels* for the fields; a usage error if all have labels."""
+    named = ParametersError([(labels.get(n, n), text) for n, text in error.problems])
+    if all(name in labels.values() for name, _ in named.problems):
+        return click.UsageError(str(named))
+    return named
+
+
+class Command(click.Command):
+    """Command that reports invalid values of its parameters as a usage error."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except ParametersError as error:
+            raise blame_options(error, label_parameters(ctx)) from None
+
+
 class CommandGroup(click.Group):
     """Command group that lists its commands in the order of their definition.
 
     :param sources: commands whose modules are imported only when they run.
     """
+
+    command_class = Command
 
     def __init__(
         self, *arguments: Any, sources: Sources = _NONE, **options: Any

@@ -1,14 +1,16 @@
 """Options that commands share, and the settings that they are read into."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, cast
 
 import click
 from click.core import ParameterSource
 
+from sendgrid_bounces.cli.groups import blame_options
 from sendgrid_bounces.cli.process_arguments import hide_password
 from sendgrid_bounces.config import FILE, PREFIX, SETTINGS, URL, Config, load_config
+from sendgrid_bounces.core.errors import ParametersError
 
 Decorator = Callable[[Any], Any]
 
@@ -149,9 +151,26 @@ def command_config(*, is_serve: bool = False) -> Config:
         options = dict(context.ensure_object(dict))
         options.pop(_URL, None)
         file = options.pop(_FILE, None)
-        config = load_config(options, os.environ, file, is_serve=is_serve)
+        try:
+            config = load_config(options, os.environ, file, is_serve=is_serve)
+        except ParametersError as error:
+            raise blame_options(error, _label_settings(context, options)) from None
         context.meta[_CONFIG] = config
     return cast(Config, context.meta[_CONFIG])
+
+
+def _label_settings(
+    context: click.Context | None, options: Collection[str]
+) -> dict[str, str]:
+    """Return the flags of *options*, by the variables of these settings."""
+    labels: dict[str, str] = {}
+    while context is not None:
+        for parameter in context.command.params:
+            variable = str(parameter.envvar)
+            if variable.removeprefix(PREFIX) in options:
+                labels.setdefault(variable, max(parameter.opts, key=len))
+        context = context.parent
+    return labels
 
 
 class _SettingOption(click.Option):

@@ -22,5 +22,11 @@ def read_secret(name: str, *, is_hidden: bool = True) -> str:
             confirmation_prompt=is_hidden,
         )
     else:
-        typed = sys.stdin.readline().rstrip("\r\n")
+        typed = sys.stdin.readline()
+        if not typed:
+            command = click.get_current_context().command_path
+            raise click.UsageError(
+                f"no {name} on standard input (such as: echo KEY | {command} ...)"
+            )
+        typed = typed.rstrip("\r\n")
     return str(typed)

@@ -1,5 +1,6 @@
 """Run the server."""
 
+import errno
 import os
 import shlex
 import shutil
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from socket import socket
 from threading import Thread
 from urllib.parse import urlsplit
 
@@ -70,6 +72,10 @@ def serve(demo: bool, quiet: bool, opens_browser: bool) -> None:  # noqa: FBT001
     if demo and is_given("DATABASE_URL"):
         raise click.UsageError("--demo cannot be combined with --database")
     config = command_config(is_serve=True)
+    for name, other in (("SSL_CERT", "SSL_KEY"), ("SSL_KEY", "SSL_CERT")):
+        if is_given(name) and not getattr(config, other.lower()):
+            flags = (f"--{each.lower().replace('_', '-')}" for each in (name, other))
+            raise click.UsageError(" requires ".join(flags))
     if opens_browser and not config.control:
         raise click.UsageError("--open requires control endpoints (--control on)")
     with _demo_folder(demo) as folder:
@@ -90,7 +96,7 @@ def _run(config: Config, calls: str, *, quiet: bool, opens_browser: bool) -> Non
     from sendgrid_bounces.app import check_seed_files, prepare_database
     from sendgrid_bounces.server.access_log import check_writable
     from sendgrid_bounces.server.gunicorn_app import Server
-    from sendgrid_bounces.server.sockets import base_url, listen, local_url
+    from sendgrid_bounces.server.sockets import base_url, local_url
     from sendgrid_bounces.server.tls import server_context
 
     context = server_context(config.ssl_cert, config.ssl_key)
@@ -98,7 +104,7 @@ def _run(config: Config, calls: str, *, quiet: bool, opens_browser: bool) -> Non
     doubts = Doubts(is_strict=False)
     doubts.report("", check_seed_files(config))
     doubts.finish()
-    with listen(config.host, config.port) as listener:
+    with _listen(config) as listener:
         scheme = "https" if context else "http"
         url, local = base_url(listener, scheme), local_url(listener, scheme)
         with closing(prepare_database(config)) as storage:
@@ -115,6 +121,19 @@ def _run(config: Config, calls: str, *, quiet: bool, opens_browser: bool) -> Non
 
         shows_requests = sys.stderr.isatty() and not quiet
         Server(config, listener, announce, shows_requests=shows_requests).run()
+
+
+def _listen(config: Config) -> socket:
+    """Return the listening socket of the server."""
+    from sendgrid_bounces.server.sockets import ListenError, listen
+
+    try:
+        return listen(config.host, config.port)
+    except ListenError as error:
+        if error.code == errno.EADDRINUSE:
+            hint = "choose another port with --port; 0 picks a free one"
+            raise click.ClickException(f"{error} ({hint})") from None
+        raise
 
 
 def _describe(config: Config, url: str, database: str, contents: Counts) -> None:

@@ -25,7 +25,14 @@ PIECE = 64 * 1024
 
 
 class ListenError(BounceError):
-    """The server cannot listen on an address."""
+    """The server cannot listen on an address.
+
+    :param code: the error number of the operating system, if known.
+    """
+
+    def __init__(self, message: str, code: int | None = None) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class ClientWaits:
@@ -172,7 +179,8 @@ def listen(host: str, port: int) -> socket.socket:
         listener.close()
         reason = getattr(error, "strerror", None) or error
         raise ListenError(
-            f"cannot listen on {authority(host, port)}: {reason}"
+            f"cannot listen on {authority(host, port)}: {reason}",
+            getattr(error, "errno", None),
         ) from None
     return listener
 

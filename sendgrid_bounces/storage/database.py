@@ -1,5 +1,6 @@
 """Open a database by its URL."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -32,8 +33,11 @@ ENGINES: dict[str, Callable[[SplitResult], Engine]] = {
     "mariadb+pymysql": open_mysql,
 }
 
-#: The schemes that an error message names; the other schemes are synonyms.
-SHOWN_SCHEMES = ("sqlite", "mysql", "mariadb")
+#: The URLs that an error message names; the other schemes are synonyms.
+SHOWN_URLS = "sqlite:///FILE, mysql://... or mariadb://..."
+
+#: A path in the place of a URL, which has no password.
+_FILE_NAME = re.compile(r"[\w./~-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +129,8 @@ def _open_engine(url: str) -> Engine:
     except ValueError:
         raise StorageError("the database URL is not a valid URL") from None
     if parts.scheme not in ENGINES:
-        known = " or ".join(f"{scheme}://..." for scheme in SHOWN_SCHEMES)
-        raise StorageError(f"the database URL must be {known}")
+        hint = ""
+        if _FILE_NAME.fullmatch(url):
+            hint = f" (got '{url}'; did you mean 'sqlite:///{url}'?)"
+        raise StorageError(f"the database URL must be {SHOWN_URLS}{hint}")
     return ENGINES[parts.scheme](parts)

@@ -67,7 +67,7 @@ def test_account_is_changed(acme) -> None:
 
     for args, code, message in (
         (("acme",), 2, "nothing to change"),
-        (("acme", "--timezone", "Mars"), 1, "unknown time zone 'Mars'"),
+        (("acme", "--timezone", "Mars"), 2, "--timezone: unknown time zone 'Mars'"),
         (("nobody", "--timezone", "UTC"), 1, "there is no account 'nobody'"),
         (("acme", "--profile", "other"), 2, "must be documented, recorded, or"),
     ):
@@ -157,6 +157,8 @@ def test_key_is_read_from_stdin_and_stored_as_a_hash(acme, tmp_path) -> None:
     for args in (("account", "add", "b"), ("account", "set-key", "acme")):
         refused = acme(*args, stdin="\n", code=1)
         assert "api_key" in refused.stderr
+        refused = acme(*args, code=2)
+        assert "no API key on standard input (such as: echo KEY | " in refused.stderr
     assert "b" not in acme("account", "list").stdout.split()
 
 

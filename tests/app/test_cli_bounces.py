@@ -113,8 +113,8 @@ def test_list_continues_after_a_cursor(listed, acme, monkeypatch) -> None:
     assert [found["email"] for found in rest["bounces"]] == ["a@one.example"]
     assert rest["next"] is None
     assert len(listed()) == 4
-    refused = acme("bounces", "list", "acme", "--after", "x", code=1)
-    assert "after: must be the value of 'next'" in refused.stderr
+    refused = acme("bounces", "list", "acme", "--after", "x", code=2)
+    assert "--after: must be the value of 'next'" in refused.stderr
 
 
 @pytest.mark.parametrize(

@@ -118,16 +118,17 @@ def test_unknown_columns_can_be_ignored(acme, tmp_path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("nobody",), "email: is not an e-mail address (got 'nobody')"),
+        (("nobody",), "EMAIL: is not an e-mail address (got 'nobody')"),
         (
             ("a@example.com", "--status", "banana"),
-            "status: is neither a status such as",
+            "--status: is neither a status such as",
         ),
-        (("a@example.com", "--code", "99"), "code: is not a reply code such as 550"),
+        (("a@example.com", "--code", "99"), "--code: is not a reply code such as 550"),
+        (("a@example.com", "--status", "999"), "--status: is not a reply code such"),
     ],
 )
 def test_implausible_bounce_is_added_with_a_warning(acme, arguments, message) -> None:
-    refused = acme("bounces", "add", "acme", *arguments, "--strict", code=1)
+    refused = acme("bounces", "add", "acme", *arguments, "--strict", code=2)
     assert message in refused.stderr
     assert emails(acme) == []
 

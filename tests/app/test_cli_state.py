@@ -103,16 +103,16 @@ def test_clock_dates_new_bounces(acme, tmp_path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "message"),
+    ("command", "code", "message"),
     [
-        (("snapshot", "save", "a/b"), "name: must be 1 to 64"),
-        (("snapshot", "restore", "x", "--yes"), "there is no snapshot 'x'"),
-        (("snapshot", "remove", "x"), "there is no snapshot 'x'"),
+        (("snapshot", "save", "a/b"), 2, "NAME: must be 1 to 64"),
+        (("snapshot", "restore", "x", "--yes"), 1, "there is no snapshot 'x'"),
+        (("snapshot", "remove", "x"), 1, "there is no snapshot 'x'"),
     ],
 )
-def test_invalid_argument_is_an_error(run, command, message: str) -> None:
+def test_invalid_argument_is_an_error(run, command, code: int, message: str) -> None:
     """The error names the argument."""
-    assert message in run(*command, code=1).stderr
+    assert message in run(*command, code=code).stderr
 
 
 @pytest.mark.parametrize(
@@ -209,9 +209,10 @@ def test_fault_is_added_from_options(run) -> None:
     assert "limit" in run("fault", "show", "2").stdout
     for args, code, message in (
         (("--times", "2"), 1, "must have an effect"),
-        (("--status", "200"), 1, "status: must be an integer from 400 to 599"),
+        (("--status", "200"), 2, "--status: must be an integer from 400 to 599"),
         (("{}", "--status", "503"), 2, "RULE cannot be combined with options"),
         ((), 2, "missing RULE, or options such as --status 503"),
+        (('{"status": 200}',), 1, "Error: status: must be an integer"),
         (('{"staus": 503}',), 1, "staus: unknown field (did you mean status?)"),
     ):
         assert message in run("fault", "add", *args, code=code).stderr

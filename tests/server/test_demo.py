@@ -192,10 +192,11 @@ def test_port_in_use_is_reported_in_one_line(demo: Live) -> None:
         check=False,
     )
 
+    hint = "choose another port with --port; 0 picks a free one"
     assert (
         1,
         "",
-        f"Error: cannot listen on 127.0.0.1:{port}: Address already in use\n",
+        f"Error: cannot listen on 127.0.0.1:{port}: Address already in use ({hint})\n",
     ) == (
         ended.returncode,
         ended.stdout,
