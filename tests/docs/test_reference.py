@@ -282,6 +282,16 @@ def test_every_field_of_a_fault_rule_is_listed() -> None:
     assert sorted(listed) == sorted(FAULT_RULE.fields)
 
 
+def test_every_option_of_an_import_is_listed() -> None:
+    command = main.get_command(click.Context(main), "bounces")
+    found = command.get_command(click.Context(command), "import")
+    shared = {"--url", "--database", "--config"}
+    options = {max(p.opts, key=len) for p in found.params if isinstance(p, click.Option)}
+    listed = codes("reference/imports.rst", "import-options")
+
+    assert {option.split()[0] for option in listed} == options - shared
+
+
 def _asks(command: str) -> bool:
     """Return whether *command* has the option that answers its question."""
     found, context = main, click.Context(main)
