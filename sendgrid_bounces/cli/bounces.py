@@ -25,12 +25,13 @@ from sendgrid_bounces.schemas.formats import EXPORT_FORMATS, IMPORT_FORMATS
 
 
 def _format_option(formats: Mapping[str, str]) -> Callable[[Any], Any]:
-    suffixes = ", ".join(f".{suffix}" for suffix in formats)
+    *first, last = (f".{suffix}" for suffix in formats)
+    suffixes = f"{', '.join(first)} or {last}"
     return click.option(
         "--format",
         "file_format",
         type=click.Choice(list(dict.fromkeys(formats.values()))),
-        help=f"The file format; needed unless FILE ends in {suffixes}.",
+        help=f"The file format; required unless FILE ends in {suffixes}.",
     )
 
 
@@ -205,7 +206,9 @@ def import_bounces(
     is_dry_run: bool,  # noqa: FBT001
     **options: Any,
 ) -> None:
-    """Import all bounces of FILE (- for stdin) into the list of OWNER, or none.
+    """Import the bounces of FILE (- for stdin) into the list of OWNER.
+
+    One transaction stores all bounces, or none.
 
     FILE is an export of this program, of SendGrid or of Mailgun, in CSV or JSON, or a
     list of addresses.

@@ -132,8 +132,8 @@ def receive(
     PATHS are mails, mboxes and Maildirs; without one, the mail is read from stdin. No
     mail is deleted; mails of a Maildir that have been read move from new to cur.
 
-    The exit code is 0 even for mails that are not bounces; 75 if the database is away,
-    so that a mail system tries again; 64 for misuse.
+    The exit code is 0 even for mails that are not bounces, 75 if the database is
+    unavailable (mail systems retry), and 64 for wrong arguments.
     """
     if not paths and sys.stdin is not None and sys.stdin.isatty():
         raise click.UsageError("missing PATHS: stdin is a terminal")

@@ -178,7 +178,7 @@ def read_owner() -> str:
     """Return the account or domain in the URL."""
     owner = request.args.get("owner", "")
     if not owner:
-        raise ParametersError([("owner", "required")])
+        raise ParametersError([("", "Choose an account or domain on the overview.")])
     return owner
 
 

@@ -286,7 +286,9 @@ def test_every_option_of_an_import_is_listed() -> None:
     command = main.get_command(click.Context(main), "bounces")
     found = command.get_command(click.Context(command), "import")
     shared = {"--url", "--database", "--config"}
-    options = {max(p.opts, key=len) for p in found.params if isinstance(p, click.Option)}
+    options = {
+        max(p.opts, key=len) for p in found.params if isinstance(p, click.Option)
+    }
     listed = codes("reference/imports.rst", "import-options")
 
     assert {option.split()[0] for option in listed} == options - shared

@@ -43,7 +43,7 @@ SUCCESSORS = (
     Successor(
         "delete",
         (_DELETE_ONE,),
-        "An absent address is 404, which is no failure here.",
+        "404 means that the address is not on the list; treat it as success.",
         when=("email",),
         unless=_FILTERS,
     ),
@@ -157,8 +157,8 @@ TRAPS = (
     ),
     Trap(
         "404",
-        "To delete one absent address is 404, which HTTP libraries raise as an error, "
-        "instead of 200 with Email does not exist.",
+        "Deleting an absent address returns 404, which HTTP libraries raise as an "
+        "error, instead of 200 with Email does not exist.",
         operations=("delete",),
         when=("email",),
         unless=_FILTERS,
