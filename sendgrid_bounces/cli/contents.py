@@ -10,6 +10,7 @@ from sendgrid_bounces.cli.arguments import owner_option
 from sendgrid_bounces.cli.confirmation import YES, confirm
 from sendgrid_bounces.cli.connection import open_control
 from sendgrid_bounces.cli.doubts import STRICT, Doubts
+from sendgrid_bounces.cli.groups import Command
 from sendgrid_bounces.cli.options import (
     JSON,
     is_given,
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from sendgrid_bounces.control.service import Control
 
 
-@click.command
+@click.command(cls=Command)
 @click.option(
     "--to",
     type=click.Choice(["seed", "empty"]),
@@ -69,7 +70,7 @@ def reset(
     _echo(counts, as_json=as_json)
 
 
-@click.command
+@click.command(cls=Command)
 @click.argument("files", nargs=-1, required=True, type=click.Path(allow_dash=True))
 @STRICT
 @JSON

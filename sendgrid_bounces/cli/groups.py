@@ -10,12 +10,24 @@ import click
 from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
-from sendgrid_bounces.core.errors import ParametersError
+from sendgrid_bounces.core.errors import ParametersError, UnknownNameError
 
 #: The place of each command, such as ``package.module:function``, and its short help.
 Sources = Mapping[str, tuple[str, str]]
 
 _NONE: Sources = MappingProxyType({})
+
+#: The names of commands and options that have other names in other programs.
+SYNONYMS = {
+    "create": "add",
+    "delete": "remove",
+    "help": "--help",
+    "ls": "list",
+    "rm": "remove",
+    "run": "serve",
+    "start": "serve",
+    "version": "--version",
+}
 
 
 def label_parameters(ctx: click.Context) -> dict[str, str]:
@@ -38,8 +50,18 @@ def blame_options(error: ParametersError, labels: Mapping[str, str]) -> Exceptio
     return named
 
 
+def _suggest_name(ctx: click.Context, name: str) -> str:
+    """Return a hint with a name like *name* that the shell would complete, if any."""
+    for parameter in ctx.command.params:
+        if ctx.params.get(str(parameter.name)) == name:
+            names = [item.value for item in parameter.shell_complete(ctx, "")]
+            close = get_close_matches(name, names, 1)
+            return f" (did you mean {close[0]!r}?)" if close else ""
+    return ""
+
+
 class Command(click.Command):
-    """Command that reports invalid values of its parameters as a usage error."""
+    """Command that suggests names, and reports invalid values as a usage error."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
@@ -47,6 +69,9 @@ class Command(click.Command):
             return super().invoke(ctx)
         except ParametersError as error:
             raise blame_options(error, label_parameters(ctx)) from None
+        except UnknownNameError as error:
+            hint = _suggest_name(ctx, error.name)
+            raise click.ClickException(f"{error}{hint}") from None
 
 
 class CommandGroup(click.Group):
@@ -92,7 +117,13 @@ class CommandGroup(click.Group):
         known = self.list_commands(ctx)
         if name in known or is_option or ctx.resilient_parsing:
             return super().resolve_command(ctx, args)
-        close = get_close_matches(name, known, 1)
+        options = [flag for option in self.get_params(ctx) for flag in option.opts]
+        synonym = SYNONYMS.get(name)
+        close = (
+            [synonym]
+            if synonym in (*known, *options)
+            else get_close_matches(name, known, 1)
+        )
         hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
         raise click.UsageError(f"No such command {name!r} ({hint})", ctx)
 

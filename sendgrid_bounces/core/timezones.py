@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, timedelta, timezone
 from functools import lru_cache
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from sendgrid_bounces.core.errors import ParametersError
 
@@ -28,6 +28,22 @@ _SECOND = timedelta(seconds=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
+def _unknown(name: str) -> ParametersError:
+    """Return an error that suggests the time zone of a city."""
+    found = _zones_by_city().get(name.lower())
+    hint = f" (did you mean {found}?)" if found else ""
+    problem = f"unknown time zone {name[:MAX_NAME]!r}{hint}"
+    return ParametersError([("timezone", problem)])
+
+
+@lru_cache(maxsize=1)
+def _zones_by_city() -> dict[str, str]:
+    """Return the names of time zones by name and by city, in lower case."""
+    names = sorted(available_timezones(), key=lambda name: ("/" not in name, name))
+    cities = {name.rpartition("/")[2].lower(): name for name in names}
+    return cities | {name.lower(): name for name in names}
+
+
 class TimeZone:
     """A time zone of the IANA database.
 
@@ -36,15 +52,11 @@ class TimeZone:
 
     def __init__(self, name: str = "UTC") -> None:
         if not _ZONE_NAME.fullmatch(name):
-            raise ParametersError(
-                [("timezone", f"unknown time zone {name[:MAX_NAME]!r}")]
-            )
+            raise _unknown(name)
         try:
             self._zone = ZoneInfo(name)
         except (ZoneInfoNotFoundError, ValueError, OSError):
-            raise ParametersError(
-                [("timezone", f"unknown time zone {name[:MAX_NAME]!r}")]
-            ) from None
+            raise _unknown(name) from None
         self.name = name
         self._offsets = _Memo(self._offset_of_day)
         self._dates = _Memo(_date)

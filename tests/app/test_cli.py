@@ -88,6 +88,13 @@ def test_every_list_and_show_prints_json(names: tuple[str, ...]) -> None:
         (("acount", "list"), "(did you mean 'account'?)"),
         (("account", "lst"), "(did you mean 'list'?)"),
         (("xyzzy",), "(known: serve, health, "),
+        (("account", "create"), "(did you mean 'add'?)"),
+        (("account", "delete", "x"), "(did you mean 'remove'?)"),
+        (("start",), "(did you mean 'serve'?)"),
+        (("help",), "(did you mean '--help'?)"),
+        (("clock", "help"), "(did you mean '--help'?)"),
+        (("version",), "(did you mean '--version'?)"),
+        (("clock", "run"), "(known: show, set, "),
         (
             ("bounces", "list", "acme", "--emial", "x"),
             "(Did you mean one of: '--email'",
@@ -97,6 +104,38 @@ def test_every_list_and_show_prints_json(names: tuple[str, ...]) -> None:
 def test_misspelt_command_gets_a_suggestion(run, command, hint: str) -> None:
     """Options, too."""
     assert hint in run(*command, code=2).stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "hint"),
+    [
+        (("bounces", "list", "acmee"), "(did you mean 'acme'?)"),
+        (("bounces", "list", "mg.exampel"), "(did you mean 'mg.example'?)"),
+        (("account", "show", "acem"), "(did you mean 'acme'?)"),
+        (("snapshot", "restore", "befor", "--yes"), "(did you mean 'before'?)"),
+        (("reset", "--account", "acmee", "--yes"), "(did you mean 'acme'?)"),
+        (("account", "show", "xyzzy"), "there is no account 'xyzzy'\n"),
+    ],
+)
+def test_misspelt_name_gets_a_suggestion(acme, command, hint: str) -> None:
+    acme("domain", "add", "mg.example", "acme")
+    acme("snapshot", "save", "before")
+
+    assert hint in acme(*command, code=1).stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("Berlin", "unknown time zone 'Berlin' (did you mean Europe/Berlin?)"),
+        ("europe/berlin", "(did you mean Europe/Berlin?)"),
+        ("Mars", "unknown time zone 'Mars'\n"),
+        ("new_york", "(did you mean America/New_York?)"),
+        ("utc", "(did you mean UTC?)"),
+    ],
+)
+def test_city_gets_its_time_zone_as_suggestion(acme, name: str, hint: str) -> None:
+    assert hint in acme("account", "set", "acme", "--timezone", name, code=2).stderr
 
 
 def test_database_can_be_named_before_the_command(tmp_path, monkeypatch) -> None:
