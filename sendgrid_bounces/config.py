@@ -20,13 +20,13 @@ from sendgrid_bounces.core.messages import suggest
 from sendgrid_bounces.core.profiles import parse_profile
 from sendgrid_bounces.redaction import INVALID_NAME, is_printable_name
 
-PREFIX = "SENDGRID_BOUNCES_"
+VARIABLE_PREFIX = "SENDGRID_BOUNCES_"
 
 #: The variable that names the settings file.
-FILE = f"{PREFIX}CONFIG"
+FILE = f"{VARIABLE_PREFIX}CONFIG"
 
 #: The variable that names the server that commands use instead of a database.
-URL = f"{PREFIX}URL"
+URL = f"{VARIABLE_PREFIX}URL"
 
 #: The seed file of the demo.
 DEMO_SEED = resources.files("sendgrid_bounces") / "demo.yaml"
@@ -68,7 +68,7 @@ class Setting:
     @property
     def variable(self) -> str:
         """The name of the environment variable."""
-        return PREFIX + self.name
+        return VARIABLE_PREFIX + self.name
 
     def parse(self, value: object) -> Any:
         """Return the typed value of *value*: text, or an integer or list of a file.
@@ -231,7 +231,7 @@ def load_config(
     path = environment.get(FILE) if file is None else file
     texts = {
         **_filter_environment(environment),
-        **{PREFIX + name: value for name, value in options.items()},
+        **{VARIABLE_PREFIX + name: value for name, value in options.items()},
     }
     values = {
         **_parse({setting.name: setting.default for setting in SETTINGS}, _BY_NAME),
@@ -256,9 +256,9 @@ def _filter_environment(environment: Mapping[str, str]) -> dict[str, str]:
     return {
         name: value
         for name, value in environment.items()
-        if name.startswith(PREFIX)
+        if name.startswith(VARIABLE_PREFIX)
         and value
-        and not _NOT_A_SETTING.match(f"{name}={value}", len(PREFIX))
+        and not _NOT_A_SETTING.match(f"{name}={value}", len(VARIABLE_PREFIX))
     }
 
 
@@ -301,7 +301,7 @@ def _parse(values: Any, settings: Mapping[str, Setting]) -> dict[str, Any]:
 
 def _unknown(name: str, settings: Mapping[str, Setting]) -> tuple[str, str]:
     """Return the problem of an unknown name, which can be a mistyped secret."""
-    if not is_printable_name(name.removeprefix(PREFIX)):
+    if not is_printable_name(name.removeprefix(VARIABLE_PREFIX)):
         return "", INVALID_NAME
     return name, f"no such setting ({suggest(name, settings)})"
 

@@ -7,10 +7,10 @@ from functools import lru_cache
 from itertools import accumulate, islice, takewhile
 
 #: Characters kept of a text, and parameters kept of a request.
-MAX_TEXT, MAX_PARAMETERS = 500, 100
+MAX_TEXT, MAX_SHOWN_PARAMETERS = 500, 100
 
 #: Characters kept of the body of a response.
-MAX_BODY = 4096
+MAX_SHOWN_BODY = 4096
 
 #: Length of the longest key that is recognized by its form.
 MAX_KEY = 100
@@ -119,13 +119,13 @@ class Redactor:
         All are searched at once, since few requests have a credential elsewhere than in
         a parameter with the name of one.
 
-        :param body: the beginning of the response, of which :data:`MAX_BODY` characters
-            are kept.
+        :param body: the beginning of the response, of which :data:`MAX_SHOWN_BODY`
+            characters are kept.
         """
-        shown = parameters[:MAX_PARAMETERS]
+        shown = parameters[:MAX_SHOWN_PARAMETERS]
         keys, given = zip(*shown, strict=True) if shown else ((), ())
         names = " ".join(keys)
-        if len(names) <= MAX_BODY and _PLAIN_NAMES.fullmatch(names):
+        if len(names) <= MAX_SHOWN_BODY and _PLAIN_NAMES.fullmatch(names):
             masked = [(n, MASK if v and is_secret(n) else v) for n, v in shown]
             values = [*texts, *[value for _, value in masked]]
             if (
@@ -133,11 +133,11 @@ class Redactor:
                 and _NO_VALUES.isdisjoint(given)
                 and self._is_clean("\n".join((*values, body)), names)
             ):
-                return _group(masked), list(texts), shorten(body, MAX_BODY)
+                return _group(masked), list(texts), shorten(body, MAX_SHOWN_BODY)
         return (
             self.redact_parameters(shown),
             [self.redact(text) for text in texts],
-            self.redact(body, MAX_BODY),
+            self.redact(body, MAX_SHOWN_BODY),
         )
 
     def _is_clean(self, text: str, names: str) -> bool:
@@ -173,14 +173,15 @@ class Redactor:
     def redact_parameters(
         self, pairs: Iterable[Parameter]
     ) -> dict[str, str | list[str]]:
-        """Return the first ``MAX_PARAMETERS`` of *pairs* by name, without credentials.
+        """Return *pairs* by name, without credentials.
 
-        The value of a name that occurs several times is a list.
+        At most ``MAX_SHOWN_PARAMETERS`` are kept. The value of a name that occurs
+        several times is a list.
         """
         return _group(
             [
                 (self.redact(redact_name(name, value)), self._redact_value(name, value))
-                for name, value in islice(pairs, MAX_PARAMETERS)
+                for name, value in islice(pairs, MAX_SHOWN_PARAMETERS)
             ]
         )
 

@@ -18,7 +18,7 @@ from werkzeug.routing import Rule
 from sendgrid_bounces import auth
 from sendgrid_bounces.app import DIALECTS, create_app
 from sendgrid_bounces.cli import confirmation, main
-from sendgrid_bounces.config import PREFIX
+from sendgrid_bounces.config import VARIABLE_PREFIX
 from sendgrid_bounces.core.bounces import Bounce
 from sendgrid_bounces.core.clock import Clock
 from sendgrid_bounces.core.requests import LoggedRequest
@@ -34,9 +34,11 @@ QUICK_COSTS = (128, 8, 1)
 
 # The developer's settings must not change the tests.
 for name in list(os.environ):
-    if name.startswith(PREFIX) and not name.startswith(f"{PREFIX}TEST_"):
+    if name.startswith(VARIABLE_PREFIX) and not name.startswith(
+        f"{VARIABLE_PREFIX}TEST_"
+    ):
         del os.environ[name]
-os.environ[f"{PREFIX}KEY_HASH"] = QUICK_HASH
+os.environ[f"{VARIABLE_PREFIX}KEY_HASH"] = QUICK_HASH
 auth.TAG_COSTS = QUICK_COSTS
 
 # A busy machine is no failure.

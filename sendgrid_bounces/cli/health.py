@@ -17,11 +17,11 @@ from sendgrid_bounces.cli.options import (
 )
 from sendgrid_bounces.cli.transport import explain, parse_url
 from sendgrid_bounces.config import Config
-from sendgrid_bounces.control import PREFIX
+from sendgrid_bounces.control import CONTROL_PATH
 from sendgrid_bounces.core.hosts import reachable
 
 #: The path of the health endpoint.
-PATH = f"{PREFIX}/health"
+PATH = f"{CONTROL_PATH}/health"
 
 #: Seconds that a server has to answer.
 TIMEOUT = 10

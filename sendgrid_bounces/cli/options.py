@@ -9,7 +9,14 @@ from click.core import ParameterSource
 
 from sendgrid_bounces.cli.groups import blame_options
 from sendgrid_bounces.cli.process_arguments import hide_password
-from sendgrid_bounces.config import FILE, PREFIX, SETTINGS, URL, Config, load_config
+from sendgrid_bounces.config import (
+    FILE,
+    SETTINGS,
+    URL,
+    VARIABLE_PREFIX,
+    Config,
+    load_config,
+)
 from sendgrid_bounces.core.errors import ParametersError
 
 Decorator = Callable[[Any], Any]
@@ -19,7 +26,7 @@ _CONFIG = f"{__name__}.config"
 
 #: The names under which the options ``--config``, ``--url`` and ``--database`` are
 #: recorded.
-_FILE, _URL = FILE.removeprefix(PREFIX), URL.removeprefix(PREFIX)
+_FILE, _URL = FILE.removeprefix(VARIABLE_PREFIX), URL.removeprefix(VARIABLE_PREFIX)
 _DATABASE = "DATABASE_URL"
 
 JSON = click.option(
@@ -96,7 +103,7 @@ def state_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add ``--url``, ``--database`` and ``--config`` to *command*."""
     option = url_option(
         "Server to use instead of the database, such as http://127.0.0.1:8000. "
-        f"Its token is read from {PREFIX}CONTROL_TOKEN."
+        f"Its token is read from {VARIABLE_PREFIX}CONTROL_TOKEN."
     )
     return cast(Callable[..., Any], option(database_option(command)))
 
@@ -167,7 +174,7 @@ def _label_settings(
     while context is not None:
         for parameter in context.command.params:
             variable = str(parameter.envvar)
-            if variable.removeprefix(PREFIX) in options:
+            if variable.removeprefix(VARIABLE_PREFIX) in options:
                 labels.setdefault(variable, max(parameter.opts, key=len))
         context = context.parent
     return labels
@@ -184,7 +191,7 @@ def _record(context: click.Context, option: click.Parameter, value: Any) -> None
     """Record an option of the command line for :func:`command_config`."""
     source = context.get_parameter_source(str(option.name))
     if source is ParameterSource.COMMANDLINE:
-        name = str(option.envvar).removeprefix(PREFIX)
+        name = str(option.envvar).removeprefix(VARIABLE_PREFIX)
         context.ensure_object(dict)[name] = value
 
 
@@ -197,6 +204,6 @@ def _record_database(
     if "@" in url and not hide_password(url):
         click.echo(
             f"Warning: other users of this machine can see the password of --database; "
-            f"use {PREFIX}{_DATABASE} or a settings file",
+            f"use {VARIABLE_PREFIX}{_DATABASE} or a settings file",
             err=True,
         )

@@ -25,8 +25,8 @@ from sendgrid_bounces.cli.options import (
     seed_option,
     setting_option,
 )
-from sendgrid_bounces.config import DEMO_SEED, PREFIX, Config, load_config
-from sendgrid_bounces.control import PREFIX as CONTROL_PATH
+from sendgrid_bounces.config import DEMO_SEED, VARIABLE_PREFIX, Config, load_config
+from sendgrid_bounces.control import CONTROL_PATH
 from sendgrid_bounces.core.contents import Counts
 from sendgrid_bounces.core.hosts import is_loopback
 from sendgrid_bounces.core.messages import count_nouns, join_words
@@ -154,12 +154,12 @@ def suggest_account(config: Config, url: str) -> str:
     """Return the command that adds an account to the database of the server."""
     command = "sendgrid-bounces account add NAME"
     if config.control:
-        hint = f" (set {PREFIX}CONTROL_TOKEN)" if config.control_token else ""
+        hint = f" (set {VARIABLE_PREFIX}CONTROL_TOKEN)" if config.control_token else ""
         return f"{command} --url {url}{hint}"
     if config.database_url == load_config().database_url:
         return command
     if urlsplit(config.database_url).password is not None:
-        return f"{command} (with the server's {PREFIX}DATABASE_URL)"
+        return f"{command} (with the server's {VARIABLE_PREFIX}DATABASE_URL)"
     return f"{command} --database {shlex.quote(config.database_url)}"
 
 
@@ -177,14 +177,16 @@ def _warn_about_control(config: Config) -> None:
     """Print a line if the control endpoints are open to other machines, or are off."""
     if config.control_token or is_loopback(config.host):
         return
-    variable = f"{PREFIX}CONTROL_TOKEN"
+    variable = f"{VARIABLE_PREFIX}CONTROL_TOKEN"
     if config.control:
         click.echo(
             f"Warning: anyone who can connect to {config.host} can read and erase all "
             f"data; set {variable}",
             err=True,
         )
-    elif not is_given("CONTROL") and os.environ.get(f"{PREFIX}CONTROL") != "off":
+    elif (
+        not is_given("CONTROL") and os.environ.get(f"{VARIABLE_PREFIX}CONTROL") != "off"
+    ):
         click.echo(
             f"Control endpoints are off, because {config.host} is not a loopback "
             f"address; set {variable} to turn them on",

@@ -10,15 +10,15 @@ from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnec
 from typing import Any
 from urllib.parse import SplitResult, urlencode, urlsplit
 
-from sendgrid_bounces.config import PREFIX
-from sendgrid_bounces.control import PREFIX as ROOT
+from sendgrid_bounces.config import VARIABLE_PREFIX
+from sendgrid_bounces.control import CONTROL_PATH
 from sendgrid_bounces.core.errors import BounceError, ParametersError, UnknownNameError
 
 #: Seconds to wait for a connection, and for a response: a server may take minutes to
 #: store a million bounces.
 CONNECT_TIMEOUT, RESPONSE_TIMEOUT = 10, 600
 
-TOKEN_VARIABLE = f"{PREFIX}CONTROL_TOKEN"
+TOKEN_VARIABLE = f"{VARIABLE_PREFIX}CONTROL_TOKEN"
 
 #: An address without a scheme, which is no secret since it has a port.
 _NO_SCHEME = re.compile(r"([\w.-]+|\[[0-9a-fA-F:]+\]):[0-9]+")
@@ -75,7 +75,7 @@ class Transport:
         if self._token:
             headers["Authorization"] = f"Bearer {self._token}"
         given = {k: v for k, v in (query or {}).items() if v is not None}
-        target = f"{self._parts.path.rstrip('/')}{ROOT}{path}"
+        target = f"{self._parts.path.rstrip('/')}{CONTROL_PATH}{path}"
         if given:
             target += f"?{urlencode(given, doseq=True)}"
         data = body.encode() if isinstance(body, str) else body

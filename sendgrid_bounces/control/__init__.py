@@ -6,9 +6,9 @@ behind them. :mod:`.health` exists in every application, the other endpoints onl
 """
 
 #: The path above all control endpoints. No vendor has a path there.
-PREFIX = "/_emulator"
+CONTROL_PATH = "/_emulator"
 
 
 def owns(path: str) -> bool:
     """Return whether *path* belongs to the control endpoints."""
-    return path == PREFIX or path.startswith(f"{PREFIX}/")
+    return path == CONTROL_PATH or path.startswith(f"{CONTROL_PATH}/")

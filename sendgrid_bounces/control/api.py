@@ -15,8 +15,8 @@ from flask import Blueprint, Response, current_app, jsonify
 from marshmallow import Schema, fields
 from werkzeug.exceptions import Forbidden, HTTPException, MethodNotAllowed, Unauthorized
 
-from sendgrid_bounces.config import PREFIX as VARIABLES
-from sendgrid_bounces.control import PREFIX
+from sendgrid_bounces.config import VARIABLE_PREFIX
+from sendgrid_bounces.control import CONTROL_PATH
 from sendgrid_bounces.control.service import Control
 from sendgrid_bounces.control.sessions import COOKIE, is_valid_cookie
 from sendgrid_bounces.core.attempts import MAX_TOKENS, WINDOW, client_at
@@ -47,7 +47,7 @@ MAX_BODY = 8 * 1024 * 1024
 MAX_YAML = 256 * 1024
 
 #: The path of the OpenAPI description.
-DESCRIPTION_PATH = f"{PREFIX}/openapi.json"
+DESCRIPTION_PATH = f"{CONTROL_PATH}/openapi.json"
 
 NO_PARAMETERS = ParametersSchema()
 
@@ -79,7 +79,7 @@ _HOST = re.compile(r"(?:[\w.-]+|\[[0-9a-f:.]+\])(?::[0-9]*)?", re.ASCII | re.IGN
 View = TypeVar("View", bound=Callable[..., Any])
 
 
-bp = Blueprint("control", __name__, url_prefix=PREFIX)
+bp = Blueprint("control", __name__, url_prefix=CONTROL_PATH)
 
 
 def route(
@@ -318,12 +318,12 @@ def _check_locality(host: str) -> None:
     if field := _proxy_field():
         raise Forbidden(
             f"{field}: requests through a proxy require a token (set "
-            f"{VARIABLES}CONTROL_TOKEN)"
+            f"{VARIABLE_PREFIX}CONTROL_TOKEN)"
         )
     if not _is_private(host):
         raise Forbidden(
             "Host: requests by a public host name require a token (set "
-            f"{VARIABLES}CONTROL_TOKEN)"
+            f"{VARIABLE_PREFIX}CONTROL_TOKEN)"
         )
 
 
@@ -394,8 +394,8 @@ def _not_found(_: HTTPException) -> str:
     if current_emulator().config.control:
         return f"no such control endpoint (see {DESCRIPTION_PATH})"
     return (
-        f"control endpoints are off (set {VARIABLES}CONTROL_TOKEN, or "
-        f"{VARIABLES}CONTROL=on)"
+        f"control endpoints are off (set {VARIABLE_PREFIX}CONTROL_TOKEN, or "
+        f"{VARIABLE_PREFIX}CONTROL=on)"
     )
 
 

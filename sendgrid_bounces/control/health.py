@@ -5,13 +5,13 @@ from typing import Any
 from flask import Blueprint, Response, jsonify
 
 from sendgrid_bounces import __version__
-from sendgrid_bounces.control import PREFIX
+from sendgrid_bounces.control import CONTROL_PATH
 from sendgrid_bounces.core.errors import StorageError
 from sendgrid_bounces.core.times import render_optional
 from sendgrid_bounces.emulator import Emulator, current_emulator
 from sendgrid_bounces.web.responses import log_failure
 
-PATH = f"{PREFIX}/health"
+PATH = f"{CONTROL_PATH}/health"
 
 bp = Blueprint("control_health", __name__)
 

@@ -10,14 +10,14 @@ from itertools import chain
 
 from flask import Flask, Response, current_app
 
-from sendgrid_bounces.control import PREFIX
+from sendgrid_bounces.control import CONTROL_PATH
 from sendgrid_bounces.control.effects import Dropped, alter_response, replace_response
 from sendgrid_bounces.core.clock import system_milliseconds
 from sendgrid_bounces.core.errors import StorageError
 from sendgrid_bounces.core.faults import Match, StoredFault
 from sendgrid_bounces.core.requests import LoggedRequest, RequestInfo
 from sendgrid_bounces.emulator import Emulator
-from sendgrid_bounces.redaction import MAX_BODY, Redactor
+from sendgrid_bounces.redaction import MAX_SHOWN_BODY, Redactor
 from sendgrid_bounces.storage.requests import RequestStore
 from sendgrid_bounces.web.dialect import Dialect, create_redactor, find_owner
 from sendgrid_bounces.web.requests import StrictRequest, current_request, request
@@ -89,7 +89,7 @@ def register(app: Flask, emulator: Emulator) -> None:
 
 def _find_dialect(emulator: Emulator, sent: StrictRequest) -> Dialect | None:
     """Return the dialect of a request that no blueprint of a dialect handles."""
-    if sent.path.startswith(f"{PREFIX}/"):
+    if sent.path.startswith(f"{CONTROL_PATH}/"):
         return None
     host = sent.environ.get("HTTP_HOST", "")
     return find_owner(emulator.dialects, sent.path, host)
@@ -145,7 +145,7 @@ def _read_head(response: Response) -> bytes:
     for piece in pieces:
         head.append(piece)
         size += len(piece)
-        if size >= 2 * MAX_BODY:
+        if size >= 2 * MAX_SHOWN_BODY:
             break
     response.response = chain(head, pieces)
     return b"".join(head)
@@ -211,7 +211,7 @@ def _entry(
     parameters, texts, text = redactor.redact_request(
         sent.shown_parameters,
         (info.method, info.path, info.account or "", info.domain or "", agent or ""),
-        body[: 2 * MAX_BODY].decode(errors="replace"),
+        body[: 2 * MAX_SHOWN_BODY].decode(errors="replace"),
     )
     method, path, account, domain, user_agent = texts
     return LoggedRequest(

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 #: The number of problems in the message of an error.
-MAX_PROBLEMS = 10
+MAX_SHOWN_PROBLEMS = 10
 
 
 class BounceError(Exception):
@@ -53,7 +53,7 @@ class ParametersError(BounceError):
 
     def __init__(self, problems: Sequence[tuple[str, str]]) -> None:
         self.problems = tuple(problems)
-        super().__init__("; ".join(self.messages(MAX_PROBLEMS)))
+        super().__init__("; ".join(self.messages(MAX_SHOWN_PROBLEMS)))
 
     def messages(self, most: int) -> list[str]:
         """Return the first *most* problems as text, and how many are omitted."""

@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode
 from flask import Response, url_for
 from werkzeug.exceptions import NotFound
 
-from sendgrid_bounces.control import PREFIX
+from sendgrid_bounces.control import CONTROL_PATH
 from sendgrid_bounces.control.effects import ConnectionDropped
 from sendgrid_bounces.control.service import Control
 from sendgrid_bounces.control.views import DESCRIPTION
@@ -246,7 +246,7 @@ def find_calls(description: Any) -> dict[str, Call]:
     """Return the calls in an OpenAPI description, by name."""
     calls: dict[str, Call] = {}
     for path, methods in description["paths"].items():
-        if path.startswith((f"{PREFIX}/", "/_")) or path.endswith("/"):
+        if path.startswith((f"{CONTROL_PATH}/", "/_")) or path.endswith("/"):
             continue
         for method, operation in methods.items():
             call = _read_call(description, path, method, operation)

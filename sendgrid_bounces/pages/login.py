@@ -3,7 +3,7 @@
 from flask import Response
 from werkzeug.exceptions import HTTPException, Unauthorized
 
-from sendgrid_bounces.control import PREFIX, api
+from sendgrid_bounces.control import CONTROL_PATH, api
 from sendgrid_bounces.control.sessions import COOKIE, LIFETIME, issue_cookie
 from sendgrid_bounces.emulator import current_emulator
 from sendgrid_bounces.pages.web import HOME, bp, fill, html, layout, render_error, see
@@ -33,7 +33,7 @@ def login() -> Response:
         COOKIE,
         issue_cookie(token),
         max_age=LIFETIME,
-        path=PREFIX,
+        path=CONTROL_PATH,
         secure=request.is_secure,
         httponly=True,
         samesite="Strict",
@@ -51,7 +51,7 @@ def logout() -> Response:
     except HTTPException as error:
         return render_error(403, api.describe(error))
     response = see(HOME)
-    response.delete_cookie(COOKIE, path=PREFIX, httponly=True, samesite="Strict")
+    response.delete_cookie(COOKIE, path=CONTROL_PATH, httponly=True, samesite="Strict")
     return response
 
 

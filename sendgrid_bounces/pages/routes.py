@@ -9,7 +9,7 @@ from flask import Flask, Response
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException, NotFound
 
-from sendgrid_bounces.control import PREFIX
+from sendgrid_bounces.control import CONTROL_PATH
 from sendgrid_bounces.core.errors import StorageError
 from sendgrid_bounces.emulator import EXTENSION
 from sendgrid_bounces.pages import (
@@ -50,7 +50,7 @@ MODULES = (
 INDEX = "control.show_index"
 
 #: Paths without another answer to browsers, from which they are redirected.
-_REDIRECTED = frozenset(("/", PREFIX))
+_REDIRECTED = frozenset(("/", CONTROL_PATH))
 
 
 def register(

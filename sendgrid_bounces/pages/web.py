@@ -19,7 +19,7 @@ from werkzeug.exceptions import (
 from werkzeug.utils import redirect
 
 from sendgrid_bounces import __version__
-from sendgrid_bounces.control import PREFIX, api
+from sendgrid_bounces.control import CONTROL_PATH, api
 from sendgrid_bounces.control.service import Control
 from sendgrid_bounces.core.errors import (
     BounceError,
@@ -44,7 +44,7 @@ FIRST_TEMPLATES = (
 )
 
 #: The URL of the overview.
-HOME = f"{PREFIX}/"
+HOME = f"{CONTROL_PATH}/"
 
 STATIC = Path(__file__).with_name("static")
 
@@ -114,7 +114,7 @@ UPLOADS = {"pages.import_bounces", "pages.load_seed"}
 
 View = TypeVar("View", bound=Callable[..., Any])
 
-bp = Blueprint("pages", __name__, url_prefix=PREFIX, template_folder="templates")
+bp = Blueprint("pages", __name__, url_prefix=CONTROL_PATH, template_folder="templates")
 bp.add_app_template_filter(render_instant, "instant")
 bp.add_app_template_filter(lambda number: f"{number:,}", "grouped")
 

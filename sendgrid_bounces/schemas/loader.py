@@ -11,7 +11,7 @@ from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.schemas.base import as_mapping, duplicate_key
 
 #: Most values in a document with aliases: a few lines can stand for billions of values.
-MAX_VALUES = 100_000
+MAX_ALIASED = 100_000
 
 #: Most levels of brackets. PyYAML looks back at every open bracket for each token.
 MAX_DEPTH = 100
@@ -83,8 +83,8 @@ def parse(text: str) -> Any:
 def _parse_yaml(text: str) -> Any:
     loader = _Loader(text)
     document = loader.get_single_data()
-    if loader.has_alias and _count_values(document, {}) > MAX_VALUES:
-        message = f"aliases expand to more than {MAX_VALUES} values"
+    if loader.has_alias and _count_values(document, {}) > MAX_ALIASED:
+        message = f"aliases expand to more than {MAX_ALIASED} values"
         raise ParametersError([("", message)])
     return document
 
@@ -144,7 +144,7 @@ def _count_values(value: Any, known: dict[int, int]) -> int:
     if not isinstance(value, dict | list):
         return 1
     if id(value) not in known:
-        known[id(value)] = MAX_VALUES  # if a collection contains itself
+        known[id(value)] = MAX_ALIASED  # if a collection contains itself
         parts = value.values() if isinstance(value, dict) else value
         known[id(value)] = 1 + sum(_count_values(part, known) for part in parts)
     return known[id(value)]

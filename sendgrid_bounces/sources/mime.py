@@ -3,7 +3,7 @@
 from email.policy import Compat32
 
 #: Characters of a header field with parameters, which take quadratic time to read.
-MAX_PARAMETERS = 1_000
+MAX_FIELD = 1_000
 
 
 class BoundedPolicy(Compat32):
@@ -13,7 +13,7 @@ class BoundedPolicy(Compat32):
         """Return the name and the value of a header field."""
         name, value = super().header_source_parse(sourcelines)
         if name.lower().startswith("content-"):
-            value = value[:MAX_PARAMETERS]
+            value = value[:MAX_FIELD]
         return name, value
 
 
