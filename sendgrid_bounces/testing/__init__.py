@@ -9,17 +9,25 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sendgrid_bounces.testing.accounts import TestAccount
+    from sendgrid_bounces.testing.errors import ParametersError
     from sendgrid_bounces.testing.mocking import mock_bounces
     from sendgrid_bounces.testing.server import EmulatorServer
 
     Double = TestAccount
 
-__all__ = ["Double", "EmulatorServer", "TestAccount", "mock_bounces"]
+__all__ = [
+    "Double",
+    "EmulatorServer",
+    "ParametersError",
+    "TestAccount",
+    "mock_bounces",
+]
 
 #: Public name: (module, name in it). ``Double`` is the former name of ``TestAccount``.
 _EXPORTS = {
     "Double": ("accounts", "TestAccount"),
     "EmulatorServer": ("server", "EmulatorServer"),
+    "ParametersError": ("errors", "ParametersError"),
     "TestAccount": ("accounts", "TestAccount"),
     "mock_bounces": ("mocking", "mock_bounces"),
 }

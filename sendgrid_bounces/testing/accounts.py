@@ -36,6 +36,7 @@ from sendgrid_bounces.testing.assertions import (
     explain,
     matches,
 )
+from sendgrid_bounces.testing.errors import report_arguments
 
 UTC = time_zone("UTC")
 
@@ -68,6 +69,7 @@ class TestAccount:
     #: Pytest must not collect this class.
     __test__ = False
 
+    @report_arguments
     def __init__(
         self,
         test_app: TestApp,
@@ -124,6 +126,7 @@ class TestAccount:
             test_app.release()
             raise
 
+    @report_arguments
     def add(
         self,
         email: str,
@@ -151,7 +154,7 @@ class TestAccount:
         if doubts and strict:
             raise ParametersError(doubts)
         for name, text in doubts:
-            warnings.warn(f"{name}: {text}", stacklevel=2)
+            warnings.warn(f"{name}: {text}", stacklevel=3)
         self._emulator.storage.bounces.put(self._bounce_list(), [bounce])
         return bounce
 
@@ -165,6 +168,7 @@ class TestAccount:
         now = self._emulator.clock.now()
         return now if instant is None else check_instant(instant, "created")
 
+    @report_arguments
     def deliver(self, kind: str, payload: Payload) -> list[Bounce]:
         """Deliver the body of a webhook or a bounce mail, and return the new bounces.
 
@@ -197,6 +201,7 @@ class TestAccount:
         found = self.control.requests(1, account=self.username)
         return found[0] if found else None
 
+    @report_arguments
     def assert_called(self, *, times: int | None = None, **conditions: Any) -> None:
         """Assert that a request matches *conditions*.
 
@@ -218,6 +223,7 @@ class TestAccount:
             f"got {count} of {len(requests)}:\n{explain(requests, conditions)}"
         )
 
+    @report_arguments
     def assert_not_called(self, **conditions: Any) -> None:
         """Assert that no request matches *conditions*, those of :meth:`assert_called`.
 
@@ -232,6 +238,7 @@ class TestAccount:
                 f"{describe_all(found)}"
             )
 
+    @report_arguments
     def wait_for(
         self, *, count: int = 1, timeout: float = 5, **conditions: Any
     ) -> list[LoggedRequest]:
@@ -285,6 +292,7 @@ class TestAccount:
                 f"{rules}\nrequests:\n{describe_all(self.requests)}"
             )
 
+    @report_arguments
     def fail_next(self, status: int | None = None, times: int = 1, **rule: Any) -> int:
         """Inject a fault into the next requests to the account or its domain.
 
@@ -305,6 +313,7 @@ class TestAccount:
         self._injected.append(id_)
         return id_
 
+    @report_arguments
     def freeze(self, instant: Time | None = None) -> int:
         """Freeze the emulator's clock, and return its time in seconds since 1970.
 
@@ -317,6 +326,7 @@ class TestAccount:
             None if instant is None else parse_instant(instant)
         ).now
 
+    @report_arguments
     def advance(self, seconds: float | timedelta | str) -> int:
         """Advance the emulator's clock, and return its time in seconds since 1970.
 

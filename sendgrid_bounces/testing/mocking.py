@@ -9,6 +9,7 @@ from typing import Any
 
 from sendgrid_bounces.testing.accounts import TestAccount, check_options
 from sendgrid_bounces.testing.app import TestApp
+from sendgrid_bounces.testing.errors import report_arguments
 from sendgrid_bounces.testing.interception import intercept
 
 #: The base URL of a test account; the other vendors' hosts work as well.
@@ -96,6 +97,7 @@ class mock_bounces:  # noqa: N801 - used like a function
         #: The contexts that each thread has entered, by thread identifier.
         self._entered: dict[int, list[AbstractContextManager[TestAccount]]] = {}
 
+    @report_arguments
     def __enter__(self) -> TestAccount:
         """Start answering requests, and return the test account."""
         context = self._mock()

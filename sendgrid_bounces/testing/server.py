@@ -16,6 +16,7 @@ from sendgrid_bounces.server.sockets import authority
 from sendgrid_bounces.server.tls import server_context
 from sendgrid_bounces.testing.accounts import TestAccount
 from sendgrid_bounces.testing.app import Seed, TestApp
+from sendgrid_bounces.testing.errors import report_arguments
 
 #: Threads that answer requests.
 THREADS = 32
@@ -60,6 +61,7 @@ class EmulatorServer:
         self._server: _Server | None = None
         self._thread: Thread | None = None
 
+    @report_arguments
     def start(self) -> "EmulatorServer":
         """Start accepting requests, and return the server itself.
 
@@ -100,6 +102,7 @@ class EmulatorServer:
 
     def __enter__(self) -> "EmulatorServer":
         """Start the server."""
+        __tracebackhide__ = True
         return self.start()
 
     def __exit__(self, *_: object) -> None:
@@ -136,6 +139,7 @@ class EmulatorServer:
         :param options: the options of :class:`TestAccount`: profile, seed, username,
             api_key, domain.
         """
+        __tracebackhide__ = True
         return TestAccount(self._running(), self.url, **options)
 
     def check(self) -> None:

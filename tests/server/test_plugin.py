@@ -1,5 +1,6 @@
 """The pytest plugin, in test suites that run in a process of their own."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -115,6 +116,51 @@ def test_it(sendgrid_bounces):
     ended = _run(tmp_path, conftest=conftest, test_suite=suite)
 
     assert "1 passed" in ended.stdout, ended.stdout
+
+
+MISTAKES = """
+import pytest
+from sendgrid_bounces.testing import EmulatorServer, ParametersError, mock_bounces
+
+def test_seed():
+    with EmulatorServer(seed="nofile.yaml"):
+        pass
+
+def test_mock():
+    with mock_bounces(profile="recordd"):
+        pass
+
+def test_add(sendgrid_bounces):
+    sendgrid_bounces.add("a@example.com", created="yesterday")
+
+def test_fail_next(sendgrid_bounces):
+    sendgrid_bounces.fail_next(503, opration="get")
+
+def test_freeze(sendgrid_bounces):
+    sendgrid_bounces.freeze("noon")
+
+def test_advance(sendgrid_bounces):
+    sendgrid_bounces.advance("one day")
+
+def test_assert_called(sendgrid_bounces):
+    sendgrid_bounces.assert_called(operation="gte")
+
+def test_type(sendgrid_bounces):
+    with pytest.raises(ValueError) as raised:
+        sendgrid_bounces.add("a@example.com", created="yesterday")
+    assert raised.type is ParametersError
+"""
+
+
+def test_invalid_argument_blames_the_test(tmp_path: Path) -> None:
+    """The traceback has no frame of the package."""
+    ended = _run(tmp_path, test_suite=MISTAKES)
+    places = re.findall(r"^(\S+\.py):\d+: ", ended.stdout, re.MULTILINE)
+    error = "E +sendgrid_bounces.testing.ParametersError: "
+
+    assert "7 failed, 1 passed" in ended.stdout, ended.stdout + ended.stderr
+    assert {*places} == {"test_suite.py"}
+    assert len(re.findall(error, ended.stdout)) == 7
 
 
 def test_invalid_marker_is_an_error(tmp_path: Path) -> None:
