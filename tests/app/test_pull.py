@@ -279,7 +279,7 @@ def test_unusable_response_stops_the_pull(
 
 
 def test_compressed_response_is_not_read(local, clock, pauses) -> None:
-    """It can have any size."""
+    """A small compressed response can have any size when it is decompressed."""
 
     def answer(request: httpx.Request) -> httpx.Response:
         assert request.headers["Accept-Encoding"] == "identity"

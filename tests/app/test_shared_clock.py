@@ -191,7 +191,7 @@ def test_invalid_actions_are_rejected(client, start: str, order, errors) -> None
 
 
 def test_parameters_are_rejected(client) -> None:
-    """The endpoint has none."""
+    """The endpoint of the clock has no query parameters."""
     for answer in (client.get(f"{CLOCK}?x=1"), client.put(f"{CLOCK}?x=1", json={})):
         assert (answer.status_code, answer.json["errors"]) == (
             400,

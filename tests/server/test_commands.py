@@ -283,7 +283,7 @@ def test_commands_trust_the_certificate_of_the_settings(url, tmp_path) -> None:
 
 
 def test_reader_that_stops_ends_a_list_quietly(url: str, tmp_path: Path) -> None:
-    """Over HTTP, too."""
+    """Both from the database and from a server."""
     file = tmp_path / "bounces.csv"
     file.write_text(
         "email,reason\n" + "".join(f"{i}@x,{'r' * 99}\n" for i in range(4_000))

@@ -515,7 +515,7 @@ def test_read_only_database_is_reported(url: str, monkeypatch) -> None:
     ],
 )
 def test_errors_without_a_text_are_named(url: str, error, expected) -> None:
-    """By the class and the number of the driver."""
+    """The message has the class and the number of the driver's error."""
     with closing(open_storage(url)) as storage:
         message = str(storage.engine._storage_error(error))
         assert message == f"{storage.engine}: {expected}"

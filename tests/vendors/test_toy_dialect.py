@@ -36,13 +36,13 @@ def _client(
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.title)
-def test_its_cases_replay(client: FlaskClient, case: Case) -> None:
+def test_cases_of_the_toy_dialect_are_replayed(client: FlaskClient, case: Case) -> None:
     """Routing errors included."""
     replay(client, case)
 
 
 @pytest.mark.parametrize("dialect", ["toy", "toy.v1"])
-def test_fault_rules_name_its_operations(client: FlaskClient, dialect: str) -> None:
+def test_fault_rules_accept_operations_of_the_toy_dialect(client: FlaskClient, dialect: str) -> None:
     """The vendor and the dialect are valid names, too."""
     rule = {"dialect": dialect, "operation": "drop", "account": "acme", "status": 503}
     added = client.post("/_emulator/faults", json=rule)
@@ -62,7 +62,7 @@ def test_fault_rules_reject_operations_of_other_dialects(client: FlaskClient) ->
     assert "list, drop" in rejected.text
 
 
-def test_its_requests_are_logged_without_keys(client: FlaskClient) -> None:
+def test_toy_requests_are_logged_without_keys(client: FlaskClient) -> None:
     """Its key pattern is redacted wherever a key occurs."""
     client.delete("/toy/bounces/a@example.com?note=toy_12345678", auth=ACME)
     client.get("/toy/other/toy_12345678")
@@ -75,7 +75,7 @@ def test_its_requests_are_logged_without_keys(client: FlaskClient) -> None:
     assert error["path"] == "/toy/other/***"
 
 
-def test_its_host_is_intercepted() -> None:
+def test_host_of_the_toy_dialect_is_intercepted() -> None:
     """In the process of a test suite."""
     seed = {"accounts": [{"username": "acme", "api_key": "s3cret"}]}
     app = TestApp(seed=seed, dialects=ALL_DIALECTS)
@@ -88,7 +88,7 @@ def test_its_host_is_intercepted() -> None:
     assert (response.status_code, response.text) == (200, "")
 
 
-def test_the_openapi_description_lists_its_routes() -> None:
+def test_the_openapi_description_lists_toy_routes() -> None:
     """And its operations, in the schema of a fault rule."""
     described = build(ALL_DIALECTS)
     rule = described["components"]["schemas"]["Rule"]["properties"]
@@ -99,7 +99,7 @@ def test_the_openapi_description_lists_its_routes() -> None:
     assert {"toy", "toy.v1"} <= {*rule["dialect"]["enum"]}
 
 
-def test_the_console_has_its_calls() -> None:
+def test_the_console_offers_toy_calls() -> None:
     """In the order of the description, beside those of the vendors."""
     calls = find_calls(build(ALL_DIALECTS))
 

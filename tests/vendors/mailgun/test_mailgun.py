@@ -528,7 +528,7 @@ def test_core_and_storage_name_no_vendor() -> None:
 def test_imported_bounces_are_visible_to_other_connections(
     live: Live, url: str
 ) -> None:
-    """As soon as the response is sent."""
+    """The import is committed before the response is sent."""
     body = (
         b'--xx\r\nContent-Disposition: form-data; name="file"; filename="b.csv"\r\n\r\n'
         b"address\nlate@example.com\r\n--xx--\r\n"
