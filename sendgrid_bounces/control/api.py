@@ -234,7 +234,7 @@ def check_access(token: str) -> None:
     if not token:
         _check_locality(host)
         return
-    if is_valid_cookie(request.cookies.get(COOKIE, ""), token):
+    if _has_session(token):
         return
     sent = request.authorization
     known = sent.token or "" if sent is not None and sent.type == "bearer" else ""
@@ -243,6 +243,14 @@ def check_access(token: str) -> None:
             "Authorization: missing or wrong token (expected Authorization: Bearer "
             "TOKEN)"
         )
+
+
+def _has_session(token: str) -> bool:
+    """Return whether the request has the cookie of a login with *token*."""
+    cookie = request.cookies.get(COOKIE)
+    if not cookie:
+        return False
+    return is_valid_cookie(cookie, token, current_emulator().storage.read_key_salt())
 
 
 def is_token(sent: str, token: str) -> bool:

@@ -1,10 +1,12 @@
 """The dashboard's pages through Flask's client: contents, safety, bad input."""
 
+import hmac
 import re
 import shlex
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -20,7 +22,7 @@ from conftest import NOW, FixedClock, bounce, make_app
 from flask.testing import FlaskClient
 from werkzeug.test import create_environ, run_wsgi_app
 
-from sendgrid_bounces.control import api
+from sendgrid_bounces.control import api, sessions
 from sendgrid_bounces.control.service import Control
 from sendgrid_bounces.control.sessions import LIFETIME, is_valid_cookie, issue_cookie
 from sendgrid_bounces.core.attempts import MAX_TOKENS
@@ -393,16 +395,36 @@ def test_form_that_ends_early_is_refused(browser, path: str, content_type: str) 
 
 def test_cookie_is_bound_to_the_token_and_expires() -> None:
     clock = FixedClock()
-    value = issue_cookie(TOKEN, clock)
+    value = issue_cookie(TOKEN, "salt", clock)
 
-    assert is_valid_cookie(value, TOKEN, clock)
-    assert not is_valid_cookie(value, "other", clock)
-    assert not is_valid_cookie(value[:-1] + "x", TOKEN, clock)
-    assert not is_valid_cookie(f"{NOW * 2}.{value.partition('.')[2]}", TOKEN, clock)
-    for text in ("", ".", "é.é", "x.y"):
-        assert not is_valid_cookie(text, TOKEN, clock)
+    assert is_valid_cookie(value, TOKEN, "salt", clock)
+    assert not is_valid_cookie(value, "other", "salt", clock)
+    assert not is_valid_cookie(value, TOKEN, "other", clock)
+    assert not is_valid_cookie(value[:-1] + "x", TOKEN, "salt", clock)
+    signature = value.partition(".")[2]
+    assert not is_valid_cookie(f"{NOW * 2}.{signature}", TOKEN, "salt", clock)
+    for text in ("", ".", "é.é", "x.y", f".{signature}", f"{'9' * 5_000}.{signature}"):
+        assert not is_valid_cookie(text, TOKEN, "salt", clock)
     clock.instant += LIFETIME
-    assert not is_valid_cookie(value, TOKEN, clock)
+    assert not is_valid_cookie(value, TOKEN, "salt", clock)
+
+
+@pytest.mark.parametrize("expiry", ["abc", "1e9", "", "9" * 5_000, "99999999999"])
+def test_cookie_with_an_odd_expiry_is_invalid(expiry: str) -> None:
+    """Even with the signature that it would have."""
+    value = f"{expiry}.{sessions._sign(TOKEN, 'salt', expiry)}"
+
+    assert not is_valid_cookie(value, TOKEN, "salt", FixedClock())
+
+
+def test_token_cannot_be_guessed_by_cookies(make) -> None:
+    """The signature of a cookie needs a secret of the database."""
+    locked, expiry = make(CONTROL_TOKEN=TOKEN), int(time.time()) + 3_600
+    message = f"dashboard session until {expiry}".encode()
+    for salt in (b"", b" ", b" salt"):
+        signature = hmac.new(TOKEN.encode(), message + salt, "sha256").hexdigest()
+        locked.set_cookie(sessions.COOKIE, f"{expiry}.{signature}")
+        assert locked.get("/_emulator/accounts").status_code == 401
 
 
 # --- Overview ---------------------------------------------------------------------
