@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sendgrid_bounces.control.documents import BounceBatch, render_bounce
-from sendgrid_bounces.core.bounces import BounceQuery, BounceType
+from sendgrid_bounces.core.bounces import TYPES_BY_LABEL, BounceQuery
 from sendgrid_bounces.core.times import parse_time
 from sendgrid_bounces.core.timezones import time_zone
 
@@ -24,8 +24,6 @@ BATCH_SIZE = 1_000
 
 ALL = BounceQuery()
 
-TYPES = {found.name.lower(): found for found in BounceType}
-
 _DATE = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 _OPTIONS = (
@@ -38,7 +36,7 @@ _OPTIONS = (
     click.option(
         "--type",
         "type_",
-        type=click.Choice(["hard", "soft", "other"]),
+        type=click.Choice([*TYPES_BY_LABEL]),
         help="Only bounces of this type.",
     ),
     click.option(
@@ -87,7 +85,7 @@ def read_query(
     query = BounceQuery(
         created_from=_start(since, zone),
         created_before=_end(until, zone),
-        type=None if type_ is None else TYPES[type_],
+        type=None if type_ is None else TYPES_BY_LABEL[type_],
         status_glob=status or "",
         email_globs=email,
     )

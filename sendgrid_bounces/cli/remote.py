@@ -302,7 +302,7 @@ def _query(owner: str, query: BounceQuery) -> dict[str, Any]:
     )
     return {
         "owner": owner,
-        "type": None if query.type is None else query.type.name.lower(),
+        "type": None if query.type is None else query.type.label,
         "status": query.status_glob or None,
         "email": query.email_globs or None,
         "since": since,

@@ -25,8 +25,8 @@ DEFAULT_LIMIT = 100
 ALL = BounceQuery()
 
 #: The group of a row, by the name of the grouping.
-GROUPINGS: Mapping[str, Callable[[BriefTuple, TimeZone], str]] = {
-    "type": lambda row, _: classify(row[1]).name.lower(),
+GROUP_OF: Mapping[str, Callable[[BriefTuple, TimeZone], str]] = {
+    "type": lambda row, _: classify(row[1]).label,
     "day": lambda row, zone: zone.render(row[3])[:10],
     "domain": lambda row, _: row[0].rpartition("@")[2].lower(),
 }
@@ -85,7 +85,7 @@ class BounceControl:
         store = self.emulator.storage.bounces
         if by is None:
             return BounceCount(store.count(found.id, query))
-        group, zone = GROUPINGS[by], time_zone(found.timezone)
+        group, zone = GROUP_OF[by], time_zone(found.timezone)
         counts = Counter(
             group(row, zone)
             for batch in store.find_brief(found.id, query)

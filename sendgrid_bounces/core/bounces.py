@@ -34,6 +34,16 @@ class BounceType(IntEnum):
     SOFT = 4
     HARD = 5
 
+    @property
+    def label(self) -> str:
+        """The name in messages, parameters and documents."""
+        return self.name.lower()
+
+
+#: The types of bounces by their labels, the commonest first.
+TYPES_BY_LABEL = {
+    found.label: found for found in (BounceType.HARD, BounceType.SOFT, BounceType.OTHER)
+}
 
 _TYPES = {"4": BounceType.SOFT, "5": BounceType.HARD}
 

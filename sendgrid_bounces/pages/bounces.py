@@ -7,7 +7,12 @@ from flask import Response, url_for
 
 from sendgrid_bounces.control.documents import render_bounce
 from sendgrid_bounces.control.service import Control
-from sendgrid_bounces.core.bounces import Bounce, BouncePage, BounceQuery
+from sendgrid_bounces.core.bounces import (
+    TYPES_BY_LABEL,
+    Bounce,
+    BouncePage,
+    BounceQuery,
+)
 from sendgrid_bounces.core.errors import ParametersError, UnknownNameError
 from sendgrid_bounces.core.messages import pluralize
 from sendgrid_bounces.core.timezones import time_zone
@@ -15,7 +20,6 @@ from sendgrid_bounces.emulator import current_emulator
 from sendgrid_bounces.pages.filters import (
     DEFAULT_MATCH,
     NO_FILTER,
-    TYPES,
     Filter,
     given_filters,
     read_filter,
@@ -76,7 +80,7 @@ def bounces(control: Control) -> Response:
         place={name: request.args[name] for name in PLACES if name in request.args},
         is_by_address=bool(wanted.text),
         default_match=DEFAULT_MATCH,
-        types=TYPES,
+        types=TYPES_BY_LABEL,
         matches=matches,
         total=current_totals().of_list(found.id),
         twin=wanted.twin,

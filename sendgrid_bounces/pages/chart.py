@@ -64,7 +64,7 @@ def _bars(intervals: tuple[Interval, ...], top: int) -> Iterable[Bar]:
     for i, interval in enumerate(intervals):
         below = 0
         for type_ in TYPES:
-            name = type_.name.lower()
+            name = type_.label
             number = getattr(interval, name)
             if number:
                 y = _y(below + number, top)

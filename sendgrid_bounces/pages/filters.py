@@ -5,17 +5,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sendgrid_bounces.core.bounces import BounceQuery, BounceType
+from sendgrid_bounces.core.bounces import TYPES_BY_LABEL, BounceQuery
 from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.core.times import render_instant
 from sendgrid_bounces.core.timezones import TimeZone
 from sendgrid_bounces.schemas.queries import MAX_GLOB
-
-#: The types of bounces by name.
-TYPES = {
-    type_.name.lower(): type_
-    for type_ in (BounceType.HARD, BounceType.SOFT, BounceType.OTHER)
-}
 
 #: How an address matches: the value of ``match``, and the pattern of the text.
 MATCHES = {"start": "{}*", "contains": "*{}*"}
@@ -57,7 +51,7 @@ class Filter:
         start, end = self.others.created_from, self.others.created_before
         values = {
             "email": self.pattern,
-            "type": "" if type_ is None else type_.name.lower(),
+            "type": "" if type_ is None else type_.label,
             "since": "" if start is None else render_instant(start),
             "until": "" if end is None else render_instant(end),
         }
@@ -98,7 +92,7 @@ def read_filter(arguments: Mapping[str, str], zone: TimeZone) -> Filter:
             problems.append((name, "must be a date such as 2012-02-15"))
             return None
 
-    type_, match = choose("type", TYPES), choose("match", MATCHES)
+    type_, match = choose("type", TYPES_BY_LABEL), choose("match", MATCHES)
     since, until = read_day("since", 0), read_day("until", 1)
     text = arguments.get("prefix", "")
     pattern = (match or MATCHES[DEFAULT_MATCH]).format(text) if text else ""

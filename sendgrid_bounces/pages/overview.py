@@ -44,8 +44,7 @@ def overview(control: Control) -> Response:
     lengths = {key: sum(types.values()) for key, types in counts.items()}
     tree = read_tree(storage, lengths, name)
     types = [
-        (each.name.lower(), sum(types[each] for types in counts.values()))
-        for each in TYPES
+        (each.label, sum(types[each] for types in counts.values())) for each in TYPES
     ]
     return render(
         control,

@@ -3,7 +3,7 @@
 from typing import Any
 
 from sendgrid_bounces.core.accounts import MAX_NAME
-from sendgrid_bounces.core.bounces import BounceQuery, BounceType
+from sendgrid_bounces.core.bounces import TYPES_BY_LABEL, BounceQuery
 from sendgrid_bounces.core.histograms import DEFAULT_RANGE, RANGES
 from sendgrid_bounces.schemas.base import (
     List,
@@ -23,9 +23,6 @@ MAX_GLOB = 500
 
 #: Longest offset: the number of rows that a database can hold.
 MAX_OFFSET = 2**53
-
-#: The types of bounces by name.
-TYPES = {found.name.lower(): found for found in BounceType}
 
 GROUPINGS = ("type", "day", "domain")
 
@@ -54,7 +51,7 @@ class CountBouncesSchema(OwnerSchema):
     """Which bounces to count."""
 
     type = Text(
-        validate=one_of([*TYPES]),
+        validate=one_of([*TYPES_BY_LABEL]),
         metadata={"description": "Only bounces of this type."},
     )
     status = Text(
@@ -126,7 +123,7 @@ def read_bounce_query(values: dict[str, Any]) -> BounceQuery:
     return BounceQuery(
         created_from=values.pop("since", None),
         created_before=values.pop("until", None),
-        type=None if type_ is None else TYPES[type_],
+        type=None if type_ is None else TYPES_BY_LABEL[type_],
         status_glob=values.pop("status", ""),
         email_globs=tuple(values.pop("email")),
     )

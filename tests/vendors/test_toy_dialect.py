@@ -42,7 +42,9 @@ def test_cases_of_the_toy_dialect_are_replayed(client: FlaskClient, case: Case) 
 
 
 @pytest.mark.parametrize("dialect", ["toy", "toy.v1"])
-def test_fault_rules_accept_operations_of_the_toy_dialect(client: FlaskClient, dialect: str) -> None:
+def test_fault_rules_accept_operations_of_the_toy_dialect(
+    client: FlaskClient, dialect: str
+) -> None:
     """The vendor and the dialect are valid names, too."""
     rule = {"dialect": dialect, "operation": "drop", "account": "acme", "status": 503}
     added = client.post("/_emulator/faults", json=rule)
