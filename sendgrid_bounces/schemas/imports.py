@@ -3,8 +3,6 @@
 Readers yield one record at a time: memory does not depend on the size of a file.
 """
 
-import json
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -15,9 +13,10 @@ from sendgrid_bounces.core.bounces import Bounce
 from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.core.timezones import TimeZone
 from sendgrid_bounces.redaction import is_printable_name
-from sendgrid_bounces.schemas.base import as_mapping, duplicate_key
+from sendgrid_bounces.schemas.base import duplicate_key
 from sendgrid_bounces.schemas.bounces import FIELDS, read_record, read_text_record
 from sendgrid_bounces.schemas.cells import MAX_COLUMNS, MAX_ROW, clean_cells, read_rows
+from sendgrid_bounces.schemas.json_stream import ENCODING_RULE, UNDECODED, JSONStream
 
 Record = dict[str, Any]
 
@@ -45,18 +44,8 @@ _FIELDS = frozenset(FIELDS)
 #: The separators of CSV files.
 SEPARATORS = ",;\t"
 
-#: Longest header of a CSV file, and longest record of a JSON file, in characters.
-MAX_HEADER, MAX_RECORD = 65_536, 1_048_576
-
-#: Characters that are read at once.
-CHUNK = 65_536
-
-ENCODING_RULE = "not UTF-8 text; name its encoding with --encoding"
-
-#: A byte that could not be decoded, as the error handler ``surrogateescape`` reads it.
-_UNDECODED = re.compile("[\udc80-\udcff]")
-_BLANK = re.compile(r"[ \t\r\n]*")
-_DECODER = json.JSONDecoder(object_pairs_hook=as_mapping)
+#: Characters of the longest header of a CSV file.
+MAX_HEADER = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +149,7 @@ def read_json(file: IO[str], ignores_unknown: bool = False) -> Iterator[Row]:  #
 
     :raises ParametersError: if the file is not JSON or has no array.
     """
-    text = _JSONText(file)
+    text = JSONStream(file, ARRAY_KEYS)
     text.enter_array()
     for index, value in enumerate(text.elements()):
         place = f"[{index}] (line {text.line})"
@@ -195,7 +184,7 @@ READERS: Mapping[str, Callable[[IO[str], bool], Iterator[Row]]] = {
 def _decoded_lines(lines: Iterable[str]) -> Iterator[str]:
     """Yield *lines*; reject bytes that could not be decoded."""
     for number, line in enumerate(lines, 1):
-        if not line.isascii() and _UNDECODED.search(line):
+        if not line.isascii() and UNDECODED.search(line):
             raise ParametersError([(f"line {number}", ENCODING_RULE)])
         yield line
 
@@ -275,132 +264,3 @@ def _text_record(
         if index < len(cleaned)
     }
     return {field: value for field, value in values.items() if value}
-
-
-class _JSONText:
-    """A JSON file, of which a part at a time is in memory.
-
-    :param line: the line on which the latest value begins.
-    """
-
-    def __init__(self, file: IO[str]) -> None:
-        self._file = file
-        self._text = ""
-        self._position = 0
-        self._counted = 0
-        self._is_complete = False
-        self._is_in_object = False
-        self.line = 1
-
-    def enter_array(self) -> None:
-        """Move to the first element of the array in the file.
-
-        :raises ParametersError: if there is none.
-        """
-        if self._accept("["):
-            return
-        if self._accept("{"):
-            self._is_in_object = True
-            if not self._accept("}") and self._find_array():
-                return
-        elif self._position < len(self._text):
-            self._value()
-        raise ParametersError([("", "must be an array of bounces")])
-
-    def elements(self) -> Iterator[Any]:
-        """Yield the elements of the array, and check that the file ends correctly."""
-        if not self._accept("]"):
-            yield self._value()
-            while not self._accept("]"):
-                self._expect(",", "expected ',' or ']'")
-                yield self._value()
-        while self._is_in_object and not self._accept("}"):
-            self._expect(",", "expected ',' or '}'")
-            self._key()
-            self._value()
-        self._skip_blanks()
-        if self._position < len(self._text):
-            raise self._invalid("extra data")
-
-    def _find_array(self) -> bool:
-        """Move into the first array of an object that can have bounces."""
-        while True:
-            if self._key() in ARRAY_KEYS and self._accept("["):
-                return True
-            self._value()
-            if not self._accept(","):
-                return False
-
-    def _key(self) -> Any:
-        key = self._value()
-        self._expect(":", "expected ':'")
-        return key
-
-    def _expect(self, character: str, reason: str) -> None:
-        if not self._accept(character):
-            raise self._invalid(reason)
-
-    def _accept(self, character: str) -> bool:
-        """Skip blanks, and *character* if it follows."""
-        self._skip_blanks()
-        if not self._text.startswith(character, self._position):
-            return False
-        self._position += 1
-        return True
-
-    def _value(self) -> Any:
-        """Return the next value."""
-        self._skip_blanks()
-        self._count_lines()
-        while True:
-            try:
-                value, end = _DECODER.raw_decode(self._text, self._position)
-            except ParametersError as error:
-                raise error.within(f"line {self.line}", ", ") from None
-            except RecursionError:
-                raise self._invalid("nested too deeply") from None
-            except ValueError as error:
-                if not self._has_more_of_value():
-                    raise self._invalid(getattr(error, "msg", "no value")) from None
-            else:  # more digits may follow
-                if end < len(self._text) or not self._read():
-                    self._position = end
-                    return value
-
-    def _has_more_of_value(self) -> bool:
-        """Read more of a value that does not parse, and return whether there is more.
-
-        Each time as much as before, so that the total work is linear.
-        """
-        pending = len(self._text) - self._position
-        return pending <= MAX_RECORD and self._read(max(CHUNK, pending))
-
-    def _skip_blanks(self) -> None:
-        while True:
-            match = _BLANK.match(self._text, self._position)
-            self._position = match.end() if match else self._position
-            if self._position < len(self._text) or not self._read():
-                return
-
-    def _read(self, size: int = CHUNK) -> bool:
-        """Replace the parsed part by more text, and return whether there is more."""
-        if self._is_complete:
-            return False
-        self._count_lines()
-        chunk = self._file.read(size)
-        self._text = self._text[self._position :]
-        if not chunk.isascii() and (match := _UNDECODED.search(chunk)):
-            before = self._text.count("\n") + chunk.count("\n", 0, match.start())
-            raise ParametersError([(f"line {self.line + before}", ENCODING_RULE)])
-        self._text += chunk
-        self._position = self._counted = 0
-        self._is_complete = not chunk
-        return bool(chunk)
-
-    def _count_lines(self) -> None:
-        self.line += self._text.count("\n", self._counted, self._position)
-        self._counted = self._position
-
-    def _invalid(self, reason: str) -> ParametersError:
-        self._count_lines()
-        return ParametersError([(f"line {self.line}", f"invalid JSON: {reason}")])
