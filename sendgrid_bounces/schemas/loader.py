@@ -74,7 +74,7 @@ def parse(text: str) -> Any:
         pass
     try:
         return _parse_yaml(text)
-    except (yaml.YAMLError, ValueError, LookupError) as error:
+    except (yaml.YAMLError, ValueError, LookupError, OverflowError) as error:
         raise ParametersError([("", f"not YAML or JSON: {_message(error)}")]) from None
     except RecursionError:
         raise ParametersError([("", "nested too deeply")]) from None

@@ -208,6 +208,7 @@ def test_seed_can_be_json(storage, authenticator) -> None:
         ('{"accounts": [{"username": "\\ud800"}]}', "lone surrogates"),
         ("a: b: c", "line 1, column 5"),
         ("? [a, b]\n: c", "not YAML or JSON"),
+        ('a: "\\U99999999"', "not YAML or JSON"),
         ("!!python/object/apply:os.system [ls]", "tags are not supported"),
     ],
 )
