@@ -7,23 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from flask import Response, current_app
-from marshmallow import Schema, fields
 
 from sendgrid_bounces.control import api, documents
 from sendgrid_bounces.control.api import route
 from sendgrid_bounces.control.documents import ClockReading
 from sendgrid_bounces.control.service import Control
-from sendgrid_bounces.core.accounts import MAX_NAME
 from sendgrid_bounces.core.contents import Counts
 from sendgrid_bounces.core.times import parse_duration, parse_instant
-from sendgrid_bounces.schemas.base import (
-    ParametersSchema,
-    StrictSchema,
-    Text,
-    length,
-    load,
-    one_of,
-)
+from sendgrid_bounces.schemas.base import load
+from sendgrid_bounces.schemas.clock import ANY_ACTION, CLOCK_ACTIONS
+from sendgrid_bounces.schemas.queries import RESET
 from sendgrid_bounces.schemas.requests import COUNT, LIST, WAIT
 
 #: The OpenAPI description of all routes, written by ``python -m tools.openapi``.
@@ -49,24 +42,6 @@ def show_description(_: Control) -> Response:
     return Response(DESCRIPTION.read_bytes(), content_type="application/json")
 
 
-class ResetSchema(ParametersSchema):
-    """The query parameters of a reset."""
-
-    to = fields.String(
-        validate=one_of(["seed", "empty"]),
-        load_default="seed",
-        metadata={"description": "empty leaves the database empty."},
-    )
-    account = fields.String(
-        validate=length(1, MAX_NAME),
-        load_default=None,
-        metadata={"description": "Reset only this account, or this domain."},
-    )
-
-
-RESET = ResetSchema()
-
-
 @route("/reset", "POST", query=RESET)
 def reset(control: Control, to: str, account: str | None) -> Counts:
     """Erase everything, or one account, and reload the seed files."""
@@ -80,39 +55,6 @@ def reset(control: Control, to: str, account: str | None) -> Counts:
 def seed(control: Control, body: str) -> Counts:
     """Load a seed file from the body."""
     return control.seed(body)
-
-
-class ActionSchema(StrictSchema):
-    """A change of the clock that has no arguments."""
-
-    action = Text(required=True)
-
-
-class FreezeSchema(ActionSchema):
-    """Stop the clock, now or at an instant."""
-
-    instant = Text(
-        metadata={
-            "description": "UTC unless it has an offset; the current time if absent."
-        }
-    )
-
-
-class SetSchema(ActionSchema):
-    """Move the clock to an instant, and let it run."""
-
-    instant = Text(
-        required=True, metadata={"description": "UTC unless it has an offset."}
-    )
-
-
-class AdvanceSchema(ActionSchema):
-    """Move the clock forward."""
-
-    duration = Text(
-        required=True,
-        metadata={"description": "Weeks to seconds, such as PT1H, 1h30m or 90."},
-    )
 
 
 def _freeze(control: Control, body: Mapping[str, str]) -> ClockReading:
@@ -132,24 +74,13 @@ def _reset_clock(control: Control, _: Mapping[str, str]) -> ClockReading:
     return control.reset_clock()
 
 
-#: The actions of the clock: the schema of the body, and the function.
-CLOCK_ACTIONS: Mapping[
-    str, tuple[Schema, Callable[[Control, Mapping[str, str]], ClockReading]]
-] = {
-    "freeze": (FreezeSchema(), _freeze),
-    "set": (SetSchema(), _set),
-    "advance": (AdvanceSchema(), _advance),
-    "reset": (ActionSchema(), _reset_clock),
+#: The change of the clock by each action.
+CLOCK_CHANGES: Mapping[str, Callable[[Control, Mapping[str, str]], ClockReading]] = {
+    "freeze": _freeze,
+    "set": _set,
+    "advance": _advance,
+    "reset": _reset_clock,
 }
-
-
-class AnyActionSchema(StrictSchema):
-    """The field that selects the schema."""
-
-    action = Text(validate=one_of([*CLOCK_ACTIONS]), required=True)
-
-
-ANY_ACTION = AnyActionSchema(unknown="exclude")
 
 
 @route("/clock", "GET")
@@ -161,8 +92,9 @@ def show_clock(control: Control) -> dict[str, Any]:
 @route("/clock", "PUT", body=api.read_json)
 def change_clock(control: Control, body: Any) -> dict[str, Any]:
     """Freeze, set, advance or reset the clock."""
-    schema, change = CLOCK_ACTIONS[load(ANY_ACTION, body)["action"]]
-    return documents.render_clock(change(control, load(schema, body)))
+    action = load(ANY_ACTION, body)["action"]
+    values = load(CLOCK_ACTIONS[action], body)
+    return documents.render_clock(CLOCK_CHANGES[action](control, values))
 
 
 @route("/snapshots", "GET")

@@ -1,6 +1,8 @@
-"""The schemas of queries for bounces in control requests."""
+"""The schemas of the query parameters about bounces, and of a reset."""
 
 from typing import Any
+
+from marshmallow import fields
 
 from sendgrid_bounces.core.accounts import MAX_NAME
 from sendgrid_bounces.core.bounces import TYPES_BY_LABEL, BounceQuery
@@ -25,6 +27,21 @@ MAX_GLOB = 500
 MAX_OFFSET = 2**53
 
 GROUPINGS = ("type", "day", "domain")
+
+
+class ResetSchema(ParametersSchema):
+    """The query parameters of a reset."""
+
+    to = fields.String(
+        validate=one_of(["seed", "empty"]),
+        load_default="seed",
+        metadata={"description": "empty leaves the database empty."},
+    )
+    account = fields.String(
+        validate=length(1, MAX_NAME),
+        load_default=None,
+        metadata={"description": "Reset only this account, or this domain."},
+    )
 
 
 class OwnerSchema(ParametersSchema):
@@ -115,6 +132,7 @@ class HistogramSchema(ParametersSchema):
 OWNER, DELETE = OwnerSchema(), DeleteSchema()
 COUNT, LIST = CountBouncesSchema(), ListBouncesSchema()
 HISTOGRAM = HistogramSchema()
+RESET = ResetSchema()
 
 
 def read_bounce_query(values: dict[str, Any]) -> BounceQuery:

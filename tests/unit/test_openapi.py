@@ -22,6 +22,7 @@ from sendgrid_bounces.dialects.sendgrid.params import COUNT, DELETE, GET
 from sendgrid_bounces.emulator import EXTENSION
 from sendgrid_bounces.schemas import accounts, queries, requests
 from sendgrid_bounces.schemas.bounces import RECORD
+from sendgrid_bounces.schemas.clock import CLOCK_ACTIONS
 from sendgrid_bounces.schemas.faults import FAULT_RULE
 from sendgrid_bounces.schemas.seeds import SEED, AccountSchema, DomainSchema
 from sendgrid_bounces.schemas.sources import SOURCE
@@ -41,7 +42,7 @@ QUERIES = {
     "/api/bounces.count.xml get": COUNT,
     "/v2/{domain}/bounces get": mailgun.SLICE,
     "/v3/{domain}/bounces get": mailgun.PAGE,
-    "/_emulator/reset post": views.RESET,
+    "/_emulator/reset post": queries.RESET,
     "/_emulator/bounces get": queries.LIST,
     "/_emulator/bounces post": queries.OWNER,
     "/_emulator/bounces delete": queries.DELETE,
@@ -66,10 +67,7 @@ BODIES = {
     "AccountChange": accounts.ACCOUNT_CHANGE,
     "NewDomain": accounts.NEW_DOMAIN,
     "NewSource": SOURCE,
-    **{
-        f"Clock{action.title()}": schema
-        for action, (schema, _) in views.CLOCK_ACTIONS.items()
-    },
+    **{f"Clock{action.title()}": schema for action, schema in CLOCK_ACTIONS.items()},
 }
 
 

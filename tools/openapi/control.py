@@ -4,10 +4,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any, get_type_hints
 
-from sendgrid_bounces.control import api, views
+from sendgrid_bounces.control import api
 from sendgrid_bounces.core.names import SLUG_CHARACTERS
 from sendgrid_bounces.core.requests import LoggedRequest
+from sendgrid_bounces.schemas.clock import CLOCK_ACTIONS
 from sendgrid_bounces.schemas.faults import FAULT_RULE, Operations, dialect_names
+from sendgrid_bounces.schemas.queries import RESET
 from sendgrid_bounces.schemas.requests import COUNT, LIST, MAX_LIMIT, WAIT
 from sendgrid_bounces.schemas.seeds import SEED
 from sendgrid_bounces.storage.faults import MAX_FAULT_RULES
@@ -51,10 +53,7 @@ WHY: Part = {
 }
 
 #: The schemas of the bodies that change the clock, by name.
-ACTIONS = {
-    f"Clock{action.title()}": schema
-    for action, (schema, _) in views.CLOCK_ACTIONS.items()
-}
+ACTIONS = {f"Clock{action.title()}": schema for action, schema in CLOCK_ACTIONS.items()}
 
 _COUNTS = {"accounts": NUMBER, "bounces": NUMBER, "domains": NUMBER}
 
@@ -184,7 +183,7 @@ _ACTION: Part = {
         "propertyName": "action",
         "mapping": {
             action: ref(name)["$ref"]
-            for action, name in zip(views.CLOCK_ACTIONS, ACTIONS, strict=True)
+            for action, name in zip(CLOCK_ACTIONS, ACTIONS, strict=True)
         },
     },
 }
@@ -195,7 +194,7 @@ VIEWS: Mapping[str, Callable[[Target], Part]] = {
     "control_health.health": _health,
     "control.show_index": control_view(ref("Index")),
     "control.show_description": control_view({"type": "object"}),
-    "control.reset": control_view(ref("Contents"), 404, 409, parameters=views.RESET),
+    "control.reset": control_view(ref("Contents"), 404, 409, parameters=RESET),
     "control.seed": control_view(
         ref("Contents"), 409, content={JSON: _SEED, YAML: _SEED}
     ),

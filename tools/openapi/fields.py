@@ -6,13 +6,13 @@ from typing import Any
 from apispec.ext.marshmallow.openapi import OpenAPIConverter
 from marshmallow import Schema, fields
 
-from sendgrid_bounces.control import views
 from sendgrid_bounces.core.accounts import MAX_NAME
 from sendgrid_bounces.core.requests import STATUS
 from sendgrid_bounces.core.times import TIME_FORMS
 from sendgrid_bounces.dialects.mailgun import params as mailgun
 from sendgrid_bounces.dialects.sendgrid import params
 from sendgrid_bounces.schemas import accounts, base, bounces, faults, requests, seeds
+from sendgrid_bounces.schemas.clock import CLOCK_ACTIONS, FreezeSchema, SetSchema
 from sendgrid_bounces.schemas.faults import (
     Operations,
     dialect_names,
@@ -79,11 +79,11 @@ VALIDATED: Mapping[tuple[type[Schema], str], Part] = {
     (seeds.DomainSchema, "bounces"): {"items": ref("Record")},
     (seeds.SeedSchema, "faults"): {"items": ref("Rule")},
     (seeds.SeedSchema, "sources"): {"items": ref("NewSource")},
-    (views.FreezeSchema, "instant"): {"pattern": TIME},
-    (views.SetSchema, "instant"): {"pattern": TIME},
+    (FreezeSchema, "instant"): {"pattern": TIME},
+    (SetSchema, "instant"): {"pattern": TIME},
     **{
         (type(schema), "action"): {"const": action}
-        for action, (schema, _) in views.CLOCK_ACTIONS.items()
+        for action, schema in CLOCK_ACTIONS.items()
     },
 }
 
