@@ -1,7 +1,7 @@
 """The console: a form for each call of the vendors' APIs, from their description."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from time import perf_counter
@@ -26,6 +26,9 @@ from sendgrid_bounces.web.requests import request
 
 #: Characters of a response that the page shows.
 MAX_SHOWN = 100_000
+
+#: Bytes of a response that are kept: a character has at most four.
+MAX_BYTES = 4 * MAX_SHOWN
 
 #: The names of the credentials in the form.
 USER, KEY = "auth_user", "auth_key"
@@ -221,7 +224,7 @@ def _make(control: Control, path: str, options: Mapping[str, Any]) -> Answer:
     started = perf_counter()
     try:
         response = call_api(path, **options)
-        body = response.get_data()
+        body, size = _read_body(response.iter_encoded())
     except ConnectionDropped:
         elapsed = (perf_counter() - started) * 1000
         return Answer(None, elapsed, find_logged(control, last, AGENT))
@@ -230,10 +233,19 @@ def _make(control: Control, path: str, options: Mapping[str, Any]) -> Answer:
         response.status,
         elapsed,
         find_logged(control, last, AGENT),
-        len(body),
+        size,
         tuple(response.headers.items()),
         body.decode(errors="replace")[:MAX_SHOWN],
     )
+
+
+def _read_body(pieces: Iterable[bytes]) -> tuple[bytes, int]:
+    """Return the part of a body that can be shown, and the length of all of it."""
+    shown, size = bytearray(), 0
+    for piece in pieces:
+        shown += piece[: MAX_BYTES - len(shown)]
+        size += len(piece)
+    return bytes(shown), size
 
 
 @cache

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
+import tracemalloc
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -1354,6 +1355,25 @@ def _call(client: FlaskClient, call: str, **form: str):
     """Send the form of a call in the console, with the right credentials."""
     data = {"call": call, "auth_user": "agency", "auth_key": "s3cret", **form}
     return client.post("/_emulator/ui/console", data=data, headers=ORIGIN)
+
+
+def test_console_keeps_the_beginning_of_a_long_response(vendors) -> None:
+    """Memory does not depend on the length of a list."""
+    agency = _storage(vendors).accounts.get("agency")
+    rows = (bounce(f"{n}@x", reason="x" * 2_000) for n in range(10_000))
+    _storage(vendors).bounces.put(agency.bounce_list, rows)
+    _call(vendors, "GET /api/bounces.get.json", limit="1")
+    tracemalloc.start()
+    try:
+        answer = _call(vendors, "GET /api/bounces.get.json")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert answer.status_code == 200
+    (size,) = re.findall("ms · ([0-9,]+) bytes<", answer.text)
+    assert int(size.replace(",", "")) > 20_000_000
+    assert peak < 10_000_000
 
 
 SEVERAL = [
