@@ -267,7 +267,7 @@ class Engine:
         return StorageError(f"{self}: {reason}", reason=reason)
 
     def has_refused_writers(self) -> bool:
-        """Return whether the last transaction waited in vain for other writers."""
+        """Return whether transactions have waited in vain for other writers."""
         return False
 
     def is_locked(self, error: StorageError) -> bool:

@@ -184,6 +184,10 @@ class MySQLEngine(Engine):
         """Run at most *most* transactions at the same time."""
         self._transactions = Transactions(most)
 
+    def has_refused_writers(self) -> bool:
+        """Return whether transactions have failed for some time."""
+        return self._transactions.are_failing()
+
     def is_locked(self, error: StorageError) -> bool:
         """Return whether *error* says that too many transactions wait for locks."""
         return str(error).endswith(BUSY)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
+from threading import Lock
 from typing import Any
 
 import peewee
@@ -97,6 +98,10 @@ class SourceStore:
         self._engine = engine
         self._relaxed = engine.relaxed(TIMEOUT)
         self._deletions = DeletionStore(engine)
+        #: Requests that were refused, and are not counted yet: their number, and the
+        #: problem and the instant of the last, by source.
+        self._refused: dict[str, tuple[int, str, int]] = {}
+        self._lock_of_refused, self._counting = Lock(), Lock()
 
     def all(self) -> list[Source]:
         """Return all sources in the order of their names."""
@@ -240,10 +245,28 @@ class SourceStore:
     def refuse(self, name: str, problem: str, now: int) -> None:
         """Count a request that was not accepted.
 
+        Anyone can send such requests, so that one thread at a time waits for the
+        database; it also counts those of other threads.
+
         :raises StorageError: if the database is busy for :data:`TIMEOUT` seconds.
         """
-        values = {"last_problem": now, "problem": problem[:MAX_PROBLEM]}
-        self._count(self._relaxed, name, SourceCounts(refused=1), values)
+        with self._lock_of_refused:
+            number, _, _ = self._refused.get(name, (0, "", 0))
+            self._refused[name] = number + 1, problem[:MAX_PROBLEM], now
+        for _ in range(2):  # a second time those that came during the first
+            if not self._refused or not self._counting.acquire(blocking=False):
+                return
+            try:
+                self._count_refused()
+            finally:
+                self._counting.release()
+
+    def _count_refused(self) -> None:
+        with self._lock_of_refused:
+            refused, self._refused = self._refused, {}
+        for name, (number, problem, now) in refused.items():
+            values = {"last_problem": now, "problem": problem}
+            self._count(self._relaxed, name, SourceCounts(refused=number), values)
 
     def _count(
         self, engine: Engine, name: str, counts: SourceCounts, values: dict[str, Any]

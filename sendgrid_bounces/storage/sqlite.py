@@ -220,7 +220,7 @@ class SQLiteEngine(Engine):
         return str(error).endswith(LOCKED)
 
     def has_refused_writers(self) -> bool:
-        """Return whether the last transaction waited in vain for other writers."""
+        """Return whether the last transaction to wait did so in vain."""
         return self._writers.have_failed
 
     def _begin(self, *, consistent: bool) -> None:

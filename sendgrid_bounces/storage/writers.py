@@ -10,6 +10,9 @@ from time import monotonic
 #: import, or by another program.
 PATIENCE = 1.0
 
+#: Seconds without a successful transaction after which writes count as failing.
+FAILURE_SECONDS = 10.0
+
 
 class Writers:
     """The threads that wait for a database with one lock for all writers.
@@ -61,13 +64,14 @@ class Writers:
 class Transactions:
     """The transactions that may wait for locks of each other.
 
-    :param most: transactions at the same time. Another one waits until one of them
-        ends, and is refused if none does, so that a process has threads for reads.
+    :param most: transactions at the same time. Another one waits while others end, and
+        is refused otherwise, so that a process has threads for reads.
     """
 
     def __init__(self, most: int = sys.maxsize) -> None:
         self._places = Semaphore(most)
-        self._ended = 0.0
+        self._changed = 0.0
+        self._failing_since: float | None = None
 
     @contextmanager
     def place(self) -> Iterator[bool]:
@@ -75,13 +79,34 @@ class Transactions:
 
         :returns: whether there is a place; the block must end at once if not.
         """
-        arrived = monotonic()
-        while not self._places.acquire(timeout=PATIENCE):
-            if monotonic() - max(self._ended, arrived) >= PATIENCE:
-                yield False
-                return
+        if not self._places.acquire(blocking=False) and not self._wait():
+            self._note_failure()
+            yield False
+            return
+        self._changed = monotonic()
         try:
             yield True
+        except BaseException:
+            self._note_failure()
+            raise
+        else:
+            self._failing_since = None
         finally:
-            self._ended = monotonic()
+            self._changed = monotonic()
             self._places.release()
+
+    def are_failing(self) -> bool:
+        """Return whether none has succeeded for long, and some have failed."""
+        since = self._failing_since
+        return since is not None and monotonic() - since > FAILURE_SECONDS
+
+    def _wait(self) -> bool:
+        """Wait for a place while others become free; return whether there is one."""
+        while (rest := self._changed + PATIENCE - monotonic()) > 0:
+            if self._places.acquire(timeout=rest):
+                return True
+        return False
+
+    def _note_failure(self) -> None:
+        if self._failing_since is None:
+            self._failing_since = monotonic()

@@ -455,6 +455,31 @@ class TestSources:
         assert (found.problem[:12], len(found.problem)) == ("wrong wrong ", 500)
         assert found.confirm_url == "u"
 
+    @pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+    def test_one_thread_counts_refused_requests(
+        self, storage: Storage, source: Source, database_url: str
+    ):
+        """The others do not wait for a locked database: anyone can send requests."""
+
+        def refuse_many() -> list[threading.Thread]:
+            threads = [
+                threading.Thread(
+                    target=storage.sources.refuse, args=("hook", "no", NOW)
+                )
+                for _ in range(5)
+            ]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join(0.2)
+            assert sum(map(threading.Thread.is_alive, threads)) == 1
+            return threads
+
+        with closing(open_storage(database_url)) as other:
+            for thread in other.engine.transact(refuse_many):
+                thread.join(20)
+        assert storage.sources.get("hook").counts.refused == 5
+
     @pytest.mark.parametrize(
         ("owner", "other"), [("acme", "x.example.com"), ("x.example.com", "acme")]
     )

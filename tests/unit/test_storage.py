@@ -475,6 +475,30 @@ def test_few_transactions_wait_for_locks_of_rows(storage: Storage, monkeypatch) 
     storage.bounces.put(bounce_list, [bounce("b@x")])
 
 
+def test_transactions_are_refused_at_once_if_none_ends(monkeypatch) -> None:
+    """Otherwise refused ones would occupy the threads that are left to reads."""
+    now = [100.0]
+    monkeypatch.setattr(writers, "monotonic", lambda: now[0])
+    transactions = writers.Transactions(1)
+    with transactions.place() as is_first:
+        assert is_first
+        now[0] += writers.PATIENCE
+        with transactions.place() as is_second:
+            assert not is_second
+        assert not transactions.are_failing()
+        now[0] += 2 * writers.FAILURE_SECONDS
+        assert transactions.are_failing()
+    assert not transactions.are_failing()
+
+    with pytest.raises(ZeroDivisionError), transactions.place():
+        _ = 1 / 0
+    now[0] += 2 * writers.FAILURE_SECONDS
+    assert transactions.are_failing()
+    with transactions.place() as is_third:
+        assert is_third
+    assert not transactions.are_failing()
+
+
 def test_many_threads_wait_for_short_transactions(storage: Storage) -> None:
     """The limit is for long ones."""
     with closing(storage):
