@@ -9,6 +9,9 @@ from sendgrid_bounces.storage.engine import Engine
 #: Seconds that the result of a write is valid, so that many checks cost few writes.
 INTERVAL = 1
 
+#: Seconds that a write may take before other checks report it.
+PATIENCE = 5
+
 
 class HealthCheck:
     """Checks that the database answers and can be written.
@@ -21,7 +24,7 @@ class HealthCheck:
         self._engine = engine
         self._writing = engine.relaxed(timeout=0)
         self._lock = threading.Lock()
-        self._checked = float("-inf")
+        self._checked, self._began = float("-inf"), float("inf")
         self._error: StorageError | None = None
 
     def check(self) -> None:
@@ -38,11 +41,15 @@ class HealthCheck:
         self._engine.check_journal()
         if self._lock.acquire(blocking=False):  # one thread writes at a time
             try:
-                if monotonic() - self._checked >= INTERVAL:
+                self._began = monotonic()
+                if self._began - self._checked >= INTERVAL:
                     self._error = self._write()
                     self._checked = monotonic()
             finally:
                 self._lock.release()
+        elif monotonic() - self._began > PATIENCE:
+            reason = "the database does not answer a write"
+            raise StorageError(f"{self._engine}: {reason}", reason=reason)
         if self._error is not None:
             raise self._error.with_traceback(None)
 

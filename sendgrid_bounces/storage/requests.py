@@ -75,15 +75,21 @@ class RequestStore:
         self._engine = engine.open_log()
         self._read_tag = read_tag
         self._is_prepared = False
-        self._preparing = threading.Lock()
+        self._preparing, self._retrying = threading.Lock(), threading.Lock()
         self._trim_step = max(min(size // 10, MAX_TRIM_STEP), 1)
         self._numbers = itertools.count()
 
     def add(self, entry: LoggedRequest) -> int:
         """Append *entry* and return its identifier; the identifier it has is ignored.
 
+        After a failure, one thread at a time tries: it may have to wait.
+
         :raises StorageError: if it cannot be stored. The failure is counted.
         """
+        is_retry = self.is_degraded
+        if is_retry and not self._retrying.acquire(blocking=False):
+            self.failures += 1
+            raise StorageError(f"{self._engine}: another request waits to be logged")
         try:
             if not self._is_prepared:
                 self._prepare()
@@ -96,6 +102,9 @@ class RequestStore:
             self.failures += 1
             self.is_degraded = True
             raise
+        finally:
+            if is_retry:
+                self._retrying.release()
         self.is_degraded = False
         return id_
 

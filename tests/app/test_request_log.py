@@ -296,6 +296,33 @@ def test_request_succeeds_if_the_log_cannot_be_written(
     assert len(_entries(client)) == 2
 
 
+def test_one_request_at_a_time_waits_for_a_locked_log(
+    client: FlaskClient, monkeypatch
+) -> None:
+    """The others are answered at once."""
+    log = client.application.extensions[EXTENSION].storage.requests
+    began, ended = threading.Event(), threading.Event()
+
+    def insert(*_: object) -> int:
+        began.set()
+        ended.wait(10)
+        raise StorageError("locked")
+
+    monkeypatch.setattr(log._engine, "execute_insert", insert)
+    log.is_degraded = True
+    thread = threading.Thread(
+        target=client.get, args=(f"/api/bounces.count.json?{ACME}",)
+    )
+    thread.start()
+    assert began.wait(10)
+    other = client.application.test_client()
+    assert other.get(f"/api/bounces.count.json?{ACME}").status_code == 200
+    assert log.failures == 1
+    ended.set()
+    thread.join(10)
+    assert log.failures == 2
+
+
 def test_request_is_logged_if_the_owner_of_its_domain_cannot_be_read(
     client: FlaskClient, monkeypatch
 ) -> None:

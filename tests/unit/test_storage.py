@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from queue import Queue
-from threading import Barrier, Thread
+from threading import Barrier, Event, Thread
 
 import pytest
 from conftest import bounce
@@ -375,6 +375,25 @@ def test_health_check_writes_once_a_second(storage: Storage, monkeypatch) -> Non
         else:
             found.append("ok")
     assert (found, len(writes)) == (["ok", "ok", "full", "full", "ok"], 3)
+
+
+def test_write_that_does_not_end_is_reported(storage: Storage, monkeypatch) -> None:
+    """A server can lock all tables for as long as it likes."""
+    monkeypatch.setattr(health, "PATIENCE", 0)
+    began, ended = Event(), Event()
+
+    def write(_: health.HealthCheck) -> None:
+        began.set()
+        ended.wait(10)
+
+    monkeypatch.setattr(health.HealthCheck, "_write", write)
+    (thread,) = _start(storage.health.check)
+    assert began.wait(10)
+    with pytest.raises(StorageError, match="does not answer a write"):
+        storage.health.check()
+    ended.set()
+    thread.join(10)
+    storage.health.check()
 
 
 def test_locked_database_is_healthy(url: str) -> None:
