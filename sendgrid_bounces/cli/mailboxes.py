@@ -1,11 +1,11 @@
 """Mails from stdin, files, mboxes and Maildirs. Nothing here deletes a mail."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain
+from itertools import chain, count
 from pathlib import Path
 from typing import BinaryIO
 
@@ -53,6 +53,8 @@ def _read_file(place: str, file: BinaryIO) -> Iterator[Incoming]:
 def _read_maildir(folder: Path) -> Iterator[Incoming]:
     """Yield the new mails, each of which moves to ``cur`` when it has been read."""
     for path in sorted((folder / "new").iterdir()):
+        if not path.is_file():  # a folder or a pipe
+            continue
         try:
             raw = path.read_bytes()
         except FileNotFoundError:  # another program has moved it
@@ -61,6 +63,15 @@ def _read_maildir(folder: Path) -> Iterator[Incoming]:
 
 
 def _move(folder: Path, path: Path) -> None:
+    """Move a mail to ``cur``, and mark it as seen; an older mail there stays."""
     name = path.name.partition(":")[0]
-    with suppress(FileNotFoundError):
-        path.rename(folder / "cur" / f"{name}:2,S")
+    for number in count():
+        ending = f"_{number}" if number else ""
+        try:
+            os.link(path, folder / "cur" / f"{name}{ending}:2,S")
+        except FileExistsError:
+            continue
+        except FileNotFoundError:  # another program has moved it
+            return
+        path.unlink(missing_ok=True)
+        return

@@ -2,6 +2,7 @@
 
 import json
 import mailbox
+import os
 from collections.abc import Callable
 from contextlib import closing
 from email.message import EmailMessage
@@ -140,6 +141,24 @@ def test_read_mails_of_a_maildir_move_and_unread_ones_stay(run: Run, tmp_path: P
     names = sorted(path.name for path in (folder / "cur").iterdir())
     assert names == ["1.a:2,S", "3.c:2,S"]
     assert (folder / "cur" / "1.a:2,S").read_bytes() == EXIM
+
+
+def test_mails_of_one_name_in_a_maildir_stay(run: Run, tmp_path: Path):
+    """A folder and a pipe among the mails are skipped."""
+    folder = tmp_path / "Maildir"
+    mailbox.Maildir(folder)
+    (folder / "cur" / "1.a:2,S").write_bytes(b"older")
+    (folder / "new" / "1.a").write_bytes(EXIM)
+    (folder / "new" / "1.a:2,").write_bytes(VACATION)
+    (folder / "new" / "0.folder").mkdir()
+    os.mkfifo(folder / "new" / "0.pipe")
+
+    answer = run("bounces", "receive", "acme", str(folder))
+    assert "2 mails: 1 listed, 0 known, 1 ignored, 0 unread" in answer.stdout
+    found = {path.name: path.read_bytes() for path in (folder / "cur").iterdir()}
+    assert found == {"1.a:2,S": b"older", "1.a_1:2,S": EXIM, "1.a_2:2,S": VACATION}
+    left = sorted(path.name for path in (folder / "new").iterdir())
+    assert left == ["0.folder", "0.pipe"]
 
 
 def test_folder_without_mails_is_misuse(run: Run, tmp_path: Path):
