@@ -398,8 +398,9 @@ def _filters(query: BounceQuery) -> Filters:
 def _ranges(walk: Walk, filters: Filters, created: int, id_: int) -> list[Filters]:
     """Return the filters of the rows that come after a position.
 
-    They are the others of its instant, and those of other instants: an index finds the
-    beginning of each. It would read all rows of an instant to compare both columns.
+    They are the other rows of its instant, and the rows of later or earlier instants:
+    an index finds the beginning of both. One condition for both columns would read all
+    rows of the instant.
     """
     (start,) = filters.get("created_from", (created,))
     (end,) = filters.get("created_before", (created + 1,))

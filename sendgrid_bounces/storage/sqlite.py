@@ -189,8 +189,8 @@ class SQLiteEngine(Engine):
     def check_journal(self) -> None:
         """Check that all connections have the same write-ahead log and index of it.
 
-        SQLite removes both with the last connection. If somebody else does, older
-        connections go on using them, and newer ones create others.
+        SQLite removes both with the last connection. If another program removes
+        them, older connections go on using them, and newer ones create others.
         """
         known = self._journal_identities
         found = [*map(_identify, self._journal)]

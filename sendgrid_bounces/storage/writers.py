@@ -17,8 +17,8 @@ FAILURE_SECONDS = 10.0
 class Writers:
     """The threads that wait for a database with one lock for all writers.
 
-    They are many and wait shortly if transactions are short. If one is long, most of
-    them go on waiting, and the others give up, so that a process has threads for reads.
+    All threads wait while transactions are short. During a long one, some threads go
+    on waiting, and further ones get an error, so that threads remain for reads.
 
     :param most: threads that go on waiting.
     :ivar have_failed: whether the last thread that went on waiting did so in vain.
@@ -64,8 +64,8 @@ class Writers:
 class Transactions:
     """The transactions that may wait for locks of each other.
 
-    :param most: transactions at the same time. Another one waits while others end, and
-        is refused otherwise, so that a process has threads for reads.
+    :param most: transactions at the same time. Another one waits as long as others
+        end, and is refused if none does, so that threads remain for reads.
     """
 
     def __init__(self, most: int = sys.maxsize) -> None:
