@@ -156,8 +156,8 @@ class Worker(ThreadWorker):
     def murder_pending(self) -> None:
         """Disconnect the clients that have used up their time.
 
-        Those for which threads wait have less time if all threads are busy, and those
-        that send long bodies, if others wait for their turns.
+        If all threads are busy, the clients that threads wait for have less time. If
+        long bodies wait for a turn, so have the clients that send one.
         """
         now = time.monotonic()
         for conn in takewhile(lambda conn: conn.timeout <= now, self.pending_conns):
