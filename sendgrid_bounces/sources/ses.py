@@ -48,6 +48,7 @@ _SIGNED = (
 )
 _OPTIONAL = {"Subject", "SubscribeURL", "Token"}
 _CONFIRMATIONS = {"SubscriptionConfirmation", "UnsubscribeConfirmation"}
+_TYPES = {"Notification", *_CONFIRMATIONS}
 
 #: The beginning of a URL that somebody can be asked to open.
 _CONFIRM_URL = re.compile(r"https://sns\.[a-z0-9-]{1,40}\.amazonaws\.com(\.cn)?/")
@@ -163,6 +164,7 @@ def _event(bounce: Mapping[str, Any], recipient: Any, now: int) -> BounceEvent:
 
 
 def _verify_signature(envelope: Mapping[str, Any], certificate: bytes) -> None:
+    _check_values(envelope)
     # An optional dependency, and slow to import.
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives import hashes
@@ -179,6 +181,18 @@ def _verify_signature(envelope: Mapping[str, Any], certificate: bytes) -> None:
         key.verify(signature, signed_text(envelope), padding.PKCS1v15(), algorithm)
     except InvalidSignature:
         raise SignatureError("the signature does not match the message") from None
+
+
+def _check_values(envelope: Mapping[str, Any]) -> None:
+    """Check that the signed text has one reading only.
+
+    SNS signs the messages of all its customers with one key, and quotes nothing in the
+    text: a line end in a value could turn a part of a message into the topic.
+    """
+    if text(envelope, "Type") not in _TYPES:
+        raise SignatureError("the type of a signed message is not known")
+    if any("\n" in text(envelope, name) for name in _SIGNED if name != "Message"):
+        raise SignatureError("a signed field has a line end")
 
 
 def _load_key(certificate: bytes) -> "RSAPublicKey":

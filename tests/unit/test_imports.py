@@ -14,7 +14,7 @@ from sendgrid_bounces.control.documents import render_bounce
 from sendgrid_bounces.core.bounces import Bounce
 from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.core.timezones import TimeZone
-from sendgrid_bounces.schemas import imports
+from sendgrid_bounces.schemas import json_stream
 from sendgrid_bounces.schemas.bounces import FIELDS, read_record
 from sendgrid_bounces.schemas.imports import ImportOptions, read_bounces
 
@@ -270,9 +270,10 @@ VALUES = st.recursive(
 def test_json_is_read_in_chunks_of_any_size(values, size: int, indent) -> None:
     """Also a value that a chunk ends in."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(imports, "CHUNK", size)
+        patch.setattr(json_stream, "CHUNK", size)
         for document in (values, {"n": 12, "items": values, "x": [3]}):
-            text = imports._JSONText(io.StringIO(json.dumps(document, indent=indent)))
+            file = io.StringIO(json.dumps(document, indent=indent))
+            text = json_stream.JSONStream(file, ["items"])
             text.enter_array()
             assert list(text.elements()) == values
 

@@ -428,6 +428,34 @@ class TestSes:
         with pytest.raises(SignatureError):
             ses.verify(body, {}, Secrets(certificate=certificate), NOW)
 
+    @pytest.mark.parametrize("field", ["Type", "Subject"])
+    def test_part_of_a_message_does_not_become_the_topic(
+        self, sns_key, certificate, field: str
+    ):
+        """SNS signs the messages of all customers, and quotes nothing."""
+        time, other = "2012-02-15T10:00:00.000Z", "arn:aws:sns:us-east-1:6:other"
+        end = f"Timestamp\n{time}\nTopicArn\n{other}\nType\nNotification"
+        forged = {
+            "Message": "hello",
+            "MessageId": "1",
+            "Subject": "s",
+            "Timestamp": time,
+            "TopicArn": TOPIC,
+            "Type": f"Notification\nMessageId\n2\n{end}",
+        }
+        if field == "Subject":
+            forged |= {"Type": "Notification", "Subject": f"s\n{end}"}
+        signature = sns_key.sign(
+            ses.signed_text(forged), padding.PKCS1v15(), hashes.SHA256()
+        )
+        forged |= {
+            "SignatureVersion": "2",
+            "Signature": base64.b64encode(signature).decode(),
+        }
+        secrets = Secrets(certificate=certificate, topics=(TOPIC,))
+        with pytest.raises(SignatureError, match="type of a signed|has a line end"):
+            ses.verify(json.dumps(forged).encode(), {}, secrets, NOW)
+
     def test_message_of_48_hours_is_accepted_and_an_older_one_is_not(
         self, sns_key, certificate
     ):
