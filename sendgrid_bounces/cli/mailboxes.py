@@ -67,11 +67,17 @@ def _move(folder: Path, path: Path) -> None:
     name = path.name.partition(":")[0]
     for number in count():
         ending = f"_{number}" if number else ""
+        target = folder / "cur" / f"{name}{ending}:2,S"
         try:
-            os.link(path, folder / "cur" / f"{name}{ending}:2,S")
+            os.link(path, target)
         except FileExistsError:
             continue
         except FileNotFoundError:  # another program has moved it
             return
-        path.unlink(missing_ok=True)
+        except OSError:  # no hard links, or not of another user's file
+            if target.exists():
+                continue
+            path.rename(target)
+        else:
+            path.unlink(missing_ok=True)
         return

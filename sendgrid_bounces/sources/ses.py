@@ -164,13 +164,13 @@ def _event(bounce: Mapping[str, Any], recipient: Any, now: int) -> BounceEvent:
 
 
 def _verify_signature(envelope: Mapping[str, Any], certificate: bytes) -> None:
-    _check_values(envelope)
     # An optional dependency, and slow to import.
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.asymmetric import padding
 
     key = _load_key(certificate)
+    _check_values(envelope)
     try:
         signature = base64.b64decode(text(envelope, "Signature"), validate=True)
     except ValueError:

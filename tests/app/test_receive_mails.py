@@ -1,5 +1,6 @@
 """``bounces receive``: mails become bounces, and mail systems get their exit codes."""
 
+import errno
 import json
 import mailbox
 import os
@@ -143,8 +144,17 @@ def test_read_mails_of_a_maildir_move_and_unread_ones_stay(run: Run, tmp_path: P
     assert (folder / "cur" / "1.a:2,S").read_bytes() == EXIM
 
 
-def test_mails_of_one_name_in_a_maildir_stay(run: Run, tmp_path: Path):
+@pytest.mark.parametrize("has_links", [True, False])
+def test_mails_of_one_name_in_a_maildir_stay(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_links: bool
+):
     """A folder and a pipe among the mails are skipped."""
+    if not has_links:  # of a file of another user, or in the file system
+
+        def refuse(*_: object) -> None:
+            raise PermissionError(errno.EPERM, "Operation not permitted")
+
+        monkeypatch.setattr(os, "link", refuse)
     folder = tmp_path / "Maildir"
     mailbox.Maildir(folder)
     (folder / "cur" / "1.a:2,S").write_bytes(b"older")
