@@ -1,5 +1,7 @@
 """Bounces: their types, their keys, and derived fields."""
 
+import tracemalloc
+
 import pytest
 from conftest import bounce
 from hypothesis import given
@@ -110,3 +112,18 @@ def test_different_letters_have_different_keys() -> None:
     keys = [fold(f"{name}@x.de") for name in ("STRASSE", "Stra\u00dfe", "strasse ")]
 
     assert keys == ["strasse@x.de", "stra\u00dfe@x.de", "strasse @x.de"]
+
+
+@pytest.mark.parametrize("letter", ["a", "\u00c9", "\u0130"])
+def test_long_text_is_folded_in_bounded_memory(letter: str) -> None:
+    """A stranger can send a million characters as an address."""
+    text = letter * 1_000_000 + "\U0001f600"
+    tracemalloc.start()
+    try:
+        folded = fold(text)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert folded == letter.lower() * 1_000_000 + "\U0001f600"
+    assert peak < 20_000_000
