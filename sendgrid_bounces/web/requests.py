@@ -215,6 +215,7 @@ class StrictRequest(flask.Request):
         if "HTTP_AUTHORIZATION" in self.environ and self.authorization is not None:
             found = self.authorization
             secrets += [found.token or "", found.password or found.username or ""]
+            secrets.append(self.environ["HTTP_AUTHORIZATION"].partition(" ")[2].strip())
         return secrets
 
     @cached_property

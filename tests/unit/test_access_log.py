@@ -90,7 +90,7 @@ def test_credentials_of_the_request_are_redacted_in_the_access_log() -> None:
         "QUERY_STRING": "",
         "SERVER_PROTOCOL": "HTTP/1.1",
         "HTTP_AUTHORIZATION": f"Basic {login}",
-        "HTTP_USER_AGENT": f"x/{key.upper()}",
+        "HTTP_USER_AGENT": f"x/{key.upper()} {login}",
     }
     response = SimpleNamespace(status="404 NOT FOUND", sent=0, headers=[])
     logger = RedactingLogger(Config())
@@ -99,7 +99,8 @@ def test_credentials_of_the_request_are_redacted_in_the_access_log() -> None:
         response, SimpleNamespace(headers=[]), environ, timedelta(seconds=1)
     )
     assert atoms["target"] == "/v3/***/bounces"
-    assert atoms["a"] == "x/***"
+    assert atoms["a"] == "x/*** ***"
+    assert login not in repr(atoms)
     assert key.casefold() not in repr(atoms).casefold()
 
 
