@@ -7,14 +7,13 @@ from http import HTTPStatus
 from typing import Any
 
 import flask
-from flask import Flask, current_app, has_request_context, request
+from flask import Flask, current_app, has_request_context
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from sendgrid_bounces.auth import Authenticator
 from sendgrid_bounces.config import Config, load_config
 from sendgrid_bounces.control import health, owns
 from sendgrid_bounces.core.accounts import ScryptCosts
-from sendgrid_bounces.core.attempts import client_at
 from sendgrid_bounces.core.clock import Clock
 from sendgrid_bounces.dialects.mailgun import v2, v3
 from sendgrid_bounces.dialects.sendgrid import direct, reseller
@@ -24,7 +23,7 @@ from sendgrid_bounces.receiving import views as receiving
 from sendgrid_bounces.storage.clock import SharedClock
 from sendgrid_bounces.storage.database import Storage, closing_on_error, open_storage
 from sendgrid_bounces.web.dialect import Dialect, find_owner
-from sendgrid_bounces.web.requests import Application
+from sendgrid_bounces.web.requests import Application, request
 from sendgrid_bounces.web.responses import Response
 from sendgrid_bounces.web.routing import AddressConverter
 
@@ -129,7 +128,7 @@ def open_emulator(
 
 def _client() -> str:
     """Return the client of the request; an empty text outside of requests."""
-    return client_at(request.remote_addr or "unknown") if has_request_context() else ""
+    return request.client if has_request_context() else ""
 
 
 def prepare_database(config: Config) -> Storage:

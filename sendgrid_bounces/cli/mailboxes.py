@@ -1,8 +1,8 @@
 """Mails from stdin, files, mboxes and Maildirs. Nothing here deletes a mail."""
 
-import os
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, count
@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 import click
+
+from sendgrid_bounces.core.files import rename_to_new
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,19 +67,9 @@ def _read_maildir(folder: Path) -> Iterator[Incoming]:
 def _move(folder: Path, path: Path) -> None:
     """Move a mail to ``cur``, and mark it as seen; an older mail there stays."""
     name = path.name.partition(":")[0]
-    for number in count():
-        ending = f"_{number}" if number else ""
-        target = folder / "cur" / f"{name}{ending}:2,S"
-        try:
-            os.link(path, target)
-        except FileExistsError:
-            continue
-        except FileNotFoundError:  # another program has moved it
-            return
-        except OSError:  # no hard links, or not of another user's file
-            if target.exists():
-                continue
-            path.rename(target)
-        else:
-            path.unlink(missing_ok=True)
-        return
+    with suppress(FileNotFoundError):  # another program has moved it
+        for number in count():
+            ending = f"_{number}" if number else ""
+            with suppress(FileExistsError):
+                rename_to_new(path, folder / "cur" / f"{name}{ending}:2,S")
+                return

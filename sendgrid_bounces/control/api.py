@@ -19,7 +19,7 @@ from sendgrid_bounces.config import VARIABLE_PREFIX
 from sendgrid_bounces.control import CONTROL_PATH
 from sendgrid_bounces.control.service import Control
 from sendgrid_bounces.control.sessions import COOKIE, is_valid_cookie
-from sendgrid_bounces.core.attempts import MAX_TOKENS, WINDOW, client_at
+from sendgrid_bounces.core.attempts import MAX_TOKENS, WINDOW
 from sendgrid_bounces.core.errors import (
     BounceError,
     ConflictError,
@@ -262,15 +262,14 @@ def is_token(sent: str, token: str) -> bool:
     if not sent:
         return False
     failed = current_emulator().failed_tokens
-    client = client_at(request.remote_addr or "unknown")
     try:
-        failed.check(client, TOKEN_NAME)
+        failed.check(request.client, TOKEN_NAME)
     except TooManyAttemptsError:
         raise TooManyAttemptsError(TOO_MANY_TOKENS) from None
     is_right = hmac.compare_digest(sent.encode(), token.encode())
     attempt = hashlib.blake2b(sent.encode()).digest()
     if not is_right and not failed.is_known(attempt):
-        failed.add(client, TOKEN_NAME, attempt)
+        failed.add(request.client, TOKEN_NAME, attempt)
     return is_right
 
 

@@ -18,11 +18,11 @@ from sendgrid_bounces.core.errors import ParametersError, UnknownNameError
 from sendgrid_bounces.core.faults import StoredFault
 from sendgrid_bounces.core.migration import MigrationReport, report_migration
 from sendgrid_bounces.core.names import SLUG, SLUG_RULE
-from sendgrid_bounces.core.requests import LoggedRequest, RequestFilter
+from sendgrid_bounces.core.requests import MAX_ID, LoggedRequest, RequestFilter
 from sendgrid_bounces.core.times import check_instant
 from sendgrid_bounces.emulator import Emulator
 from sendgrid_bounces.schemas.faults import check_names, read_fault_rules
-from sendgrid_bounces.schemas.requests import DEFAULT_LIMIT, DEFAULT_WAIT, MAX_ID
+from sendgrid_bounces.schemas.requests import DEFAULT_LIMIT, DEFAULT_WAIT
 
 #: Seconds between two queries of the request log.
 POLL_INTERVAL = 0.05

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from sendgrid_bounces.core.bounces import EARLIEST, BounceType
+from sendgrid_bounces.core.bounces import EARLIEST, TYPES_BY_LABEL, BounceType
 from sendgrid_bounces.core.times import render_instant
 from sendgrid_bounces.core.timezones import DAY
 
@@ -19,7 +19,7 @@ MAX_DAYS = 400 * 366
 MAX_INTERVALS = 90
 
 #: The order of the types.
-TYPES = (BounceType.HARD, BounceType.SOFT, BounceType.OTHER)
+TYPES = tuple(TYPES_BY_LABEL.values())
 
 
 @dataclass(frozen=True, slots=True)

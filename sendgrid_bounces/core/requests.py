@@ -8,6 +8,9 @@ from typing import Any
 from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.core.messages import got
 
+#: The largest identifier of an entry of the log, or of a fault rule.
+MAX_ID = 2**63 - 1
+
 #: A response status, or a class of statuses.
 STATUS = re.compile("[1-5](?:[0-9]{2}|[Xx]{2})")
 

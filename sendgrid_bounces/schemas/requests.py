@@ -6,7 +6,7 @@ from typing import Any
 from marshmallow import ValidationError, fields
 
 from sendgrid_bounces.core.errors import ParametersError
-from sendgrid_bounces.core.requests import status_range
+from sendgrid_bounces.core.requests import MAX_ID, status_range
 from sendgrid_bounces.core.times import parse_instant
 from sendgrid_bounces.schemas.base import (
     MESSAGES,
@@ -20,9 +20,6 @@ DEFAULT_LIMIT, MAX_LIMIT = 100, 10_000
 
 #: How many seconds to wait for requests by default, and at most.
 DEFAULT_WAIT, MAX_WAIT = 5, 30
-
-#: The largest identifier of a logged request.
-MAX_ID = 2**63 - 1
 
 #: The blank before a UTC offset: a plus sign that was not percent-encoded.
 _BLANK = re.compile(r"([:.,][0-9]+) (?=[0-9]{2}:?[0-9]{2}\Z)")

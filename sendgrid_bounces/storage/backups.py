@@ -16,6 +16,7 @@ import peewee
 
 from sendgrid_bounces.core.contents import Counts
 from sendgrid_bounces.core.errors import AbsentError, ConflictError, StorageError
+from sendgrid_bounces.core.files import rename_to_new
 from sendgrid_bounces.storage import schema, sql
 from sendgrid_bounces.storage.contents import ContentsStore
 from sendgrid_bounces.storage.database import Storage
@@ -242,17 +243,13 @@ def _check_target(engine: Engine, path: Path, *, replace: bool) -> None:
 
 def _rename(copy: Path, path: Path, *, replace: bool) -> None:
     """Give *copy* the name *path*, unless another program has created such a file."""
-    if not replace:
-        try:
-            os.link(copy, path)
-        except FileExistsError:
-            raise _exists(path) from None
-        except OSError:  # the file system has no hard links
-            if path.exists():
-                raise _exists(path) from None
-        else:
-            return
-    copy.replace(path)
+    if replace:
+        copy.replace(path)
+        return
+    try:
+        rename_to_new(copy, path)
+    except FileExistsError:
+        raise _exists(path) from None
 
 
 def _exists(path: Path) -> ConflictError:

@@ -12,6 +12,7 @@ import peewee
 from sendgrid_bounces.core.clock import ClockState
 from sendgrid_bounces.core.errors import ParametersError, UnknownNameError
 from sendgrid_bounces.core.faults import Counters, FaultRule, Match, StoredFault
+from sendgrid_bounces.core.requests import MAX_ID
 from sendgrid_bounces.storage.compiled import Compiled
 from sendgrid_bounces.storage.engine import Engine
 from sendgrid_bounces.storage.sql import COUNT_ALL, insert
@@ -19,9 +20,6 @@ from sendgrid_bounces.storage.tables import ClockRow, FaultRow, FaultSetRow
 
 #: The maximum number of rules; each request is compared with all rules.
 MAX_FAULT_RULES = 1_000
-
-#: The largest integer of a database.
-MAX_ID = 2**63 - 1
 
 #: Seconds that counting a request waits for other writers before failing.
 COUNT_TIMEOUT = 30

@@ -24,6 +24,7 @@ from werkzeug.exceptions import (
 )
 from werkzeug.formparser import MultiPartParser
 
+from sendgrid_bounces.core.attempts import client_at
 from sendgrid_bounces.core.errors import ContentTypeError, RequestError
 from sendgrid_bounces.core.percent import decode_form_text
 from sendgrid_bounces.redaction import find_secrets
@@ -196,6 +197,11 @@ class StrictRequest(flask.Request):
             return self._parameters
         query = self.query_string[:MAX_LENIENT_QUERY].decode(errors="replace")
         return parse_qsl(query, keep_blank_values=True, errors="replace")
+
+    @property
+    def client(self) -> str:
+        """The client that sent the request, for limits on wrong keys and tokens."""
+        return client_at(self.remote_addr or "unknown")
 
     @property
     def server_url(self) -> str:
