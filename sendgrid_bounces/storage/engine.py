@@ -52,7 +52,7 @@ class Engine:
     find_table: str
 
     #: Statement that writes without changing anything.
-    idle_write = "UPDATE about SET schema_version = schema_version"
+    idle_write: str
 
     #: Whether the database is known to have the schema of this release, so that each
     #: transaction checks that it still has.
@@ -266,14 +266,12 @@ class Engine:
         reason = f"the search took longer than {seconds} seconds"
         return StorageError(f"{self}: {reason}", reason=reason)
 
-    def has_refused_writers(self) -> bool:
-        """Return whether transactions have waited in vain for other writers."""
-        return False
+    def check_writable(self) -> None:
+        """Write without changing anything; other writers may do so meanwhile.
 
-    def is_locked(self, error: StorageError) -> bool:
-        """Return whether *error* says that other writers have locked the database."""
-        del error
-        return False
+        :raises StorageError: if the database cannot be written.
+        """
+        raise NotImplementedError
 
     def has_table(self, table: type[peewee.Model]) -> bool:
         """Return whether the database has *table*."""

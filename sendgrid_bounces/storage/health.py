@@ -58,10 +58,8 @@ class HealthCheck:
         engine = self._writing
         try:
             engine.check_space()
-            engine.transact(lambda: engine.execute(engine.idle_write))
+            engine.check_writable()
         except StorageError as error:
-            if engine.is_locked(error) and not engine.has_refused_writers():
-                return None
             text = str(error).removeprefix(f"{engine}: ")
             reason = error.reason or f"the database cannot be written: {text}"
             return StorageError(str(error), error.code, reason)

@@ -6,6 +6,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
@@ -215,13 +216,17 @@ class SQLiteEngine(Engine):
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise StorageError(f"{self}: {error.strerror}") from error
 
-    def is_locked(self, error: StorageError) -> bool:
-        """Return whether *error* says that another writer has the database's lock."""
-        return str(error).endswith(LOCKED)
+    def check_writable(self) -> None:
+        """Write without changing anything, unless another writer has the lock.
 
-    def has_refused_writers(self) -> bool:
-        """Return whether the last transaction to wait did so in vain."""
-        return self._writers.have_failed
+        This one shows that the database can be written, unless the last thread to wait
+        for the lock did so in vain.
+        """
+        try:
+            self.transact(partial(self.execute, self.idle_write))
+        except StorageError as error:
+            if self._writers.have_failed or not _is_locked(error):
+                raise
 
     def _begin(self, *, consistent: bool) -> None:
         self.check_location()
@@ -259,7 +264,7 @@ class SQLiteEngine(Engine):
                     return super()._begin(consistent=True)
                 except StorageError as error:
                     is_over = self._writers.is_stuck() or time.monotonic() > deadline
-                    if is_over or not self.is_locked(error):
+                    if is_over or not _is_locked(error):
                         raise
                 time.sleep(RETRY_INTERVAL)
         finally:
@@ -330,6 +335,11 @@ class SQLiteLogEngine(SQLiteEngine):
         """Return the statement that creates the table, and the version of the file."""
         create, _ = sql.create_statements(table, self._builder)
         return create, crc32(f"{tag} {create}".encode()) >> 1
+
+
+def _is_locked(error: StorageError) -> bool:
+    """Return whether *error* says that another writer has the database's lock."""
+    return str(error).endswith(LOCKED)
 
 
 def _identify(path: Path) -> Identity | None:

@@ -6,12 +6,15 @@ from contextlib import contextmanager
 from threading import Lock, Semaphore
 from time import monotonic
 
+from sendgrid_bounces.core.errors import StorageError
+
 #: Seconds without progress of any writer after which a lock is held for long: by a long
 #: import, or by another program.
 PATIENCE = 1.0
 
-#: Seconds without a successful transaction after which writes count as failing.
-FAILURE_SECONDS = 10.0
+#: Seconds of failures without a successful transaction after which writes count as
+#: failing, and seconds after the last failure for which they do.
+FAILURE_SECONDS, MEMORY_SECONDS = 10.0, 60.0
 
 
 class Writers:
@@ -71,34 +74,38 @@ class Transactions:
     def __init__(self, most: int = sys.maxsize) -> None:
         self._places = Semaphore(most)
         self._changed = 0.0
-        self._failing_since: float | None = None
+        self._failure: StorageError | None = None
+        self._failing_since = self._failed = 0.0
 
     @contextmanager
     def place(self) -> Iterator[bool]:
         """Run the block as one of the transactions.
 
-        :returns: whether there is a place; the block must end at once if not.
+        :returns: whether there is a place; the block must raise an error if not.
         """
-        if not self._places.acquire(blocking=False) and not self._wait():
-            self._note_failure()
-            yield False
-            return
-        self._changed = monotonic()
+        is_free = self._places.acquire(blocking=False) or self._wait()
+        if is_free:
+            self._changed = monotonic()
         try:
-            yield True
-        except BaseException:
-            self._note_failure()
+            yield is_free
+        except StorageError as error:
+            self._note_failure(error)
             raise
         else:
-            self._failing_since = None
+            self._failure = None
         finally:
-            self._changed = monotonic()
-            self._places.release()
+            if is_free:
+                self._changed = monotonic()
+                self._places.release()
 
-    def are_failing(self) -> bool:
-        """Return whether none has succeeded for long, and some have failed."""
-        since = self._failing_since
-        return since is not None and monotonic() - since > FAILURE_SECONDS
+    def failure(self) -> StorageError | None:
+        """Return the last error if all transactions have failed for some time."""
+        if (
+            self._failed - self._failing_since < FAILURE_SECONDS
+            or monotonic() - self._failed > MEMORY_SECONDS
+        ):
+            return None
+        return self._failure
 
     def _wait(self) -> bool:
         """Wait for a place while others become free; return whether there is one."""
@@ -107,6 +114,8 @@ class Transactions:
                 return True
         return False
 
-    def _note_failure(self) -> None:
-        if self._failing_since is None:
-            self._failing_since = monotonic()
+    def _note_failure(self, error: StorageError) -> None:
+        self._failed = monotonic()
+        if self._failure is None:
+            self._failing_since = self._failed
+        self._failure = error

@@ -14,9 +14,9 @@ import pytest
 from conftest import bounce
 
 from sendgrid_bounces.core.bounces import BounceQuery
-from sendgrid_bounces.core.errors import AbsentError, StorageError
+from sendgrid_bounces.core.errors import AbsentError, ConflictError, StorageError
 from sendgrid_bounces.core.faults import FaultRule, StoredFault
-from sendgrid_bounces.storage import health, writers
+from sendgrid_bounces.storage import health, mysql, writers
 from sendgrid_bounces.storage.connections import Connections
 from sendgrid_bounces.storage.database import Storage, open_storage
 from sendgrid_bounces.storage.sqlite import JOURNAL_SUFFIXES
@@ -438,7 +438,7 @@ def test_refused_write_is_reported_while_the_database_is_locked(
         assert errors == ["the database cannot be written: database is locked"]
         storage.health.check()
         other.engine.transact(lambda: _start(storage.health.check)[0].join(20))
-        assert not storage.engine.has_refused_writers()
+        storage.health.check()
 
 
 def test_few_threads_wait_for_a_long_transaction(url: str, monkeypatch) -> None:
@@ -504,18 +504,56 @@ def test_transactions_are_refused_at_once_if_none_ends(monkeypatch) -> None:
         now[0] += writers.PATIENCE
         with transactions.place() as is_second:
             assert not is_second
-        assert not transactions.are_failing()
-        now[0] += 2 * writers.FAILURE_SECONDS
-        assert transactions.are_failing()
-    assert not transactions.are_failing()
-
-    with pytest.raises(ZeroDivisionError), transactions.place():
-        _ = 1 / 0
-    now[0] += 2 * writers.FAILURE_SECONDS
-    assert transactions.are_failing()
     with transactions.place() as is_third:
         assert is_third
-    assert not transactions.are_failing()
+
+
+def test_failures_without_a_success_are_reported_for_some_time(monkeypatch) -> None:
+    """A single one may be that of a request."""
+    now = [100.0]
+    monkeypatch.setattr(writers, "monotonic", lambda: now[0])
+    transactions = writers.Transactions()
+
+    def fail(error: Exception) -> None:
+        with pytest.raises(type(error)), transactions.place():
+            raise error
+
+    fail(StorageError("first"))
+    now[0] += writers.FAILURE_SECONDS
+    fail(ConflictError("no error of the database"))
+    assert transactions.failure() is None
+    fail(StorageError("last"))
+    assert str(transactions.failure()) == "last"
+    now[0] += writers.MEMORY_SECONDS
+    assert transactions.failure()
+    now[0] += 1
+    assert transactions.failure() is None
+    fail(StorageError("again"))
+    assert transactions.failure()
+    with transactions.place():
+        pass
+    fail(StorageError("first"))
+    assert transactions.failure() is None
+
+
+@pytest.mark.parametrize("engine", ["mysql"], indirect=True)
+def test_health_reports_a_locked_table(storage: Storage, monkeypatch) -> None:
+    """The health check writes to another table."""
+    monkeypatch.setattr(mysql, "WRITE_TIMEOUT", 1)
+    monkeypatch.setattr(writers, "FAILURE_SECONDS", 0.5)
+    monkeypatch.setattr(health, "INTERVAL", 0)
+    bounce_list = storage.accounts.add("acme").bounce_list
+    with closing(storage.engine.connections._connect()) as other:
+        other.cursor().execute("LOCK TABLES bounce WRITE")
+        for _ in range(2):
+            storage.health.check()
+            with pytest.raises(StorageError, match="timed out"):
+                storage.bounces.put(bounce_list, [bounce("a@x")])
+        with pytest.raises(StorageError) as raised:
+            storage.health.check()
+    assert raised.value.reason.startswith("the database cannot be written: Lost conn")
+    storage.bounces.put(bounce_list, [bounce("a@x")])
+    storage.health.check()
 
 
 def test_many_threads_wait_for_short_transactions(storage: Storage) -> None:
