@@ -17,9 +17,6 @@ from sendgrid_bounces.web.responses import ErrorTable, look_up
 
 PATH = f"{SOURCES_PATH}/<name>"
 
-#: Maximum size of a request body in bytes. Mail systems accept mails of 10 MB.
-MAX_BODY = 16 * 1024 * 1024
-
 #: Unreadable elements of one request that are logged.
 MAX_LOGGED = 10
 
@@ -94,6 +91,7 @@ def _receive(emulator: Emulator, source: Source) -> Response:
     """
     from sendgrid_bounces.receiving.delivery import deliver  # often not needed
     from sendgrid_bounces.receiving.verification import read_request
+    from sendgrid_bounces.sources.kinds import KINDS
     from sendgrid_bounces.sources.verification import (
         PayloadError,
         SecretError,
@@ -102,13 +100,14 @@ def _receive(emulator: Emulator, source: Source) -> Response:
 
     now, system = emulator.clock.now(), emulator.clock.system.now()
     is_mailgun = source.kind == "mailgun"
+    max_body = KINDS[source.kind].max_body
     try:
-        body = request.read_body(MAX_BODY)
+        body = request.read_body(max_body)
         headers = dict(request.headers)
         batch = read_request(source, emulator.authenticator, headers, body, now, system)
         counts = deliver(emulator.storage, source, batch, now, system).counts
     except RequestEntityTooLarge:
-        raise RefusedError(413, f"the body exceeds {MAX_BODY} bytes") from None
+        raise RefusedError(413, f"the body exceeds {max_body} bytes") from None
     except RequestError as error:
         raise RefusedError(400, error.reason) from None
     except SignatureError as error:

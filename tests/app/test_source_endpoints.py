@@ -487,13 +487,23 @@ def test_absent_owner_asks_for_a_repeat(app: Flask, storage):
     assert source(app, "mail").problem == "there is no account or domain 'gone'"
 
 
-def test_large_body_is_refused(app: Flask, monkeypatch):
-    monkeypatch.setattr(views, "MAX_BODY", 10)
-    answer = app.test_client().post("/_sources/mail", data=EXIM, headers=TOKEN)
-    assert (answer.status_code, answer.json) == (
-        413,
-        {"error": "the body exceeds 10 bytes"},
-    )
+@pytest.mark.parametrize(
+    ("kind", "most"),
+    [
+        ("mail", kinds.MAX_BODY),
+        ("postmark", kinds.MAX_BODY),
+        ("sendgrid", kinds.MAX_BODY),
+        ("mailgun", kinds.MAX_UNVERIFIED_BODY),
+        ("ses", kinds.MAX_UNVERIFIED_BODY),
+    ],
+)
+def test_large_body_is_refused(app: Flask, kind: str, most: int):
+    """The limit is lower for bodies that are parsed before they are verified."""
+    client = app.test_client()
+    for size, statuses in ((most, {400, 401, 406}), (most + 1, {413})):
+        answer = client.post(f"/_sources/{kind}", data=b"x" * size)
+        assert answer.status_code in statuses
+    assert answer.json == {"error": f"the body exceeds {most} bytes"}
 
 
 def test_batch_is_stored_in_one_transaction(app: Flask, monkeypatch):

@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from sendgrid_bounces.core.sources import COUNTERS, MAX_SOURCE_NAME
-from sendgrid_bounces.receiving import views
 from sendgrid_bounces.schemas.sources import SOURCE
 from sendgrid_bounces.sources import KINDS
+from sendgrid_bounces.sources.kinds import MAX_BODY, MAX_UNVERIFIED_BODY
 from sendgrid_bounces.storage.sources import MAX_SOURCES
 from tools.openapi.parts import (
     FORM,
@@ -33,7 +33,8 @@ ERRORS: Mapping[int, str] = {
     401: "The signature or the token is missing or wrong.",
     404: "There is no such source.",
     406: "Mailgun: the signature is wrong, or the body cannot be read.",
-    413: f"The body exceeds {views.MAX_BODY} bytes.",
+    413: f"The body exceeds {MAX_BODY} bytes, or {MAX_UNVERIFIED_BODY} bytes if the "
+    "signature stands in the body.",
     503: "The database does not answer, or a secret cannot be read: try again.",
 }
 
