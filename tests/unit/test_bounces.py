@@ -114,6 +114,7 @@ def test_different_letters_have_different_keys() -> None:
     assert keys == ["strasse@x.de", "stra\u00dfe@x.de", "strasse @x.de"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("letter", ["a", "\u00c9", "\u0130"])
 def test_long_text_is_folded_in_bounded_memory(letter: str) -> None:
     """A stranger can send a million characters as an address."""

@@ -391,6 +391,7 @@ HOSTILE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("library")
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_mail_is_read_in_bounded_time(name: str):
@@ -399,6 +400,7 @@ def test_hostile_mail_is_read_in_bounded_time(name: str):
     assert time.process_time() - start < 1
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("library")
 @pytest.mark.parametrize(
     "piece", [b"exceed", b"success", b"deliver", b"=_", b"-", b"x "]
@@ -413,6 +415,7 @@ def test_text_of_a_report_is_searched_in_bounded_time(piece: bytes):
     assert time.process_time() - start < 1
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("library")
 @pytest.mark.parametrize("piece", [b"exceed", b"disk ", b"5.0.0 ", b"x"])
 def test_text_after_many_recipients_is_read_in_bounded_time(piece: bytes):

@@ -320,6 +320,7 @@ def test_memory_for_a_body_is_bounded(
     assert peak < 50_000_000
 
 
+@pytest.mark.slow
 def test_memory_for_a_row_is_bounded(client) -> None:
     """A row has several lines if a cell has a line end."""
     rows = (
