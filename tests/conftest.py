@@ -2,7 +2,10 @@
 
 import os
 import shutil
+import tracemalloc
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import mysql
@@ -359,3 +362,22 @@ def _decline(terminal: None) -> Callable[..., Result]:
         return result
 
     return decline
+
+
+@dataclass
+class Memory:
+    """The memory that a block allocated at the same time, in bytes."""
+
+    peak: int = 0
+
+
+@contextmanager
+def measured_memory() -> Iterator[Memory]:
+    """Measure the memory that the block allocates."""
+    memory = Memory()
+    tracemalloc.start()
+    try:
+        yield memory
+        _, memory.peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()

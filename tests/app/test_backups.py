@@ -6,7 +6,6 @@ import resource
 import shutil
 import sqlite3
 import threading
-import tracemalloc
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -15,7 +14,16 @@ from unittest.mock import Mock
 
 import mysql
 import pytest
-from conftest import ENGINES, NOW, SEEDS, FixedClock, bounce, logged_request, make_app
+from conftest import (
+    ENGINES,
+    NOW,
+    SEEDS,
+    FixedClock,
+    bounce,
+    logged_request,
+    make_app,
+    measured_memory,
+)
 from flask.testing import FlaskClient
 from test_reset import state
 from test_snapshots import moving_bounce
@@ -554,10 +562,9 @@ def test_memory_is_independent_of_size(storage: Storage, tmp_path: Path) -> None
             (bounce(f"{n}@example.com", reason="r" * 200) for n in range(rows)),
         )
         storage.snapshots.take("before", NOW)
-        tracemalloc.start()
-        write_backup(storage.engine, tmp_path / "backup", replace=True)
-        with open_backup(tmp_path / "backup") as backup:
-            restore_backup(storage, backup)
-        peaks.append(tracemalloc.get_traced_memory()[1])
-        tracemalloc.stop()
+        with measured_memory() as memory:
+            write_backup(storage.engine, tmp_path / "backup", replace=True)
+            with open_backup(tmp_path / "backup") as backup:
+                restore_backup(storage, backup)
+        peaks.append(memory.peak)
     assert peaks[1] < peaks[0] * 1.5

@@ -1,11 +1,10 @@
 """Control endpoints: access, invalid requests, and health."""
 
-import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import FixedClock, make_app
+from conftest import FixedClock, make_app, measured_memory
 from flask import Flask
 from flask.testing import FlaskClient
 
@@ -252,16 +251,12 @@ def test_body_above_8_mib_is_rejected(control) -> None:
 @pytest.mark.parametrize("path", ["/_emulator/seed", "/_emulator/faults"])
 def test_number_of_values_is_limited(control, path: str) -> None:
     """It is known before they are parsed."""
-    tracemalloc.start()
-    try:
+    with measured_memory() as memory:
         answer = control.post(path, data=b"[" + b"{}," * 2_000_000 + b"{}]")
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
 
     assert answer.status_code == 400
     assert "the JSON has more than 500,000 values" in answer.text
-    assert peak < 50_000_000
+    assert memory.peak < 50_000_000
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[" * 100_000])

@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 import time
-import tracemalloc
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -19,7 +18,7 @@ from pathlib import Path
 from threading import Barrier, BrokenBarrierError
 
 import pytest
-from conftest import NOW, FixedClock, bounce, make_app
+from conftest import NOW, FixedClock, bounce, make_app, measured_memory
 from flask.testing import FlaskClient
 from werkzeug.test import create_environ, run_wsgi_app
 
@@ -1363,17 +1362,13 @@ def test_console_keeps_the_beginning_of_a_long_response(vendors) -> None:
     rows = (bounce(f"{n}@x", reason="x" * 2_000) for n in range(10_000))
     _storage(vendors).bounces.put(agency.bounce_list, rows)
     _call(vendors, "GET /api/bounces.get.json", limit="1")
-    tracemalloc.start()
-    try:
+    with measured_memory() as memory:
         answer = _call(vendors, "GET /api/bounces.get.json")
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
 
     assert answer.status_code == 200
     (size,) = re.findall("ms · ([0-9,]+) bytes<", answer.text)
     assert int(size.replace(",", "")) > 20_000_000
-    assert peak < 10_000_000
+    assert memory.peak < 10_000_000
 
 
 SEVERAL = [

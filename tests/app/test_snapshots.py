@@ -2,12 +2,11 @@
 
 import json
 import threading
-import tracemalloc
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
 import pytest
-from conftest import NOW, SEEDS, FixedClock, bounce, make_app
+from conftest import NOW, SEEDS, FixedClock, bounce, make_app, measured_memory
 from flask.testing import FlaskClient
 from test_reset import disturb, post, state
 
@@ -252,11 +251,10 @@ def test_memory_is_independent_of_size(storage) -> None:
             bounce_list,
             (bounce(f"{n}@example.com", reason="r" * 200) for n in range(rows)),
         )
-        tracemalloc.start()
-        storage.snapshots.take("large", NOW)
-        storage.snapshots.restore("large")
-        peaks.append(tracemalloc.get_traced_memory()[1])
-        tracemalloc.stop()
+        with measured_memory() as memory:
+            storage.snapshots.take("large", NOW)
+            storage.snapshots.restore("large")
+        peaks.append(memory.peak)
         bounce_list = storage.accounts.get("plain").bounce_list
     assert peaks[1] < peaks[0] * 1.5
 

@@ -4,12 +4,11 @@ import http.client
 import json
 import socket
 import time
-import tracemalloc
 from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
-from conftest import QUICK_COSTS, bounce, make_app
+from conftest import QUICK_COSTS, bounce, make_app, measured_memory
 from live import TIMEOUT, Live, serving
 
 from sendgrid_bounces.auth import Authenticator
@@ -53,14 +52,12 @@ def test_long_list_is_streamed(long_url: str, suffix: str) -> None:
     target = TARGET.replace(".json", f".{suffix}")
     with closing(app.extensions[EXTENSION].storage):
         app.test_client().get(target.replace("date=1", "limit=1"))
-        tracemalloc.start()
-        answer = app.test_client().get(target, buffered=False)
-        size = sum(map(len, answer.response))
-        _, peak = tracemalloc.get_traced_memory()
-        tracemalloc.stop()
+        with measured_memory() as memory:
+            answer = app.test_client().get(target, buffered=False)
+            size = sum(map(len, answer.response))
 
     assert size > ROWS * 1_000
-    assert peak < 6_000_000
+    assert memory.peak < 6_000_000
 
 
 def test_slow_readers_do_not_block_other_requests(long_url: str) -> None:

@@ -1,9 +1,7 @@
 """Bounces: their types, their keys, and derived fields."""
 
-import tracemalloc
-
 import pytest
-from conftest import bounce
+from conftest import bounce, measured_memory
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -119,12 +117,8 @@ def test_different_letters_have_different_keys() -> None:
 def test_long_text_is_folded_in_bounded_memory(letter: str) -> None:
     """A stranger can send a million characters as an address."""
     text = letter * 1_000_000 + "\U0001f600"
-    tracemalloc.start()
-    try:
+    with measured_memory() as memory:
         folded = fold(text)
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
 
     assert folded == letter.lower() * 1_000_000 + "\U0001f600"
-    assert peak < 20_000_000
+    assert memory.peak < 20_000_000

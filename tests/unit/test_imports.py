@@ -2,11 +2,10 @@
 
 import io
 import json
-import tracemalloc
 from itertools import chain, repeat
 
 import pytest
-from conftest import NOW
+from conftest import NOW, measured_memory
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -313,15 +312,11 @@ def test_memory_does_not_depend_on_the_size_of_a_file(file_format, first, line) 
         lines = chain(lines, "]")
     options = ImportOptions(TimeZone(), NOW, on_invalid=lambda _: None)
     read(*SHAPES["SendGrid's JSON"][:2])  # fill the caches
-    tracemalloc.start()
-    try:
+    with measured_memory() as memory:
         number = sum(1 for _ in read_bounces(EndlessFile(lines), file_format, options))
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
 
     assert number >= 30_000
-    assert peak < 2_000_000
+    assert memory.peak < 2_000_000
 
 
 @pytest.mark.parametrize("content", ['"a\n",' * 300_000, "a," * 600_000])

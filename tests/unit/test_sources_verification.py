@@ -5,11 +5,11 @@ import hashlib
 import hmac
 import json
 import time
-import tracemalloc
 from datetime import datetime, timedelta, timezone
 from urllib.parse import unquote_plus, unquote_to_bytes, urlencode
 
 import pytest
+from conftest import measured_memory
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
@@ -508,14 +508,10 @@ def test_number_of_values_is_bounded(kind: str, value: str, certificate):
 def test_form_is_decoded_in_bounded_memory(value: str):
     """The standard library needs 75 times the length of a text of escapes."""
     encoded = value.encode()
-    tracemalloc.start()
-    try:
+    with measured_memory() as memory:
         decoded = decode_form_text(encoded)
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
     assert decoded.decode() == unquote_plus(value)
-    assert peak < 30 * len(encoded)
+    assert memory.peak < 30 * len(encoded)
 
 
 @given(st.text("%+4a1C3A9zé"), st.integers(3, 9))

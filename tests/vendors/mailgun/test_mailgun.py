@@ -6,14 +6,13 @@ import json
 import re
 import socket
 import time
-import tracemalloc
 from collections import deque
 from contextlib import closing, suppress
 from io import BytesIO
 from pathlib import Path
 
 import pytest
-from conftest import NOW, make_app
+from conftest import NOW, make_app, measured_memory
 from flask.testing import FlaskClient
 from hypothesis import given
 from hypothesis import strategies as st
@@ -304,20 +303,16 @@ def test_memory_for_a_body_is_bounded(
     app, client, content_type: str, body: bytes, status: int
 ) -> None:
     """The number of values is known before they are parsed."""
-    tracemalloc.start()
-    try:
+    with measured_memory() as memory:
         answer = client.post(
             "/v3/empty.example.com/bounces",
             data=body,
             content_type=content_type,
             headers=_basic(KEY),
         )
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
 
     assert answer.status_code == status
-    assert peak < 50_000_000
+    assert memory.peak < 50_000_000
 
 
 @pytest.mark.slow
@@ -329,16 +324,12 @@ def test_memory_for_a_row_is_bounded(client) -> None:
     )
     for head, line in ((b"address,code\n", 2), (b"", 1)):
         for row in rows:
-            tracemalloc.start()
-            try:
+            with measured_memory() as memory:
                 status, answer = _upload(client, head + row)
-                _, peak = tracemalloc.get_traced_memory()
-            finally:
-                tracemalloc.stop()
 
             message = f"line {line}: a row of more than 1,048,576 characters"
             assert (status, answer["message"]) == (400, message)
-            assert peak < 50_000_000
+            assert memory.peak < 50_000_000
 
 
 def test_body_over_the_limit_is_413_in_json(client) -> None:
