@@ -137,7 +137,7 @@ def _plain(target: str, _chance: random.Random, _bench: Bench) -> bytes:
     return get(target, BASIC)
 
 
-#: The requests, each as often as the others.
+#: The requests, each equally often.
 _CALLS: list[Callable[[random.Random, Bench], bytes]] = [
     partial(_sendgrid, "bounces.get.json?date=1&email={}"),
     partial(_sendgrid, "bounces.get.xml?date=1&email={}"),

@@ -18,7 +18,7 @@ MAX_ATTEMPTS, WINDOW = 20, 60
 #: jobs of a CI system can have one address.
 MAX_TOKENS = 100
 
-#: Wrong keys of a client, for any names, after which its keys never wait for others.
+#: Wrong keys of a client, for any names, after which its keys never wait.
 SUSPICIOUS = 5
 
 #: Seconds for which a wrong key is known to be wrong.
@@ -117,10 +117,10 @@ def make_room(entries: dict[Any, Any], most: int) -> None:
 class HashQueue:
     """The threads that compute slow hashes, one at a time.
 
-    A key of a suspect client is refused while others are in the queue. Another client
-    may have *most* keys there, and all clients *most_in_all*, so that threads remain
-    for other requests. The client with the fewest keys is next, so that a new client
-    waits for one hash of a flood of wrong keys.
+    A key of a suspect client is refused while other keys are in the queue. Another
+    client may have *most* keys there, and all clients *most_in_all*, so that threads
+    remain for other requests. The client with the fewest keys is next, so that a new
+    client waits for one hash of a flood of wrong keys.
 
     :param most: keys of a client in the queue; several threads may wait for one key.
     :param most_in_all: keys of all clients together; by default a quarter more than

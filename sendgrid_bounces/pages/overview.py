@@ -24,7 +24,7 @@ FIELDS = {"name": ("Account name", ""), "api_key": ("API key", "")}
 #: The fields of a domain in the form: label and example.
 DOMAIN_FIELDS = {"name": ("Domain", "mg.example.com"), "account": ("Account", "")}
 
-#: Accounts in the tree, besides customers. A filter finds the others.
+#: Accounts in the tree, besides customers. A filter finds more.
 MAX_ACCOUNTS = 200
 
 #: The number of requests on the overview.

@@ -95,7 +95,7 @@ def current_totals() -> Totals:
 
 
 def _sum(counted: object) -> int:
-    """Return the number of bounces in a number, or in a mapping of others."""
+    """Return the number of bounces in a number, or in a mapping of numbers."""
     if isinstance(counted, Mapping):
         return sum(map(_sum, counted.values()))
     return cast(int, counted)

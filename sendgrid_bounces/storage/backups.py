@@ -150,9 +150,9 @@ def restore_backup(
 class _Lists(dict[int, int]):
     """The identifiers of lists in a database, by the identifiers in a backup.
 
-    A list keeps its identifier if its account or domain exists. Others are created on
-    their first use. So a concurrent request that has found its list finds the restored
-    bounces there, and never those of another account.
+    A list keeps its identifier if its account or domain exists. Other lists are
+    created on their first use. So a concurrent request that has found its list finds
+    the restored bounces there, and never those of another account.
     """
 
     def __init__(self, engine: Engine, backup: Engine) -> None:

@@ -186,7 +186,7 @@ class MySQLEngine(Engine):
         self._transactions = Transactions(most)
 
     def check_writable(self) -> None:
-        """Write without changing anything, and check that others do not fail.
+        """Write without changing anything, and check that clients can write.
 
         The write shows that the server accepts some, but not that each table does. It
         takes no place of another transaction.

@@ -108,7 +108,7 @@ class Transactions:
         return self._failure
 
     def _wait(self) -> bool:
-        """Wait for a place while others become free; return whether there is one."""
+        """Wait as long as places become free; return whether there is one."""
         while (rest := self._changed + PATIENCE - monotonic()) > 0:
             if self._places.acquire(timeout=rest):
                 return True

@@ -287,7 +287,7 @@ def test_rules_are_normalized(written: dict, rule: dict | None) -> None:
 
 
 def test_one_rule_is_read_by_its_identifier(storage: Storage, monkeypatch) -> None:
-    """There may be 1,000 others."""
+    """There may be 1,000 other rules."""
     rules = [FaultRule(status=503), FaultRule(status=502)]
     first, second = storage.faults.add(rules)
     monkeypatch.setattr(FaultStore, "all", None)

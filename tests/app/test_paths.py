@@ -9,9 +9,9 @@ from benchmarks.paths import measure
 MAXIMA = {
     "bounces.get.xml?start_date=": (45, 12, 2),
     "the same, control endpoints on": (80, 17, 4),
-    # A write is counted while it waits for others. It checks that no newer release has
-    # upgraded the schema, and that no file was removed; another statement changes the
-    # version of the rules. The number of names in a mapping is checked before
+    # A write is counted while it waits for other writes. It checks that no newer
+    # release has upgraded the schema, and that no file was removed; another statement
+    # changes the version of the rules. The number of names in a mapping is checked before
     # marshmallow reports each.
     "POST a fault rule": (56, 13, 6),
     # The rule for addresses is the package's own, and core.times has all forms of times.

@@ -212,7 +212,7 @@ def test_identifiers_are_not_reused(storage: Storage) -> None:
 
 
 def test_log_is_trimmed_to_its_size(database_url: str) -> None:
-    """Nobody sees more entries, though they are removed later."""
+    """No reader sees more entries, although they are removed later."""
     size, seen, ended = 20, [], threading.Event()
     with closing(open_storage(database_url, log_size=size)) as storage:
 
@@ -299,7 +299,7 @@ def test_request_succeeds_if_the_log_cannot_be_written(
 def test_one_request_at_a_time_waits_for_a_locked_log(
     client: FlaskClient, monkeypatch
 ) -> None:
-    """The others are answered at once."""
+    """Other requests are answered at once."""
     log = client.application.extensions[EXTENSION].storage.requests
     began, ended = threading.Event(), threading.Event()
 

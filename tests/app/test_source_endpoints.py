@@ -1,4 +1,4 @@
-"""``/_sources/NAME``: verified requests become bounces, others are refused."""
+"""``/_sources/NAME``: verified requests become bounces, other requests are refused."""
 
 import base64
 import hashlib

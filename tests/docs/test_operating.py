@@ -182,7 +182,7 @@ def test_proxies_use_tls() -> None:
 @pytest.mark.docs
 @pytest.mark.server
 def test_caddy_closes_the_control_endpoints(live: Live, tmp_path: Path) -> None:
-    """Without TLS, since nobody issues a certificate for the name."""
+    """Without TLS, since no authority issues a certificate for the name."""
     caddy, port = need("caddy"), free_port()
     text = file_of("Caddyfile").replace(
         "127.0.0.1:8000", live.url.removeprefix("http://")

@@ -55,7 +55,7 @@ def test_verified_key_is_cached(storage, authenticator, checks) -> None:
 
 
 def test_simultaneous_requests_verify_a_key_once(storage, checks) -> None:
-    """The others wait for the result of the first."""
+    """The other threads wait for the result of the first."""
     authenticator = Authenticator(storage, QUICK_COSTS)
     storage.accounts.add("acme", **authenticator.hash_key("s3cret"))
     authenticator = Authenticator(storage, QUICK_COSTS)
@@ -240,7 +240,7 @@ def test_client_is_a_network_of_ipv6_addresses(address: str, client: str) -> Non
 def test_few_keys_wait_for_hashes(
     client: str, attempt: bytes, is_suspect: bool, is_refused: bool
 ) -> None:
-    """Suspect clients never wait, others with two keys at most."""
+    """Suspect clients never wait, other clients with two keys at most."""
     queue, ended = HashQueue(2), threading.Event()
 
     def work(client: str, attempt: bytes) -> None:

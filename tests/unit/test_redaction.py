@@ -214,7 +214,7 @@ def test_credential_in_a_name_is_redacted_elsewhere() -> None:
 
 
 def test_long_names_are_secret() -> None:
-    """Their values are redacted, since nobody reads such a name."""
+    """Their values are redacted, since no operation reads such a name."""
     name = "x" * 101
     assert REDACTOR.redact_request([(name, "y")], ["/x"], "")[0] == {name: "***"}
 

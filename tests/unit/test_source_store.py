@@ -459,7 +459,7 @@ class TestSources:
     def test_one_thread_counts_refused_requests(
         self, storage: Storage, source: Source, database_url: str
     ):
-        """The others do not wait for a locked database: anyone can send requests."""
+        """Other threads do not wait for a locked database: anyone can send requests."""
 
         def refuse_many() -> list[threading.Thread]:
             threads = [
