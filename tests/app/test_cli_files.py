@@ -98,6 +98,7 @@ def test_invalid_import_stores_nothing(acme, tmp_path, name, content, message) -
     assert listed == EMPTY
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["csv", "json"])
 @settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture],

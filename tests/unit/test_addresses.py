@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from sendgrid_bounces.core.addresses import _PLAIN, _is_address, is_address
 
 
+@pytest.mark.slow
 @given(st.from_regex(_PLAIN, fullmatch=True))
 @example("a@" + "b" * 63)
 def test_addresses_of_the_quick_pattern_are_addresses(text):

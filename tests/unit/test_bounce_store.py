@@ -122,6 +122,7 @@ def test_put_consumes_its_input_before_the_transaction(storage, bounce_list) -> 
     assert storage.bounces.count(bounce_list, BounceQuery()) == 2_500
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("offset", [0, 1, 499, 500, 501, 1_200, 1_201])
 @pytest.mark.parametrize("limit", [None, 1, 500, 501, 10_000])
 def test_batches_form_one_list(
@@ -561,6 +562,7 @@ def test_pages_are_slices_of_the_sorted_list(
         assert page(pivot, False, prefix) == after[:limit]
 
 
+@pytest.mark.slow
 @SHARED
 @given(st.data(), st.booleans())
 def test_paging_misses_and_repeats_nothing(

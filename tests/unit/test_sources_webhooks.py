@@ -329,6 +329,7 @@ OBJECTS = st.dictionaries(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", WEBHOOKS)
 @given(payload=OBJECTS | st.lists(OBJECTS, max_size=3))
 def test_any_json_is_read_or_refused(kind: str, payload):
