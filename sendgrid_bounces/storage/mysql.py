@@ -88,7 +88,7 @@ class MySQLEngine(Engine):
 
     name = "mysql"
     has_conflict_targets = False
-    integer_division = "DIV"
+    integer_division = "div"  # Peewee replaces "DIV" by "/"
     idle_write = "UPDATE about SET schema_version = schema_version"
     find_table = (
         "SELECT 1 FROM information_schema.tables "

@@ -78,6 +78,18 @@ def test_histogram_counts_intervals_by_type(storage, filled: int) -> None:
     ]
 
 
+def test_last_second_of_a_day_belongs_to_it(storage, bounce_list: int) -> None:
+    """The division rounds down, so that each interval is one row."""
+    start = NOW - NOW % DAY
+    instants = (start, start + 1, start + DAY - 1, start + DAY)
+    storage.bounces.put(
+        bounce_list, [bounce(f"{instant}@x", created=instant) for instant in instants]
+    )
+    assert sorted(
+        storage.bounce_counts.histogram(start, start + 2 * DAY, DAY, bounce_list)
+    ) == [(0, BounceType.HARD, 3), (1, BounceType.HARD, 1)]
+
+
 def test_pages_by_address_are_filtered(storage, filled: int) -> None:
     hard = BounceQuery(type=BounceType.HARD, created_from=NOW - DAY)
     rows = storage.bounces.page(filled, BouncePage(), 10, hard)
