@@ -224,7 +224,7 @@ def _multipart(body: bytes, content_type: str) -> list[tuple[str, str]]:
         delimiter = _DELIMITER % re.escape(boundary)
         _, *parts = re.split(delimiter, body, maxsplit=MAX_FIELDS + 1)
         return [pair for part in _bounded(parts) if (pair := _field(part))]
-    except (LookupError, ValueError) as error:  # of an encoding
+    except (LookupError, ValueError, TypeError) as error:  # of a parameter's encoding
         raise PayloadError(f"the form cannot be read: {error}") from None
 
 

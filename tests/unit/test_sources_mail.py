@@ -483,6 +483,50 @@ def test_deep_mail_is_unreadable():
     )
 
 
+@pytest.mark.parametrize(
+    "field",
+    [
+        b"application/pdf; x*=a; x*0=b",
+        b"text/html; charset*=a; charset*0=b",
+        b"text/html; charset*=a\0b'x'y",
+    ],
+)
+def test_mail_that_the_standard_library_cannot_read_is_skipped(field: bytes):
+    """It raises TypeError, or ValueError, when a parameter is read."""
+    mail = b"Content-Type: " + field + b"\nSubject: Failure\n\nu@example.com failed"
+    (problem,) = read_mail(mail, NOW).skipped
+    assert problem.startswith("unreadable mail: the MIME structure is broken: ")
+
+
+def test_parts_beyond_the_limit_are_not_read():
+    """Those of HTML are read after the others."""
+    mail = HEAD + b"Content-Type: multipart/mixed; boundary=B\n\n"
+    mail += b"--B\nContent-Type: application/pdf\n\nx\n" * 101
+    mail += b"--B\n" + nested(30).removeprefix(HEAD)
+    problem = "a bounce mail without a recipient"
+    assert read_mail(mail, NOW).skipped == (problem,)
+
+
+@pytest.mark.usefixtures("library")
+@pytest.mark.parametrize(
+    ("charset", "half"), [(b"utf-7", b"+2AA-"), (b"unicode_escape", b"\\ud800")]
+)
+def test_half_a_character_is_not_kept(charset: bytes, half: bytes):
+    """Some charsets decode to text that cannot be encoded."""
+    text = b"<u@example.com>: 550 5.1.1 unknown user " + half
+    head = b"Message-ID: <a@b>\n" + HEAD
+    kind = b"Content-Type: text/plain; charset=" + charset + b"\n\n"
+    (event,) = read_mail(head + kind + text, NOW).events
+    assert event.reason == "550 5.1.1 unknown user"
+
+    kind = b"Content-Type: message/rfc822; charset=" + charset + b"\n\n"
+    wrapped = head + b"Content-Type: multipart/mixed; boundary=B\n\n"
+    wrapped += b"--B\n" + kind + head + b"\n" + text + b"\n--B--\n"
+    (event,) = read_mail(wrapped, NOW).events
+    assert event.reason.startswith("550 5.1.1 unknown user")
+    assert event.reason.isprintable()
+
+
 def test_returned_mail_beyond_the_limit_does_not_hide_the_report():
     raw = (
         (FOLDER / "postfix.eml")

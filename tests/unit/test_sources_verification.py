@@ -336,6 +336,7 @@ class TestMailgun:
         [
             ("multipart/form-data", b"--\n\n", "has no boundary"),
             ("multipart/form-data; boundary=B", b"--B\n\n" * 1_002, "more than 1000"),
+            ("multipart/form-data; boundary*=a; boundary*0=b", b"x", "cannot be read"),
             (URLENCODED, b"a&" * 1_001, "more than 1000"),
         ],
     )

@@ -61,8 +61,9 @@ _TAG = re.compile(r"<[^<>@]{0,2000}>")
 _BREAKS = re.compile(r"<(?:br|/p|/div|/tr|/li|/h[1-6])\b[^<>]{0,200}>", re.I)
 
 
-class UnreadableError(Exception):
-    """The mail cannot be parsed."""
+#: Errors of the standard library for broken mails, also when a parameter of a header
+#: field is read from a mail that was parsed.
+MIME_ERRORS = (MessageError, ValueError, LookupError, TypeError, AttributeError)
 
 
 @dataclass
@@ -118,22 +119,16 @@ class Mail:
 def parse(raw: bytes) -> Mail:
     """Return the mail in *raw*; only its first :data:`MAX_BYTES` are read.
 
-    :raises UnreadableError: if it nests too deeply, or the parser gives up.
+    :raises RecursionError: if it nests too deeply.
+    :raises: one of :data:`MIME_ERRORS` if the parser gives up.
     """
-    raw = normalize(raw)
-    try:
-        message = _parse_message(raw)
-        mail = Mail(message)
-        for number, part in enumerate(_parts(message)):
-            if number >= MAX_PARTS:
-                break
-            _sort_part(mail, part)
-    except RecursionError:
-        raise UnreadableError("the parts are nested too deeply") from None
-    except (MessageError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise UnreadableError(f"the MIME structure is broken: {error}") from None
+    message = _parse_message(normalize(raw))
+    mail = Mail(message)
+    parts = list(islice(_parts(message), MAX_PARTS))
+    for part in parts:
+        _sort_part(mail, part)
     if not any(mail.texts):
-        mail.texts = [strip_tags("\n".join(_html_parts(message))[:MAX_TEXT])]
+        mail.texts = [strip_tags("\n".join(_html_texts(parts))[:MAX_TEXT])]
     return mail
 
 
@@ -233,9 +228,9 @@ def _sort_part(mail: Mail, part: Message) -> None:
         mail.texts.append(_decode(part))
 
 
-def _html_parts(message: Message) -> Iterator[str]:
-    parts = (p for p in _parts(message) if p.get_content_type() == "text/html")
-    return map(_decode, islice(parts, _MAX_HTML))
+def _html_texts(parts: list[Message]) -> Iterator[str]:
+    pages = (p for p in parts if p.get_content_type() == "text/html")
+    return map(_decode, islice(pages, _MAX_HTML))
 
 
 def _decode(part: Message) -> str:

@@ -9,7 +9,7 @@ from sendgrid_bounces.sources.events import Batch, BounceEvent, EventError
 from sendgrid_bounces.sources.mail import flufl, vetoes
 from sendgrid_bounces.sources.mail.addresses import find_addresses, is_role
 from sendgrid_bounces.sources.mail.context import Context, Options, Recipient
-from sendgrid_bounces.sources.mail.message import UnreadableError, normalize
+from sendgrid_bounces.sources.mail.message import MIME_ERRORS, normalize
 from sendgrid_bounces.sources.mail.reports import RecipientReport, read_reports
 from sendgrid_bounces.sources.mail.text import find_failed
 from sendgrid_bounces.sources.mail.verp import find_verp
@@ -75,8 +75,11 @@ def read_mail(
     """
     try:
         return _read(raw, Options(now, recipient, verp))
-    except UnreadableError as error:
-        return Batch(skipped=(f"unreadable mail: {error}",))
+    except RecursionError:
+        problem = "the parts are nested too deeply"
+    except MIME_ERRORS as error:
+        problem = f"the MIME structure is broken: {error}"
+    return Batch(skipped=(f"unreadable mail: {problem}",))
 
 
 def _read(raw: bytes, options: Options, *, may_unwrap: bool = True) -> Batch:
@@ -85,7 +88,9 @@ def _read(raw: bytes, options: Options, *, may_unwrap: bool = True) -> Batch:
         if batch := step(context):
             return batch
     if may_unwrap and context.mail.is_wrapped:
-        return _read(context.mail.attached.encode(), options, may_unwrap=False)
+        return _read(
+            context.mail.attached.encode(errors="replace"), options, may_unwrap=False
+        )
     return _from_candidates(context)
 
 
