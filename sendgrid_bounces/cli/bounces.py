@@ -13,13 +13,13 @@ from sendgrid_bounces.cli.connection import open_control
 from sendgrid_bounces.cli.doubts import STRICT, Doubts
 from sendgrid_bounces.cli.groups import CommandGroup, label_parameters
 from sendgrid_bounces.cli.options import JSON, state_options
-from sendgrid_bounces.cli.output import echo_json, echo_table, printable
+from sendgrid_bounces.cli.output import echo_json, echo_table
 from sendgrid_bounces.cli.progress import elapsed_time
 from sendgrid_bounces.cli.queries import QUERY_OPTIONS, echo_batches, read_query, walk
 from sendgrid_bounces.control.documents import render_count
 from sendgrid_bounces.core.charsets import is_charset
 from sendgrid_bounces.core.errors import UnknownAddressError
-from sendgrid_bounces.core.messages import pluralize
+from sendgrid_bounces.core.messages import pluralize, printable
 from sendgrid_bounces.core.timezones import time_zone
 from sendgrid_bounces.schemas.formats import EXPORT_FORMATS, IMPORT_FORMATS
 

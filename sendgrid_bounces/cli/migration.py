@@ -6,9 +6,9 @@ import click
 
 from sendgrid_bounces.cli.connection import open_control
 from sendgrid_bounces.cli.options import JSON, state_options
-from sendgrid_bounces.cli.output import echo_json, printable
+from sendgrid_bounces.cli.output import echo_json
 from sendgrid_bounces.control.documents import render_migration
-from sendgrid_bounces.core.messages import pluralize
+from sendgrid_bounces.core.messages import pluralize, printable
 from sendgrid_bounces.core.migration import MigratedCall
 
 

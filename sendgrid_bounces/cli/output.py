@@ -1,7 +1,6 @@
 """The output of commands: tables, JSON, counts, and text that is safe to print."""
 
 import json
-import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, islice
@@ -9,17 +8,12 @@ from typing import Any
 
 import click
 
+from sendgrid_bounces.core.messages import printable
+
 #: Rows that are measured before the first one is printed.
 MEASURED_ROWS = 1_000
 
-_CONTROL_CHARACTER = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-
 _GAP = "  "
-
-
-def printable(text: str) -> str:
-    """Return *text* as one line with its control characters escaped."""
-    return _CONTROL_CHARACTER.sub(lambda match: repr(match[0])[1:-1], text)
 
 
 def echo_json(value: Any) -> None:

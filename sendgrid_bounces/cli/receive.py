@@ -15,10 +15,9 @@ import click
 from sendgrid_bounces.cli.connection import open_local
 from sendgrid_bounces.cli.mailboxes import Incoming, read_mails
 from sendgrid_bounces.cli.options import database_option, server_url
-from sendgrid_bounces.cli.output import printable
 from sendgrid_bounces.core.clock import Clock
 from sendgrid_bounces.core.errors import BounceError, StorageError
-from sendgrid_bounces.core.messages import pluralize
+from sendgrid_bounces.core.messages import pluralize, printable
 from sendgrid_bounces.core.sources import SourceCounts, pipe_name
 
 if TYPE_CHECKING:

@@ -15,11 +15,11 @@ from sendgrid_bounces.cli.options import (
     reject_url,
     state_options,
 )
-from sendgrid_bounces.cli.output import echo_json, echo_table, printable
+from sendgrid_bounces.cli.output import echo_json, echo_table
 from sendgrid_bounces.cli.prompts import read_secret
 from sendgrid_bounces.control.documents import SourceReport, render_pull, render_source
 from sendgrid_bounces.core.errors import UnknownNameError
-from sendgrid_bounces.core.messages import pluralize
+from sendgrid_bounces.core.messages import pluralize, printable
 from sendgrid_bounces.core.pulls import Pull
 from sendgrid_bounces.core.times import render_instant
 from sendgrid_bounces.sources import KINDS

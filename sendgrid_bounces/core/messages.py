@@ -9,6 +9,8 @@ from difflib import get_close_matches
 #: longer, and has letters.
 _SHORT_TEXT = re.compile(r"[\w.:+/ -]{0,19}|[0-9TZ.:+/ -]{0,40}(?: UTC)?")
 
+_CONTROL_CHARACTER = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
 #: The mark of a message that has the value already.
 GOT = " (got "
 
@@ -24,6 +26,11 @@ def got(value: object) -> str:
     if not _SHORT_TEXT.fullmatch(text):
         return ""
     return f"{GOT}{value!r})" if isinstance(value, str) else f"{GOT}{text})"
+
+
+def printable(text: str) -> str:
+    """Return *text* as one line with its control characters escaped."""
+    return _CONTROL_CHARACTER.sub(lambda match: repr(match[0])[1:-1], text)
 
 
 def suggest(name: str, known: Iterable[str], label: str = "known") -> str:

@@ -17,6 +17,7 @@ from gunicorn.glogging import Logger
 
 from sendgrid_bounces.app import DIALECTS
 from sendgrid_bounces.core.errors import BounceError
+from sendgrid_bounces.core.messages import printable
 from sendgrid_bounces.redaction import (
     MASK,
     Redactor,
@@ -148,10 +149,14 @@ class RedactingLogger(Logger):
 
 
 def _redact_atom(name: str, value: Any, redactor: Redactor) -> Any:
-    """Redact a value of the access log; headers and variables have names in braces."""
+    """Redact a value of the access log; headers and variables have names in braces.
+
+    Gunicorn accepts the control characters of Latin-1, such as one that starts an
+    escape sequence of terminals.
+    """
     if name.startswith("{") and is_secret(name):
         return MASK
-    return redact_log(value, redactor) if isinstance(value, str) else value
+    return printable(redact_log(value, redactor)) if isinstance(value, str) else value
 
 
 class _RedactingFormatter(logging.Formatter):
@@ -168,4 +173,5 @@ class _RedactingFormatter(logging.Formatter):
         redactor = _REDACTOR
         if has_request_context():
             redactor = redactor.with_secrets(request.find_secrets())
-        return redact_log(self._formatter.format(record), redactor)
+        text = redact_log(self._formatter.format(record), redactor)
+        return "\n".join(map(printable, text.split("\n")))

@@ -104,6 +104,28 @@ def test_credentials_of_the_request_are_redacted_in_the_access_log() -> None:
     assert key.casefold() not in repr(atoms).casefold()
 
 
+def test_control_characters_are_escaped() -> None:
+    """Terminals obey some of them, and programs see the end of a line in others."""
+    environ = {
+        "REQUEST_METHOD": "GET",
+        "RAW_URI": "/\x9b31m",
+        "QUERY_STRING": "",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "HTTP_USER_AGENT": "a\x9b31mb\x85c\u00e9",
+        "HTTP_REFERER": "\u2028",
+    }
+    response = SimpleNamespace(status="404 NOT FOUND", sent=0, headers=[])
+    atoms = RedactingLogger(Config()).atoms(
+        response, SimpleNamespace(headers=[]), environ, timedelta(seconds=1)
+    )
+    assert atoms["a"] == r"a\x9b31mb\x85c" + "\u00e9"
+    assert (atoms["f"], atoms["target"]) == (r"\u2028", r"/\x9b31m")
+
+    record = logging.makeLogRecord({"msg": "refused: \x9b31m\u2028\nTraceback"})
+    formatter = _RedactingFormatter(logging.Formatter())
+    assert formatter.format(record) == "refused: \\x9b31m\\u2028\nTraceback"
+
+
 def test_credentials_of_a_form_are_redacted_in_the_access_log(app: Flask) -> None:
     """The URL can repeat a key, in percent-encoded form, too."""
     key = "Zq7-Xw2Kp9LmT4"
