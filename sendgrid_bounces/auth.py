@@ -217,7 +217,7 @@ class Authenticator:
             make_room(self._tags, CACHE_SIZE)
             self._tags[salt, digest] = tag
         found = [a for a in self._accounts.with_tag(tag) if self.verify(a, key)]
-        if is_new and not found:
+        if is_new and not found and not self._accept_any:
             self._failed.add(self._client(), self._digest(""), digest)
         return found
 

@@ -421,6 +421,15 @@ def test_any_creates_an_account_on_first_use(storage) -> None:
     assert [new] == storage.accounts.all()
 
 
+def test_any_key_is_no_wrong_key(storage) -> None:
+    """A client may send any number of keys, which belong to one account."""
+    lenient = Authenticator(
+        storage, QUICK_COSTS, accept_any=True, client=lambda: "127.0.0.1"
+    )
+    accounts = {lenient.authenticate_key(f"SG.{n}").username for n in range(50)}
+    assert accounts == {auth.API_KEY_USER}
+
+
 def test_concurrently_created_account_is_used(storage, monkeypatch) -> None:
     """Two concurrent first requests create one account."""
     lenient = Authenticator(storage, QUICK_COSTS, accept_any=True)
