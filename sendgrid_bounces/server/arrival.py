@@ -30,6 +30,7 @@ class Arrival:
         time for the rest of a long body.
     :param waits: has the seconds in which a request must arrive, besides a second for
         each ``MIN_RATE`` bytes.
+    :ivar began: when the connection was opened, or a later request began.
     """
 
     def __init__(self, conn: Any, waits: ClientWaits) -> None:
@@ -91,6 +92,7 @@ class Arrival:
 
     def _begin(self) -> None:
         """Wait for the next request."""
+        self.began = time.monotonic()
         self._is_complete = False
         self._credit = self._waits.idle_timeout
         self._waiting_since = 0.0

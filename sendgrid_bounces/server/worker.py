@@ -197,7 +197,8 @@ class Worker(ThreadWorker):
     def _await_request(self, conn: Any) -> None:
         """Wait on the poller for a request, for more of it, or off it for a turn.
 
-        Of too many connections, the one that has waited for longest is closed.
+        Of too many connections, the one that has waited for longest is closed, even if
+        its client has sent a lot.
         """
         conn.timeout = conn.arrival.start_waiting()
         if not self.alive:  # the request may be on its way
@@ -210,7 +211,10 @@ class Worker(ThreadWorker):
             is_readable = partial(self.on_pending_socket_readable, conn)
             self.poller.register(conn.sock, selectors.EVENT_READ, is_readable)
         if len(self.pending_conns) > self.max_pending:
-            self.pending_conns[0].timeout = 0
+            oldest = min(self.pending_conns, key=lambda conn: conn.arrival.began)
+            oldest.timeout = 0
+            self.pending_conns.remove(oldest)
+            self.pending_conns.insert(0, oldest)
 
     def _next_upload(self) -> Any:
         """Return the connection whose long body has the next turn, or None."""

@@ -73,6 +73,7 @@ def _longest(live: Live, calls: int = 30) -> float:
         (64, HEAD),
         (64, BODY.replace(b"99999", b"9") + b"abc"),
         (28, BODY),
+        (900, HEAD + b"X: " + b"a" * 60_000),
         (100, BODY + b"a" * 9_999),
         (100, CHUNKED),
         (100, BODY.replace(b"Host", b"Expect: 100-continue\r\nHost")),
@@ -80,7 +81,13 @@ def _longest(live: Live, calls: int = 30) -> float:
     ],
     ids=[
         *("silent", "request line", "headers", "short body", "long body"),
-        *("long bodies", "chunked bodies", "expected bodies", "unread bodies"),
+        *(
+            "long heads",
+            "long bodies",
+            "chunked bodies",
+            "expected bodies",
+            "unread bodies",
+        ),
     ],
 )
 def test_stalled_clients_do_not_delay_others(demo: Live, count, beginning) -> None:
