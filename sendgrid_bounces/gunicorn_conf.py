@@ -13,7 +13,7 @@ from sendgrid_bounces.config import load_config
 from sendgrid_bounces.core.errors import BounceError
 from sendgrid_bounces.server.access_log import check_writable
 from sendgrid_bounces.server.gunicorn_app import gunicorn_settings
-from sendgrid_bounces.server.sockets import authority
+from sendgrid_bounces.server.sockets import SharedContext, authority
 from sendgrid_bounces.server.tls import server_context
 
 
@@ -39,5 +39,5 @@ try:
 except BounceError as error:
     sys.exit(f"Error: {error}")
 
-globals().update(gunicorn_settings(CONFIG))
+globals().update(gunicorn_settings(CONFIG, SharedContext()))
 bind = authority(CONFIG.host, CONFIG.port)

@@ -1,9 +1,12 @@
 """Redaction of credentials in logs, in the request log and in error messages."""
 
+import json
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from functools import lru_cache
+from html import escape
 from itertools import accumulate, islice, takewhile
 
 #: Characters kept of a text, and parameters kept of a request.
@@ -24,6 +27,9 @@ MIN_LONG_NAME = 20
 #: Length of the longest name with a value that may be shown.
 MAX_NAME = 100
 
+#: Last words of a name that may have a typing error.
+MAX_WORDS = 6
+
 #: Secrets that are searched for. A request with more of them takes long to redact, so
 #: all of its texts are masked.
 MAX_SECRETS = 20
@@ -33,6 +39,9 @@ MASK = "***"
 #: Message for an invalid field name, which may be a credential: "api_key:secret" is one
 #: name in YAML.
 INVALID_NAME = "invalid key (missing space after the colon?)"
+
+#: Secrets that are written alike everywhere.
+_PLAIN_SECRET = re.compile(r"[A-Za-z0-9_.~:+/=@,!$*;^|()\[\]{} -]*")
 
 _PRINTABLE_NAME = re.compile("[A-Za-z0-9_-]{1,40}")
 
@@ -213,11 +222,11 @@ def is_printable_name(name: object) -> bool:
 def is_secret(name: str) -> bool:
     """Return whether a parameter or header of this name holds a credential.
 
-    A typing error in the name makes no difference: ``api_kye``.
+    A typing error in the last words of the name makes no difference: ``api_kye``.
     """
     if len(name) > MAX_NAME or _SECRET_NAME.search(name):
         return True
-    words = _SEPARATORS.split(name.lower())
+    words = _SEPARATORS.split(name.lower())[-MAX_WORDS:]
     return any(
         _differs_by_one_edit(word, secret)
         for word in {*words, "".join(words)}
@@ -229,8 +238,10 @@ def _differs_by_one_edit(word: str, other: str) -> bool:
     """Return whether a letter is missing, added or changed, or two are exchanged."""
     if abs(len(word) - len(other)) > 1:
         return False
-    pairs = zip(word, other, strict=False)
-    same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+    same = 0
+    if word[:1] == other[:1]:
+        pairs = zip(word, other, strict=False)
+        same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
     rest, expected = word[same:], other[same:]
     return (
         rest[1:] == expected[1:]
@@ -294,8 +305,33 @@ def _group(pairs: list[Parameter]) -> dict[str, str | list[str]]:
 
 def _longest_first(secrets: Iterable[str]) -> list[str]:
     """Return the secrets to search for, folded; one may be a part of another one."""
-    distinct = {s.casefold(): None for s in secrets if len(s) >= MIN_SECRET}
+    distinct = {
+        spelling.casefold(): None
+        for s in secrets
+        if len(s) >= MIN_SECRET
+        for spelling in ([s] if _PLAIN_SECRET.fullmatch(s) else _spellings(s))
+    }
     return sorted(islice(distinct, MAX_SECRETS + 1), key=len, reverse=True)
+
+
+def _spellings(secret: str) -> list[str]:
+    """Return *secret* as it occurs in text, JSON, XML and in undecoded header fields.
+
+    WSGI servers decode header fields as Latin-1.
+    """
+    forms = [secret, secret.encode(errors="replace").decode("latin-1")]
+    with suppress(UnicodeError):
+        forms.append(secret.encode("latin-1").decode())
+    return [
+        spelling
+        for form in forms
+        for spelling in (
+            form,
+            json.dumps(form)[1:-1],
+            json.dumps(form, ensure_ascii=False)[1:-1],
+            escape(form, quote=False),
+        )
+    ]
 
 
 def _spans(folded: str, secrets: Iterable[str]) -> list[tuple[int, int]]:

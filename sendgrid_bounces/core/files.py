@@ -1,8 +1,16 @@
-"""Renaming files."""
+"""Renaming files, and the errors of temporary ones."""
 
 import errno
 import os
 from pathlib import Path
+
+from sendgrid_bounces.core.errors import StorageError
+
+#: Error numbers of a folder that cannot take another file, or more of one.
+_REFUSED = {
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE),
+    *(errno.EIO, errno.EROFS, errno.EACCES, errno.ENOENT),
+}
 
 
 def rename_to_new(path: Path, target: Path) -> None:
@@ -22,3 +30,13 @@ def rename_to_new(path: Path, target: Path) -> None:
         path.rename(target)
     else:
         path.unlink(missing_ok=True)
+
+
+def check_temporary_error(error: Exception) -> None:
+    """Check that *error* is not one of a temporary file.
+
+    :raises StorageError: if it is.
+    """
+    if isinstance(error, OSError) and error.errno in _REFUSED:
+        reason = f"cannot write to the folder for temporary files: {error.strerror}"
+        raise StorageError(reason, reason=reason) from error

@@ -5,8 +5,11 @@ SendGrid's clients send API keys in URLs, which appear in access logs and traceb
 
 import logging
 import re
+import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_plus
@@ -34,6 +37,9 @@ FLASK_FORMAT = "[%(asctime)s] %(levelname)s in %(module)s: %(message)s"
 #: The format of a line for a person at a terminal: see :meth:`RedactingLogger.atoms`.
 TERMINAL_FORMAT = "%(clock)s  %(m)s %(target)s  %(s)s  %(M)s ms"
 
+#: The name of a value in a format.
+_ATOM = re.compile(r"%\(([^)]*)\)")
+
 #: A component of a URL, or a word of other text.
 _PART = re.compile(r"[^\s?&]+")
 
@@ -46,6 +52,9 @@ _BETWEEN_PAIRS = re.compile(r"[\s?&{},]")
 
 _USERINFO = re.compile(r"//[^/@\s]*@")
 _SCHEME = re.compile(r"\b(basic|bearer)\s+\S+", re.IGNORECASE)
+
+#: Seconds between reports that a log cannot be written.
+REPORT_INTERVAL = 60
 
 #: Times that text is percent-decoded in search of credentials.
 _DECODINGS = 3
@@ -119,17 +128,35 @@ class RedactingLogger(Logger):
     Flask's log, which has the tracebacks of failed views, is redacted too.
     """
 
+    #: When to report the next failure to write a line.
+    _next_report = 0.0
+
     def setup(self, cfg: Any) -> None:
         """Configure the loggers."""
         super().setup(cfg)
+        names = _ATOM.findall(cfg.access_log_format)
+        self._names = {n.lower() if n.startswith("{") else n for n in names}
         default_handler.setFormatter(
             _RedactingFormatter(logging.Formatter(FLASK_FORMAT))
         )
 
+    def reopen_files(self) -> None:
+        """Open the log files again after a rotation, or go on with the open ones."""
+        try:
+            for handler in chain(self.error_log.handlers, self.access_log.handlers):
+                if isinstance(handler, logging.FileHandler):
+                    check_writable(handler.baseFilename)
+            super().reopen_files()
+        except (LogError, OSError) as error:
+            self.error("the log files were not opened again: %s", error)
+
     def atoms(
         self, resp: Any, req: Any, environ: Mapping[str, Any], request_time: Any
     ) -> dict[str, Any]:
-        """Return the values for the format of the access log."""
+        """Return the values that the format of the access log names, redacted.
+
+        There are others for each field of the request, which are long to search.
+        """
         atoms = super().atoms(resp, req, environ, request_time)
         atoms["u"] = "-"  # some Mailgun clients send the key as the user name
         atoms["clock"] = time.strftime("%H:%M:%S")
@@ -137,7 +164,11 @@ class RedactingLogger(Logger):
         secrets = StrictRequest({**environ}).find_secrets()
         secrets += find_secrets(environ.get(PARAMETERS, ()))  # with those of a form
         redactor = _REDACTOR.with_secrets(secrets)
-        return {name: _redact_atom(name, v, redactor) for name, v in atoms.items()}
+        return {
+            name: _redact_atom(name, value, redactor)
+            for name, value in atoms.items()
+            if isinstance(value, str | int | float) and name in self._names
+        }
 
     def _set_handler(
         self, log: Any, output: Any, fmt: logging.Formatter, stream: Any = None
@@ -146,6 +177,20 @@ class RedactingLogger(Logger):
         if log is self.error_log:
             fmt = _RedactingFormatter(fmt)
         super()._set_handler(log, output, fmt, None)
+        for handler in log.handlers:
+            handler.handleError = self._report_failure
+
+    def _report_failure(self, _record: logging.LogRecord) -> None:
+        """Report that a log cannot be written, without the line, once a minute.
+
+        The standard library would print the values of the line.
+        """
+        now = time.monotonic()
+        if now < self._next_report:
+            return
+        self._next_report = now + REPORT_INTERVAL
+        with suppress(OSError, ValueError):
+            sys.stderr.write(f"Error: cannot write the log: {sys.exc_info()[1]}\n")
 
 
 def _redact_atom(name: str, value: Any, redactor: Redactor) -> Any:

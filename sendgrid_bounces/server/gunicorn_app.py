@@ -16,15 +16,18 @@ from sendgrid_bounces.app import create_app
 from sendgrid_bounces.config import Config, load_config
 from sendgrid_bounces.core.errors import BounceError, StorageError
 from sendgrid_bounces.server.access_log import TERMINAL_FORMAT, RedactingLogger
-from sendgrid_bounces.server.sockets import BACKLOG, shared_tls_context
+from sendgrid_bounces.server.sockets import BACKLOG, SharedContext
 from sendgrid_bounces.server.worker import Worker
 
 #: Seconds between a worker that cannot open the database and the next attempt.
 RETRY_SECONDS = 1
 
 
-def gunicorn_settings(config: Config) -> dict[str, Any]:
-    """Return the settings of Gunicorn that differ from its defaults."""
+def gunicorn_settings(config: Config, context: SharedContext) -> dict[str, Any]:
+    """Return the settings of Gunicorn that differ from its defaults.
+
+    :param context: the same after a reload.
+    """
 
     def set_idle_timeout(_arbiter: Any, worker: Worker) -> None:
         worker.idle_timeout = config.timeout
@@ -56,7 +59,9 @@ def gunicorn_settings(config: Config) -> dict[str, Any]:
         "pre_request": _do_nothing,
         "certfile": config.ssl_cert or None,
         "keyfile": config.ssl_key or None,
-        "ssl_context": shared_tls_context(),
+        "ssl_context": context.get,
+        "pre_fork": context.prepare,
+        "on_reload": context.reload,
         # No control socket in the home folder of the user.
         "control_socket_disable": True,
     }
@@ -108,6 +113,7 @@ class Server(BaseApplication):
         self._shows_requests = shows_requests and not config.access_log
         self._descriptor = listener.detach()
         self._announce = announce
+        self._context = SharedContext()
         # One byte, which the first worker reads: all workers share the pipe.
         self._first, writer = os.pipe()
         os.write(writer, b"1")
@@ -116,7 +122,7 @@ class Server(BaseApplication):
 
     def load_config(self) -> None:
         """Apply the settings of Gunicorn."""
-        for name, value in gunicorn_settings(self._config).items():
+        for name, value in gunicorn_settings(self._config, self._context).items():
             self.cfg.set(name, value)
         if self._shows_requests:
             self.cfg.set("accesslog", "-")

@@ -8,8 +8,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from gunicorn.sock import ssl_context as create_context
+
 from sendgrid_bounces.core.errors import BounceError
 from sendgrid_bounces.core.hosts import reachable
+from sendgrid_bounces.server.tls import CertificateError, server_context
 
 #: Connections that wait to be accepted.
 BACKLOG = 512
@@ -143,23 +146,39 @@ class IdleTimeoutSSLSocket(IdleTimeoutSocket, ssl.SSLSocket):
     """A TLS socket with a timeout for the client."""
 
 
-def shared_tls_context() -> Callable[[Any, Callable[[], ssl.SSLContext]], Any]:
-    """Return a hook for Gunicorn that creates one TLS context per process.
+class SharedContext:
+    """The TLS context of all workers, which the master process creates.
 
-    Gunicorn would create a context per connection.
+    Gunicorn would create a context per connection. A reload replaces it, if the
+    certificate and its key can be used.
     """
-    contexts: list[ssl.SSLContext] = []
 
-    def ssl_context(
-        _config: Any, create: Callable[[], ssl.SSLContext]
-    ) -> ssl.SSLContext:
-        if not contexts:
-            context = create()
-            context.sslsocket_class = IdleTimeoutSSLSocket
-            contexts.append(context)
-        return contexts[0]
+    def __init__(self) -> None:
+        self._context: ssl.SSLContext | None = None
 
-    return ssl_context
+    def get(self, _config: Any, create: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
+        """Return the context, for Gunicorn's hook ``ssl_context``."""
+        if self._context is None:
+            self._context = create()
+            self._context.sslsocket_class = IdleTimeoutSSLSocket
+        return self._context
+
+    def prepare(self, arbiter: Any, _worker: Any) -> None:
+        """Create the context before the first worker, for the hook ``pre_fork``."""
+        if self._context is None:
+            self.reload(arbiter)
+
+    def reload(self, arbiter: Any) -> None:
+        """Read the certificate again, for the hook ``on_reload``."""
+        cfg = arbiter.cfg
+        previous, self._context = self._context, None
+        try:
+            server_context(cfg.certfile or "", cfg.keyfile or "")
+            if cfg.is_ssl:
+                create_context(cfg)
+        except (CertificateError, OSError) as error:
+            self._context = previous
+            arbiter.log.error("the certificate was not reloaded: %s", error)  # noqa: TRY400 - no traceback
 
 
 def listen(host: str, port: int) -> socket.socket:

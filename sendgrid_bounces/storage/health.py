@@ -41,11 +41,12 @@ class HealthCheck:
         self._engine.check_journal()
         if self._lock.acquire(blocking=False):  # one thread writes at a time
             try:
-                self._began = monotonic()
-                if self._began - self._checked >= INTERVAL:
+                self._began = began = monotonic()
+                if began - self._checked >= INTERVAL:
                     self._error = self._write()
                     self._checked = monotonic()
             finally:
+                self._began = float("inf")
                 self._lock.release()
         elif monotonic() - self._began > PATIENCE:
             reason = "the database does not answer a write"

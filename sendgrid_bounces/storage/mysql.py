@@ -30,8 +30,8 @@ CONNECT_TIMEOUT, READ_TIMEOUT, WRITE_TIMEOUT = 5, 5, 60
 LOCK_TIMEOUT = 4
 
 #: Attempts at a conflicting transaction, and the longest pause before the second
-#: attempt in seconds, which doubles each time.
-ATTEMPTS, PAUSE = 8, 0.01
+#: attempt in seconds, which doubles each time, but not beyond another pause.
+ATTEMPTS, PAUSE, MAX_PAUSE = 16, 0.01, 0.5
 
 #: Error codes of conflicts: a deadlock, which Galera also reports if another node
 #: changed a row first; a record changed since the last read; and a duplicate key,
@@ -313,7 +313,7 @@ def _repeat(action: Callable[[], Result]) -> Result:
             if error.code not in CONFLICTS:
                 raise
             last = error
-        time.sleep(random.uniform(0, PAUSE * 2**attempt))  # noqa: S311 - no secret
+        time.sleep(random.uniform(0, min(PAUSE * 2**attempt, MAX_PAUSE)))  # noqa: S311 - no secret
     raise last
 
 

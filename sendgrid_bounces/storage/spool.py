@@ -7,7 +7,7 @@ from contextlib import suppress
 from itertools import chain, islice
 from typing import IO
 
-from sendgrid_bounces.core.errors import StorageError
+from sendgrid_bounces.core.files import check_temporary_error
 
 #: Rows per statement.
 CHUNK_SIZE = 1_000
@@ -60,8 +60,8 @@ class Spool:
             self._file.write(data)
             self._file.flush()
         except OSError as error:
-            reason = f"cannot write to the folder for temporary files: {error.strerror}"
-            raise StorageError(reason, reason=reason) from error
+            check_temporary_error(error)
+            raise
 
 
 def _read(file: IO[bytes]) -> Iterator[list[Values]]:

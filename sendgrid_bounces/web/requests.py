@@ -26,6 +26,7 @@ from werkzeug.formparser import MultiPartParser
 
 from sendgrid_bounces.core.attempts import client_at
 from sendgrid_bounces.core.errors import ContentTypeError, RequestError
+from sendgrid_bounces.core.files import check_temporary_error
 from sendgrid_bounces.core.percent import decode_form_text
 from sendgrid_bounces.redaction import find_secrets
 from sendgrid_bounces.web.responses import Response
@@ -134,12 +135,14 @@ class StrictRequest(flask.Request):
         :raises RequestError: if the body cannot be read.
         :raises RequestEntityTooLarge: if it exceeds ``max_content_length``.
         :raises RequestTimeout: if the client sends it too slowly.
+        :raises StorageError: if a file in it cannot be stored temporarily.
         """
         try:
             self._load_form_data()
         except RequestEntityTooLarge:
             raise
-        except Exception:  # noqa: BLE001 - WSGI servers raise their own error classes
+        except Exception as error:  # noqa: BLE001 - WSGI servers raise their own error classes
+            check_temporary_error(error)
             raise self._read_error() from None
 
     def read_upload(self, limit: int) -> IO[bytes] | None:

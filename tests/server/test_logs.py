@@ -3,14 +3,16 @@
 import base64
 import http.client
 import json
+import signal
 import socket
 import subprocess
+import time
 import urllib.error
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from live import COMMAND, TIMEOUT, Live, gunicorn, named, serving
+from live import COMMAND, TIMEOUT, Live, gunicorn, kill, named, serving
 
 pytestmark = pytest.mark.server
 
@@ -107,6 +109,49 @@ def test_serve_logs_no_requests_by_default(url: str) -> None:
         out, err = live.process.communicate(timeout=TIMEOUT)
     assert "HTTP/1.1" not in out + err
     _assert_no_secret(out + err)
+
+
+def test_failure_to_write_a_line_is_reported_without_it(url: str) -> None:
+    """The standard library would print the values of the line."""
+    flags = ("--database", url, "--auth", "any", "--access-log", "/dev/full")
+    with serving(*flags, "--workers", "1") as live:
+        _call_with_secrets(live)
+        _out, err = kill(live.process)
+    last = "\nError: cannot write the log: [Errno 28] No space left on device\n"
+    assert err.endswith(last)
+    assert err.count("cannot write") == 1
+    _assert_no_secret(err)
+
+
+def test_log_that_cannot_be_opened_again_is_kept(url: str, tmp_path: Path) -> None:
+    """A rotation can fail; the next one opens the file."""
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    log = folder / "access.log"
+    with serving("--database", url, "--auth", "any", "--access-log", str(log)) as live:
+        folder.rename(tmp_path / "old")
+        live.process.send_signal(signal.SIGUSR1)
+        time.sleep(0.5)
+        live.get("/api/bounces.count.json?api_user=a&api_key=first-key")
+        _wait_for(tmp_path / "old" / "access.log", "api_user=a&")
+        folder.mkdir()
+        live.process.send_signal(signal.SIGUSR1)
+        _wait_for(log, "")
+        time.sleep(0.5)  # for the workers
+        live.get("/api/bounces.count.json?api_user=b&api_key=second-key")
+        _wait_for(log, "api_user=b&")
+        _out, err = kill(live.process)
+    problem = f"cannot write the access log {log}: No such file or directory"
+    assert f"the log files were not opened again: {problem}\n" in err
+    assert "Traceback" not in err
+
+
+def _wait_for(path: Path, text: str) -> None:
+    """Wait until a log file contains *text*."""
+    deadline = time.monotonic() + TIMEOUT
+    while not path.exists() or text not in path.read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_unwritable_access_log_is_reported_in_one_line(

@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import signal
 import socket
 import ssl
 import subprocess
@@ -303,6 +304,33 @@ def test_health_checks_the_certificate(
         assert message in ended.stderr
         assert ended.stderr.count("\n") == 1
     assert "the URL must begin with https://" in _health("--port", port).stderr
+
+
+def test_reload_keeps_the_certificate_if_the_new_one_is_broken(tmp_path: Path) -> None:
+    """A renewal can be half done; the next reload reads the files again."""
+    files = Files(tmp_path)
+    whole = files.cert.read_bytes()
+    with serving("--demo", *files.flags) as live:
+        live.context = files.context
+        for content in (whole[:500], None, whole):
+            files.cert.unlink(missing_ok=True)
+            if content is not None:
+                files.cert.write_bytes(content)
+            old = {*live.workers()}
+            live.process.send_signal(signal.SIGHUP)
+            deadline = time.monotonic() + TIMEOUT
+            while old & {*live.workers()} or len(live.workers()) < 2:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            for _ in range(4):
+                assert live.get(f"/api/bounces.count.json{DEMO}") == '{"count": "6"}'
+        _out, err = kill(live.process)
+    reloads = [line for line in err.splitlines() if "was not reloaded" in line]
+    assert [line.partition("reloaded: ")[2] for line in reloads] == [
+        f"{files.cert} and {files.key}: {NOT_PEM}",
+        f"cannot read {files.cert}: No such file or directory",
+    ]
+    assert "Traceback" not in err
 
 
 def test_gunicorn_serves_tls(files: Files, url: str) -> None:

@@ -12,6 +12,7 @@ from flask.testing import FlaskClient
 from gunicorn.config import Config
 from werkzeug.test import create_environ
 
+from sendgrid_bounces.server import access_log
 from sendgrid_bounces.server.access_log import (
     RedactingLogger,
     _RedactingFormatter,
@@ -79,6 +80,13 @@ def test_redaction_takes_linear_time() -> None:
     assert time.process_time() - began < 2
 
 
+def _logger() -> RedactingLogger:
+    """Return a logger whose format names the values that the tests read."""
+    config = Config()
+    config.set("access_log_format", "%(target)s %(q)s %(f)s %(a)s %({user-agent}i)s")
+    return RedactingLogger(config)
+
+
 def test_credentials_of_the_request_are_redacted_in_the_access_log() -> None:
     """A key is recognized as a domain, where it is in lower case."""
     key = "Zq7Xw2Kp9LmT4"
@@ -93,7 +101,7 @@ def test_credentials_of_the_request_are_redacted_in_the_access_log() -> None:
         "HTTP_USER_AGENT": f"x/{key.upper()} {login}",
     }
     response = SimpleNamespace(status="404 NOT FOUND", sent=0, headers=[])
-    logger = RedactingLogger(Config())
+    logger = _logger()
 
     atoms = logger.atoms(
         response, SimpleNamespace(headers=[]), environ, timedelta(seconds=1)
@@ -102,6 +110,23 @@ def test_credentials_of_the_request_are_redacted_in_the_access_log() -> None:
     assert atoms["a"] == "x/*** ***"
     assert login not in repr(atoms)
     assert key.casefold() not in repr(atoms).casefold()
+
+
+def test_values_that_the_format_does_not_name_are_not_searched(monkeypatch) -> None:
+    """Each header field is one, and a client can send many long ones."""
+    searched: list[str] = []
+    monkeypatch.setattr(
+        access_log, "redact_log", lambda text, _: searched.append(text) or text
+    )
+    environ = {"REQUEST_METHOD": "GET", "RAW_URI": "/", "SERVER_PROTOCOL": "HTTP/1.1"}
+    environ |= {f"HTTP_X_{n}": "long" for n in range(5)} | {"HTTP_USER_AGENT": "curl"}
+    fields = [(f"X-{n}", "long") for n in range(5)] + [("User-Agent", "curl")]
+    response = SimpleNamespace(status="200 OK", sent=0, headers=fields)
+    _logger().atoms(
+        response, SimpleNamespace(headers=fields), environ, timedelta(seconds=1)
+    )
+    assert "curl" in searched
+    assert "long" not in searched
 
 
 def test_control_characters_are_escaped() -> None:
@@ -115,7 +140,7 @@ def test_control_characters_are_escaped() -> None:
         "HTTP_REFERER": "\u2028",
     }
     response = SimpleNamespace(status="404 NOT FOUND", sent=0, headers=[])
-    atoms = RedactingLogger(Config()).atoms(
+    atoms = _logger().atoms(
         response, SimpleNamespace(headers=[]), environ, timedelta(seconds=1)
     )
     assert atoms["a"] == r"a\x9b31mb\x85c" + "\u00e9"
@@ -139,7 +164,7 @@ def test_credentials_of_a_form_are_redacted_in_the_access_log(app: Flask) -> Non
     with app.request_context(environ):
         app.full_dispatch_request()
 
-    atoms = RedactingLogger(Config()).atoms(
+    atoms = _logger().atoms(
         SimpleNamespace(status="403 FORBIDDEN", sent=0, headers=[]),
         SimpleNamespace(headers=[]),
         environ,

@@ -236,3 +236,23 @@ def test_number_of_parameters_is_limited() -> None:
 def test_printable_names_contain_no_credential(name: object, expected: bool) -> None:
     """A name with other characters may be a name and its value."""
     assert is_printable_name(name) is expected
+
+
+@pytest.mark.parametrize(
+    "key", ['abc"def"ghi77', "back\\slash\\1", "p\u00e4ssw\u00f6rt<&>"]
+)
+def test_every_spelling_of_a_known_secret_is_redacted(key: str) -> None:
+    """JSON and XML escape characters, and header fields are decoded as Latin-1."""
+    undecoded = key.encode().decode("latin-1")
+    spellings = [key, undecoded, key.replace("&", "&amp;").replace("<", "&lt;")]
+    spellings[2] = spellings[2].replace(">", "&gt;")
+    for ascii_ in (True, False):
+        spellings += [
+            json.dumps(text, ensure_ascii=ascii_) for text in (key, undecoded)
+        ]
+    for secret in (key, undecoded):
+        redactor = REDACTOR.with_secrets([secret])
+        for text in spellings:
+            assert redactor.redact(f"a {text} b") in ("a *** b", 'a "***" b')
+            response = redactor.redact_request([("a", "b")], [text], text)
+            assert {response[2], *response[1]} <= {"***", '"***"'}

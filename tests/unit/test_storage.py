@@ -396,6 +396,16 @@ def test_write_that_does_not_end_is_reported(storage: Storage, monkeypatch) -> N
     storage.health.check()
 
 
+def test_check_that_has_not_begun_to_write_is_not_late(
+    storage: Storage, monkeypatch
+) -> None:
+    """A check holds the lock for a moment before it notes the time."""
+    monkeypatch.setattr(health, "PATIENCE", 0)
+    storage.health.check()
+    with storage.health._lock:
+        storage.health.check()
+
+
 def test_locked_database_is_healthy(url: str) -> None:
     """The check does not wait for a long import, which shows that writes succeed."""
     with closing(open_storage(url)) as storage, closing(open_storage(url)) as other:

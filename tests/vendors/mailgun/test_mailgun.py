@@ -1,8 +1,10 @@
 """Mailgun: the official SDK, size limits, and atomic batches and imports."""
 
 import base64
+import errno
 import http.client
 import json
+import os
 import re
 import socket
 import time
@@ -36,6 +38,7 @@ from sendgrid_bounces.dialects.mailgun.serializers import v2_item, v2_json, v2_s
 from sendgrid_bounces.dialects.mailgun.web import MAX_FILE
 from sendgrid_bounces.emulator import EXTENSION
 from sendgrid_bounces.storage.database import open_storage
+from sendgrid_bounces.web.requests import StrictRequest
 
 KEY = "key-3ax6xnjp29jd6fds4gc373sgvjxteol0"
 DOMAIN = "mg.example.com"
@@ -313,6 +316,26 @@ def test_memory_for_a_body_is_bounded(
 
     assert answer.status_code == status
     assert memory.peak < 50_000_000
+
+
+class FullFile(BytesIO):
+    """A file on a full disk."""
+
+    def write(self, _data) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_full_folder_for_temporary_files_is_no_fault_of_the_client(
+    client, monkeypatch, caplog
+) -> None:
+    """Werkzeug stores a large file there."""
+    monkeypatch.setattr(StrictRequest, "_get_file_stream", lambda *_, **__: FullFile())
+    status, answer = _upload(client, b"address\na@example.com\n")
+    assert (status, answer["message"]) == (
+        503,
+        "The service is temporarily unavailable",
+    )
+    assert "cannot write to the folder for temporary files: No space" in caplog.text
 
 
 @pytest.mark.slow
