@@ -47,5 +47,5 @@ def _describe_log(emulator: Emulator) -> dict[str, str | int]:
     log = emulator.storage.requests
     if not emulator.config.control or not log.size:
         return {"log": "off", "unlogged": 0}
-    state = "degraded" if log.is_degraded else "ok"
+    state = "degraded" if log.is_degraded or not log.is_stored() else "ok"
     return {"log": state, "unlogged": log.failures}

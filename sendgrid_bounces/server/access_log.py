@@ -40,8 +40,9 @@ TERMINAL_FORMAT = "%(clock)s  %(m)s %(target)s  %(s)s  %(M)s ms"
 #: The name of a value in a format.
 _ATOM = re.compile(r"%\(([^)]*)\)")
 
-#: A component of a URL, or a word of other text.
-_PART = re.compile(r"[^\s?&]+")
+#: A component of a URL, or a word of other text. A shorter one than ``ke=x`` has no
+#: credential.
+_PART = re.compile(r"[^\s?&]{4,}")
 
 #: The separator between a name and its value, percent-encoded any number of times.
 _EQUALS = re.compile("=|%(?:25)*3d", re.IGNORECASE)
@@ -118,6 +119,8 @@ def _has_secret(value: str) -> bool:
 
 def _decode(text: str) -> str:
     for _ in range(_DECODINGS):
+        if "%" not in text and "+" not in text:
+            break
         text = unquote_plus(text)
     return text
 

@@ -97,6 +97,7 @@ class RequestStore:
             values[_PARAMETERS] = json.dumps(entry.parameters)
             id_ = self._engine.execute_insert(self._insert, values)
             if not next(self._numbers) % self._trim_step:
+                self._engine.check_location()
                 self._remove_surplus()
         except StorageError:
             self.failures += 1
@@ -107,6 +108,14 @@ class RequestStore:
                 self._retrying.release()
         self.is_degraded = False
         return id_
+
+    def is_stored(self) -> bool:
+        """Return whether the log is still where this process writes to it."""
+        try:
+            self._engine.check_location()
+        except StorageError:
+            return False
+        return True
 
     def complete(self, id_: int, **values: object) -> None:
         """Change fields of the entry *id_*, if it still exists."""

@@ -296,6 +296,16 @@ def test_request_succeeds_if_the_log_cannot_be_written(
     assert len(_entries(client)) == 2
 
 
+def test_removed_log_is_reported(client: FlaskClient, tmp_path: Path) -> None:
+    """The open connections go on writing to a file without a name."""
+    client.get(f"/api/bounces.count.json?{ACME}")
+    assert client.get("/_emulator/health").json["log"] == "ok"
+    for path in tmp_path.glob("bounces.sqlite3-requests*"):
+        path.unlink()
+    health = client.get("/_emulator/health")
+    assert (health.status_code, health.json["log"]) == (200, "degraded")
+
+
 def test_one_request_at_a_time_waits_for_a_locked_log(
     client: FlaskClient, monkeypatch
 ) -> None:
