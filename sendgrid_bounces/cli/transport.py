@@ -23,6 +23,9 @@ TOKEN_VARIABLE = f"{VARIABLE_PREFIX}CONTROL_TOKEN"
 #: An address without a scheme, which is no secret since it has a port.
 _NO_SCHEME = re.compile(r"([\w.-]+|\[[0-9a-fA-F:]+\]):[0-9]+")
 
+#: Problems that a server may report without listing them.
+MAX_MORE = 1_000
+
 #: The last message of an error that has more problems than it lists.
 _MORE = re.compile("and ([0-9]+) more")
 
@@ -118,7 +121,7 @@ class Transport:
             raise ServerError(f"{self._address} is not a sendgrid-bounces server")
         try:
             document = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise ServerError(f"{self._address} sends invalid JSON") from None
         if response.status < HTTPStatus.BAD_REQUEST:
             return document
@@ -133,8 +136,9 @@ class Transport:
             return ServerError(f"{self._address}: {problem} (set {TOKEN_VARIABLE})")
         if "kind" in document and "name" in document:
             return UnknownNameError(document["kind"], document["name"])
-        if "errors" in document:
-            return ParametersError([*map(_split, _listed(document["errors"]))])
+        errors = document.get("errors")
+        if errors and isinstance(errors, list):
+            return ParametersError([*map(_split, _listed([*map(str, errors)]))])
         return ServerError(message)
 
 
@@ -181,7 +185,7 @@ def _listed(messages: list[str]) -> list[str]:
     """Return *messages*, with an empty one for each problem that is not listed."""
     *first, last = messages
     match = _MORE.fullmatch(last)
-    return [*first, *[""] * int(match[1])] if match else messages
+    return [*first, *[""] * min(int(match[1]), MAX_MORE)] if match else messages
 
 
 def _split(message: str) -> tuple[str, str]:
