@@ -201,7 +201,7 @@ class Worker(ThreadWorker):
         its client has sent a lot.
         """
         conn.timeout = conn.arrival.start_waiting()
-        if not self.alive:  # the request may be on its way
+        if not self.alive and not conn.arrival.has_long_body:  # it may be on its way
             conn.timeout = min(conn.timeout, time.monotonic() + STOP_KEEPALIVE_LINGER)
         conn.sock.settimeout(0)
         bisect.insort(self.pending_conns, conn, key=lambda conn: conn.timeout)
@@ -235,7 +235,11 @@ class Worker(ThreadWorker):
         """Close idle connections soon, since the worker stops."""
         super()._cap_keepalive(deadline)
         for conn in self.pending_conns:
-            conn.timeout = min(conn.timeout, deadline)
+            if not conn.arrival.has_long_body:
+                conn.timeout = min(conn.timeout, deadline)
+        ordered = sorted(self.pending_conns, key=lambda conn: conn.timeout)
+        self.pending_conns.clear()
+        self.pending_conns.extend(ordered)
 
     def _keepalive_after(self, conn: Any, keepalive: Any) -> bool:
         """Read the rest of the body; return whether the connection is kept."""

@@ -180,22 +180,23 @@ class AccountStore:
         :raises NameTakenError: if the domain has another account or another list.
         :raises ParametersError: if *name* is not a valid domain.
         """
-        if not is_domain_name(name):
+        folded = name.lower()
+        if not is_domain_name(folded):
             raise ParametersError([("domain", DOMAIN_RULE)])
 
         def add() -> Domain:
             found = self.find_domain(name)
             if found is None:
-                if name.lower() in self.reserved_domains:
-                    logger.warning(RESERVED, name.lower())
+                if folded in self.reserved_domains:
+                    logger.warning(RESERVED, folded)
                 bounce_list = account.bounce_list if shares_list else self._new_list()
                 self._engine.insert(
                     DomainRow,
-                    name=name.lower(),
+                    name=folded,
                     account=account.id,
                     bounce_list=bounce_list,
                 )
-                return Domain(name.lower(), account, bounce_list)
+                return Domain(folded, account, bounce_list)
             if found.account.id != account.id:
                 raise NameTakenError(f"domain {name!r} belongs to another account")
             if shares_list != (found.bounce_list == account.bounce_list):

@@ -38,6 +38,10 @@ ATTEMPTS, PAUSE, MAX_PAUSE = 16, 0.01, 0.5
 #: which is visible to the next attempt.
 CONFLICTS = {1213, 1020, 1062}
 
+#: Error codes that concern one request: conflicts, values that do not fit, and rows
+#: that a reset has removed meanwhile.
+HARMLESS = {*CONFLICTS, 1264, 1366, 1406, 1451, 1452}
+
 #: Error code: the index exists already.
 DUPLICATE_KEY_NAME = 1061
 
@@ -99,7 +103,7 @@ class MySQLEngine(Engine):
         self, options: dict[str, Any], driver_errors: tuple[type[Exception], ...]
     ) -> None:
         self._options = options
-        self._transactions = Transactions()
+        self._transactions = Transactions(harmless=HARMLESS)
         field_types = {"TEXT": "MEDIUMTEXT", "BLOB": "MEDIUMBLOB"}
         super().__init__(
             "{host}:{port}/{database}".format(**options),
@@ -183,7 +187,7 @@ class MySQLEngine(Engine):
 
     def limit_writers(self, most: int) -> None:
         """Run at most *most* transactions at the same time."""
-        self._transactions = Transactions(most)
+        self._transactions = Transactions(most, harmless=HARMLESS)
 
     def check_writable(self) -> None:
         """Write without changing anything, and check that clients can write.

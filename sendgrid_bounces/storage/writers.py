@@ -1,7 +1,7 @@
 """Limits on the threads of a process that wait for locks of a database."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from threading import Lock, Semaphore
 from time import monotonic
@@ -69,9 +69,13 @@ class Transactions:
 
     :param most: transactions at the same time. Another one waits as long as others
         end, and is refused if none does, so that threads remain for reads.
+    :param harmless: error codes that do not show that the database cannot be written.
     """
 
-    def __init__(self, most: int = sys.maxsize) -> None:
+    def __init__(
+        self, most: int = sys.maxsize, *, harmless: Collection[int | None] = ()
+    ) -> None:
+        self._harmless = harmless
         self._places = Semaphore(most)
         self._changed = 0.0
         self._failure: StorageError | None = None
@@ -89,7 +93,8 @@ class Transactions:
         try:
             yield is_free
         except StorageError as error:
-            self._note_failure(error)
+            if error.code not in self._harmless:
+                self._note_failure(error)
             raise
         else:
             self._failure = None

@@ -260,3 +260,23 @@ def test_stopping_worker_receives_the_rest_of_a_request(strict) -> None:
             time.sleep(0.2)
             connection.sendall(piece)
         assert connection.recv(1_000).startswith(b"HTTP/1.1 200 ")
+
+
+def test_stopping_worker_gives_long_bodies_their_turn() -> None:
+    """They wait for longer than idle connections of a stopping worker may."""
+    body = b"api_user=demo&api_key=demo&x=" + b"a" * 100_000
+    head = b"POST /api/bounces.count.json HTTP/1.1\r\nHost: x\r\n"
+    head += b"Content-Type: application/x-www-form-urlencoded\r\nConnection: close\r\n"
+    head += b"Content-Length: %d\r\n\r\n" % len(body)
+    with (
+        serving("--demo", "--workers", "1", "--threads", "4") as live,
+        _connections(live, 1, head) as (first,),
+        _connections(live, 1, head + body) as (second,),
+    ):
+        os.kill(live.workers()[0], signal.SIGTERM)
+        for start in range(0, len(body), 10_000):
+            first.sendall(body[start : start + 10_000])
+            time.sleep(0.3)
+        for connection in (first, second):
+            connection.settimeout(TIMEOUT)
+            assert connection.recv(1_000).startswith(b"HTTP/1.1 200 ")

@@ -37,6 +37,14 @@ def test_account_is_read_as_it_was_written(storage: Storage) -> None:
     assert storage.accounts.find_domain(domain.name) == domain
 
 
+def test_folded_name_of_a_domain_has_the_limit(storage: Storage) -> None:
+    """This letter is two in lower case, and MariaDB refuses what does not fit."""
+    account = storage.accounts.add("acme")
+    assert len(storage.accounts.add_domain("\u0130" * 100, account).name) == 200
+    with pytest.raises(ParametersError, match="1 to 255"):
+        storage.accounts.add_domain("\u0130" * 200, account)
+
+
 def test_removal_includes_customers_domains_and_bounces(
     storage: Storage, monkeypatch
 ) -> None:
