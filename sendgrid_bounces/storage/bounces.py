@@ -257,6 +257,7 @@ class BounceStore:
         def delete_all() -> int:
             if not deletions.are_needed():
                 return sum(self._delete(bounce_list, query) for query in queries)
+            deletions.lock(bounce_list)
             deletions.purge(now)
             return sum(
                 self._delete_and_record(bounce_list, query, now) for query in queries

@@ -20,7 +20,12 @@ from sendgrid_bounces.core.sources import RETENTION
 from sendgrid_bounces.storage.compiled import Compiled
 from sendgrid_bounces.storage.engine import Engine
 from sendgrid_bounces.storage.sql import COUNT_ALL
-from sendgrid_bounces.storage.tables import DeletionRow, PullRow, SourceRow
+from sendgrid_bounces.storage.tables import (
+    BounceListRow,
+    DeletionRow,
+    PullRow,
+    SourceRow,
+)
 
 #: Digests in one statement, and seconds that the clock of another server may be ahead.
 CHUNK_SIZE, MAX_AHEAD = 500, 60 * 60
@@ -64,6 +69,11 @@ class DeletionStore:
             .limit(1)
         )
     )
+    _lock = Compiled(
+        lambda engine: engine.compile(
+            BounceListRow.update(id=0).where(BounceListRow.id == 0)
+        )
+    )
     _purge = Compiled(
         lambda engine: engine.compile(
             DeletionRow.delete().where(
@@ -78,6 +88,13 @@ class DeletionStore:
     def are_needed(self) -> bool:
         """Return whether a source or a pull exists, which could undo a deletion."""
         return any(self._engine.fetch(text, (1,)) for text in self._any)
+
+    def lock(self, bounce_list: int) -> None:
+        """Keep out other transactions that record or find deletions of a list.
+
+        A transaction does so first; otherwise two can wait for each other.
+        """
+        self._engine.execute(self._lock, (bounce_list, bounce_list))
 
     def add(
         self, bounce_list: int, query: BounceQuery, emails: Sequence[str], now: int

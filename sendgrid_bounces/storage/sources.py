@@ -30,7 +30,6 @@ from sendgrid_bounces.storage.deletions import MAX_AHEAD, DeletionStore, chunks
 from sendgrid_bounces.storage.engine import Engine
 from sendgrid_bounces.storage.sql import COUNT_ALL
 from sendgrid_bounces.storage.tables import (
-    BounceListRow,
     BounceRow,
     EventRow,
     SourceRow,
@@ -75,11 +74,6 @@ class SourceStore:
     _find = Compiled(
         lambda engine: engine.compile(
             SourceRow.select(*SOURCE_COLUMNS).where(SourceRow.name == "")
-        )
-    )
-    _lock = Compiled(
-        lambda engine: engine.compile(
-            BounceListRow.update(id=0).where(BounceListRow.id == 0)
         )
     )
     _put_bounce = Compiled(
@@ -192,7 +186,7 @@ class SourceStore:
 
         def receive() -> list[bool]:
             # Concurrent requests must not miss each other's keys and deletions.
-            self._engine.execute(self._lock, (bounce_list, bounce_list))
+            self._deletions.lock(bounce_list)
             received_at = now if system is None else system
             self._purge(now, received_at)
             digests = [_digest(received.key) for received in bounces]

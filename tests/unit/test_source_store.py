@@ -20,7 +20,7 @@ from sendgrid_bounces.core.sources import (
     SourceCounts,
     SourceSettings,
 )
-from sendgrid_bounces.storage import deletions, sources
+from sendgrid_bounces.storage import deletions, mysql, sources
 from sendgrid_bounces.storage.bounces import as_bounce
 from sendgrid_bounces.storage.database import Storage, open_storage
 from sendgrid_bounces.storage.sources import SourceStore
@@ -65,6 +65,33 @@ def kept_rows(storage: Storage) -> tuple[int, int]:
     ((events,),) = storage.engine.fetch("SELECT COUNT(*) FROM source_event")
     ((deletions,),) = storage.engine.fetch("SELECT COUNT(*) FROM deletion")
     return events, deletions
+
+
+@pytest.mark.parametrize("engine", ["mysql"], indirect=True)
+def test_event_and_deletion_do_not_wait_for_each_other(
+    storage: Storage, bounce_list: int, source: Source, monkeypatch
+):
+    """Each purges the records of deletions, which locks those of the other."""
+    monkeypatch.setattr(mysql, "ATTEMPTS", 1)
+    storage.bounces.put(bounce_list, [bounce("a@x"), bounce("b@x")])
+    deleted: list[int] = []
+
+    def delete_one() -> None:
+        query = BounceQuery(emails=("a@x",))
+        deleted.append(delete(storage, bounce_list, query, now=NOW))
+
+    threads = [threading.Thread(target=delete_one)]
+
+    def purge(store: SourceStore, *instants: int) -> None:
+        threads[0].start()
+        threads[0].join(0.5)
+        original(store, *instants)
+
+    original = SourceStore._purge
+    monkeypatch.setattr(SourceStore, "_purge", purge)
+    assert receive(storage, bounce_list, email="c@x")
+    threads[0].join(10)
+    assert deleted == [1]
 
 
 def test_event_of_an_unknown_address_is_listed(storage: Storage, bounce_list: int):
