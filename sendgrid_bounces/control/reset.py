@@ -28,8 +28,8 @@ def reset_all(emulator: Emulator, now: int, *, empty: bool) -> None:
             seeding.apply_hashed_seed(storage, seed)
         storage.contents.sweep()
 
+    storage.requests.clear()  # first: an error must change nothing else
     storage.engine.transact(replace)
-    storage.requests.clear()
 
 
 def reset_account(emulator: Emulator, name: str, *, empty: bool) -> None:
@@ -83,8 +83,8 @@ def reset_account(emulator: Emulator, name: str, *, empty: bool) -> None:
             rules = [rule for rule in seed.faults if rule.is_for(**limits)]
             storage.faults.add_seeded(rules)
 
+    storage.requests.remove_owned(**limits)  # first, as above
     storage.engine.transact(replace)
-    storage.requests.remove_owned(**limits)
 
 
 def load_text(emulator: Emulator, text: str) -> None:

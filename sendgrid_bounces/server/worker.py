@@ -13,6 +13,7 @@ from datetime import timedelta
 from functools import partial
 from http import HTTPStatus
 from itertools import takewhile
+from threading import Semaphore
 from types import SimpleNamespace
 from typing import Any
 
@@ -76,6 +77,8 @@ class Worker(ThreadWorker):
         self.busy = 0
         #: When a thread became free last.
         self.last_free = 0.0
+        #: Places for threads that wait until a client closes a connection.
+        self.closing = Semaphore(max(self.cfg.threads // 4, 1))
         #: Threads that read long bodies, the largest number of them, and the
         #: connections that wait for a turn, some of which may be closed.
         self.uploads, self.max_uploads = 0, max(self.cfg.threads // 4, 1)
@@ -138,8 +141,21 @@ class Worker(ThreadWorker):
         if not kept and (conn.is_drained or conn.sock.is_stalled):
             conn.close()
         elif not kept:
-            close_graceful(conn.sock)
+            self._close_gracefully(conn)
         return kept
+
+    def _close_gracefully(self, conn: Any) -> None:
+        """Wait until the client closes, too, unless many threads do so already.
+
+        A client that does not read a response could lose it otherwise.
+        """
+        if not self.closing.acquire(blocking=False):
+            conn.close()
+            return
+        try:
+            close_graceful(conn.sock)
+        finally:
+            self.closing.release()
 
     def finish_request(self, conn: Any, fs: "Future[bool | None]") -> None:
         """Wait for the rest of a request, for the next one, or close the connection."""

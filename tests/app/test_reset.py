@@ -1,7 +1,9 @@
 """The endpoints that reset the database and load seeds."""
 
 import json
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import astuple
 from pathlib import Path
 
@@ -64,6 +66,22 @@ def _client(
 @pytest.fixture(name="storage")
 def _storage(client: FlaskClient) -> Storage:
     return client.application.extensions[EXTENSION].storage
+
+
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("target", ["", "?account=acme"])
+def test_reset_changes_nothing_if_the_log_cannot_be_written(
+    client: FlaskClient, target: str
+) -> None:
+    """The log is a file of its own, which another program can lock."""
+    client.delete("/_emulator/bounces?owner=acme")
+    path = client.application.extensions[EXTENSION].storage.requests._engine.location
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert client.post(f"/_emulator/reset{target}").status_code == 503
+    assert client.get("/_emulator/bounces/count?owner=acme").json["count"] == 0
+    assert client.post(f"/_emulator/reset{target}").status_code == 200
+    assert client.get("/_emulator/bounces/count?owner=acme").json["count"] == 2
 
 
 def state(storage: Storage) -> dict:

@@ -140,6 +140,12 @@ def test_clients_of_single_bytes_do_not_delay_others(
             thread.join(TIMEOUT)
 
 
+def test_refused_clients_that_do_not_close_do_not_delay_others(demo: Live) -> None:
+    """A thread waits for them for some time, but not each thread."""
+    with _connections(demo, 100, b"GET / HTTP/1.1\r\nbad\r\n\r\n"):
+        assert _longest(demo) < LIMIT
+
+
 def test_client_that_does_not_close_does_not_delay_others(demo: Live) -> None:
     """The server closes a finished connection without waiting for the client."""
     request = HEAD + b"Connection: close\r\n\r\n"
