@@ -9,6 +9,7 @@ import click
 
 from sendgrid_bounces.cli.groups import CommandGroup
 from sendgrid_bounces.core.errors import BounceError
+from sendgrid_bounces.core.messages import printable
 
 #: The exit code after the reader of the output has stopped, as in ``... | head``.
 BROKEN_PIPE = 1
@@ -66,7 +67,8 @@ def _fail(error: BaseException) -> NoReturn:
             message = "aborted"
     label = click.style("Error:", fg="red", bold=True)
     color = False if os.environ.get("NO_COLOR") else None
-    click.echo(f"{label} {' '.join(message.split())}", err=True, color=color)
+    line = printable(" ".join(message.split()))
+    click.echo(f"{label} {line}", err=True, color=color)
     sys.exit(code)
 
 

@@ -19,6 +19,7 @@ from sendgrid_bounces.cli.transport import explain, parse_url
 from sendgrid_bounces.config import Config
 from sendgrid_bounces.control import CONTROL_PATH
 from sendgrid_bounces.core.hosts import reachable
+from sendgrid_bounces.core.messages import printable
 
 #: The path of the health endpoint.
 PATH = f"{CONTROL_PATH}/health"
@@ -91,4 +92,4 @@ def _read_status(response: HTTPResponse | HTTPError, address: str) -> str:
     """Return the body of a response, if the server is an emulator."""
     if response.headers.get_content_type() not in ("application/json", "text/plain"):
         raise click.ClickException(f"{address} is not a sendgrid-bounces server")
-    return response.read(MAX_RESPONSE).decode().strip()
+    return printable(response.read(MAX_RESPONSE).decode().strip())

@@ -482,6 +482,7 @@ def test_all_problems_reach_the_client(served) -> None:
         (200, "application/json", b"[" * 100_000, "sends invalid JSON"),
         (400, "application/json", b'{"error": "x", "errors": []}', "Error: x"),
         (400, "application/json", b'{"error": "x", "errors": 5}', "Error: x"),
+        (400, "application/json", b'{"error": "\\u001b[31m\\n"}', r"Error: \x1b[31m"),
         (500, "application/json", b"[]", "is not a sendgrid-bounces server"),
         (404, "application/json", b'{"error": "control endpoints are off"}', "are off"),
     ],
