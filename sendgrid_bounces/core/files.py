@@ -32,11 +32,13 @@ def rename_to_new(path: Path, target: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def check_temporary_error(error: Exception) -> None:
-    """Check that *error* is not one of a temporary file.
+def is_refused(error: Exception) -> bool:
+    """Return whether *error* says that a folder does not take more data."""
+    return isinstance(error, OSError) and error.errno in _REFUSED
 
-    :raises StorageError: if it is.
-    """
-    if isinstance(error, OSError) and error.errno in _REFUSED:
-        reason = f"cannot write to the folder for temporary files: {error.strerror}"
-        raise StorageError(reason, reason=reason) from error
+
+def temporary_error(error: Exception) -> StorageError:
+    """Return the *error* of writing a temporary file as one of the storage."""
+    problem = getattr(error, "strerror", None) or error
+    reason = f"cannot write to the folder for temporary files: {problem}"
+    return StorageError(reason, reason=reason)

@@ -77,12 +77,13 @@ class Worker(ThreadWorker):
         self.busy = 0
         #: When a thread became free last.
         self.last_free = 0.0
-        #: Places for threads that wait until a client closes a connection.
-        self.closing = Semaphore(max(self.cfg.threads // 4, 1))
         #: Threads that read long bodies, the largest number of them, and the
         #: connections that wait for a turn, some of which may be closed.
-        self.uploads, self.max_uploads = 0, max(self.cfg.threads // 4, 1)
+        quarter = max(self.cfg.threads // 4, 1)
+        self.uploads, self.max_uploads = 0, quarter
         self.upload_queue: deque[Any] = deque()
+        #: Places for threads that wait until a client closes a connection.
+        self.closing = Semaphore(quarter)
 
     def init_process(self) -> None:
         """Run the worker."""

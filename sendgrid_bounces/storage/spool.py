@@ -7,7 +7,7 @@ from contextlib import suppress
 from itertools import chain, islice
 from typing import IO
 
-from sendgrid_bounces.core.files import check_temporary_error
+from sendgrid_bounces.core.files import temporary_error
 
 #: Rows per statement.
 CHUNK_SIZE = 1_000
@@ -60,8 +60,7 @@ class Spool:
             self._file.write(data)
             self._file.flush()
         except OSError as error:
-            check_temporary_error(error)
-            raise
+            raise temporary_error(error) from error
 
 
 def _read(file: IO[bytes]) -> Iterator[list[Values]]:

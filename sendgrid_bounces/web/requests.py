@@ -26,7 +26,7 @@ from werkzeug.formparser import MultiPartParser
 
 from sendgrid_bounces.core.attempts import client_at
 from sendgrid_bounces.core.errors import ContentTypeError, RequestError
-from sendgrid_bounces.core.files import check_temporary_error
+from sendgrid_bounces.core.files import is_refused, temporary_error
 from sendgrid_bounces.core.percent import decode_form_text
 from sendgrid_bounces.redaction import find_secrets
 from sendgrid_bounces.web.responses import Response
@@ -141,8 +141,9 @@ class StrictRequest(flask.Request):
             self._load_form_data()
         except RequestEntityTooLarge:
             raise
-        except Exception as error:  # noqa: BLE001 - WSGI servers raise their own error classes
-            check_temporary_error(error)
+        except Exception as error:
+            if is_refused(error):  # a large file is stored temporarily
+                raise temporary_error(error) from error
             raise self._read_error() from None
 
     def read_upload(self, limit: int) -> IO[bytes] | None:

@@ -499,7 +499,7 @@ def test_mail_that_the_standard_library_cannot_read_is_skipped(field: bytes):
 
 
 def test_parts_beyond_the_limit_are_not_read():
-    """Those of HTML are read after the others."""
+    """Parts of HTML are read after the other parts."""
     mail = HEAD + b"Content-Type: multipart/mixed; boundary=B\n\n"
     mail += b"--B\nContent-Type: application/pdf\n\nx\n" * 101
     mail += b"--B\n" + nested(30).removeprefix(HEAD)
