@@ -141,6 +141,8 @@ def read_form() -> Response | None:
     """Read the form of a page without uploads, in a bounded size."""
     if request.endpoint in UPLOADS:
         return None
+    if request.mimetype == "multipart/form-data":  # it takes long to parse
+        return render_error(415, "This form must be URL-encoded.")
     request.max_content_length = MAX_FORM
     try:
         request.read_form()

@@ -47,8 +47,13 @@ CHECK_INTERVAL = 10_000
 #: Bytes of an upload's body besides the file.
 MAX_MULTIPART_OVERHEAD = 64 * 1024
 
-#: Bytes of the head of a part of a form, which takes dozens of times its memory.
-MAX_PART_HEAD = 16 * 1024
+#: Parts of an upload, and bytes of the header fields of a part, which are read in
+#: chunks of 64 KiB.
+MAX_UPLOAD_PARTS, MAX_UPLOAD_HEAD = 20, 128 * 1024
+
+#: Bytes of the header fields of a part of a form, and of all parts together, which take
+#: much time and memory to parse.
+MAX_PART_HEAD, MAX_PART_HEADS = 4 * 1024, 256 * 1024
 
 #: The line before a part, and the end of its header fields.
 _DELIMITER = rb"--%s[^\S\r\n]*[\r\n]"
@@ -82,6 +87,7 @@ class StrictRequest(flask.Request):
     _body: bytes | None = None
     _body_error: Exception | None = None
     _parameters: Parameters | None = None
+    _parameters_error: RequestError | None = None
 
     def read_body(self, limit: int) -> bytes:
         """Return the body.
@@ -113,10 +119,16 @@ class StrictRequest(flask.Request):
         :raises RequestError: if a part does not parse.
         :raises RequestEntityTooLarge: if the body is longer than *limit* bytes.
         """
+        if self._parameters_error is not None:
+            raise self._parameters_error
         if self._parameters is None:
             body = self.read_body(limit)
-            pairs = self.read_query()
-            self._parameters = [*pairs, *self._parse_form(body)] if body else pairs
+            try:
+                pairs = self.read_query()
+                self._parameters = [*pairs, *self._parse_form(body)] if body else pairs
+            except RequestError as error:
+                self._parameters_error = error
+                raise
             self.environ[PARAMETERS] = self._parameters
         return self._parameters
 
@@ -155,6 +167,8 @@ class StrictRequest(flask.Request):
             ``Content-Length`` header is too large.
         """
         self.max_content_length = limit + MAX_MULTIPART_OVERHEAD
+        self.max_form_parts = MAX_UPLOAD_PARTS
+        self.max_form_memory_size = MAX_UPLOAD_HEAD
         self.read_form()
         upload = next(iter(self.files.values()), None)
         if upload is None:
@@ -380,12 +394,19 @@ def _parse_multipart(body: bytes, options: Mapping[str, str]) -> Parameters:
 
 
 def _check_heads(body: bytes, boundary: bytes) -> None:
-    """Check that no part of a form has long header fields, before they are parsed."""
+    """Check the length of the header fields of parts, before they are parsed."""
     delimiter = re.compile(_DELIMITER % re.escape(boundary))
-    for found in islice(delimiter.finditer(body), MAX_PARAMETERS + 1):
-        start, end = found.end(), found.end() + MAX_PART_HEAD
-        if len(body) > end and not _HEAD_END.search(body, start, end):
+    total = 0
+    for part in islice(delimiter.finditer(body), MAX_PARAMETERS + 1):
+        start, limit = part.end(), part.end() + MAX_PART_HEAD
+        head_end = _HEAD_END.search(body, start, limit)
+        if len(body) > limit and not head_end:
             raise ValueError(f"a part has a head of more than {MAX_PART_HEAD} bytes")
+        total += (head_end.end() if head_end else len(body)) - start
+        if total > MAX_PART_HEADS:
+            raise ValueError(
+                f"the parts have heads of more than {MAX_PART_HEADS} bytes"
+            )
 
 
 class _MultiPartParser(MultiPartParser):

@@ -51,6 +51,8 @@ from sendgrid_bounces.storage import bounces as storage_bounces
 from sendgrid_bounces.storage.bounce_counts import BounceCounts
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+FORM = "application/x-www-form-urlencoded"
+IMPORT = "bounces/import?owner=acme"
 ORIGIN = {"Origin": "http://localhost"}
 TOKEN = "t0ken"
 
@@ -364,19 +366,33 @@ def test_login_leads_to_pages_only(make, target: str) -> None:
 def test_form_has_a_limit_before_the_login(make, monkeypatch) -> None:
     client = make(CONTROL_TOKEN=TOKEN)
     monkeypatch.setattr(web, "MAX_FORM", 1_000)
-    data = {"token": (BytesIO(b"x" * 1_000), "upload")}
+    for size, status, text in (
+        (1_001, 413, "exceeds 1000 bytes"),
+        (1_000, 401, "wrong"),
+    ):
+        data = b"token=".ljust(size, b"x")
+        response = client.post("/_emulator/ui/login", data=data, content_type=FORM)
+
+        assert response.status_code == status
+        assert text in response.text
+
+
+def test_form_with_parts_is_refused_before_the_login(make) -> None:
+    """Header fields of parts take long to parse."""
+    client = make(CONTROL_TOKEN=TOKEN)
+    data = {"token": (BytesIO(TOKEN.encode()), "upload")}
     response = client.post("/_emulator/ui/login", data=data)
 
-    assert response.status_code == 413
-    assert "exceeds 1000 bytes" in response.text
+    assert response.status_code == 415
+    assert "must be URL-encoded" in response.text
 
 
 @pytest.mark.parametrize(
-    "path", ["login", "seed", "bounces/import?owner=acme", "faults", "console"]
-)
-@pytest.mark.parametrize(
-    "content_type",
-    ["application/x-www-form-urlencoded", "multipart/form-data; boundary=x"],
+    ("path", "content_type"),
+    [
+        *((path, FORM) for path in ("login", "seed", IMPORT, "faults", "console")),
+        *((path, "multipart/form-data; boundary=x") for path in ("seed", IMPORT)),
+    ],
 )
 def test_form_that_ends_early_is_refused(browser, path: str, content_type: str) -> None:
     class Broken(BytesIO):

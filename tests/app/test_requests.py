@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from sendgrid_bounces.core.errors import RequestError
 from sendgrid_bounces.dialects.sendgrid.params import MAX_BODY, MAX_EMAILS
+from sendgrid_bounces.web import requests
 from sendgrid_bounces.web.requests import MAX_PARAMETERS, StrictRequest
+from tests.conftest import make_app
 
 ACME = {"api_user": "acme", "api_key": "s3cret"}
 DELETE, COUNT = "/api/bounces.delete.json", "/api/bounces.count.json"
@@ -95,6 +97,46 @@ def test_length_of_the_head_of_a_part_is_limited(client, end: bytes) -> None:
 
         assert answer.status_code == status
     assert _count(client) == "4"
+
+
+def test_length_of_the_heads_of_all_parts_is_limited(client) -> None:
+    """They take long to parse, before the caller is known."""
+    head = b'Content-Disposition: form-data; name="x"; ' + b";" * 3_000
+    field = b'Content-Disposition: form-data; name="x"\r\nContent-Type: text/plain'
+    for part, number, status in (
+        (head, 100, 400),
+        (head, 50, 200),
+        (field, 1_990, 200),
+    ):
+        body = b"--xx\r\n%s\r\n\r\na@example.com\r\n" % part * number + b"--xx--\r\n"
+        answer = client.post(
+            COUNT,
+            query_string=ACME,
+            data=body,
+            content_type="multipart/form-data; boundary=xx",
+        )
+
+        assert answer.status_code == status
+
+
+def test_form_that_does_not_parse_is_parsed_once(url, clock, monkeypatch) -> None:
+    """The request log and the view share the error."""
+    parse, calls = requests._parse_multipart, []
+    monkeypatch.setitem(
+        requests.FORMS,
+        "multipart/form-data",
+        lambda *arguments: calls.append(1) or parse(*arguments),
+    )
+    for path in (COUNT, "/v3/mail.example.com/bounces"):
+        calls.clear()
+        answer = (
+            make_app(url, clock, CONTROL="on")
+            .test_client()
+            .post(path, data=b"x", content_type="multipart/form-data; boundary=xx")
+        )
+
+        assert answer.status_code in {400, 401}
+        assert len(calls) == 1
 
 
 def test_incomplete_body_deletes_nothing(client) -> None:

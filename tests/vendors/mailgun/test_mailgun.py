@@ -157,6 +157,22 @@ def test_file_of_25_mb_is_accepted_and_a_larger_one_is_rejected(app, client) -> 
     assert storage.bounces.count(bounce_list, BounceQuery()) == content.count(b"\n")
 
 
+@pytest.mark.parametrize("head", [b"; a" * 50_000, b""])
+def test_header_fields_of_an_upload_are_limited(client, head: bytes) -> None:
+    """They take long to parse: a part may have few, and a body few parts."""
+    part = b'--xx\r\nContent-Disposition: form-data; name="x"'
+    answer = client.post(
+        "/v3/empty.example.com/bounces/import",
+        headers={
+            **_basic(KEY),
+            "Content-Type": "multipart/form-data; boundary=xx",
+        },
+        data=(part + head + b"\r\n\r\na\r\n") * 21 + b"--xx--\r\n",
+    )
+
+    assert answer.status_code == 413
+
+
 @pytest.mark.server
 def test_too_large_content_length_is_rejected_early(live: Live) -> None:
     """The response comes before the body is sent."""
