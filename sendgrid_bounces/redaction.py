@@ -3,11 +3,12 @@
 import json
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from html import escape
 from itertools import accumulate, islice, takewhile
+from urllib.parse import unquote_plus
 
 #: Characters kept of a text, and parameters kept of a request.
 MAX_TEXT, MAX_SHOWN_PARAMETERS = 500, 100
@@ -86,6 +87,15 @@ _NAME = re.compile(
 _VALUE = re.compile(r"[^&;/\s]+")
 _CREDENTIALS = re.compile(r"[^&;\s]+")
 
+#: The user name and the password in a URL.
+USERINFO = re.compile(r"//[^/?#\s]*@")
+
+#: A part of a text that is masked if it has a credential in percent-encoded form.
+_WORD = re.compile(r"[^\s?&]+")
+
+#: Times that text is percent-decoded in search of credentials.
+_DECODINGS = 3
+
 
 class Redactor:
     """Replaces credentials in text.
@@ -151,11 +161,11 @@ class Redactor:
 
     def _is_clean(self, text: str, names: str) -> bool:
         """Return whether *text*, and *names* without values, have no credentials."""
-        if _is_suspicious(text):
+        if "%" in text or "+" in text:
+            text = "\n".join((text, *decodings(text)))
+        if len(self._secrets) > MAX_SECRETS or _is_suspicious(text):
             return False
         every = f"{text}\n{names}".casefold()
-        if len(self._secrets) > MAX_SECRETS:
-            return False
         if self._secrets and any(map(every.__contains__, self._secrets)):
             return False
         return not [hint for hint in self._hints if hint.search(every)]
@@ -165,15 +175,32 @@ class Redactor:
 
         Twice as many are searched for credentials, and longer text is cut.
         """
-        shown = self._redact_secrets(text[: 2 * most])
-        if _is_suspicious(shown):
-            shown = _redact_values(shown)
-        shown = self._keys.sub(MASK, shown)
+        shown = self.redact_text(text[: 2 * most])
         if len(text) > 2 * most:  # the end may be the beginning of a credential
             longest = max(map(len, self._secrets), default=MAX_KEY)
             shown = shown[: -longest - MAX_KEY]
             return f"{shown[: most - 1]}…"
         return shorten(shown, most)
+
+    def redact_text(self, text: str) -> str:
+        """Return *text* of any length without credentials.
+
+        A word with a credential in percent-encoded form is masked completely.
+        """
+        shown = self._redact_decoded(text)
+        if "%" not in shown and "+" not in shown:
+            return shown
+        return _WORD.sub(self._redact_encoded, shown)
+
+    def _redact_decoded(self, text: str) -> str:
+        shown = self._redact_secrets(text)
+        if _is_suspicious(shown):
+            shown = _redact_values(USERINFO.sub(f"//{MASK}@", shown))
+        return self._keys.sub(MASK, shown)
+
+    def _redact_encoded(self, word: re.Match[str]) -> str:
+        is_secret = any(self._redact_decoded(d) != d for d in decodings(word[0]))
+        return MASK if is_secret else word[0]
 
     def redact_known(self, text: str) -> str:
         """Return *text* without the known credentials and the vendors' API keys."""
@@ -367,9 +394,20 @@ def _cut(text: str, spans: Iterable[tuple[int, int]]) -> str:
     return "".join((*pieces, text[position:]))
 
 
+def decodings(text: str) -> Iterator[str]:
+    """Yield *text* percent-decoded once, twice and so on, until it does not change."""
+    for _ in range(_DECODINGS):
+        if "%" not in text and "+" not in text:
+            return
+        text = unquote_plus(text)
+        yield text
+
+
 def _is_suspicious(text: str) -> bool:
-    """Return whether a name in *text* may be that of a credential."""
-    return any(map(text.lower().__contains__, _SUSPICIOUS))
+    """Return whether *text* may have a credential after a name or in a URL."""
+    if any(map(text.lower().__contains__, _SUSPICIOUS)):
+        return True
+    return "@" in text and USERINFO.search(text) is not None
 
 
 def _redact_values(text: str) -> str:

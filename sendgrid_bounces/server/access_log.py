@@ -12,7 +12,6 @@ from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote_plus
 
 from flask import has_request_context
 from flask.logging import default_handler
@@ -23,7 +22,9 @@ from sendgrid_bounces.core.errors import BounceError
 from sendgrid_bounces.core.messages import printable
 from sendgrid_bounces.redaction import (
     MASK,
+    USERINFO,
     Redactor,
+    decodings,
     find_secrets,
     is_secret,
     redact_name,
@@ -51,14 +52,10 @@ _EQUALS = re.compile("=|%(?:25)*3d", re.IGNORECASE)
 _EQUALS_OR_COLON = re.compile("[=:]")
 _BETWEEN_PAIRS = re.compile(r"[\s?&{},]")
 
-_USERINFO = re.compile(r"//[^/@\s]*@")
 _SCHEME = re.compile(r"\b(basic|bearer)\s+\S+", re.IGNORECASE)
 
 #: Seconds between reports that a log cannot be written.
 REPORT_INTERVAL = 60
-
-#: Times that text is percent-decoded in search of credentials.
-_DECODINGS = 3
 
 _REDACTOR = create_redactor(DIALECTS)
 
@@ -89,7 +86,7 @@ def redact_log(text: str, redactor: Redactor = _REDACTOR) -> str:
 
     :param redactor: knows the credentials to replace wherever they occur.
     """
-    text = _SCHEME.sub(rf"\1 {MASK}", _USERINFO.sub(f"//{MASK}@", text))
+    text = _SCHEME.sub(rf"\1 {MASK}", USERINFO.sub(f"//{MASK}@", text))
     text = _PART.sub(lambda match: _redact_part(match, redactor), text)
     return redactor.redact_known(text)
 
@@ -106,8 +103,8 @@ def _redact_part(match: re.Match[str], redactor: Redactor) -> str:
     if equals and (is_secret(name) or _has_secret(value)):
         return part[:end] + MASK
     decoded = _decode(part)
-    is_known = decoded != part and redactor.redact_known(decoded) != decoded
-    return MASK if is_known else part
+    has_secret = decoded != part and redactor.redact_text(decoded) != decoded
+    return MASK if has_secret else part
 
 
 def _has_secret(value: str) -> bool:
@@ -118,11 +115,7 @@ def _has_secret(value: str) -> bool:
 
 
 def _decode(text: str) -> str:
-    for _ in range(_DECODINGS):
-        if "%" not in text and "+" not in text:
-            break
-        text = unquote_plus(text)
-    return text
+    return [text, *decodings(text)][-1]
 
 
 class RedactingLogger(Logger):
@@ -204,7 +197,9 @@ def _redact_atom(name: str, value: Any, redactor: Redactor) -> Any:
     """
     if name.startswith("{") and is_secret(name):
         return MASK
-    return printable(redact_log(value, redactor)) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    return printable(redactor.redact_text(redact_log(value, redactor)))
 
 
 class _RedactingFormatter(logging.Formatter):

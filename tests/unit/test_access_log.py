@@ -5,6 +5,7 @@ import time
 from base64 import b64encode
 from datetime import timedelta
 from types import SimpleNamespace
+from urllib.parse import quote
 
 import pytest
 from flask import Flask
@@ -12,12 +13,14 @@ from flask.testing import FlaskClient
 from gunicorn.config import Config
 from werkzeug.test import create_environ
 
+from sendgrid_bounces.app import DIALECTS
 from sendgrid_bounces.server import access_log
 from sendgrid_bounces.server.access_log import (
     RedactingLogger,
     _RedactingFormatter,
     redact_log,
 )
+from sendgrid_bounces.web.dialect import create_redactor
 
 
 @pytest.mark.parametrize(
@@ -75,8 +78,11 @@ def test_redaction_takes_linear_time() -> None:
         "key-aaaaaaaaaaaaaaaa_",
         "x=+",
         "x=%22:+",
+        "%2525",
+        "//@",
     ):
         redact_log(piece * 20_000)
+        create_redactor(DIALECTS).redact_text(f"key{piece * 20_000}")
     assert time.process_time() - began < 2
 
 
@@ -110,6 +116,43 @@ def test_credentials_of_the_request_are_redacted_in_the_access_log() -> None:
     assert atoms["a"] == "x/*** ***"
     assert login not in repr(atoms)
     assert key.casefold() not in repr(atoms).casefold()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "password: hunter2",
+        "api_key  =  hunter2",
+        '{"api_key": "hunter2"}',
+        "mysql://root:hunter2@localhost/x",
+        "http://hunter2@localhost/x",
+        "http://a:b@hunter2@localhost/x",
+        "Bearer hunter2",
+        "Bearer+hunter2",
+        "a=Basic%20hunter2",
+        "x=%7B%22api_key%22%3A%22hunter2%22%7D",
+        "x=%257B%2522api_key%2522%253A%2520%2522hunter2%2522%257D",
+        "url=http%3A%2F%2Facme%3Ahunter2%40localhost%2F",
+        "x=%6Bey%3Dhunter2",
+    ],
+)
+def test_credentials_are_redacted_in_both_logs(text: str) -> None:
+    """In a header field, a response, a parameter, and one that is encoded again."""
+    environ = {"REQUEST_METHOD": "GET", "RAW_URI": "/", "SERVER_PROTOCOL": "HTTP/1.1"}
+    environ["HTTP_USER_AGENT"] = text
+    response = SimpleNamespace(status="200 OK", sent=0, headers=[])
+    atoms = _logger().atoms(
+        response, SimpleNamespace(headers=[]), environ, timedelta(seconds=1)
+    )
+    redactor = create_redactor(DIALECTS)
+    for shown in (
+        atoms["a"],
+        redactor.redact_request([("x", "y")], ["/x"], text),
+        redactor.redact_request([("x", text)], ["/x"], ""),
+        redactor.redact_request([("x", quote(text))], ["/x"], ""),
+    ):
+        assert "hunter2" not in str(shown)
+        assert "***" in str(shown)
 
 
 def test_values_that_the_format_does_not_name_are_not_searched(monkeypatch) -> None:
