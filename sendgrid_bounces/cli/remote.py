@@ -1,9 +1,9 @@
 """The control service of a server, over HTTP."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from sendgrid_bounces.cli.transport import ServerError, Transport
@@ -44,6 +44,8 @@ PROBE_TIMEOUT = 1
 
 ALL = BounceQuery()
 
+Result = TypeVar("Result")
+
 
 class RemoteControl:
     """The methods of :class:`~sendgrid_bounces.control.service.Control`, over HTTP.
@@ -56,7 +58,7 @@ class RemoteControl:
         self._transport = Transport(url, token, certificate)
 
     def overview(self) -> Overview:
-        return documents.parse_overview(self._get("/"))
+        return self._get(documents.parse_overview, "/")
 
     def counts(self) -> Counts:
         return self.overview().contents
@@ -69,13 +71,16 @@ class RemoteControl:
 
     def seed(self, source: str | Mapping[str, Any]) -> Counts:
         text = source if isinstance(source, str) else json.dumps(source)
-        call = self._transport.call
-        return documents.parse_counts(
-            call("POST", "/seed", body=text, content_type="application/yaml")
+        return self._transport.call(
+            documents.parse_counts,
+            "POST",
+            "/seed",
+            body=text,
+            content_type="application/yaml",
         )
 
     def clock(self) -> ClockReading:
-        return documents.parse_clock(self._get("/clock"))
+        return self._get(documents.parse_clock, "/clock")
 
     def freeze(self, instant: int | None = None) -> ClockReading:
         if instant is None:
@@ -92,74 +97,70 @@ class RemoteControl:
         return self._change_clock(action="reset")
 
     def snapshots(self) -> list[Snapshot]:
-        found = self._get("/snapshots")["snapshots"]
-        return [documents.parse_snapshot(each) for each in found]
+        return self._get(_each("snapshots", documents.parse_snapshot), "/snapshots")
 
     def take_snapshot(self, name: str) -> Snapshot:
         path = f"/snapshots/{_quote(name)}"
-        return documents.parse_snapshot(self._send("PUT", path))
+        return self._send(documents.parse_snapshot, "PUT", path)
 
     def restore_snapshot(self, name: str) -> Counts:
         path = f"/snapshots/{_quote(name)}/restore"
-        return documents.parse_counts(self._send("POST", path))
+        return self._send(documents.parse_counts, "POST", path)
 
     def remove_snapshot(self, name: str) -> None:
-        self._send("DELETE", f"/snapshots/{_quote(name)}")
+        self._send(_ignore, "DELETE", f"/snapshots/{_quote(name)}")
 
     def faults(self) -> list[StoredFault]:
-        return [documents.parse_fault(each) for each in self._get("/faults")["faults"]]
+        return self._get(_each("faults", documents.parse_fault), "/faults")
 
     def fault(self, id_: int) -> StoredFault:
-        return documents.parse_fault(self._get(f"/faults/{id_}"))
+        return self._get(documents.parse_fault, f"/faults/{id_}")
 
     def add_fault(self, rule: Mapping[str, Any]) -> int:
         (id_,) = self.add_faults(rule)
         return id_
 
     def add_faults(self, rules: Any) -> list[int]:
-        added: list[int] = self._send("POST", "/faults", rules)["ids"]
-        return added
+        return self._send(_each("ids", int), "POST", "/faults", rules)
 
     def remove_fault(self, id_: int) -> None:
-        self._send("DELETE", f"/faults/{id_}")
+        self._send(_ignore, "DELETE", f"/faults/{id_}")
 
     def clear_faults(self) -> int:
-        return int(self._send("DELETE", "/faults")["removed"])
+        return self._send(_number("removed"), "DELETE", "/faults")
 
     def requests(
         self, limit: int = DEFAULT_LIMIT, **filters: Any
     ) -> list[LoggedRequest]:
-        found = self._get("/requests", limit=limit, **_filters(filters))["requests"]
-        return [documents.parse_request(each) for each in found]
+        parse = _each("requests", documents.parse_request)
+        return self._get(parse, "/requests", limit=limit, **_filters(filters))
 
     def request(self, id_: int) -> LoggedRequest:
-        return documents.parse_request(self._get(f"/requests/{id_}"))
+        return self._get(documents.parse_request, f"/requests/{id_}")
 
     def explain(self, entry: LoggedRequest) -> str | None:
-        why: str | None = self._get(f"/requests/{entry.id}").get("why")
-        return why
+        return self._get(_parse_reason, f"/requests/{entry.id}")
 
     def count_requests(self, **filters: Any) -> int:
-        return int(self._get("/requests/count", **_filters(filters))["count"])
+        return self._get(_number("count"), "/requests/count", **_filters(filters))
 
     def wait_for_requests(
         self, count: int = 1, timeout: float = DEFAULT_WAIT, **filters: Any
     ) -> int:
         query = {"count": count, "timeout": timeout, **_filters(filters)}
-        return int(self._get("/requests/wait", **query)["count"])
+        return self._get(_number("count"), "/requests/wait", **query)
 
     def clear_requests(self) -> int:
-        return int(self._send("DELETE", "/requests")["removed"])
+        return self._send(_number("removed"), "DELETE", "/requests")
 
     def migration(self) -> MigrationReport:
-        return documents.parse_migration(self._get("/migration"))
+        return self._get(documents.parse_migration, "/migration")
 
     def accounts(self) -> list[AccountReport]:
-        found = self._get("/accounts")["accounts"]
-        return [documents.parse_account(each) for each in found]
+        return self._get(_each("accounts", documents.parse_account), "/accounts")
 
     def account(self, name: str) -> AccountReport:
-        return documents.parse_account(self._get(f"/accounts/{_quote(name)}"))
+        return self._get(documents.parse_account, f"/accounts/{_quote(name)}")
 
     def add_account(
         self,
@@ -175,32 +176,29 @@ class RemoteControl:
             account["api_key"] = api_key
         if reseller is not None:
             account["reseller"] = reseller
-        return documents.parse_account(self._send("POST", "/accounts", account))
+        return self._send(documents.parse_account, "POST", "/accounts", account)
 
     def change_account(self, name: str, changes: Mapping[str, Any]) -> AccountReport:
         path = f"/accounts/{_quote(name)}"
-        return documents.parse_account(self._send("PATCH", path, dict(changes)))
+        return self._send(documents.parse_account, "PATCH", path, dict(changes))
 
     def remove_account(self, name: str) -> Counts:
-        removed = self._send("DELETE", f"/accounts/{_quote(name)}")["removed"]
-        return documents.parse_counts(removed)
+        return self._send(_parse_removed, "DELETE", f"/accounts/{_quote(name)}")
 
     def domains(self) -> list[DomainReport]:
-        found = self._get("/domains")["domains"]
-        return [documents.parse_domain(each) for each in found]
+        return self._get(_each("domains", documents.parse_domain), "/domains")
 
     def domain(self, name: str) -> DomainReport:
-        return documents.parse_domain(self._get(f"/domains/{_quote(name)}"))
+        return self._get(documents.parse_domain, f"/domains/{_quote(name)}")
 
     def add_domain(
         self, name: str, account: str, *, shares_list: bool = False
     ) -> DomainReport:
         domain = {"name": name, "account": account, "list": LISTS[shares_list]}
-        return documents.parse_domain(self._send("POST", "/domains", domain))
+        return self._send(documents.parse_domain, "POST", "/domains", domain)
 
     def remove_domain(self, name: str) -> Counts:
-        removed = self._send("DELETE", f"/domains/{_quote(name)}")["removed"]
-        return documents.parse_counts(removed)
+        return self._send(_parse_removed, "DELETE", f"/domains/{_quote(name)}")
 
     def owner(self, name: str) -> BounceOwner:
         try:
@@ -222,53 +220,62 @@ class RemoteControl:
         after: str | None = None,
     ) -> BounceBatch:
         parameters = {"limit": limit, "offset": offset or None, "after": after}
-        found = self._get("/bounces", **_query(owner, query), **parameters)
-        return documents.parse_batch(found)
+        parameters |= _query(owner, query)
+        return self._get(documents.parse_batch, "/bounces", **parameters)
 
     def count_bounces(
         self, owner: str, query: BounceQuery = ALL, by: str | None = None
     ) -> BounceCount:
-        found = self._get("/bounces/count", **_query(owner, query), by=by)
-        return documents.parse_count(found)
+        parameters = {**_query(owner, query), "by": by}
+        return self._get(documents.parse_count, "/bounces/count", **parameters)
 
     def histogram(self, days: str = DEFAULT_RANGE) -> Histogram:
-        return documents.parse_histogram(self._get("/bounces/histogram", days=days))
+        return self._get(documents.parse_histogram, "/bounces/histogram", days=days)
 
     def put_bounces(self, owner: str, bounces: Iterable[Bounce]) -> int:
-        call = self._transport.call
-        stored = call("POST", "/bounces", {"owner": owner}, _lines(bounces), NDJSON)
-        return int(stored["stored"])
+        return self._transport.call(
+            _number("stored"),
+            "POST",
+            "/bounces",
+            {"owner": owner},
+            _lines(bounces),
+            NDJSON,
+        )
 
     def remove_bounces(self, owner: str, emails: Sequence[str] = ()) -> int:
         query = {"owner": owner, "email": emails}
-        return int(self._transport.call("DELETE", "/bounces", query)["removed"])
+        return self._transport.call(_number("removed"), "DELETE", "/bounces", query)
 
     def sources(self) -> list[SourceReport]:
-        found = self._get("/sources")["sources"]
-        return [documents.parse_source(each) for each in found]
+        return self._get(_each("sources", documents.parse_source), "/sources")
 
     def pulls(self) -> list[Pull]:
-        found = self._get("/sources")["pulls"]
-        return [documents.parse_pull(each) for each in found]
+        return self._get(_each("pulls", documents.parse_pull), "/sources")
 
     def add_source(self, source: Mapping[str, Any]) -> SourceReport:
-        return documents.parse_source(self._send("POST", "/sources", dict(source)))
+        return self._send(documents.parse_source, "POST", "/sources", dict(source))
 
     def remove_source(self, name: str) -> None:
-        self._send("DELETE", f"/sources/{_quote(name)}")
+        self._send(_ignore, "DELETE", f"/sources/{_quote(name)}")
 
-    def _get(self, path: str, **query: Any) -> Any:
-        return self._transport.call("GET", path, query)
+    def _get(self, parse: Callable[[Any], Result], path: str, **query: Any) -> Result:
+        return self._transport.call(parse, "GET", path, query)
 
-    def _send(self, method: str, path: str, document: Any = None) -> Any:
+    def _send(
+        self,
+        parse: Callable[[Any], Result],
+        method: str,
+        path: str,
+        document: Any = None,
+    ) -> Result:
         body = None if document is None else json.dumps(document)
-        return self._transport.call(method, path, body=body)
+        return self._transport.call(parse, method, path, body=body)
 
     def _reset(self, query: Mapping[str, str]) -> Counts:
-        return documents.parse_counts(self._transport.call("POST", "/reset", query))
+        return self._transport.call(documents.parse_counts, "POST", "/reset", query)
 
     def _change_clock(self, **change: str) -> ClockReading:
-        return documents.parse_clock(self._send("PUT", "/clock", change))
+        return self._send(documents.parse_clock, "PUT", "/clock", change)
 
 
 def find_server(port: int) -> str | None:
@@ -276,10 +283,37 @@ def find_server(port: int) -> str | None:
     url = f"http://127.0.0.1:{port}"
     try:
         probe = Transport(url, timeout=PROBE_TIMEOUT)
-        health = probe.call("GET", "/health") if port else {}
+        return url if port and probe.call(_is_health, "GET", "/health") else None
     except ServerError:
         return None
-    return url if "database" in health else None
+
+
+def _is_health(document: Any) -> bool:
+    return "database" in document
+
+
+def _ignore(document: Any) -> None:
+    """Ignore what a removal reports."""
+    del document
+
+
+def _number(name: str) -> Callable[[Any], int]:
+    """Return a function that returns a number in a document."""
+    return lambda document: int(document[name])
+
+
+def _each(name: str, parse: Callable[[Any], Result]) -> Callable[[Any], list[Result]]:
+    """Return a function that parses each item of a list in a document."""
+    return lambda document: [parse(item) for item in document[name]]
+
+
+def _parse_reason(document: Any) -> str | None:
+    reason = document.get("why")
+    return None if reason is None else str(reason)
+
+
+def _parse_removed(document: Any) -> Counts:
+    return documents.parse_counts(document["removed"])
 
 
 def _quote(name: str) -> str:

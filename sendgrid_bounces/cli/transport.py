@@ -3,11 +3,11 @@
 import json
 import re
 import ssl
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing, suppress
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import SplitResult, urlencode, urlsplit
 
 from sendgrid_bounces.config import VARIABLE_PREFIX
@@ -17,6 +17,11 @@ from sendgrid_bounces.core.errors import BounceError, ParametersError, UnknownNa
 #: Seconds to wait for a connection, and for a response: a server may take minutes to
 #: store a million bounces.
 CONNECT_TIMEOUT, RESPONSE_TIMEOUT = 10, 600
+
+#: Bytes that a response may have.
+MAX_RESPONSE = 512 * 1024 * 1024
+
+Result = TypeVar("Result")
 
 TOKEN_VARIABLE = f"{VARIABLE_PREFIX}CONTROL_TOKEN"
 
@@ -58,14 +63,17 @@ class Transport:
 
     def call(
         self,
+        parse: Callable[[Any], Result],
         method: str,
         path: str,
         query: Mapping[str, Any] | None = None,
         body: str | Iterable[bytes] | None = None,
         content_type: str = "application/json",
-    ) -> Any:
-        """Send a request, and return the JSON of its response.
+    ) -> Result:
+        """Send a request, and return its parsed response.
 
+        :param parse: takes the JSON of a response. It may fail with any error of
+            Python for data of a wrong type.
         :param query: None is left out, and a sequence is one parameter for each value.
         :param body: text, or bytes that are sent while they are made.
         :raises ParametersError: with the problems that the server reports.
@@ -87,11 +95,15 @@ class Transport:
                 with suppress(BrokenPipeError, ConnectionResetError):
                     # The server may respond before it has read the whole body.
                     connection.request(method, target, data, headers)
-                return self._read(connection.getresponse())
+                document = self._read(connection.getresponse())
         except HTTPException:
             raise ServerError(f"{self._address} does not speak HTTP") from None
         except OSError as error:
             raise ServerError(explain(self._address, error)) from None
+        try:
+            return parse(document)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+            raise ServerError(f"{self._address} sends unexpected JSON") from None
 
     @property
     def _address(self) -> str:
@@ -116,7 +128,9 @@ class Transport:
 
     def _read(self, response: HTTPResponse) -> Any:
         """Return the JSON of *response*, or raise the error that it reports."""
-        text = response.read()
+        text = response.read(MAX_RESPONSE + 1)
+        if len(text) > MAX_RESPONSE:
+            raise ServerError(f"{self._address} sends more than {MAX_RESPONSE} bytes")
         if response.headers.get_content_type() != "application/json":
             raise ServerError(f"{self._address} is not a sendgrid-bounces server")
         try:

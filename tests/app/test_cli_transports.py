@@ -19,7 +19,8 @@ from conftest import QUICK_HASH, FixedClock, logged_request, make_app
 from flask.testing import FlaskClient
 
 from sendgrid_bounces.cli import connection, main, queries, transport
-from sendgrid_bounces.cli.remote import RemoteControl
+from sendgrid_bounces.cli.remote import RemoteControl, find_server
+from sendgrid_bounces.cli.transport import ServerError
 from sendgrid_bounces.control.service import Control
 from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.emulator import EXTENSION
@@ -223,8 +224,8 @@ class Connection:
     def getresponse(self) -> "Connection":
         return self
 
-    def read(self) -> bytes:
-        return self._answer.data
+    def read(self, limit: int) -> bytes:
+        return self._answer.data[:limit]
 
     @property
     def status(self) -> int:
@@ -488,29 +489,99 @@ def test_all_problems_reach_the_client(served) -> None:
     ],
 )
 def test_other_server_is_an_error(monkeypatch, status, kind, body, message) -> None:
-    class Other(Connection):
-        def request(self, *_: object) -> None:
-            pass
-
-        def read(self) -> bytes:
-            return body
-
-        @property
-        def status(self) -> int:
-            return status
-
-        @property
-        def headers(self) -> HTTPMessage:
-            found = HTTPMessage()
-            found["Content-Type"] = kind
-            return found
-
-    monkeypatch.setattr(transport.Transport, "_connect", lambda _: Other(None))
+    connection = _Other(status, kind, body)
+    monkeypatch.setattr(transport.Transport, "_connect", lambda _: connection)
     for command in (["account", "list"], ["bounces", "list", "acme"]):
         result = CliRunner().invoke(main, [*command, "--url", f"{SERVER}/api"])
         assert result.exit_code == 1
         assert message in result.stderr
         assert result.stderr.count("\n") == 1
+
+
+#: Arguments of the methods of a control service that require some.
+ARGUMENTS: dict[str, tuple[Any, ...]] = {
+    **dict.fromkeys(("reset_account", "account", "remove_account"), ("acme",)),
+    **dict.fromkeys(("take_snapshot", "restore_snapshot", "remove_snapshot"), ("a",)),
+    **dict.fromkeys(("domain", "remove_domain", "remove_source", "owner"), ("a",)),
+    **dict.fromkeys(("bounces", "count_bounces", "remove_bounces"), ("acme",)),
+    **dict.fromkeys(("fault", "remove_fault", "request"), (1,)),
+    **dict.fromkeys(("add_fault", "add_faults", "add_source", "seed"), ({},)),
+    **dict.fromkeys(("set_clock", "advance"), (1,)),
+    "add_account": ("acme",),
+    "change_account": ("acme", {}),
+    "add_domain": ("a", "acme"),
+    "put_bounces": ("acme", []),
+    "explain": (ENTRY,),
+}
+
+
+@pytest.mark.parametrize(
+    "document",
+    ["null", "5", '"x"', "[]", "{}", '{"accounts": 5, "ids": [null], "bounces": {}}'],
+)
+def test_unexpected_document_is_an_error(monkeypatch, document: str) -> None:
+    """Removals ignore it."""
+    connection = _Other(200, "application/json", document.encode())
+    monkeypatch.setattr(transport.Transport, "_connect", lambda _: connection)
+    control = RemoteControl(SERVER)
+    methods = dict(inspect.getmembers(control, inspect.ismethod))
+    for name in [name for name in methods if not name.startswith("_")]:
+        if name in ("remove_fault", "remove_snapshot", "remove_source"):
+            methods[name](*ARGUMENTS[name])
+        elif (name, document) != ("explain", "{}") and "accounts" not in document:
+            with pytest.raises(ServerError, match="sends unexpected JSON"):
+                methods[name](*ARGUMENTS.get(name, ()))
+    for command in ("account list", "fault list", "bounces list acme", "clock show"):
+        result = CliRunner().invoke(main, [*command.split(), "--url", SERVER])
+        assert (result.exit_code, result.stderr) == (
+            1,
+            f"Error: {SERVER} sends unexpected JSON\n",
+        )
+
+
+def test_response_has_a_limit(monkeypatch) -> None:
+    connection = _Other(200, "application/json", b"{}" * 100)
+    monkeypatch.setattr(transport.Transport, "_connect", lambda _: connection)
+    monkeypatch.setattr(transport, "MAX_RESPONSE", 100)
+    with pytest.raises(ServerError, match="sends more than 100 bytes"):
+        RemoteControl(SERVER).counts()
+
+
+def test_other_json_server_is_not_found(monkeypatch) -> None:
+    """A command looks for a server on the default port without being asked."""
+    for document, url in (
+        ("null", None),
+        ("[]", None),
+        ('{"database": "ok"}', "http://127.0.0.1:8000"),
+    ):
+        connection = _Other(200, "application/json", document.encode())
+        monkeypatch.setattr(
+            transport.Transport, "_connect", lambda _, found=connection: found
+        )
+        assert find_server(8000) == url
+
+
+class _Other(Connection):
+    """A connection to another server, which sends the same response to all requests."""
+
+    def __init__(self, status: int, kind: str, body: bytes) -> None:
+        self._status, self._body = status, body
+        self._headers = HTTPMessage()
+        self._headers["Content-Type"] = kind
+
+    def request(self, *_: object) -> None:
+        pass
+
+    def read(self, limit: int) -> bytes:
+        return self._body[:limit]
+
+    @property
+    def status(self) -> int:
+        return self._status
+
+    @property
+    def headers(self) -> HTTPMessage:
+        return self._headers
 
 
 def test_index_lists_the_endpoints(controlled_client) -> None:
