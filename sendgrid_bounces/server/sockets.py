@@ -1,6 +1,7 @@
 """Sockets: listening, and idle timeouts for plain and TLS connections."""
 
 import errno
+import math
 import socket
 import ssl
 import time
@@ -19,6 +20,10 @@ BACKLOG = 512
 
 #: Bytes per second that a client must send on average.
 MIN_RATE = 500
+
+#: Bytes per second that a long body must have on average while another one waits for
+#: its turn, after some seconds.
+TURN_RATE, TURN_SECONDS = 32 * 1024, 5
 
 #: Seconds for which a thread waits for a client even if all threads are busy.
 GRACE = 1.0
@@ -65,7 +70,8 @@ class ClientWaits:
         """Disconnect the clients that keep threads waiting, except *kept* of them.
 
         The first are those that have sent or received nothing for longest. A client
-        that has done so within ``GRACE`` seconds is not disconnected.
+        that has done so within ``GRACE`` seconds is not disconnected, unless its body
+        arrives slowly.
 
         :param how: only those that threads wait for in this way; None for all.
         """
@@ -76,7 +82,7 @@ class ClientWaits:
         ]
         latest = time.monotonic() - GRACE
         for client, since, ends in waiting[: max(len(waiting) - kept, 0)]:
-            if since < latest:
+            if since < latest or client.has_slow_turn:
                 client.is_stalled = True
                 with suppress(OSError):  # the thread has closed it
                     socket.socket.shutdown(client, ends)
@@ -95,11 +101,24 @@ class IdleTimeoutSocket(socket.socket):
     credit = 0.0
     #: Whether the client is too slow. The socket is of no further use.
     is_stalled = False
+    #: When the turn of a long body began, and the bytes that have arrived since then.
+    turn_began, turn_bytes = math.inf, 0
 
     def limit(self, waits: ClientWaits) -> None:
         """Apply the timeout of *waits* to the next request."""
         self.waits = waits
         self.idle_timeout = self.credit = waits.idle_timeout
+        self.turn_began = math.inf
+
+    def begin_turn(self) -> None:
+        """Measure the rate of a long body from now on."""
+        self.turn_began, self.turn_bytes = time.monotonic(), 0
+
+    @property
+    def has_slow_turn(self) -> bool:
+        """Whether a long body arrives too slowly for others that wait."""
+        seconds = time.monotonic() - self.turn_began
+        return seconds > TURN_SECONDS and self.turn_bytes < TURN_RATE * seconds
 
     def setblocking(self, flag: bool) -> None:  # noqa: FBT001 - overrides the socket's
         """Switch between blocking with the idle timeout and non-blocking mode."""
@@ -118,6 +137,7 @@ class IdleTimeoutSocket(socket.socket):
                 data = super().recv(*arguments)
             finally:
                 self.settimeout(timeout)
+        self.turn_bytes += len(data)
         spent = time.monotonic() - began - len(data) / MIN_RATE
         self.credit = min(self.credit - spent, self.idle_timeout)
         return data

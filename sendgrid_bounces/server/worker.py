@@ -6,7 +6,7 @@ import selectors
 import socket
 import ssl
 import time
-from collections import deque
+from collections import Counter, deque
 from concurrent.futures import Future
 from contextlib import suppress
 from datetime import timedelta
@@ -22,6 +22,7 @@ from gunicorn.util import close_graceful
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
 
 from sendgrid_bounces.app import render_error
+from sendgrid_bounces.core.attempts import client_at
 from sendgrid_bounces.server.arrival import Arrival
 from sendgrid_bounces.server.sockets import ClientWaits
 
@@ -31,6 +32,9 @@ DRAIN_SECONDS, DRAIN_BYTES = 2, 64 * 1024 * 1024
 
 #: Seconds without a free thread after which a worker accepts no more connections.
 STUCK_SECONDS = 0.1
+
+#: Turns of long bodies that are remembered.
+REMEMBERED_TURNS = 64
 
 #: Seconds between searches for stalled clients while others wait because of them.
 URGENT_SECONDS = 0.1
@@ -81,7 +85,9 @@ class Worker(ThreadWorker):
         #: connections that wait for a turn, some of which may be closed.
         quarter = max(self.cfg.threads // 4, 1)
         self.uploads, self.max_uploads = 0, quarter
-        self.upload_queue: deque[Any] = deque()
+        self.upload_queue: list[Any] = []
+        #: The clients that have had the latest turns.
+        self.turns: deque[str] = deque(maxlen=REMEMBERED_TURNS)
         #: Places for threads that wait until a client closes a connection.
         self.closing = Semaphore(quarter)
 
@@ -111,6 +117,7 @@ class Worker(ThreadWorker):
         """Hand a readable connection to a thread; a new one waits for its request."""
         if not hasattr(conn, "arrival"):
             conn.arrival, conn.has_turn = Arrival(conn, self.waits), False
+            conn.host = client_at(conn.client[0]) if conn.client else ""
             self._await_request(conn)
             return
         conn.arrival.stop_waiting()
@@ -181,14 +188,14 @@ class Worker(ThreadWorker):
             self._log_timeout(conn)
         super().murder_pending()
         self._give_turns()
-        if self._next_upload() is not None:
+        if self._has_uploads():
             self.waits.disconnect(socket.SHUT_RD)
         if self.is_stuck:
             self.waits.disconnect(kept=self.cfg.threads // 2)
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
         """Wait for events; not for long while clients may have to be disconnected."""
-        is_urgent = self.is_stuck or self._next_upload() is not None
+        is_urgent = self.is_stuck or self._has_uploads()
         super().wait_for_and_dispatch_events(URGENT_SECONDS if is_urgent else timeout)
 
     def handle_error(
@@ -233,19 +240,26 @@ class Worker(ThreadWorker):
             self.pending_conns.remove(oldest)
             self.pending_conns.insert(0, oldest)
 
-    def _next_upload(self) -> Any:
-        """Return the connection whose long body has the next turn, or None."""
-        while self.upload_queue and self.upload_queue[0].sock.fileno() < 0:
-            self.upload_queue.popleft()
-        return self.upload_queue[0] if self.upload_queue else None
+    def _has_uploads(self) -> bool:
+        """Return whether connections with long bodies wait for a turn."""
+        if self.upload_queue:
+            self.upload_queue = [c for c in self.upload_queue if c.sock.fileno() >= 0]
+        return bool(self.upload_queue)
 
     def _give_turns(self) -> None:
-        """Hand connections with long bodies to the threads that may read these."""
-        while self.uploads < self.max_uploads and (conn := self._next_upload()):
-            self.upload_queue.popleft()
+        """Hand connections with long bodies to the threads that may read these.
+
+        The client with the fewest of the latest turns is next.
+        """
+        while self.uploads < self.max_uploads and self._has_uploads():
+            turns = Counter(self.turns)
+            conn = min(self.upload_queue, key=lambda conn: turns[conn.host])
+            self.upload_queue.remove(conn)
             self.pending_conns.remove(conn)
             self.uploads += 1
+            self.turns.append(conn.host)
             conn.has_turn = True
+            conn.sock.begin_turn()
             self.enqueue_req(conn)
 
     def _cap_keepalive(self, deadline: float) -> None:

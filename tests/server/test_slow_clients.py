@@ -10,7 +10,7 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -228,6 +228,38 @@ def test_long_body_has_its_turn_after_stalled_ones() -> None:
                 "/_emulator/bounces?owner=demo", json.dumps(rows).encode()
             )
         assert json.loads(stored) == {"stored": 200}
+
+
+def test_long_body_has_its_turn_among_slow_ones() -> None:
+    """A slow body ends when another waits, and each client has its turn."""
+    head = b"POST /api/bounces.count.json HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+    head += b"Content-Type: application/x-www-form-urlencoded\r\n"
+    body = b"api_user=demo&api_key=demo&x=" + b"a" * 100_000
+    ended = threading.Event()
+    with (
+        serving("--demo", "--workers", "1", "--threads", "4") as live,
+        _connections(live, 20, BODY.replace(b"99999", b"900000")) as slow,
+        socket.create_connection(
+            live.address, TIMEOUT, source_address=("127.0.0.2", 0)
+        ) as other,
+    ):
+
+        def send() -> None:
+            while not ended.wait(0.5):
+                for connection in slow:
+                    with suppress(OSError):
+                        connection.sendall(b"a" * 5_000)
+
+        thread = threading.Thread(target=send)
+        thread.start()
+        try:
+            began = time.monotonic()
+            other.sendall(b"%sContent-Length: %d\r\n\r\n%s" % (head, len(body), body))
+            assert other.recv(1_000).startswith(b"HTTP/1.1 200 ")
+            assert time.monotonic() - began < 15
+        finally:
+            ended.set()
+            thread.join(TIMEOUT)
 
 
 def test_clients_that_do_not_read_do_not_delay_others() -> None:
