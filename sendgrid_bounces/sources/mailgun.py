@@ -35,6 +35,9 @@ from sendgrid_bounces.sources.verification import (
 #: Fields of a form, and bytes of the head of a part.
 MAX_FIELDS, MAX_HEAD = 1_000, 2_000
 
+#: Bytes of a boundary (RFC 2046, 5.1.1), which is compared at each line.
+MAX_BOUNDARY = 70
+
 #: The line between two parts, without its end, for a boundary.
 _DELIMITER = rb"(?:\A|\r?\n)--%s(?:--)?[ \t]*(?=\r?\n|\Z)"
 _HEAD_END = re.compile(rb"\n\r?\n")
@@ -219,8 +222,8 @@ def _multipart(body: bytes, content_type: str) -> list[tuple[str, str]]:
     try:
         message = BytesParser(policy=POLICY).parsebytes(head)
         boundary = (message.get_boundary() or "").encode("utf-8", "replace")
-        if not boundary:
-            raise PayloadError("the form has no boundary")
+        if not 0 < len(boundary) <= MAX_BOUNDARY:
+            raise PayloadError("the form has no valid boundary")
         delimiter = _DELIMITER % re.escape(boundary)
         _, *parts = re.split(delimiter, body, maxsplit=MAX_FIELDS + 1)
         return [pair for part in _bounded(parts) if (pair := _field(part))]

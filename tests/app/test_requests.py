@@ -1,7 +1,7 @@
 """Strict requests: bodies of several media types, parsed completely or rejected."""
 
 import re
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote
 
 import hypothesis
 import pytest
@@ -117,6 +117,23 @@ def test_length_of_the_heads_of_all_parts_is_limited(client) -> None:
         )
 
         assert answer.status_code == status
+
+
+@pytest.mark.parametrize(
+    ("boundary", "status"),
+    [("=" + "x" * 70, 200), ("=" + "x" * 71, 400), ("*=''%0A", 400)],
+)
+def test_length_of_the_boundary_is_limited(client, boundary: str, status: int) -> None:
+    """A parser compares all of it at each byte: 8 seconds for a megabyte."""
+    _, _, line = unquote(boundary).rpartition("=")
+    answer = client.post(
+        COUNT,
+        query_string=ACME,
+        data=f"--{line}\r\nContent-Disposition: form-data; name=x\r\n\r\n1\r\n--{line}--",
+        content_type=f"multipart/form-data; boundary{boundary}",
+    )
+
+    assert answer.status_code == status
 
 
 def test_form_that_does_not_parse_is_parsed_once(url, clock, monkeypatch) -> None:

@@ -334,7 +334,12 @@ class TestMailgun:
     @pytest.mark.parametrize(
         ("content_type", "body", "problem"),
         [
-            ("multipart/form-data", b"--\n\n", "has no boundary"),
+            ("multipart/form-data", b"--\n\n", "has no valid boundary"),
+            (
+                f"multipart/form-data; boundary={'B' * 71}",
+                b"--%s\n\n" % (b"B" * 71),
+                "has no valid boundary",
+            ),
             ("multipart/form-data; boundary=B", b"--B\n\n" * 1_002, "more than 1000"),
             ("multipart/form-data; boundary*=a; boundary*0=b", b"x", "cannot be read"),
             (URLENCODED, b"a&" * 1_001, "more than 1000"),

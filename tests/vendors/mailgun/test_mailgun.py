@@ -173,6 +173,24 @@ def test_header_fields_of_an_upload_are_limited(client, head: bytes) -> None:
     assert answer.status_code == 413
 
 
+@pytest.mark.parametrize("path", ["", "/import"])
+def test_boundary_of_a_form_is_limited(client, path: str) -> None:
+    """A parser compares all of it at each byte."""
+    line = "x" * 71
+    answer = client.post(
+        f"/v3/empty.example.com/bounces{path}",
+        headers={
+            **_basic(KEY),
+            "Content-Type": f"multipart/form-data; boundary={line}",
+        },
+        data=f"--{line}\r\nContent-Disposition: form-data; name=address\r\n\r\na@x\r\n"
+        f"--{line}--\r\n",
+    )
+
+    assert answer.status_code == 400
+    assert "multipart without a valid boundary" in answer.json["message"]
+
+
 @pytest.mark.server
 def test_too_large_content_length_is_rejected_early(live: Live) -> None:
     """The response comes before the body is sent."""
