@@ -46,13 +46,13 @@ def copy_checked(path: Path, copy: Path) -> None:
     :raises OSError: if *path* cannot be read.
     :raises StorageError: if it is not an intact database, or cannot be copied.
     """
-    path.open("rb").close()  # SQLite does not report why this fails
     try:
         with closing(_connect(path)) as source:
             copy_pages(source, copy)
         with closing(sqlite3.connect(copy)) as copied:
             problem = _find_problem(copied)
     except sqlite3.OperationalError as error:
+        path.open("rb").close()  # SQLite does not report why this fails
         raise StorageError(f"cannot copy {path} to {copy.parent}: {error}") from error
     except sqlite3.DatabaseError as error:
         problem = str(error)

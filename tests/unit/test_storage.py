@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -181,6 +182,21 @@ def test_writes_without_the_write_ahead_log_are_refused(
     assert len(errors) == 4
     message = f"{suffix} (write-ahead log) was removed"
     assert {message in error for error in errors} == {True}
+
+
+def test_second_storage_of_a_process_keeps_the_locks_of_the_first(
+    url: str, tmp_path: Path
+) -> None:
+    """Another process would be the only one, and remove the log of the others."""
+    script = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute('VACUUM')"
+    with closing(open_storage(url)) as first, closing(open_storage(url)) as second:
+        first.accounts.add("before", key_hash="", key_tag=0)
+        second.accounts.add("after", key_hash="", key_tag=0)
+        file = str(tmp_path / "bounces.sqlite3")
+        subprocess.run([sys.executable, "-c", script, file], check=True)
+        for storage in (first, second):
+            storage.health.check()
+        assert (tmp_path / "bounces.sqlite3-wal").exists()
 
 
 def test_write_ahead_log_can_end_with_the_last_connection(
