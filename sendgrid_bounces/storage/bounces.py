@@ -392,7 +392,7 @@ def _filters(query: BounceQuery) -> Filters:
         is_first = "emails" not in filters
         filters |= _glob_filters([*map(fold, query.email_globs)], looks_up=is_first)
     if query.status_glob:
-        filters["status_glob"] = (_glob_pattern(query.status_glob),)
+        filters["status_glob"] = (_status_pattern(query.status_glob),)
     return filters
 
 
@@ -429,6 +429,17 @@ def _glob_filters(globs: Sequence[str], *, looks_up: bool) -> Filters:
         rule = f"must be at most {MAX_GLOBS} patterns (got {len(globs)})"
         raise ParametersError([("email", rule)])
     return {"email_globs": [_glob_pattern(glob) for glob in globs]}
+
+
+def _status_pattern(glob: str) -> str:
+    """Return *glob* as a pattern of a status.
+
+    :raises ParametersError: if it is not ASCII text. Of other letters, SQLite and
+        MariaDB know different upper and lower cases.
+    """
+    if not glob.isascii():
+        raise ParametersError([("status", f"must be ASCII text (got {glob!r})")])
+    return _glob_pattern(glob)
 
 
 def _glob_pattern(glob: str) -> str:

@@ -605,6 +605,7 @@ def test_index_lists_the_endpoints(controlled_client) -> None:
         ("GET", "/bounces?owner=acme&limit=0", None, 400, "limit: must be"),
         ("GET", "/bounces?owner=acme&type=weak", None, 400, "type: must be one of"),
         ("GET", "/bounces?owner=acme&since=x", None, 400, "since: must be a time"),
+        ("GET", "/bounces?owner=acme&status=%C3%89*", None, 400, "status: must be A"),
         ("GET", "/bounces?owner=acme&limit=1&limit=2", None, 400, "limit: given more"),
         ("GET", "/bounces?owner=acme&by=day", None, 400, "by: unknown parameter"),
         ("GET", "/bounces/count?owner=acme&by=x", None, 400, "by: must be one of"),
