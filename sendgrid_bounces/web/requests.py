@@ -55,7 +55,8 @@ MAX_UPLOAD_PARTS, MAX_UPLOAD_HEAD = 20, 128 * 1024
 #: much time and memory to parse.
 MAX_PART_HEAD, MAX_PART_HEADS = 4 * 1024, 256 * 1024
 
-_BOUNDARY = re.compile("[ -~]{1,70}")
+#: The boundary of a form (RFC 2046, 5.1.1), which parsers may compare at each byte.
+BOUNDARY = re.compile("[ -~]{1,70}")
 
 #: The line before a part, and the end of its header fields.
 _DELIMITER = rb"--%s[^\S\r\n]*[\r\n]"
@@ -65,7 +66,6 @@ _HEAD_END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
 CHUNK_SIZE, MAX_LINE = 64 * 1024, 1024 * 1024
 
 Item = TypeVar("Item")
-Result = TypeVar("Result")
 Parameters = list[tuple[str, str]]
 
 #: Key of the WSGI environment with the parameters, for the access log of the server.
@@ -152,8 +152,9 @@ class StrictRequest(flask.Request):
         :raises RequestTimeout: if the client sends it too slowly.
         :raises StorageError: if a file in it cannot be stored temporarily.
         """
-        if self.mimetype == "multipart/form-data":
-            _parse(_read_boundary, self.mimetype_params)
+        boundary = self.mimetype_params.get("boundary", "")
+        if self.mimetype == "multipart/form-data" and not BOUNDARY.fullmatch(boundary):
+            raise RequestError("the form has no valid boundary")
         try:
             self._load_form_data()
         except RequestEntityTooLarge:
@@ -339,7 +340,7 @@ def refuse_head() -> None:
         raise MethodNotAllowed(sorted(request.url_rule.methods or ()))
 
 
-def _parse(parse: Callable[[Item], Result], encoded: Item) -> Result:
+def _parse(parse: Callable[[bytes], Parameters], encoded: bytes) -> Parameters:
     """Call *parse* and turn its errors into :class:`RequestError`."""
     try:
         return parse(encoded)
@@ -376,7 +377,10 @@ def _parse_urlencoded(body: bytes, _options: Mapping[str, str]) -> Parameters:
 
 
 def _parse_multipart(body: bytes, options: Mapping[str, str]) -> Parameters:
-    boundary = _read_boundary(options)
+    text = options.get("boundary", "")
+    if not BOUNDARY.fullmatch(text):
+        raise ValueError("the form has no valid boundary")
+    boundary = text.encode()
     _check_heads(body, boundary)
     parser = _MultiPartParser(
         max_form_memory_size=len(body), max_form_parts=MAX_PARAMETERS
@@ -394,19 +398,6 @@ def _parse_multipart(body: bytes, options: Mapping[str, str]) -> Parameters:
     if not pairs or not all(name for name, _ in pairs):
         raise ValueError("a part has no name")
     return [(name, text.encode("latin-1").decode()) for name, text in pairs]
-
-
-def _read_boundary(options: Mapping[str, str]) -> bytes:
-    """Return the boundary in the parameters of a media type.
-
-    A parser may compare the whole boundary at each byte.
-
-    :raises ValueError: if it is missing, too long, or not printable (RFC 2046, 5.1.1).
-    """
-    boundary = options.get("boundary", "")
-    if not _BOUNDARY.fullmatch(boundary):
-        raise ValueError("multipart without a valid boundary")
-    return boundary.encode()
 
 
 def _check_heads(body: bytes, boundary: bytes) -> None:

@@ -188,7 +188,7 @@ def test_boundary_of_a_form_is_limited(client, path: str) -> None:
     )
 
     assert answer.status_code == 400
-    assert "multipart without a valid boundary" in answer.json["message"]
+    assert "the form has no valid boundary" in answer.json["message"]
 
 
 @pytest.mark.server
