@@ -10,6 +10,7 @@ from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnec
 from typing import Any, TypeVar
 from urllib.parse import SplitResult, urlencode, urlsplit
 
+from sendgrid_bounces.cli.typecheck import check_types
 from sendgrid_bounces.config import VARIABLE_PREFIX
 from sendgrid_bounces.control import CONTROL_PATH
 from sendgrid_bounces.core.errors import BounceError, ParametersError, UnknownNameError
@@ -101,9 +102,11 @@ class Transport:
         except OSError as error:
             raise ServerError(explain(self._address, error)) from None
         try:
-            return parse(document)
+            parsed = parse(document)
+            check_types(parsed)
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
             raise ServerError(f"{self._address} sends unexpected JSON") from None
+        return parsed
 
     @property
     def _address(self) -> str:
@@ -148,8 +151,9 @@ class Transport:
         if status == HTTPStatus.UNAUTHORIZED:
             problem = "wrong token" if self._token else "missing token"
             return ServerError(f"{self._address}: {problem} (set {TOKEN_VARIABLE})")
-        if "kind" in document and "name" in document:
-            return UnknownNameError(document["kind"], document["name"])
+        kind, name = document.get("kind"), document.get("name")
+        if isinstance(kind, str) and isinstance(name, str):
+            return UnknownNameError(kind, name)
         errors = document.get("errors")
         if errors and isinstance(errors, list):
             return ParametersError([*map(_split, _listed([*map(str, errors)]))])

@@ -21,6 +21,7 @@ from flask.testing import FlaskClient
 from sendgrid_bounces.cli import connection, main, queries, transport
 from sendgrid_bounces.cli.remote import RemoteControl, find_server
 from sendgrid_bounces.cli.transport import ServerError
+from sendgrid_bounces.control.documents import BounceOwner
 from sendgrid_bounces.control.service import Control
 from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.emulator import EXTENSION
@@ -537,6 +538,31 @@ def test_unexpected_document_is_an_error(monkeypatch, document: str) -> None:
             1,
             f"Error: {SERVER} sends unexpected JSON\n",
         )
+
+
+@pytest.mark.parametrize(
+    ("status", "document", "command", "message"),
+    [
+        (200, {"accounts": 1, "domains": {}, "bounces": 1}, "reset --yes", "unexpected"),
+        (200, {"accounts": 1, "domains": True, "bounces": 1}, "reset --yes", "unexpected"),
+        (200, {"now": "2012-01-01T00:00:00Z", "frozen": "x"}, "clock show", "unexpected"),
+        (200, {"calls": [], "unknown": "x"}, "migration-report", "unexpected"),
+        (200, {"count": 1, "groups": {"a": []}}, "bounces count a", "unexpected"),
+        (404, {"error": "x", "kind": [], "name": "y"}, "domain show a", "Error: x"),
+    ],
+)  # fmt: skip
+def test_value_of_another_type_is_an_error(
+    monkeypatch, status, document, command, message
+) -> None:
+    connection = _Other(status, "application/json", json.dumps(document).encode())
+    monkeypatch.setattr(transport.Transport, "_connect", lambda _: connection)
+    monkeypatch.setattr(
+        RemoteControl, "owner", lambda _, name: BounceOwner(name, "UTC")
+    )
+    result = CliRunner().invoke(main, [*command.split(), "--url", SERVER])
+    assert result.exit_code == 1
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
 
 
 def test_response_has_a_limit(monkeypatch) -> None:
