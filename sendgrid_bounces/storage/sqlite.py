@@ -71,8 +71,8 @@ LOG_PRAGMAS = (
     "wal_autocheckpoint = 2000",
 )
 
-#: The device and the inode of a file.
-Identity = tuple[int, int]
+#: The device and the inode of each of some files, None if there is no file.
+Identities = list[tuple[int, int] | None]
 
 
 class SQLiteEngine(Engine):
@@ -108,9 +108,9 @@ class SQLiteEngine(Engine):
         self._create = create
         self._synchronous = synchronous
         self._timeout = timeout
-        self._identity: Identity | None = None
+        self._identity: Identities = []
         self._journal = [Path(f"{self._file}{suffix}") for suffix in JOURNAL_SUFFIXES]
-        self._journal_identities: list[Identity | None] = []
+        self._journal_identities: Identities = []
         self._others: list[Engine] = []
         self._writers = Writers()
         builder = peewee.SqliteDatabase(None, field_types={UNIQUE_ID: "AUTOINCREMENT"})
@@ -184,7 +184,7 @@ class SQLiteEngine(Engine):
 
         SQLite goes on writing to a removed file, and the writes are lost at the end.
         """
-        if self._identity is not None and self._identity != _identify(self._file):
+        if self._identity and self._identity != _identify(self._file):
             raise self._removed("the file")
 
     def check_journal(self) -> None:
@@ -194,7 +194,7 @@ class SQLiteEngine(Engine):
         them, older connections go on using them, and newer ones create others.
         """
         known = self._journal_identities
-        found = [*map(_identify, self._journal)]
+        found = _identify(*self._journal)
         if found == known:
             return
         for path, now, before in zip(self._journal, found, known, strict=False):
@@ -296,7 +296,7 @@ class SQLiteEngine(Engine):
         self._create = False
         self._identity = self._identity or _identify(self._file)
         if is_first:
-            self._journal_identities = [*map(_identify, self._journal)]
+            self._journal_identities = _identify(*self._journal)
         return connection
 
     def _code(self, error: Exception) -> int | None:
@@ -343,13 +343,17 @@ def _is_locked(error: StorageError) -> bool:
     return str(error).endswith(LOCKED)
 
 
-def _identify(path: Path) -> Identity | None:
-    """Return the device and the inode of a file, None if there is no file."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
+def _identify(*paths: Path) -> Identities:
+    """Return the identity of each file."""
+    found: Identities = []
+    for path in paths:
+        try:
+            status = path.stat()
+        except OSError:
+            found.append(None)
+        else:
+            found.append((status.st_dev, status.st_ino))
+    return found
 
 
 def open_sqlite(url: SplitResult) -> SQLiteEngine:
