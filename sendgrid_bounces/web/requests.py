@@ -15,14 +15,14 @@ from typing import IO, Any, TypeVar, cast
 from urllib.parse import parse_qsl
 
 import flask
-from werkzeug.datastructures import Authorization, Headers
+from werkzeug.datastructures import Authorization, FileStorage, Headers, MultiDict
 from werkzeug.exceptions import (
     HTTPException,
     MethodNotAllowed,
     RequestEntityTooLarge,
     RequestTimeout,
 )
-from werkzeug.formparser import MultiPartParser
+from werkzeug.formparser import FormDataParser, MultiPartParser
 
 from sendgrid_bounces.core.attempts import client_at
 from sendgrid_bounces.core.errors import ContentTypeError, RequestError
@@ -72,11 +72,32 @@ Parameters = list[tuple[str, str]]
 PARAMETERS = "sendgrid_bounces.parameters"
 
 
+class _FormDataParser(FormDataParser):
+    """Werkzeug's parser, which decodes percent-encoding in pieces."""
+
+    def parse(
+        self,
+        stream: IO[bytes],
+        mimetype: str,
+        content_length: int | None,
+        options: dict[str, str] | None = None,
+    ) -> tuple[IO[bytes], MultiDict[str, str], MultiDict[str, FileStorage]]:
+        """Return the stream, the fields of a form and its files.
+
+        :raises ValueError: if the form does not parse.
+        """
+        if mimetype == "application/x-www-form-urlencoded":
+            return stream, self.cls(_split(stream.read())), self.cls()
+        return super().parse(stream, mimetype, content_length, options)
+
+
 class StrictRequest(flask.Request):
     """A request that is read and parsed once, completely or not at all.
 
     Fault matching, the request log and the view share the result.
     """
+
+    form_data_parser_class = _FormDataParser
 
     #: The account of the domain in the path, once the view has found it.
     domain_owner: str | None = None

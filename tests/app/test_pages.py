@@ -377,6 +377,19 @@ def test_form_has_a_limit_before_the_login(make, monkeypatch) -> None:
         assert text in response.text
 
 
+@pytest.mark.slow
+def test_form_before_the_login_takes_little_memory(make) -> None:
+    """Each escape would take 180 times its memory."""
+    client = make(CONTROL_TOKEN=TOKEN)
+    data = b"token=".ljust(1_000_000, b"%")
+    client.post("/_emulator/ui/login", data=data, content_type=FORM)
+    with measured_memory() as memory:
+        response = client.post("/_emulator/ui/login", data=data, content_type=FORM)
+
+    assert response.status_code == 401
+    assert memory.peak < 30_000_000
+
+
 def test_form_with_parts_is_refused_before_the_login(make) -> None:
     """Header fields of parts take long to parse."""
     client = make(CONTROL_TOKEN=TOKEN)
