@@ -5,14 +5,15 @@ from urllib.parse import parse_qsl, unquote
 
 import hypothesis
 import pytest
+from conftest import bounce, make_app
 from flask.testing import FlaskClient
 from hypothesis import strategies as st
 
 from sendgrid_bounces.core.errors import RequestError
 from sendgrid_bounces.dialects.sendgrid.params import MAX_BODY, MAX_EMAILS
+from sendgrid_bounces.emulator import EXTENSION
 from sendgrid_bounces.web import requests
 from sendgrid_bounces.web.requests import MAX_PARAMETERS, StrictRequest
-from tests.conftest import make_app
 
 ACME = {"api_user": "acme", "api_key": "s3cret"}
 DELETE, COUNT = "/api/bounces.delete.json", "/api/bounces.count.json"
@@ -208,10 +209,6 @@ def test_number_of_addresses_is_limited(client) -> None:
 
 def test_long_list_is_streamed(app, client) -> None:
     """The response has all rows and no Content-Length."""
-    from conftest import bounce
-
-    from sendgrid_bounces.emulator import EXTENSION
-
     storage = app.extensions[EXTENSION].storage
     empty = storage.accounts.get("empty").bounce_list
     storage.bounces.put(empty, [bounce(f"{i}@x", created=i) for i in range(1_000)])
@@ -244,7 +241,6 @@ def test_path_without_owner_is_not_found(client, path: str) -> None:
 def test_database_failure_is_503(path: str, app, client, monkeypatch, caplog) -> None:
     """The cause is in the log, not in the response."""
     from sendgrid_bounces.core.errors import StorageError
-    from sendgrid_bounces.emulator import EXTENSION
 
     def fail(*_: object) -> None:
         raise StorageError("disk full at /secret/place")
@@ -273,10 +269,6 @@ def test_unexpected_exception_is_500_in_the_vendors_format(app, monkeypatch) -> 
 
 def test_two_applications_share_no_state(app, client, tmp_path, clock) -> None:
     """State is in the application, not in a module."""
-    from conftest import make_app
-
-    from sendgrid_bounces.emulator import EXTENSION
-
     other = make_app(f"sqlite:///{tmp_path}/other.sqlite3", clock, AUTH="any")
     answer = other.test_client().get(COUNT, query_string=ACME)
     other.extensions[EXTENSION].storage.close()
@@ -285,12 +277,28 @@ def test_two_applications_share_no_state(app, client, tmp_path, clock) -> None:
     assert _count(client) == "4"
 
 
+def test_json_with_the_type_of_a_page_runs_no_script(url, clock) -> None:
+    """A browser that opens the URL would run it in the origin of the dashboard."""
+    app = make_app(url, clock, PROFILE="recorded", AUTH="any")
+    with app.test_client() as client:
+        added = client.post(
+            "/v3/acme/bounces",
+            data={"address": "a@example.com", "error": "<script>"},
+            auth=("api", "k"),
+        )
+        assert added.status_code == 200
+        for name, text in (("acme", "<script>"), ("", "error")):
+            query = {"api_user": name, "api_key": "k"}
+            answer = client.get("/api/bounces.get.json", query_string=query)
+            assert text in answer.text
+            assert answer.content_type == "text/html"
+            policy = answer.headers["Content-Security-Policy"]
+            assert policy == "default-src 'none'; sandbox"
+    app.extensions[EXTENSION].storage.close()
+
+
 def test_account_profile_overrides_the_servers(seeded, clock) -> None:
     """Unknown callers get the profile of the server."""
-    from conftest import make_app
-
-    from sendgrid_bounces.emulator import EXTENSION
-
     app = make_app(f"sqlite:///{seeded}", clock, PROFILE="recorded")
     client = app.test_client()
     answers = [
@@ -318,10 +326,7 @@ def test_number_of_created_accounts_is_limited(
     tmp_path, clock, monkeypatch, path: str, fields: dict[str, str]
 ) -> None:
     """With ``--auth any``, a client could otherwise fill the disk."""
-    from conftest import make_app
-
     from sendgrid_bounces import auth
-    from sendgrid_bounces.emulator import EXTENSION
 
     monkeypatch.setattr(auth, "MAX_ACCOUNTS", 1)
     app = make_app(f"sqlite:///{tmp_path}/any.sqlite3", clock, AUTH="any")

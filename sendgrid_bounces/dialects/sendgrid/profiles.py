@@ -48,6 +48,15 @@ def _first_error_element(document: ErrorList) -> tuple[str, str]:
     return XML_ELEMENTS[ErrorList](ErrorList(document.errors[:1]))
 
 
+#: Wire: the content type and the next header are recorded. The last header is our own:
+#: a browser that opens the URL must not run what a stranger wrote into a bounce.
+HTML_HEADERS = {
+    "Content-Type": "text/html",
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; sandbox",
+}
+
+
 @cache
 def find_profile(name: str) -> Profile:
     """Return the behavior of the profile *name*.
@@ -63,7 +72,7 @@ def find_profile(name: str) -> Profile:
     if "errors" in points:
         values[ErrorList], elements[ErrorList] = _first_error, _first_error_element
     if "type" in points:
-        headers = {"Content-Type": "text/html", "X-Content-Type-Options": "nosniff"}
+        headers = HTML_HEADERS
     return Profile(
         serializers={
             "json": JSONSerializer((", ", ": "), DIRECT_LISTING, values, headers),
