@@ -225,7 +225,10 @@ class Reader:
             raise PullError("the response is not a JSON array")
         if len(rows) > PAGE:
             raise PullError("the server ignores the parameter limit")
-        return [_read_row(row) for row in rows]
+        bounces = [_read_row(row) for row in rows]
+        if any(not start <= bounce.created <= end for bounce in bounces):
+            raise PullError("the server ignores the parameters start_time and end_time")
+        return bounces
 
     def _request(self, path: str, query: Mapping[str, int]) -> Any:
         """Return the JSON of a response.

@@ -252,12 +252,16 @@ ROW = {"created": NOW, "email": "a@example.com", "reason": "", "status": "5.1.1"
         (httpx.Response(200, json=[{**ROW, "email": ""}]), "email: must not be empty"),
         (httpx.Response(200, text="<html>"), "not JSON, after 10 attempts"),
         (httpx.Response(200, json=[ROW] * 501), "ignores the parameter limit"),
+        (
+            httpx.Response(200, json=[{**ROW, "created": NOW + 1}]),
+            "ignores .* end_time",
+        ),
         (httpx.Response(302, headers={"Location": "//evil"}), "redirects"),
         (httpx.Response(404), "404: the API URL is wrong"),
         (httpx.Response(400), "answers 400$"),
         (httpx.Response(500), "answers 500, after 10 attempts"),
     ],
-    ids=range(10),
+    ids=range(11),
 )
 def test_unusable_response_stops_the_pull(
     local, clock, pauses, response: httpx.Response, problem: str
