@@ -13,8 +13,9 @@ import click
 from sendgrid_bounces.cli.confirmation import YES, confirm
 from sendgrid_bounces.cli.connection import open_local
 from sendgrid_bounces.cli.contents import echo_counts
+from sendgrid_bounces.cli.groups import Command
 from sendgrid_bounces.cli.options import JSON, database_option, reject_server
-from sendgrid_bounces.cli.output import echo_json
+from sendgrid_bounces.cli.output import check_stdout, echo_json
 from sendgrid_bounces.cli.progress import elapsed_time, share_bar
 from sendgrid_bounces.control.documents import render_counts
 from sendgrid_bounces.core.contents import enumerate_contents
@@ -25,7 +26,7 @@ FILE = click.argument("file", type=click.Path(allow_dash=True, readable=False))
 STDIO = "-"
 
 
-@click.command
+@click.command(cls=Command)
 @FILE
 @click.option("--force", is_flag=True, help="Replace an existing FILE.")
 @JSON
@@ -51,7 +52,7 @@ def backup(file: str, force: bool, as_json: bool) -> None:  # noqa: FBT001 - cli
         click.echo(f"saved {enumerate_contents(counts)}")
 
 
-@click.command
+@click.command(cls=Command)
 @FILE
 @JSON
 @YES
@@ -99,6 +100,7 @@ def _output(file: str) -> Iterator[Path]:
     if file != STDIO:
         yield Path(file)
         return
+    check_stdout()
     if sys.stdout.isatty():
         raise click.UsageError("stdout is a terminal: redirect it, or name a FILE")
     with TemporaryDirectory() as folder:

@@ -3,13 +3,15 @@
 import click
 from click.shell_completion import get_completion_class
 
+from sendgrid_bounces.cli.groups import Command
+
 PROGRAM = "sendgrid-bounces"
 
 #: The variable that makes the program print completions, as click derives it.
 VARIABLE = "_SENDGRID_BOUNCES_COMPLETE"
 
 
-@click.command
+@click.command(cls=Command)
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
     """Print a script that completes commands, options and names in SHELL.

@@ -11,6 +11,7 @@ from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
 from sendgrid_bounces.core.errors import ParametersError, UnknownNameError
+from sendgrid_bounces.core.messages import pluralize
 
 #: The place of each command, such as ``package.module:function``, and its short help.
 Sources = Mapping[str, tuple[str, str]]
@@ -62,6 +63,19 @@ def _suggest_name(ctx: click.Context, name: str) -> str:
 
 class Command(click.Command):
     """Command that suggests names, and reports invalid values as a usage error."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse *args*.
+
+        :raises UsageError: if there are too many. They are not repeated, since one may
+            be a key that belongs to standard input.
+        """
+        ctx.allow_extra_args = True
+        rest = super().parse_args(ctx, args)
+        if rest and not ctx.resilient_parsing:
+            usage = " ".join([ctx.command_path, *self.collect_usage_pieces(ctx)])
+            ctx.fail(f"{pluralize(len(rest), 'argument')} too many; expected: {usage}")
+        return rest
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""

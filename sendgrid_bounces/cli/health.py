@@ -7,6 +7,7 @@ from urllib.request import HTTPSHandler, ProxyHandler, build_opener
 
 import click
 
+from sendgrid_bounces.cli.groups import Command
 from sendgrid_bounces.cli.options import (
     command_config,
     file_option,
@@ -31,7 +32,7 @@ TIMEOUT = 10
 MAX_RESPONSE = 4096
 
 
-@click.command
+@click.command(cls=Command)
 @setting_option("HOST", "-H", "--host", help="Address the server listens on.")
 @setting_option("PORT", "-p", "--port", help="Port the server listens on.")
 @setting_option(

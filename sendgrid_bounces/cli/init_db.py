@@ -4,10 +4,11 @@ from contextlib import closing
 
 import click
 
+from sendgrid_bounces.cli.groups import Command
 from sendgrid_bounces.cli.options import command_config, database_option, reject_url
 
 
-@click.command
+@click.command(cls=Command)
 @click.option(
     "--create",
     is_flag=True,

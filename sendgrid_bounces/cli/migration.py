@@ -5,6 +5,7 @@ import textwrap
 import click
 
 from sendgrid_bounces.cli.connection import open_control
+from sendgrid_bounces.cli.groups import Command
 from sendgrid_bounces.cli.options import JSON, state_options
 from sendgrid_bounces.cli.output import echo_json
 from sendgrid_bounces.control.documents import render_migration
@@ -12,7 +13,7 @@ from sendgrid_bounces.core.messages import pluralize, printable
 from sendgrid_bounces.core.migration import MigratedCall
 
 
-@click.command("migration-report")
+@click.command("migration-report", cls=Command)
 @JSON
 @state_options
 def migration_report(as_json: bool) -> None:  # noqa: FBT001 - click passes options by name

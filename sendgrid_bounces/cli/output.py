@@ -1,9 +1,12 @@
 """The output of commands: tables, JSON, counts, and text that is safe to print."""
 
 import json
+import os
+import sys
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, islice
+from pathlib import Path
 from typing import Any
 
 import click
@@ -14,6 +17,26 @@ from sendgrid_bounces.core.messages import printable
 MEASURED_ROWS = 1_000
 
 _GAP = "  "
+
+
+def replace_closed_streams() -> None:
+    """Let messages on a closed stdout or stderr disappear, as those of print() do.
+
+    Python has None instead of such a stream.
+    """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            stream = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - of the process
+            setattr(sys, name, stream)
+
+
+def check_stdout() -> None:
+    """Check that stdout can take data, before they are read.
+
+    :raises ClickException: if it was closed when the program started.
+    """
+    if sys.__stdout__ is None:
+        raise click.ClickException("stdout is closed")
 
 
 def echo_json(value: Any) -> None:

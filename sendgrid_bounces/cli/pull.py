@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sendgrid_bounces.cli.arguments import OWNER
+from sendgrid_bounces.cli.groups import Command
 from sendgrid_bounces.cli.options import command_config, database_option, reject_url
 from sendgrid_bounces.cli.progress import share_bar
 from sendgrid_bounces.core.clock import Clock
@@ -35,7 +36,7 @@ MAX_BACKOFF = 60 * 60
 MAX_INTERVAL = 366 * DAY
 
 
-@click.command("pull", short_help="Copy the bounces of a live account")
+@click.command("pull", cls=Command, short_help="Copy the bounces of a live account")
 @OWNER
 @click.option(
     "--from",

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import click
 
 from sendgrid_bounces.cli.doubts import Doubts
+from sendgrid_bounces.cli.groups import Command
 from sendgrid_bounces.cli.options import (
     command_config,
     database_option,
@@ -39,7 +40,7 @@ The demo database is deleted when the server stops. Try:
 """
 
 
-@click.command
+@click.command(cls=Command)
 @setting_option("HOST", "-H", "--host")
 @setting_option("PORT", "-p", "--port")
 @seed_option("Seed file (YAML or JSON) to load at startup; may be repeated.")

@@ -10,6 +10,7 @@ from typing import IO, Any
 
 import click
 
+from sendgrid_bounces.cli.output import check_stdout
 from sendgrid_bounces.core.errors import ParametersError
 
 
@@ -37,7 +38,11 @@ def open_output(path: str) -> Iterator[IO[str]]:
     """Open a file or stdout (-) for UTF-8 text without translating line endings.
 
     An existing file keeps its contents until the new text is complete.
+
+    :raises ClickException: if stdout is closed.
     """
+    if path == "-":
+        check_stdout()
     with ExitStack() as stack:
         file: IO[Any] = stack.enter_context(click.open_file(path, "ab"))
         spool = file if path == "-" else stack.enter_context(TemporaryFile())

@@ -26,6 +26,9 @@ from sendgrid_bounces.storage.database import open_storage
 #: Modules that take long to import; the help needs none of them.
 HEAVY = ("flask", "gunicorn", "lxml", "marshmallow", "peewee", "werkzeug", "yaml")
 
+#: Runs a program without stdout.
+CLOSED_STDOUT = ("sh", "-c", 'exec "$@" >&-', "sh")
+
 #: The common options, which come last in the help of each command.
 COMMON = ["url", "database_url", "config"]
 
@@ -197,6 +200,45 @@ def test_help_imports_no_heavy_module(name: str) -> None:
 
     assert ended.stdout
     assert ended.stderr.split() == []
+
+
+def test_unexpected_arguments_are_not_repeated(run) -> None:
+    """One may be a key, which commands read from standard input."""
+    for names, command in COMMANDS.items():
+        given = [p for p in command.params if isinstance(p, click.Argument)]
+        if isinstance(command, click.Group) or any(p.nargs < 0 for p in given):
+            continue
+        words = ["bash" if names == ("completion",) else "1"] * len(given)
+        stderr = run(*names, *words, "hunter2", code=2).stderr
+        assert "hunter2" not in stderr
+    for names in ("account set-key a", "account add a", "bounces list a", "health"):
+        stderr = run(*names.split(), "hunter2", code=2).stderr
+        assert f"1 argument too many; expected: main {names.rstrip(' a')} [" in stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "message"),
+    [
+        ("--version", 0, ""),
+        ("snapshot save before", 0, ""),
+        ("bounces export acme -", 1, "Error: stdout is closed\n"),
+        ("backup -", 1, "Error: stdout is closed\n"),
+        ("account show nobody", 1, "Error: there is no account 'nobody'\n"),
+    ],
+)
+def test_closed_stdout_is_no_error_for_messages(
+    url: str, command: str, code: int, message: str
+) -> None:
+    with closing(open_storage(url)) as storage:
+        storage.accounts.add("acme", key_hash="", key_tag=0)
+    ended = subprocess.run(
+        [*CLOSED_STDOUT, sys.executable, "-m", "sendgrid_bounces", *command.split()],
+        env={**os.environ, "SENDGRID_BOUNCES_DATABASE_URL": url},
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (code, message)
 
 
 def test_help_of_no_command_imports_heavy_modules() -> None:
