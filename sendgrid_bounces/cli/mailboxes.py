@@ -44,21 +44,25 @@ def read_mails(path: str) -> Iterator[Incoming]:
 
 
 def _read_file(place: str, file: BinaryIO) -> Iterator[Incoming]:
-    from sendgrid_bounces.sources.mail import split_mails
+    from sendgrid_bounces.sources.mail import MAX_BYTES, split_mails
 
-    first = file.readline()
+    lines = iter(partial(file.readline, MAX_BYTES), b"")
+    first = next(lines, b"")
     is_mbox = first.startswith(b"From ")
-    for number, raw in enumerate(split_mails(chain([first], file)), 1):
+    for number, raw in enumerate(split_mails(chain([first], lines)), 1):
         yield Incoming(f"{place}, mail {number}" if is_mbox else place, raw)
 
 
 def _read_maildir(folder: Path) -> Iterator[Incoming]:
     """Yield the new mails, each of which moves to ``cur`` when it has been read."""
+    from sendgrid_bounces.sources.mail import MAX_BYTES
+
     for path in sorted((folder / "new").iterdir()):
         if not path.is_file():  # a folder or a pipe
             continue
         try:
-            raw = path.read_bytes()
+            with path.open("rb") as file:
+                raw = file.read(MAX_BYTES)
         except FileNotFoundError:  # another program has moved it
             continue
         yield Incoming(str(path), raw, partial(_move, folder, path))

@@ -161,7 +161,7 @@ def sendgrid_bounces_env(
             raise pytest.UsageError(f"sendgrid_bounces_env: {line!r} is not NAME=VALUE")
         try:
             variables[name.strip()] = template.strip().format(**values)
-        except (KeyError, IndexError, ValueError):
+        except (AttributeError, LookupError, TypeError, ValueError):
             raise pytest.UsageError(
                 f"sendgrid_bounces_env: {line!r}: valid fields are "
                 f"{', '.join(f'{{{field}}}' for field in values)}"

@@ -9,6 +9,7 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
+from conftest import measured_memory
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,6 +20,7 @@ from sendgrid_bounces.sources.mail import (
     compile_verp,
     flufl,
     read_mail,
+    reader,
     split_mails,
 )
 from sendgrid_bounces.sources.mail.addresses import find_addresses, read_recipient
@@ -262,6 +264,24 @@ def test_mails_of_an_mbox_keep_their_lines(line_end: bytes):
 @pytest.mark.parametrize("raw", [b"", b"\n", b"From x", b"From x\n", b"a\n\n"])
 def test_file_of_one_mail_is_not_split(raw: bytes):
     assert [*split_mails(BytesIO(raw))] == [b"" if raw[:1] == b"F" else raw]
+
+
+@pytest.mark.parametrize("start", [b"", b"From a@b Mon Jun  3 10:00:01 2024\n"])
+def test_beginning_of_a_long_mail_is_kept(monkeypatch, start: bytes):
+    """Each of its lines would take dozens of times its memory."""
+    monkeypatch.setattr(reader, "MAX_BYTES", 1_000)
+    lines = [start, b"A: 1\n", *[b"a\n"] * 5_000, b"\n", start or b"\n", b"B: 2\n"]
+    first, *others = split_mails(filter(None, lines))
+    assert first.rstrip() == b"A: 1\n" + b"a\n" * 497 + b"a"
+    assert others == ([b"B: 2\n"] if start else [])
+
+
+@pytest.mark.slow
+def test_long_mail_takes_little_memory():
+    file = BytesIO(b"a\n" * 5_000_000)
+    with measured_memory() as memory:
+        assert sum(1 for _ in split_mails(file)) == 1
+    assert memory.peak < 10_000_000
 
 
 @pytest.mark.parametrize(

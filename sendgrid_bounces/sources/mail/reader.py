@@ -3,13 +3,14 @@
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 
 from sendgrid_bounces.sources import ses
 from sendgrid_bounces.sources.events import Batch, BounceEvent, EventError
 from sendgrid_bounces.sources.mail import flufl, vetoes
 from sendgrid_bounces.sources.mail.addresses import find_addresses, is_role
 from sendgrid_bounces.sources.mail.context import Context, Options, Recipient
-from sendgrid_bounces.sources.mail.message import MIME_ERRORS, normalize
+from sendgrid_bounces.sources.mail.message import MAX_BYTES, MIME_ERRORS, normalize
 from sendgrid_bounces.sources.mail.reports import RecipientReport, read_reports
 from sendgrid_bounces.sources.mail.text import find_failed
 from sendgrid_bounces.sources.mail.verp import find_verp
@@ -30,34 +31,51 @@ def split_mails(lines: Iterable[bytes]) -> Iterator[bytes]:
     """Yield the mails of an mbox; or all *lines*, if they are not an mbox.
 
     A mail of an mbox is without the line before it, and without a blank line at its
-    end.
+    end. Of a long mail, the first :data:`MAX_BYTES` are kept, and the rest of the line.
     """
     iterator = iter(lines)
+    mail = _Mail()
     first = next(iterator, b"")
     if not first.startswith(b"From "):
-        yield b"".join([first, *iterator])
+        for line in chain([first], iterator):
+            mail.add(line)
+        yield bytes(mail.text)
         return
-    mail: list[bytes] = []
     from_line = b""  # the line before, if the next line decides what it is
     for line in iterator:
         if from_line:
             if _FIELD.match(line):
-                yield _join(mail)
-                mail = []
+                yield mail.before_blank()
+                mail = _Mail()
             else:
-                mail.append(from_line)
+                mail.add(from_line)
             from_line = b""
-        if mail and mail[-1] in _BLANK and _FROM_LINE.fullmatch(line):
+        if mail.last in _BLANK and _FROM_LINE.fullmatch(line):
             from_line = line
         else:
-            mail.append(line)
+            mail.add(line)
     if from_line:
-        mail.append(from_line)
-    yield _join(mail)
+        mail.add(from_line)
+    yield mail.before_blank()
 
 
-def _join(lines: list[bytes]) -> bytes:
-    return b"".join(lines[:-1] if lines and lines[-1] in _BLANK else lines)
+class _Mail:
+    """The beginning of a mail, and its last line."""
+
+    def __init__(self) -> None:
+        self.text = bytearray()
+        self.last = b""
+
+    def add(self, line: bytes) -> None:
+        """Add a line."""
+        self.last = line
+        if len(self.text) < MAX_BYTES:
+            self.text += line
+
+    def before_blank(self) -> bytes:
+        """Return the mail without a blank line at its end."""
+        end = self.last if self.last in _BLANK else b""
+        return bytes(self.text.removesuffix(end))
 
 
 def read_mail(
