@@ -27,8 +27,8 @@ def reset_all(emulator: Emulator, now: int, *, empty: bool) -> None:
         for seed in hashed:
             seeding.apply_hashed_seed(storage, seed)
         storage.contents.sweep()
+        storage.requests.clear()  # last: it does not belong to the transaction
 
-    storage.requests.clear()  # first: an error must change nothing else
     storage.engine.transact(replace)
 
 
@@ -82,8 +82,8 @@ def reset_account(emulator: Emulator, name: str, *, empty: bool) -> None:
         for seed in found:
             rules = [rule for rule in seed.faults if rule.is_for(**limits)]
             storage.faults.add_seeded(rules)
+        storage.requests.remove_owned(**limits)  # last, as above
 
-    storage.requests.remove_owned(**limits)  # first, as above
     storage.engine.transact(replace)
 
 

@@ -15,6 +15,7 @@ from sendgrid_bounces import auth
 from sendgrid_bounces.core.attempts import MAX_ATTEMPTS
 from sendgrid_bounces.core.bounces import BounceQuery
 from sendgrid_bounces.core.clock import Clock
+from sendgrid_bounces.core.errors import StorageError
 from sendgrid_bounces.core.faults import FaultRule
 from sendgrid_bounces.core.requests import RequestFilter
 from sendgrid_bounces.emulator import EXTENSION
@@ -82,6 +83,24 @@ def test_reset_changes_nothing_if_the_log_cannot_be_written(
     assert client.get("/_emulator/bounces/count?owner=acme").json["count"] == 0
     assert client.post(f"/_emulator/reset{target}").status_code == 200
     assert client.get("/_emulator/bounces/count?owner=acme").json["count"] == 2
+
+
+@pytest.mark.parametrize("target", ["", "?account=acme"])
+def test_reset_that_fails_keeps_the_log(
+    client: FlaskClient, storage: Storage, monkeypatch, target: str
+) -> None:
+    """The log does not belong to the transaction."""
+    storage.requests.add(logged_request(account="acme"))
+
+    def fail() -> None:
+        raise StorageError("database is locked")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(storage.contents, "sweep", fail)
+        assert client.post(f"/_emulator/reset{target}").status_code == 503
+    assert client.get("/_emulator/requests/count").json["count"] == 1
+    assert client.post(f"/_emulator/reset{target}").status_code == 200
+    assert client.get("/_emulator/requests/count").json["count"] == 0
 
 
 def state(storage: Storage) -> dict:
