@@ -394,6 +394,11 @@ HOSTILE = {
     + b"Content-Type: multipart/mixed; boundary=b\n\n"
     + (b"--b\nContent-Type: text/html\n\n" + OPENINGS) * 15,
     "addresses": (b"Cc: " + b"a@b.c," * 660 + b"\n") * 240 + HEAD + b"\n failed",
+    "group": b"To: a:b\n"
+    + (b": " + b"b," * 1_990 + b"\n").join([b"To", b"Cc", b"Sender", b"Reply-To"] * 10)
+    + b": b\n"
+    + HEAD
+    + b"\n@ failed",
     "comments": b"To: " + b"(" * 500_000 + b"\n" + HEAD + b"\n@ failed",
     "encoded words": b"Subject: " + b"=?utf-8?q?a?= " * 100_000 + b"\n" + HEAD,
     "parts": HEAD
