@@ -344,9 +344,12 @@ class TestAccount:
     def close(self) -> None:
         """Remove the account, its domain, seed and faults, and reset the clock.
 
+        A forked process changes nothing.
+
         :raises Exception: if an unexpected exception occurred in the emulator.
         """
-        if not self._is_open or self._test_app.is_closed:
+        test_app = self._test_app
+        if not self._is_open or test_app.is_closed or test_app.is_inherited:
             return
         self._is_open = False
         try:

@@ -1,6 +1,7 @@
 """An application with a temporary database, for tests."""
 
 import json
+import os
 import shutil
 import tempfile
 import warnings
@@ -52,9 +53,10 @@ class TestApp:
         dialects: tuple[Dialect, ...] = DIALECTS,
     ) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="sendgrid-bounces-"))
+        self._process = os.getpid()
         # Runs at exit at the latest, even if close() is never called.
         self._remove_folder = weakref.finalize(
-            self, shutil.rmtree, self._folder, ignore_errors=True
+            self, _remove_folder, self._folder, self._process
         )
         self.is_closed = False
         self._errors: list[BaseException] = []
@@ -78,6 +80,11 @@ class TestApp:
             self._remove_folder()
             raise
         got_request_exception.connect(self._record, self._app)
+
+    @property
+    def is_inherited(self) -> bool:
+        """Whether another process has created the application, and forked this one."""
+        return os.getpid() != self._process
 
     @property
     def hosts(self) -> tuple[str, ...]:
@@ -109,6 +116,8 @@ class TestApp:
 
     def release(self) -> None:
         """Reset a temporary database after the last test account is closed."""
+        if self.is_inherited:
+            return
         with self._accounts_lock:  # no test account is created during the reset
             self._accounts -= 1
             if not self._accounts and self._owns_database:
@@ -127,8 +136,10 @@ class TestApp:
             raise errors[0]
 
     def close(self) -> None:
-        """Close the database and remove temporary files."""
+        """Close the database and remove temporary files, unless inherited."""
         self.is_closed = True
+        if self.is_inherited:
+            return
         got_request_exception.disconnect(self._record, self._app)
         self.emulator.storage.close()
         self._remove_folder()
@@ -161,6 +172,12 @@ class TestApp:
         path = self._folder / "seed.yaml"
         path.write_text(_text(seed), encoding="utf-8")
         return str(path)
+
+
+def _remove_folder(folder: Path, process: int) -> None:
+    """Remove *folder*, unless this is a forked process, whose parent uses it."""
+    if os.getpid() == process:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _text(seed: Seed) -> str:

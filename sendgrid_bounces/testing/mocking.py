@@ -1,5 +1,6 @@
 """The in-process mock: requests to the vendors' hosts, answered without a socket."""
 
+import asyncio
 import functools
 import inspect
 from collections.abc import Callable, Iterator
@@ -68,6 +69,15 @@ class _SharedApp:
 _SHARED_APP = _SharedApp()
 
 
+def _caller() -> object:
+    """Return the current task of an event loop, or else the current thread."""
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:  # no event loop runs in this thread
+        task = None
+    return task or get_ident()
+
+
 class mock_bounces:  # noqa: N801 - used like a function
     """Answer the requests of Requests and HTTPX to SendGrid's and Mailgun's hosts.
 
@@ -94,20 +104,32 @@ class mock_bounces:  # noqa: N801 - used like a function
     ) -> None:
         check_options(options, "mock_bounces()")
         self._options = options
-        #: The contexts that each thread has entered, by thread identifier.
-        self._entered: dict[int, list[AbstractContextManager[TestAccount]]] = {}
+        #: The contexts that are entered, each after the task or thread that did it.
+        self._entered: list[tuple[object, AbstractContextManager[TestAccount]]] = []
+        self._lock = Lock()
 
     @report_arguments
     def __enter__(self) -> TestAccount:
         """Start answering requests, and return the test account."""
         context = self._mock()
         test_account = context.__enter__()
-        self._entered.setdefault(get_ident(), []).append(context)
+        with self._lock:
+            self._entered.append((_caller(), context))
         return test_account
 
     def __exit__(self, *raised: Any) -> None:
-        """Stop answering requests, and raise unexpected exceptions of the emulator."""
-        self._entered[get_ident()].pop().__exit__(*raised)
+        """Stop answering requests, and raise unexpected exceptions of the emulator.
+
+        The context that ends is the last one of the same task or thread; or else of
+        any, since a framework may run both ends in different threads.
+        """
+        caller = _caller()
+        with self._lock:
+            own = [entry for entry in self._entered if entry[0] == caller]
+            entry = (own or self._entered)[-1]
+            self._entered.remove(entry)
+        _, context = entry
+        context.__exit__(*raised)
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return *function* wrapped so that the mock is active while it runs."""

@@ -88,11 +88,15 @@ class EmulatorServer:
     def stop(self) -> None:
         """Stop the server and remove its temporary files, if it is running.
 
+        A forked process, which has no thread of the server, stops nothing.
+
         :raises Exception: if an unexpected exception occurred in the emulator.
         """
         server, thread, test_app = self._server, self._thread, self._test_app
         self._server = self._thread = self._test_app = None
         if server is None or thread is None or test_app is None:
+            return
+        if test_app.is_inherited:
             return
         server.shutdown()
         thread.join()

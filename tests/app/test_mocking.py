@@ -1,6 +1,9 @@
 """The in-process mock: Requests and HTTPX against the vendors' hosts."""
 
 import asyncio
+import os
+import subprocess
+import sys
 import threading
 import unittest
 from concurrent.futures import ThreadPoolExecutor
@@ -343,6 +346,62 @@ def test_one_object_can_be_used_by_several_threads() -> None:
             assert left.wait(30)
             assert account.bounces() == []
         ended.result()
+
+
+def test_one_object_can_be_used_by_several_tasks() -> None:
+    """Each leaves its own context, in any order."""
+    mock = mock_bounces()
+
+    async def use(begin: float, end: float) -> bool:
+        await asyncio.sleep(begin)
+        with mock as account:
+            await asyncio.sleep(end)
+            account.add("a@example.com")
+            return [bounce.email for bounce in account.bounces()] == ["a@example.com"]
+
+    async def main() -> list[bool]:
+        return await asyncio.gather(use(0, 0.02), use(0.01, 0.05), use(0, 0.04))
+
+    assert asyncio.run(main()) == [True] * 3
+
+
+def test_mock_can_end_in_another_thread() -> None:
+    """Frameworks run the ends of a fixture in a pool of threads."""
+    mock = mock_bounces()
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(mock.__enter__).result()
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(mock.__exit__, None, None, None).result()
+
+
+FORK = """
+import os, sys
+from sendgrid_bounces.testing import EmulatorServer, mock_bounces
+if sys.argv[1] == "mock":
+    opened = mock_bounces()
+    account = opened.__enter__()
+else:
+    opened = EmulatorServer().start()
+    account = opened.double()
+if not os.fork():
+    if sys.argv[2] == "close":
+        account.close()
+        opened.__exit__(None, None, None)
+    sys.exit(3)
+assert os.waitstatus_to_exitcode(os.wait()[1]) == 3
+account.add("a@example.com")
+assert len(account.bounces()) == 1
+account.close()
+opened.__exit__(None, None, None)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork()")
+@pytest.mark.parametrize("end", ["close", "exit"])
+@pytest.mark.parametrize("kind", ["mock", "server"])
+def test_end_of_a_forked_process_changes_nothing(kind: str, end: str) -> None:
+    """The code under test may be a server with several processes."""
+    subprocess.run([sys.executable, "-c", FORK, kind, end], check=True, timeout=60)
 
 
 def test_control_endpoints_answer_in_process() -> None:
