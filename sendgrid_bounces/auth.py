@@ -71,11 +71,10 @@ class Authenticator:
         self._costs = costs
         self._tag_costs = tag_costs or TAG_COSTS
         self._accounts = storage.accounts
-        self._read_tag_salt = storage.read_key_salt
+        self._read_tag_salt = storage.accounts.read_key_salt
         self._accept_any = accept_any
         self._secret = secrets.token_bytes(32)
         self._verified: dict[str, bytes] = {}
-        self._key_owners: dict[bytes, str] = {}
         self._tags: dict[tuple[str, bytes], int] = {}
         self._client = client
         self._failed = FailedAttempts()
@@ -168,18 +167,12 @@ class Authenticator:
         """
         if not key or "\0" in key:
             raise CredentialsError
-        digest = self._digest(key)
-        account = self._accounts.find(self._key_owners.get(digest, ""))
-        if account is not None and self.verify(account, key):
-            return account
         found = self._find_by_key(key)
         if self._accept_any and not found:
             account = self._accounts.find(API_KEY_USER)
             return account or self._create(API_KEY_USER, key)
         if len(found) != 1:
             raise CredentialsError
-        make_room(self._key_owners, CACHE_SIZE)
-        self._key_owners[digest] = found[0].username
         return found[0]
 
     def authenticate_domain(self, name: str, key: str) -> Domain:

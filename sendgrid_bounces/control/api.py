@@ -250,7 +250,8 @@ def _has_session(token: str) -> bool:
     cookie = request.cookies.get(COOKIE)
     if not cookie:
         return False
-    return is_valid_cookie(cookie, token, current_emulator().storage.read_key_salt())
+    key_salt = current_emulator().storage.accounts.read_key_salt()
+    return is_valid_cookie(cookie, token, key_salt)
 
 
 def is_token(sent: str, token: str) -> bool:

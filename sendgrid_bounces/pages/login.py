@@ -31,7 +31,7 @@ def login() -> Response:
     response = see(target)
     response.set_cookie(
         COOKIE,
-        issue_cookie(token, current_emulator().storage.read_key_salt()),
+        issue_cookie(token, current_emulator().storage.accounts.read_key_salt()),
         max_age=LIFETIME,
         path=CONTROL_PATH,
         secure=request.is_secure,

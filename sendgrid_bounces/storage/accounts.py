@@ -26,7 +26,12 @@ from sendgrid_bounces.storage.compiled import Compiled
 from sendgrid_bounces.storage.contents import ContentsStore
 from sendgrid_bounces.storage.engine import Engine
 from sendgrid_bounces.storage.sql import columns_like
-from sendgrid_bounces.storage.tables import AccountRow, BounceListRow, DomainRow
+from sendgrid_bounces.storage.tables import (
+    AboutRow,
+    AccountRow,
+    BounceListRow,
+    DomainRow,
+)
 
 RESERVED = "domain %r cannot be reached: its paths belong to another API"
 
@@ -46,9 +51,11 @@ _DOMAINS = DomainRow.select(
 class AccountStore:
     """The accounts and domains in a database."""
 
+    _key_salt = Compiled(lambda e: e.compile(AboutRow.select(AboutRow.key_salt)))
     _find = Compiled(
         lambda e: e.compile_packed(_ACCOUNTS.where(AccountRow.username == ""))
     )
+    _with_tag = Compiled(lambda e: e.compile(_ACCOUNTS.where(AccountRow.key_tag == 0)))
     _all = Compiled(lambda e: e.compile(_ACCOUNTS.order_by(AccountRow.username)))
     _count = Compiled(lambda e: e.compile(AccountRow.select(fn.COUNT(AccountRow.id))))
     _find_domain = Compiled(
@@ -157,10 +164,17 @@ class AccountStore:
 
         return self._engine.transact(remove)
 
+    def read_key_salt(self) -> str:
+        """Return the salt of the tags by which accounts are found by their keys.
+
+        A restore can change it, so no process may keep it.
+        """
+        ((key_salt,),) = self._engine.fetch(self._key_salt)
+        return str(key_salt)
+
     def with_tag(self, tag: int) -> list[Account]:
         """Return the accounts with *tag* as the tag of their keys."""
-        query = AccountRow.select(*ACCOUNT_COLUMNS).where(AccountRow.key_tag == tag)
-        return [_account(row) for row in self._engine.fetch_query(query)]
+        return [_account(row) for row in self._engine.fetch(self._with_tag, (tag,))]
 
     def find_domain(self, name: str) -> Domain | None:
         """Return the domain *name*, if any."""

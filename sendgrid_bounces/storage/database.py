@@ -57,13 +57,6 @@ class Storage:
     pulls: PullStore
     health: HealthCheck
 
-    def read_key_salt(self) -> str:
-        """Return the salt of the tags by which accounts are found by their keys.
-
-        A restore can change it, so no process may keep it.
-        """
-        return schema.read_key_salt(self.engine)
-
     def close(self) -> None:
         """Close the connections of all threads. The object is unusable afterwards."""
         self.engine.close()

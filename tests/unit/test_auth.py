@@ -161,6 +161,16 @@ def test_wrong_keys_without_a_name_are_limited(limited) -> None:
     assert limited.authenticate("acme", "s3cret")
 
 
+def test_key_of_two_accounts_is_refused_at_once(limited, storage) -> None:
+    """Every process refuses it, also one that has verified it for the first account."""
+    assert limited.authenticate_key("s3cret").username == "acme"
+    storage.accounts.add("second", **limited.hash_key("s3cret"))
+    with pytest.raises(CredentialsError):
+        limited.authenticate_key("s3cret")
+    storage.accounts.remove("acme")
+    assert limited.authenticate_key("s3cret").username == "second"
+
+
 @pytest.mark.parametrize("key", ["wrong", "s3cret\0", ""])
 def test_keys_of_trusted_callers_are_no_attempts(limited, storage, key: str) -> None:
     """They never count, and never match an empty hash."""
