@@ -1,17 +1,19 @@
 """Text files that commands read and write."""
 
+import errno
 import io
+import os
 import shutil
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryFile
-from typing import IO, Any
+from typing import IO
 
 import click
 
 from sendgrid_bounces.cli.output import check_stdout
 from sendgrid_bounces.core.errors import ParametersError
+from sendgrid_bounces.core.files import folder_beside, sync
 
 
 @contextmanager
@@ -37,22 +39,47 @@ def open_input(
 def open_output(path: str) -> Iterator[IO[str]]:
     """Open a file or stdout (-) for UTF-8 text without translating line endings.
 
-    An existing file keeps its contents until the new text is complete.
+    A file appears, or replaces the one that exists, when the text is complete.
 
     :raises ClickException: if stdout is closed.
+    :raises OSError: with the name of the file.
     """
     if path == "-":
         check_stdout()
-    with ExitStack() as stack:
-        file: IO[Any] = stack.enter_context(click.open_file(path, "ab"))
-        spool = file if path == "-" else stack.enter_context(TemporaryFile())
-        text = io.TextIOWrapper(spool, encoding="utf-8", newline="")
-        try:
+    file = Path(path).resolve()
+    if path == "-" or (file.exists() and not file.is_file()):  # a pipe or a device
+        with click.open_file(path, "ab") as binary, _as_text(binary) as text:
             yield text
-        finally:
-            text.detach()  # flushes, and leaves stdout open
-        if spool is not file:
-            if Path(path).is_file():
-                file.truncate(0)
-            spool.seek(0)
-            shutil.copyfileobj(spool, file)
+        return
+    try:
+        with folder_beside(file) as folder:
+            copy = folder / file.name
+            with copy.open("xb") as binary:
+                with _as_text(binary) as text:
+                    yield text
+                _keep_mode(file, copy)
+            sync(copy)
+            copy.replace(file)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, path) from None
+
+
+@contextmanager
+def _as_text(binary: IO[bytes]) -> Iterator[IO[str]]:
+    text = io.TextIOWrapper(binary, encoding="utf-8", newline="")
+    try:
+        yield text
+    finally:
+        text.detach()  # flushes, and leaves the file open
+
+
+def _keep_mode(file: Path, copy: Path) -> None:
+    """Give *copy* the mode of *file*, if it exists.
+
+    :raises PermissionError: if *file* cannot be written.
+    """
+    if not file.exists():
+        return
+    if not os.access(file, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    shutil.copymode(file, copy)

@@ -1,8 +1,11 @@
-"""Renaming files, and the errors of temporary ones."""
+"""Temporary files: their folders, their final names, and their errors."""
 
 import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from sendgrid_bounces.core.errors import StorageError
 
@@ -11,6 +14,29 @@ _REFUSED = {
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE),
     *(errno.EIO, errno.EROFS, errno.EACCES, errno.ENOENT),
 }
+
+
+@contextmanager
+def folder_beside(path: Path) -> Iterator[Path]:
+    """Create a temporary folder in the folder of *path*, for a file to be renamed.
+
+    :raises OSError: with the name of *path*.
+    """
+    try:
+        folder = TemporaryDirectory(prefix=".sendgrid-bounces-", dir=path.parent)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
+    with folder as name:
+        yield Path(name)
+
+
+def sync(path: Path) -> None:
+    """Wait until the disk has a file or a folder."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def rename_to_new(path: Path, target: Path) -> None:

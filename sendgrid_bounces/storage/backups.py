@@ -16,7 +16,7 @@ import peewee
 
 from sendgrid_bounces.core.contents import Counts
 from sendgrid_bounces.core.errors import AbsentError, ConflictError, StorageError
-from sendgrid_bounces.core.files import rename_to_new
+from sendgrid_bounces.core.files import folder_beside, rename_to_new, sync
 from sendgrid_bounces.storage import schema, sql
 from sendgrid_bounces.storage.contents import ContentsStore
 from sendgrid_bounces.storage.database import Storage
@@ -84,7 +84,7 @@ def write_backup(
     """
     path = path.resolve()
     _check_target(engine, path, replace=replace)
-    with _folder_beside(path) as folder:
+    with folder_beside(path) as folder:
         copy = folder / path.name
         os.close(os.open(copy, os.O_CREAT | os.O_EXCL | os.O_WRONLY, MODE))
         try:
@@ -98,9 +98,9 @@ def write_backup(
                 _copy_database(engine, target, report)
             counts = ContentsStore(target).counts()
             target.fetch("PRAGMA journal_mode = delete")  # leaves a single file
-        _sync(copy)
+        sync(copy)
         _rename(copy, path, replace=replace)
-        _sync(path.parent)
+        sync(path.parent)
     return counts
 
 
@@ -256,31 +256,8 @@ def _exists(path: Path) -> ConflictError:
     return ConflictError(f"{path} already exists (replace it with --force)")
 
 
-@contextmanager
-def _folder_beside(path: Path) -> Iterator[Path]:
-    """Create a temporary folder in the folder of *path*.
-
-    :raises OSError: with the name of *path*.
-    """
-    try:
-        folder = tempfile.TemporaryDirectory(prefix=".backup-", dir=path.parent)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from None
-    with folder as name:
-        yield Path(name)
-
-
 def _open_copy(copy: Path, path: Path) -> SQLiteEngine:
     """Return an engine for the file *copy*, with *path* in its errors."""
     engine = SQLiteEngine(str(copy), "off", create=False)
     engine.location = str(path)
     return engine
-
-
-def _sync(path: Path) -> None:
-    """Wait until the disk has a file or a folder."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -440,7 +440,7 @@ def test_file_that_is_created_meanwhile_is_not_replaced(
     file.unlink()
     assert write_backup(storage.engine, file).accounts == 1
     assert file.stat().st_mode & 0o777 == 0o600
-    assert [*tmp_path.glob(".backup-*")] == []
+    assert [*tmp_path.glob(".sendgrid-bounces-*")] == []
 
 
 def test_existing_file_is_not_replaced(storage: Storage, tmp_path: Path) -> None:

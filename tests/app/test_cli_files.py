@@ -3,13 +3,19 @@
 import csv
 import io
 import json
+import os
+import subprocess
+import sys
+from contextlib import closing
 
 import pytest
+from conftest import bounce
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from sendgrid_bounces.core.errors import StorageError
 from sendgrid_bounces.storage.bounces import BounceStore
+from sendgrid_bounces.storage.database import open_storage
 
 EMPTY = '{"bounces": [], "next": null}\n'
 
@@ -144,6 +150,32 @@ def test_failed_export_keeps_the_existing_file(acme, tmp_path, monkeypatch) -> N
     assert "disk full" in acme("bounces", "export", "acme", str(path), code=1).stderr
     assert [file.name for file in tmp_path.glob("*kept*")] == ["kept.csv"]
     assert path.read_text() == "kept"
+
+
+def test_export_to_a_full_disk_keeps_the_existing_file(acme, url, tmp_path) -> None:
+    """The limit is that of a file, in units of 512 bytes."""
+    path = tmp_path / "kept.csv"
+    path.write_text("kept")
+    path.chmod(0o640)
+    with closing(open_storage(url)) as storage:
+        bounce_list = storage.accounts.get("acme").bounce_list
+        rows = [bounce(f"{n}@example.com", reason="x" * 500) for n in range(400)]
+        storage.bounces.put(bounce_list, rows)
+    program = [sys.executable, "-m", "sendgrid_bounces", "bounces", "export", "acme"]
+    ended = subprocess.run(
+        ["sh", "-c", 'ulimit -f 128; exec "$@"', "sh", *program, str(path)],
+        env={**os.environ, "SENDGRID_BOUNCES_DATABASE_URL": url},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (1, f"Error: {path}: File too large\n")
+    assert path.read_text() == "kept"
+
+    acme("bounces", "export", "acme", str(path))
+    assert path.stat().st_mode & 0o777 == 0o640
+    assert path.read_text().count("\n") == 401
+    assert [*tmp_path.glob(".sendgrid-bounces-*")] == []
 
 
 def test_unwritable_file_is_one_line(acme, tmp_path) -> None:
