@@ -1,5 +1,6 @@
 """Arguments and options that name something, which the shell can complete."""
 
+import re
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from sendgrid_bounces.cli.remote import RemoteControl
     from sendgrid_bounces.storage.database import Storage
 
+#: A name that no shell interprets, and that is no option.
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_.@][A-Za-z0-9_.@+/-]*")
+
 Parsed = TypeVar("Parsed")
 Completer = Callable[[click.Context, click.Parameter, str], list[str]]
 
@@ -24,7 +28,9 @@ def _completer(
 ) -> Completer:
     """Return a function that completes names.
 
-    A database is opened without the control service, to avoid its slow import.
+    A shell inserts a name as it is, so those that it would interpret are left out: with
+    ``--auth any``, strangers choose names. A database is opened without the control
+    service, to avoid its slow import.
     """
 
     def complete(context: click.Context, _: click.Parameter, start: str) -> list[str]:
@@ -33,7 +39,7 @@ def _completer(
                 names = _read_names(of_database, of_server)
         except (BounceError, click.ClickException, OSError):
             return []
-        return [name for name in names if name.startswith(start)]
+        return [n for n in names if n.startswith(start) and _PLAIN_NAME.fullmatch(n)]
 
     return complete
 

@@ -297,6 +297,10 @@ def test_names_are_completed(acme, url: str) -> None:
     acme("snapshot", "save", "before")
 
     assert _complete("account", "show", "") == ["acme", "beta"]
+    with closing(open_storage(url)) as storage:
+        for name in ("acme;rm x", "a$(x)", "*", "a|b", "--yes", "a'b", "a`b`", "~a"):
+            storage.accounts.add(name, key_hash="", key_tag=0)
+    assert _complete("account", "show", "") == ["acme", "beta"]
     assert _complete("bounces", "list", "") == ["acme", "beta", "mg.example"]
     assert _complete("domain", "add", "x.example", "b") == ["beta"]
     assert _complete("domain", "remove", "m") == ["mg.example"]
