@@ -5,7 +5,8 @@ imports the emulator only inside the fixtures.
 """
 
 from collections.abc import Generator, Iterator
-from typing import TYPE_CHECKING, Any, cast
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from sendgrid_bounces.testing.server import EmulatorServer
 
 MARKER = FIXTURE = "sendgrid_bounces"
+
+_TEST_ACCOUNT: "pytest.StashKey[TestAccount]" = pytest.StashKey()
 
 #: The environment variables of :func:`sendgrid_bounces_env`.
 DEFAULT_ENV = [
@@ -55,7 +58,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
-    """Fail a test if one of its faults never triggered."""
+    """Fail a test if it succeeds, but one of its faults never triggered."""
     yield
     if (test_account := _test_account(item)) is not None:
         test_account.check_faults()
@@ -79,8 +82,7 @@ def pytest_runtest_makereport(
 
 def _test_account(item: pytest.Item) -> "TestAccount | None":
     """Return the test account of the running test, if it uses the fixture."""
-    found = getattr(item, "funcargs", {}).get(FIXTURE)
-    return None if found is None else cast("TestAccount", found)
+    return item.stash.get(_TEST_ACCOUNT, None)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -136,7 +138,8 @@ def sendgrid_bounces(
         from sendgrid_bounces.testing.accounts import check_options
 
         check_options(options, f"the marker {MARKER}")
-    with sendgrid_bounces_server.double(**options) as test_account:
+    with closing(sendgrid_bounces_server.double(**options)) as test_account:
+        request.node.stash[_TEST_ACCOUNT] = test_account
         yield test_account
 
 

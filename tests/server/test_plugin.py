@@ -218,6 +218,21 @@ def test_unused(sendgrid_bounces):
     sendgrid_bounces.fail_next(503)
 
 
+def test_dynamic(request):
+    request.getfixturevalue("sendgrid_bounces").fail_next(503)
+
+
+@pytest.mark.xfail(strict=True)
+def test_expected_failure(sendgrid_bounces):
+    sendgrid_bounces.fail_next(503)
+    assert False
+
+
+def test_skip(sendgrid_bounces):
+    sendgrid_bounces.fail_next(503)
+    pytest.skip("no network")
+
+
 @pytest.mark.sendgrid_bounces(unused_faults="ignore")
 def test_ignored(sendgrid_bounces):
     sendgrid_bounces.fail_next(503)
@@ -243,8 +258,8 @@ def test_report_of_a_failed_test_lists_its_requests(tmp_path: Path) -> None:
     )
     ended = _run(tmp_path, test_suite=ASSERTIONS)
 
-    assert "2 failed, 3 passed" in ended.stdout
-    assert ended.stdout.count("sendgrid_bounces requests") == 2
+    assert "3 failed, 3 passed, 1 skipped, 1 xfailed" in ended.stdout
+    assert ended.stdout.count("sendgrid_bounces requests") == 3
     assert "GET /api/bounces.count.json" in ended.stdout
     assert "a fault never triggered" in ended.stdout
     assert "ERROR" not in ended.stdout
@@ -254,6 +269,7 @@ def test_report_of_a_failed_test_lists_its_requests(tmp_path: Path) -> None:
     ("line", "message"),
     [
         ("X", "is not NAME=VALUE"),
+        ("X={url.x}", "valid fields are {url}, {username}, {api_key}, {domain}"),
         ("X={host}", "valid fields are {url}, {username}, {api_key}, {domain}"),
     ],
 )
