@@ -22,6 +22,10 @@ _QUOTED = frozenset(map(chr, range(0x20, 0x7F)))
 #: The longest label of a domain (RFC 1035).
 MAX_LABEL = 63
 
+#: Characters of the longest text that may be an address: more than a list accepts. The
+#: pattern takes dozens of times its length in memory.
+MAX_ADDRESS = 1_000
+
 
 _ATOM = "[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 _LABEL = "[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
@@ -37,6 +41,8 @@ def is_address(text: str) -> bool:
     literal such as ``[192.0.2.1]``. Printable characters beyond ASCII are letters (RFC
     6531).
     """
+    if len(text) > MAX_ADDRESS:
+        return False
     return _PLAIN.fullmatch(text) is not None or _is_address(text)
 
 

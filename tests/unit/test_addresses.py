@@ -1,6 +1,7 @@
 """The syntax of e-mail addresses."""
 
 import pytest
+from conftest import measured_memory
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -80,3 +81,11 @@ def test_addresses_are_recognized(text):
 )
 def test_other_text_is_not_an_address(text):
     assert not is_address(text)
+
+
+def test_long_text_takes_little_memory():
+    """The pattern would keep each of its labels."""
+    text = "a@b" + ".b" * 100_000
+    with measured_memory() as memory:
+        assert not is_address(text)
+    assert memory.peak < 100_000
