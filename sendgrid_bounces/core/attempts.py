@@ -152,12 +152,9 @@ class HashQueue:
         entry = client, attempt
         with self._changed:
             keys = sum(1 for other in self._waiting if client and other[0] == client)
-            is_full = (
-                keys >= self._most
-                or len(self._waiting) >= self._most_in_all
-                or (is_suspect and self._waiting)
-            )
-            if client and entry not in self._waiting and is_full:
+            is_full = keys >= self._most or len(self._waiting) >= self._most_in_all
+            is_refused = bool(self._waiting) if is_suspect else is_full
+            if client and is_refused and (is_suspect or entry not in self._waiting):
                 raise TooManyAttemptsError
             self._waiting[entry] += 1
         try:

@@ -240,12 +240,20 @@ def test_client_is_a_network_of_ipv6_addresses(address: str, client: str) -> Non
     ("client", "attempt", "is_suspect", "is_refused"),
     [
         ("b", b"1", True, True),
+        ("a", b"1", True, True),
         ("b", b"1", False, False),
         ("a", b"1", False, False),
         ("a", b"3", False, True),
         ("", b"", False, False),
     ],
-    ids=["suspect", "another client", "same key", "another key", "no client"],
+    ids=[
+        "suspect",
+        "suspect with the same key",
+        "another client",
+        "same key",
+        "another key",
+        "no client",
+    ],
 )
 def test_few_keys_wait_for_hashes(
     client: str, attempt: bytes, is_suspect: bool, is_refused: bool
