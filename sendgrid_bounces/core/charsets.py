@@ -1,9 +1,26 @@
 """Character encodings."""
 
 import codecs
+import encodings
 
 #: Encodings of host names. They do not encode text, and take quadratic time.
 _OF_HOST_NAMES = {"idna", "punycode"}
+
+
+#: Names of unknown encodings that are kept, in all.
+MAX_UNKNOWN = 1_000
+
+
+def forget_unknown_charsets() -> None:
+    """Drop the names of unknown encodings if there are many.
+
+    The standard library keeps each name that it has not found.
+    """
+    cache = getattr(encodings, "_cache", {})
+    if len(cache) > MAX_UNKNOWN:
+        for name, encoding in [*cache.items()]:
+            if encoding is None:
+                cache.pop(name, None)
 
 
 def is_charset(name: str) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from email.parser import BytesParser
 from typing import Any
 
+from sendgrid_bounces.core.charsets import forget_unknown_charsets
 from sendgrid_bounces.core.percent import decode_form_text
 from sendgrid_bounces.sources.events import (
     MAX_KIND,
@@ -229,6 +230,8 @@ def _multipart(body: bytes, content_type: str) -> list[tuple[str, str]]:
         return [pair for part in _bounded(parts) if (pair := _field(part))]
     except (LookupError, ValueError, TypeError) as error:  # of a parameter's encoding
         raise PayloadError(f"the form cannot be read: {error}") from None
+    finally:
+        forget_unknown_charsets()
 
 
 def _field(part: bytes) -> tuple[str, str] | None:

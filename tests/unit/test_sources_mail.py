@@ -1,5 +1,6 @@
 """Bounce mails: one for each mail system and quirk, options, and hostile mails."""
 
+import encodings
 import json
 import re
 import time
@@ -409,6 +410,19 @@ HOSTILE = {
     "JSON": HEAD + b'\n{"notificationType":' + b"[" * 500_000,
     "parameters": HEAD + b'Content-Type: text/plain; a="' + b'\\";' * 100_000,
     "numbered parameters": HEAD + b"Content-Type: text/plain; " + b"a*0=b; " * 100_000,
+    "punycode words": HEAD.rstrip()
+    + b"\nContent-Type: multipart/report; boundary=b\n\n"
+    + b"--b\nContent-Type: message/delivery-status\n\n"
+    + (b"Final-Recipient:=?punycode?q?a-" + b"4ca" * 300 + b"?=\n") * 60
+    + b"--b--\n",
+    "reports": HEAD.rstrip()
+    + b"\nContent-Type: multipart/report; boundary=b\n\nfailed\n"
+    + (
+        b"--b\nContent-Type: message/delivery-status\n\n"
+        + b"Final-Recipient: rfc822; x\n" * 2_000
+    )
+    * 9
+    + b"--b--\n",
     "punycode": HEAD
     + b"Content-Type: text/plain; charset=punycode\n\na-"
     + b"b" * 10**6,
@@ -423,6 +437,17 @@ def test_hostile_mail_is_read_in_bounded_time(name: str):
     start = time.process_time()
     assert not read_mail(HOSTILE[name], NOW).events
     assert time.process_time() - start < 1
+
+
+def test_names_of_unknown_charsets_are_forgotten():
+    """The standard library keeps each of them."""
+    head = HEAD.rstrip() + b"\nContent-Type: multipart/report; boundary=b\n\n"
+    head += b"--b\nContent-Type: message/delivery-status\n\n"
+    line = b"Final-Recipient: =?x%d?q?a@example.com?=\n"
+    for number in range(3):
+        lines = b"".join(line % (number * 900 + n) for n in range(900))
+        assert read_mail(head + lines + b"--b--\n", NOW).events
+    assert len(encodings._cache) < 2_200
 
 
 @pytest.mark.slow

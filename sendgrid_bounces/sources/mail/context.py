@@ -10,6 +10,7 @@ from typing import Literal
 
 from sendgrid_bounces.sources.events import BounceEvent, Permanence, bounce_event
 from sendgrid_bounces.sources.mail.message import Mail, parse, split_addresses
+from sendgrid_bounces.sources.mail.reports import RecipientReport, read_reports
 from sendgrid_bounces.sources.mail.text import Passages, split_returned
 
 #: The Date of a report is used if it is within this many seconds of its receipt.
@@ -61,6 +62,11 @@ class Context:
         self.raw, self.options = raw, options
         self.mail: Mail = parse(raw)
         self.text, self._below = split_returned(self.mail.text)
+
+    @cached_property
+    def reports(self) -> list[RecipientReport]:
+        """The reports on recipients in delivery status notifications."""
+        return read_reports(self.mail.reports)
 
     @cached_property
     def passages(self) -> Passages:

@@ -148,7 +148,11 @@ def decode_words(text: str) -> str:
     """Return *text* with encoded words (RFC 2047) decoded, on one line."""
     if "=?" in text:
         with suppress(MessageError, ValueError, LookupError):
-            text = str(make_header(decode_header(text)))
+            words = [
+                (word, charset if charset is None or is_charset(charset) else "latin-1")
+                for word, charset in decode_header(text)
+            ]
+            text = str(make_header(words))
     return " ".join(text.split())
 
 

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 
+from sendgrid_bounces.core.charsets import forget_unknown_charsets
 from sendgrid_bounces.sources import ses
 from sendgrid_bounces.sources.events import Batch, BounceEvent, EventError
 from sendgrid_bounces.sources.mail import flufl, vetoes
@@ -97,6 +98,8 @@ def read_mail(
         problem = "the parts are nested too deeply"
     except MIME_ERRORS as error:
         problem = f"the MIME structure is broken: {error}"
+    finally:
+        forget_unknown_charsets()
     return Batch(skipped=(f"unreadable mail: {problem}",))
 
 
@@ -119,7 +122,7 @@ def _veto(context: Context) -> Batch | None:
 
 def _from_reports(context: Context) -> Batch | None:
     """Read the delivery status notification, also inside the text of broken MIME."""
-    reports = _all_reports(context)
+    reports = context.reports or _quoted_reports(context)
     outcomes = Counter(report.outcome for report in reports)
     emails = [r.email(context.options.recipient) for r in reports[:MAX_RECIPIENTS]]
     events: dict[str, BounceEvent] = {}
@@ -132,9 +135,7 @@ def _from_reports(context: Context) -> Batch | None:
     return Batch(ignored=outcomes) if set(outcomes) == {"delivered"} else None
 
 
-def _all_reports(context: Context) -> list[RecipientReport]:
-    if reports := read_reports(context.mail.reports):
-        return reports
+def _quoted_reports(context: Context) -> list[RecipientReport]:
     if not vetoes.is_failure(context.mail):  # a person may quote a report
         return []
     return [r for r in read_reports([context.mail.text]) if r.original or r.final]
@@ -175,7 +176,7 @@ def _text_events(
     context: Context, emails: list[str], *, is_delayed: bool
 ) -> list[BounceEvent]:
     is_delayed = is_delayed or vetoes.is_delayed(context.text)
-    reports = read_reports(context.mail.reports)
+    reports = context.reports
     status = next((r.status for r in reports if r.outcome == "failed"), "")
     events = []
     for email in emails:

@@ -3,9 +3,13 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from sendgrid_bounces.sources.mail.addresses import read_recipient
 from sendgrid_bounces.sources.status import choose_status, find_code, find_status
+
+#: Reports that are read of a mail.
+MAX_REPORTS = 1_000
 
 #: Fields of a recipient. All other fields of a report are about the whole mail.
 _FIELD = re.compile(
@@ -61,8 +65,12 @@ class RecipientReport:
 
 
 def read_reports(texts: list[str]) -> list[RecipientReport]:
-    """Return the reports on all recipients in the delivery-status parts *texts*."""
-    return [_report(block) for text in texts for block in _blocks(text)]
+    """Return the reports on recipients in the delivery-status parts *texts*.
+
+    Only the first :data:`MAX_REPORTS` are read.
+    """
+    blocks = (block for text in texts for block in _blocks(text))
+    return [_report(block) for block in islice(blocks, MAX_REPORTS)]
 
 
 def _blocks(text: str) -> Iterator[dict[str, str]]:
