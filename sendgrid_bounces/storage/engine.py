@@ -184,6 +184,12 @@ class Engine:
     def create_database(self) -> None:
         """Create the database, if the product has servers with several."""
 
+    def check_tables(self) -> None:
+        """Check that the existing tables have what the stores need.
+
+        :raises StorageError: if they have not.
+        """
+
     def open_log(self) -> "Engine":
         """Return an engine for the table of the request log.
 

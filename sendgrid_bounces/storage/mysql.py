@@ -15,7 +15,7 @@ from sendgrid_bounces.core.errors import StorageError
 from sendgrid_bounces.core.hosts import is_loopback
 from sendgrid_bounces.storage import sql
 from sendgrid_bounces.storage.engine import Engine, Result, Row
-from sendgrid_bounces.storage.tables import RequestRow
+from sendgrid_bounces.storage.tables import TABLES, RequestRow
 from sendgrid_bounces.storage.writers import Transactions
 
 if TYPE_CHECKING:
@@ -74,8 +74,19 @@ RELAXED_ENGINES = {"mariadb": "Aria TRANSACTIONAL=0", "mysql": "MyISAM"}
 #: The end of the message of a transaction that other ones leave no thread for.
 BUSY = "too many transactions wait for locks"
 
+#: The table of the request log, and the others.
+LOG_TABLE = sql.table_name(RequestRow)
+TRANSACTIONAL = {*map(sql.table_name, TABLES)} - {LOG_TABLE}
+
+#: The query of the storage engine of each table.
+FIND_ENGINES = (
+    "SELECT table_name, engine FROM information_schema.tables "
+    "WHERE table_schema = DATABASE()"
+)
+
 #: Statements that make sessions alike on all servers.
 SESSION = (
+    "SET SESSION autocommit = 1",  # the server can have a default for each session
     "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'",
     "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
 )
@@ -193,10 +204,14 @@ class MySQLEngine(Engine):
         """Write without changing anything, and check that clients can write.
 
         The write shows that the server accepts some, but not that each table does. It
-        takes no place of another transaction.
+        takes no place of another transaction, and has less time than one.
         """
-        write = partial(self.execute, self.idle_write)
-        _repeat(partial(self._transact_once, write, consistent=False))
+        try:
+            self.execute(self.idle_write)
+        except StorageError as error:
+            if error.code in LOST:
+                self.connections.discard()
+            raise
         if failure := self._transactions.failure():
             raise failure.with_traceback(None)
 
@@ -237,13 +252,22 @@ class MySQLEngine(Engine):
         if table is RequestRow and not self._is_cluster_node():
             with suppress(StorageError):  # the server may refuse the engine
                 self.execute(f"{create} ENGINE={RELAXED_ENGINES[product]}")
-        self.execute(create)
+        self.execute(f"{create} ENGINE=InnoDB")  # the server's default may be another
         for text in indexes:
             try:
                 self.execute(text)
             except StorageError as error:
                 if error.code != DUPLICATE_KEY_NAME:
                     raise
+
+    def check_tables(self) -> None:
+        """Check that the tables have transactions; the request log needs none."""
+        for table, name in self.fetch(FIND_ENGINES):
+            if name != "InnoDB" and table in TRANSACTIONAL:
+                raise StorageError(
+                    f"{self}: the table {table} has no transactions (run ALTER TABLE "
+                    f"{table} ENGINE=InnoDB for each table but {LOG_TABLE})"
+                )
 
     def _is_cluster_node(self) -> bool:
         """Return whether the server is a node of a Galera cluster."""

@@ -57,6 +57,7 @@ def prepare(engine: Engine, *, create: bool) -> None:
         engine.transact(lambda: _upgrade(engine))
     elif version > SCHEMA_VERSION:
         raise engine.newer_schema(version)
+    engine.check_tables()
     engine.has_schema = True
 
 

@@ -4,6 +4,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -324,6 +325,59 @@ def test_errors_have_the_code_of_the_driver(
     if storage.engine.name == "mysql" or sys.version_info >= (3, 11):
         assert raised.value.code == codes[storage.engine.name]
     assert "root@" not in str(raised.value)
+
+
+@pytest.mark.mysql
+@pytest.mark.parametrize("engine", ["mysql"], indirect=True)
+def test_tables_have_transactions(database_url: str, monkeypatch) -> None:
+    """Whatever the server's default for new tables is."""
+    default = "SET SESSION default_storage_engine = MyISAM"
+    monkeypatch.setattr(mysql, "SESSION", (*mysql.SESSION, default))
+    with closing(open_storage(database_url)) as storage:
+        engines = dict(storage.engine.fetch(mysql.FIND_ENGINES))
+        assert {engines[name] for name in mysql.TRANSACTIONAL} == {"InnoDB"}
+        storage.engine.execute("ALTER TABLE about ENGINE=MyISAM")
+        with pytest.raises(StorageError, match="about has no transactions .*ALTER TAB"):
+            open_storage(database_url)
+        storage.engine.execute("ALTER TABLE about ENGINE=InnoDB")
+
+
+@pytest.mark.mysql
+@pytest.mark.parametrize("engine", ["mysql"], indirect=True)
+def test_statements_are_committed(database_url: str, monkeypatch) -> None:
+    """Whatever the server's ``init_connect`` does, which the driver does not notice."""
+    with closing(open_storage(database_url)) as storage:
+        storage.engine.connections.discard()
+        connect = storage.engine._driver_connect
+
+        def connect_strangely(options: dict) -> object:
+            connection = connect(options)
+            connection.cursor().execute("SET autocommit = 0")
+            return connection
+
+        monkeypatch.setattr(storage.engine, "_driver_connect", connect_strangely)
+        assert storage.engine.fetch("SELECT @@autocommit") == [(1,)]
+
+
+@pytest.mark.mysql
+@pytest.mark.parametrize("engine", ["mysql"], indirect=True)
+def test_health_waits_no_longer_than_a_read(database_url: str, monkeypatch) -> None:
+    """Another program can lock all tables for long."""
+    with (
+        closing(open_storage(database_url)) as storage,
+        closing(open_storage(database_url)) as other,
+    ):
+        storage.engine.connections.discard()
+        storage.engine._options["read_timeout"] = 1
+        monkeypatch.setattr(mysql, "READ_TIMEOUT", 1)
+        other.engine.execute("LOCK TABLES about READ")
+        began = time.monotonic()
+        with pytest.raises(StorageError, match="timed out|cannot be written"):
+            storage.health.check()
+        assert time.monotonic() - began < 10
+        other.engine.execute("UNLOCK TABLES")
+        monkeypatch.setattr(health, "INTERVAL", 0)
+        storage.health.check()
 
 
 @pytest.mark.mysql
