@@ -108,7 +108,7 @@ def open_emulator(
     storage = open_storage(
         config.database_url, create=create, log_size=config.journal_size
     )
-    storage.engine.limit_writers(max(config.threads * 7 // 8, 1))  # others read
+    storage.engine.limit_writers(max(config.threads * 3 // 4, 1))  # others read
     storage.accounts.reserved_domains = frozenset(
         name for dialect in dialects for name in dialect.reserved_domains
     )

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from operator import attrgetter
+from time import monotonic
 from typing import Any
 
 import peewee
@@ -44,6 +45,10 @@ REQUEST_CONDITIONS: Mapping[str, Callable[[Any], Any]] = {
 }
 
 
+#: Seconds that an attempt to log a request may wait before there is a pause.
+PATIENCE = 2
+
+
 class RequestStore:
     """The entries of the request log.
 
@@ -76,20 +81,23 @@ class RequestStore:
         self._read_tag = read_tag
         self._is_prepared = False
         self._preparing, self._retrying = threading.Lock(), threading.Lock()
+        self._retry_at = 0.0
         self._trim_step = max(min(size // 10, MAX_TRIM_STEP), 1)
         self._numbers = itertools.count()
 
     def add(self, entry: LoggedRequest) -> int:
         """Append *entry* and return its identifier; the identifier it has is ignored.
 
-        After a failure, one thread at a time tries: it may have to wait.
+        After a failure, one thread at a time tries, since it may have to wait. If it
+        waited for more than ``PATIENCE`` seconds, there is a pause as long as that.
 
         :raises StorageError: if it cannot be stored. The failure is counted.
         """
         is_retry = self.is_degraded
-        if is_retry and not self._retrying.acquire(blocking=False):
+        if is_retry and not self._may_retry():
             self.failures += 1
-            raise StorageError(f"{self._engine}: another request waits to be logged")
+            raise StorageError(f"{self._engine}: the last request was not logged")
+        began = monotonic()
         try:
             if not self._is_prepared:
                 self._prepare()
@@ -102,12 +110,19 @@ class RequestStore:
         except StorageError:
             self.failures += 1
             self.is_degraded = True
+            ended = monotonic()
+            if ended - began > PATIENCE:
+                self._retry_at = ended + (ended - began)
             raise
         finally:
             if is_retry:
                 self._retrying.release()
         self.is_degraded = False
         return id_
+
+    def _may_retry(self) -> bool:
+        """Lock other attempts after a failure, unless one waits or has just failed."""
+        return monotonic() >= self._retry_at and self._retrying.acquire(blocking=False)
 
     def is_stored(self) -> bool:
         """Return whether the log is still where this process writes to it."""

@@ -4,6 +4,7 @@ import base64
 import json
 import sqlite3
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
@@ -331,6 +332,13 @@ def test_one_request_at_a_time_waits_for_a_locked_log(
     ended.set()
     thread.join(10)
     assert log.failures == 2
+
+    monkeypatch.setattr(log, "_retry_at", time.monotonic() + 60)
+    client.get(f"/api/bounces.count.json?{ACME}")  # the thread has a pause
+    assert log.failures == 3
+    monkeypatch.undo()
+    client.get(f"/api/bounces.count.json?{ACME}")
+    assert (log.failures, log.is_degraded) == (3, False)
 
 
 def test_request_is_logged_if_the_owner_of_its_domain_cannot_be_read(
