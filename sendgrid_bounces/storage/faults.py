@@ -253,7 +253,10 @@ class FaultStore:
 
 def _fault(row: Sequence[Any]) -> StoredFault:
     id_, text, matched, triggered = row
-    return StoredFault(id_, _rule(text), matched, triggered)
+    rule = _rule(text)
+    if rule.times is not None:  # requests at the same time count after the last one
+        matched = min(matched, rule.times + (rule.skip or 0))
+    return StoredFault(id_, rule, matched, triggered)
 
 
 @lru_cache(maxsize=MAX_FAULT_RULES)
