@@ -61,11 +61,11 @@ def health() -> None:
         raise click.ClickException(_read_status(error, address)) from None
     except InvalidURL:
         raise click.ClickException(f"invalid host {config.host!r}") from None
-    except HTTPException:
-        raise click.ClickException(f"{address} does not speak HTTP") from None
-    except (URLError, OSError, ValueError) as error:
+    except (URLError, OSError, ValueError) as error:  # some are HTTPExceptions, too
         reason: Any = getattr(error, "reason", error)
         raise click.ClickException(explain(address, reason)) from None
+    except HTTPException:
+        raise click.ClickException(f"{address} does not speak HTTP") from None
 
 
 def _find_address(config: Config) -> str:

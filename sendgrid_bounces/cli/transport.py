@@ -6,7 +6,13 @@ import ssl
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing, suppress
 from http import HTTPStatus
-from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from http.client import (
+    HTTPConnection,
+    HTTPException,
+    HTTPResponse,
+    HTTPSConnection,
+    IncompleteRead,
+)
 from typing import Any, TypeVar
 from urllib.parse import SplitResult, urlencode, urlsplit
 
@@ -97,10 +103,12 @@ class Transport:
                     # The server may respond before it has read the whole body.
                     connection.request(method, target, data, headers)
                 document = self._read(connection.getresponse())
+        except IncompleteRead:
+            raise ServerError(f"the response of {self._address} ends early") from None
+        except OSError as error:  # first: some errors are of both classes
+            raise ServerError(explain(self._address, error)) from None
         except HTTPException:
             raise ServerError(f"{self._address} does not speak HTTP") from None
-        except OSError as error:
-            raise ServerError(explain(self._address, error)) from None
         try:
             parsed = parse(document)
             check_types(parsed)
@@ -134,6 +142,8 @@ class Transport:
         text = response.read(MAX_RESPONSE + 1)
         if len(text) > MAX_RESPONSE:
             raise ServerError(f"{self._address} sends more than {MAX_RESPONSE} bytes")
+        if response.length:  # the number of bytes that are missing
+            raise IncompleteRead(text, response.length)
         if response.headers.get_content_type() != "application/json":
             raise ServerError(f"{self._address} is not a sendgrid-bounces server")
         try:

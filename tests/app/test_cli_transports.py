@@ -6,7 +6,7 @@ import re
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from http.client import HTTPMessage
+from http.client import HTTPMessage, RemoteDisconnected
 from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
@@ -205,6 +205,8 @@ ENTRY = logged_request(
 
 class Connection:
     """A connection to an application of this process, with http.client's methods."""
+
+    length = 0
 
     def __init__(self, client: FlaskClient) -> None:
         self._client = client
@@ -563,6 +565,23 @@ def test_value_of_another_type_is_an_error(
     assert result.exit_code == 1
     assert message in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+def test_interrupted_response_is_no_answer(monkeypatch) -> None:
+    connection = _Other(200, "application/json", b'{"accounts": [')
+    monkeypatch.setattr(transport.Transport, "_connect", lambda _: connection)
+    monkeypatch.setattr(_Other, "length", 486)
+    with pytest.raises(ServerError, match=f"the response of {SERVER} ends early"):
+        RemoteControl(SERVER).counts()
+
+    def close() -> object:
+        raise RemoteDisconnected("Remote end closed connection without response")
+
+    monkeypatch.setattr(connection, "getresponse", close)
+    with pytest.raises(
+        ServerError, match=f"no answer from {SERVER}: Remote end closed"
+    ):
+        RemoteControl(SERVER).counts()
 
 
 def test_response_has_a_limit(monkeypatch) -> None:
