@@ -1,9 +1,7 @@
 """The effects of fault rules on responses and connections."""
 
-import socket
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 
@@ -11,7 +9,7 @@ from flask import Response, request
 
 from sendgrid_bounces.core.faults import FaultRule, Match
 from sendgrid_bounces.web import responses
-from sendgrid_bounces.web.requests import client_socket
+from sendgrid_bounces.web.connections import disconnect
 
 #: Bytes that ``truncate: true`` sends of a stream, since half of it is unknown.
 STREAM_KEPT = 16_384
@@ -35,11 +33,8 @@ def drop_connection(environ: Any) -> None:
 
     :raises ConnectionDropped: if there is no connection, in process.
     """
-    connection = client_socket(environ)
-    if connection is None:
+    if not disconnect(environ):
         raise ConnectionDropped("a fault rule dropped the connection")
-    with suppress(OSError):  # the client has closed it
-        connection.shutdown(socket.SHUT_RDWR)
 
 
 def replace_response(

@@ -6,7 +6,6 @@ be parsed completely is an error.
 
 import re
 import select
-import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from io import BytesIO
@@ -29,6 +28,7 @@ from sendgrid_bounces.core.errors import ContentTypeError, RequestError
 from sendgrid_bounces.core.files import is_refused, temporary_error
 from sendgrid_bounces.core.percent import decode_form_text
 from sendgrid_bounces.redaction import find_secrets
+from sendgrid_bounces.web.connections import client_socket
 from sendgrid_bounces.web.responses import Response
 from sendgrid_bounces.web.routing import Route
 
@@ -37,9 +37,6 @@ MAX_PARAMETERS = 2_000
 
 #: Bytes of an unparsed query string that the request log reads.
 MAX_LENIENT_QUERY = 16_384
-
-#: Names in a WSGI environment of the socket of the client.
-SOCKETS = ("gunicorn.socket", "werkzeug.socket")
 
 #: Items of an upload between checks that the client is still connected.
 CHECK_INTERVAL = 10_000
@@ -334,11 +331,6 @@ class Application(flask.Flask):
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """Return *func* itself: no view or hook is asynchronous."""
         return func
-
-
-def client_socket(environ: Mapping[str, Any]) -> socket.socket | None:
-    """Return the socket of the client; None if there is none."""
-    return next((environ[name] for name in SOCKETS if name in environ), None)
 
 
 #: The current request, with its type.

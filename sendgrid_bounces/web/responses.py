@@ -1,6 +1,6 @@
 """HTTP responses: streamed bodies, and errors rendered from a vendor's table."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from http import HTTPStatus
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -10,6 +10,7 @@ from flask import current_app, request
 from werkzeug.http import HTTP_STATUS_CODES
 
 from sendgrid_bounces.core.errors import BounceError, StorageError
+from sendgrid_bounces.web.connections import disconnect
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -22,6 +23,10 @@ STATUS_LINES = {
     f"{code} {text.upper()}": f"{code} {text}"
     for code, text in HTTP_STATUS_CODES.items()
 }
+
+
+#: The line of the log about a database failure.
+FAILURE = "%s %r failed: %s"
 
 
 class Response(flask.Response):
@@ -89,10 +94,31 @@ def respond(serializer: Serializer[Doc], document: Doc, status: int = 200) -> Re
     """
     pieces = iter(serializer.pieces(document))
     first = list(islice(pieces, 3))
-    body = b"".join(first) if len(first) < 3 else chain(first, pieces)  # noqa: PLR2004
+    is_short = len(first) < 3  # noqa: PLR2004
+    body = b"".join(first) if is_short else chain(first, _send_rest(pieces))
     response = Response(body, status, serializer.headers)
     response.rows_changed = document.rows_changed
     return response
+
+
+def _send_rest(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Return *pieces* to be sent after the status.
+
+    An error of the database, which can no longer change the status, ends the connection
+    without the end of the body.
+    """
+    environ, logger = request.environ, current_app.logger
+
+    def rest() -> Iterator[bytes]:
+        try:
+            yield from pieces
+        except StorageError as error:
+            method, path = environ["REQUEST_METHOD"], environ.get("PATH_INFO")
+            logger.error(FAILURE, method, path, error)  # noqa: TRY400 - no traceback
+            if not disconnect(environ):
+                raise
+
+    return rest()
 
 
 def look_up(error: BounceError, table: ErrorTable) -> tuple[int, Any]:
@@ -106,4 +132,4 @@ def look_up(error: BounceError, table: ErrorTable) -> tuple[int, Any]:
 
 def log_failure(error: StorageError) -> None:
     """Log the cause of a database failure, which no response contains."""
-    current_app.logger.error("%s %r failed: %s", request.method, request.path, error)
+    current_app.logger.error(FAILURE, request.method, request.path, error)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import QUICK_COSTS, bounce, make_app, measured_memory
-from live import TIMEOUT, Live, serving
+from live import TIMEOUT, Live, kill, serving
 
 from sendgrid_bounces.auth import Authenticator
 from sendgrid_bounces.core.bounces import BounceQuery
@@ -87,6 +87,28 @@ def test_client_that_stops_reading_is_disconnected(long_url: str) -> None:
             stack.enter_context(closing(_begin_reading(live)))
             count = live.get(f"/api/bounces.count.json?{CREDENTIALS}")
             assert count == f'{{"count": "{ROWS}"}}'
+
+
+def test_list_that_cannot_be_read_further_ends_early(long_url: str) -> None:
+    """The log has the cause in one line."""
+    with serving("--database", long_url, "--workers", "1") as live:
+        with (
+            socket.create_connection(live.address, TIMEOUT) as client,
+            closing(open_storage(long_url)) as storage,
+        ):
+            client.sendall(f"GET {TARGET} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            received = client.recv(15)
+            storage.engine.execute("ALTER TABLE bounce RENAME TO away")
+            while piece := client.recv(1_000_000):
+                received += piece
+            storage.engine.execute("ALTER TABLE away RENAME TO bounce")
+        assert received.startswith(b"HTTP/1.1 200 OK")
+        assert not received.endswith(b"0\r\n\r\n")
+        assert live.get(f"/api/bounces.count.json?{CREDENTIALS}")
+        _out, log = kill(live.process)
+    assert "GET '/api/bounces.get.json' failed: sqlite database" in log
+    assert "no such table: bounce" in log
+    assert "Traceback" not in log
 
 
 def test_disconnecting_client_leaves_no_lock(long_url: str) -> None:
