@@ -9,7 +9,10 @@ from difflib import get_close_matches
 #: longer, and has letters.
 _SHORT_TEXT = re.compile(r"[\w.:+/ -]{0,19}|[0-9TZ.:+/ -]{0,40}(?: UTC)?")
 
-_CONTROL_CHARACTER = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+#: Characters that a terminal obeys, that end a line, or that reverse text.
+_CONTROL_CHARACTER = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]"
+)
 
 #: The mark of a message that has the value already.
 GOT = " (got "

@@ -180,14 +180,14 @@ def test_control_characters_are_escaped() -> None:
         "QUERY_STRING": "",
         "SERVER_PROTOCOL": "HTTP/1.1",
         "HTTP_USER_AGENT": "a\x9b31mb\x85c\u00e9",
-        "HTTP_REFERER": "\u2028",
+        "HTTP_REFERER": "\u2028\u202e\u200f",
     }
     response = SimpleNamespace(status="404 NOT FOUND", sent=0, headers=[])
     atoms = _logger().atoms(
         response, SimpleNamespace(headers=[]), environ, timedelta(seconds=1)
     )
     assert atoms["a"] == r"a\x9b31mb\x85c" + "\u00e9"
-    assert (atoms["f"], atoms["target"]) == (r"\u2028", r"/\x9b31m")
+    assert (atoms["f"], atoms["target"]) == (r"\u2028\u202e\u200f", r"/\x9b31m")
 
     record = logging.makeLogRecord({"msg": "refused: \x9b31m\u2028\nTraceback"})
     formatter = _RedactingFormatter(logging.Formatter())

@@ -89,8 +89,9 @@ class Mail:
         return decode_words(str(self.headers.get(name, ""))[:MAX_FIELD])
 
     def all(self, name: str) -> str:
-        """Return all header fields *name*, separated by commas."""
-        return ",".join(str(v)[:MAX_FIELD] for v in self.headers.get_all(name, []))
+        """Return the first header fields *name*, separated by commas."""
+        values = self.headers.get_all(name, [])[:_MAX_FIELDS]
+        return ",".join(str(value)[:MAX_FIELD] for value in values)
 
     def addresses(self, *names: str) -> set[str]:
         """Return the addresses in the header fields *names*, in small letters.
