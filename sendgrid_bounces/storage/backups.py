@@ -22,7 +22,7 @@ from sendgrid_bounces.storage.contents import ContentsStore
 from sendgrid_bounces.storage.database import Storage
 from sendgrid_bounces.storage.engine import Engine
 from sendgrid_bounces.storage.rows import read_rows
-from sendgrid_bounces.storage.sqlite import SQLiteEngine
+from sendgrid_bounces.storage.sqlite import JOURNAL_SUFFIXES, SQLiteEngine
 from sendgrid_bounces.storage.sqlite_copy import (
     Report,
     copy_checked,
@@ -231,18 +231,19 @@ def _write_key_salt(engine: Engine, key_salt: str) -> None:
 
 def _check_target(engine: Engine, path: Path, *, replace: bool) -> None:
     """Check that a backup may be written to *path*."""
-    if not path.exists():
-        return
-    if not path.is_file():
-        raise ConflictError(f"{path} is not a regular file")
-    if engine.is_stored_in(path):
-        raise ConflictError(f"{path} is the database itself")
-    if not replace:
-        raise _exists(path)
+    if path.exists():
+        if not path.is_file():
+            raise ConflictError(f"{path} is not a regular file")
+        if engine.is_stored_in(path):
+            raise ConflictError(f"{path} is the database itself")
+        if not replace:
+            raise _exists(path)
+    _check_leftovers(path)
 
 
 def _rename(copy: Path, path: Path, *, replace: bool) -> None:
     """Give *copy* the name *path*, unless another program has created such a file."""
+    _check_leftovers(path)
     if replace:
         copy.replace(path)
         return
@@ -250,6 +251,17 @@ def _rename(copy: Path, path: Path, *, replace: bool) -> None:
         rename_to_new(copy, path)
     except FileExistsError:
         raise _exists(path) from None
+
+
+def _check_leftovers(path: Path) -> None:
+    """Check that *path* has no log, which SQLite applies to any file of this name."""
+    for suffix in (*JOURNAL_SUFFIXES, "-journal"):
+        log = Path(f"{path}{suffix}")
+        if log.exists():
+            raise ConflictError(
+                f"{log} exists: {path.name} is in use, or its program was killed (open "
+                f"and close it, or remove {log.name})"
+            )
 
 
 def _exists(path: Path) -> ConflictError:

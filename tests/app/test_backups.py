@@ -479,6 +479,23 @@ def test_backup_of_each_schema_version_is_restored(
         assert [path.read_bytes() for path in folder.iterdir()] == [content]
 
 
+@pytest.mark.parametrize("suffix", ["-wal", "-shm", "-journal"])
+@pytest.mark.parametrize("exists", [True, False])
+def test_backup_beside_a_log_is_refused(
+    storage: Storage, tmp_path: Path, suffix: str, exists: bool
+) -> None:
+    """SQLite would read the log of a killed program over the new file."""
+    path = tmp_path / "backup.sqlite3"
+    if exists:
+        write_backup(storage.engine, path)
+    log = Path(f"{path}{suffix}")
+    log.touch()
+    with pytest.raises(ConflictError, match=f"{log} exists: backup.sqlite3 is in use"):
+        write_backup(storage.engine, path, replace=True)
+    log.unlink()
+    write_backup(storage.engine, path, replace=True)
+
+
 def test_database_in_use_is_restored_completely(url: str, tmp_path: Path) -> None:
     """Its last changes are in another file."""
     with closing(open_storage(url)) as storage, ExitStack() as stack:
