@@ -19,8 +19,9 @@ MAX_SHOWN_BODY = 4096
 #: Length of the longest key that is recognized by its form.
 MAX_KEY = 100
 
-#: Length of the shortest secret that is searched for; shorter ones occur by chance.
-MIN_SECRET = 6
+#: Length of the shortest secret that is searched for, since shorter ones occur by
+#: chance, and of the longest one: no text that is searched is longer.
+MIN_SECRET, MAX_SECRET = 6, 16_384
 
 #: Length of a name without a value that is taken for a secret, even without a digit.
 MIN_LONG_NAME = 20
@@ -93,8 +94,9 @@ USERINFO = re.compile(r"//[^/?#\s]*@")
 #: A part of a text that is masked if it has a credential in percent-encoded form.
 _WORD = re.compile(r"[^\s?&]+")
 
-#: Times that text is percent-decoded in search of credentials.
-_DECODINGS = 3
+#: Times that text is percent-decoded in search of credentials, and escapes of a text
+#: whose words are decoded one by one.
+_DECODINGS, MAX_ESCAPES = 3, 100
 
 
 class Redactor:
@@ -185,21 +187,25 @@ class Redactor:
     def redact_text(self, text: str) -> str:
         """Return *text* of any length without credentials.
 
-        A word with a credential in percent-encoded form is masked completely.
+        A word with a credential in percent-encoded form is masked completely, or the
+        whole text if it has many escapes.
         """
-        shown = self._redact_decoded(text)
-        if "%" not in shown and "+" not in shown:
+        shown = self.redact_decoded(text)
+        if all(self.redact_decoded(decoded) == decoded for decoded in decodings(shown)):
             return shown
+        if shown.count("%") + shown.count("+") > MAX_ESCAPES:
+            return MASK
         return _WORD.sub(self._redact_encoded, shown)
 
-    def _redact_decoded(self, text: str) -> str:
+    def redact_decoded(self, text: str) -> str:
+        """Return *text* without credentials that are not percent-encoded."""
         shown = self._redact_secrets(text)
         if _is_suspicious(shown):
             shown = _redact_values(USERINFO.sub(f"//{MASK}@", shown))
         return self._keys.sub(MASK, shown)
 
     def _redact_encoded(self, word: re.Match[str]) -> str:
-        is_secret = any(self._redact_decoded(d) != d for d in decodings(word[0]))
+        is_secret = any(self.redact_decoded(d) != d for d in decodings(word[0]))
         return MASK if is_secret else word[0]
 
     def redact_known(self, text: str) -> str:
@@ -332,10 +338,10 @@ def _group(pairs: list[Parameter]) -> dict[str, str | list[str]]:
 
 def _longest_first(secrets: Iterable[str]) -> list[str]:
     """Return the secrets to search for, folded; one may be a part of another one."""
+    searched = (s for s in secrets if MIN_SECRET <= len(s) <= MAX_SECRET)
     distinct = {
         spelling.casefold(): None
-        for s in secrets
-        if len(s) >= MIN_SECRET
+        for s in islice(dict.fromkeys(searched), MAX_SECRETS + 1)
         for spelling in ([s] if _PLAIN_SECRET.fullmatch(s) else _spellings(s))
     }
     return sorted(islice(distinct, MAX_SECRETS + 1), key=len, reverse=True)
@@ -399,7 +405,9 @@ def decodings(text: str) -> Iterator[str]:
     for _ in range(_DECODINGS):
         if "%" not in text and "+" not in text:
             return
-        text = unquote_plus(text)
+        before, text = text, unquote_plus(text)
+        if text == before:
+            return
         yield text
 
 

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,9 @@ _ATOM = re.compile(r"%\(([^)]*)\)")
 #: A component of a URL, or a word of other text. A shorter one than ``ke=x`` has no
 #: credential.
 _PART = re.compile(r"[^\s?&]{4,}")
+
+#: Parts of a value of the access log that are shown.
+MAX_PARTS = 400
 
 #: The separator between a name and its value, percent-encoded any number of times.
 _EQUALS = re.compile("=|%(?:25)*3d", re.IGNORECASE)
@@ -103,7 +106,7 @@ def _redact_part(match: re.Match[str], redactor: Redactor) -> str:
     if equals and (is_secret(name) or _has_secret(value)):
         return part[:end] + MASK
     decoded = _decode(part)
-    has_secret = decoded != part and redactor.redact_text(decoded) != decoded
+    has_secret = decoded != part and redactor.redact_decoded(decoded) != decoded
     return MASK if has_secret else part
 
 
@@ -199,7 +202,9 @@ def _redact_atom(name: str, value: Any, redactor: Redactor) -> Any:
         return MASK
     if not isinstance(value, str):
         return value
-    return printable(redactor.redact_text(redact_log(value, redactor)))
+    further = next(islice(_PART.finditer(value), MAX_PARTS, None), None)
+    shown = value if further is None else f"{value[: further.start()]}…"
+    return printable(redactor.redact_text(redact_log(shown, redactor)))
 
 
 class _RedactingFormatter(logging.Formatter):

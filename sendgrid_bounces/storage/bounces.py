@@ -22,7 +22,7 @@ from sendgrid_bounces.core.bounces import (
     successor,
 )
 from sendgrid_bounces.core.clock import Clock
-from sendgrid_bounces.core.errors import ParametersError
+from sendgrid_bounces.core.errors import ParametersError, StorageError
 from sendgrid_bounces.storage.bounce_statements import (
     COUNT,
     DELETE,
@@ -44,7 +44,7 @@ from sendgrid_bounces.storage.compiled import Compiled
 from sendgrid_bounces.storage.deletions import ANY_ADDRESS, DeletionStore
 from sendgrid_bounces.storage.engine import Engine
 from sendgrid_bounces.storage.spool import Spool
-from sendgrid_bounces.storage.tables import BounceRow
+from sendgrid_bounces.storage.tables import AccountRow, BounceRow, DomainRow
 
 #: Rows per batch. Larger batches are no faster and delay other requests.
 BATCH_SIZE = 500
@@ -82,6 +82,9 @@ BounceTuple = tuple[str, str, str, str, bool, int, int]
 #: A brief row: email, status, reason, created, id.
 BriefTuple = tuple[str, str, str, int, int]
 
+#: The results of queries, of rows or of their number, that find no row.
+NOTHING: list[list[Any]] = [[], [(0,)]]
+
 #: The query without conditions.
 EVERYTHING = BounceQuery()
 
@@ -116,6 +119,13 @@ class BounceStore:
     _put = Compiled(lambda engine: engine.compile_upsert(BounceRow, _KEYS))
     _put_undated = Compiled(
         lambda engine: engine.compile_upsert(BounceRow, _KEYS, keep=("created",))
+    )
+
+    _owners = Compiled(
+        lambda engine: engine.compile(
+            AccountRow.select(AccountRow.id).where(AccountRow.bounce_list == 0)
+            | DomainRow.select(DomainRow.id).where(DomainRow.bounce_list == 0)
+        )
     )
 
     def __init__(self, engine: Engine) -> None:
@@ -255,13 +265,15 @@ class BounceStore:
         deletions, now = self._deletions, clock.now()
 
         def delete_all() -> int:
-            if not deletions.are_needed():
-                return sum(self._delete(bounce_list, query) for query in queries)
-            deletions.lock(bounce_list)
-            deletions.purge(now)
-            return sum(
-                self._delete_and_record(bounce_list, query, now) for query in queries
-            )
+            delete = self._delete
+            if deletions.are_needed():
+                deletions.lock(bounce_list)
+                deletions.purge(now)
+                delete = partial(self._delete_and_record, now=now)
+            deleted = sum(delete(bounce_list, query) for query in queries)
+            if not deleted:
+                self._check_list(bounce_list)
+            return deleted
 
         return self._engine.transact(delete_all)
 
@@ -362,8 +374,22 @@ class BounceStore:
         text, values = self._prepare(statement, bounce_list, filters)
         values += bounds
         if PATTERNS.isdisjoint(filters):
-            return self._engine.fetch(text, values)
-        return self._engine.search(text, values, SEARCH_TIMEOUT)
+            rows = self._engine.fetch(text, values)
+        else:
+            rows = self._engine.search(text, values, SEARCH_TIMEOUT)
+        if rows in NOTHING:
+            self._check_list(bounce_list)
+        return rows
+
+    def _check_list(self, bounce_list: int) -> None:
+        """Check that the list without rows is still that of an account or a domain.
+
+        :raises StorageError: if a reset, a restore or a removal has replaced it since
+            the request found it.
+        """
+        if not self._engine.fetch(self._owners, (bounce_list, bounce_list)):
+            reason = "the list was removed or replaced during the request"
+            raise StorageError(f"{self._engine}: {reason}", reason=reason)
 
     def _prepare(
         self, statement: Statement, bounce_list: int, filters: Filters

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
+from conftest import measured_memory
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -147,6 +148,25 @@ def test_request_with_many_credentials_is_masked_quickly() -> None:
 
     assert parameters == {"***": ["***"] * 100}
     assert (texts, body) == (["***", "***"], "***")
+
+
+def test_many_encoded_words_are_redacted_quickly() -> None:
+    """They are decoded together; those of a text with a credential are masked."""
+    started = time.process_time()
+    for _ in range(300):
+        assert REDACTOR.redact("key " + "% " * 498).startswith("key %")
+    assert time.process_time() - started < 1
+    assert REDACTOR.redact_text("%6bey%3Dhunter2" + " %41" * 98) == "***" + " %41" * 98
+    assert REDACTOR.redact_text("%6bey%3Dhunter2" + " %41" * 99) == "***"
+
+
+def test_long_credentials_take_little_memory() -> None:
+    """No text that is searched is as long."""
+    secret = "\U0001f600" + "\0" * 1_000_000
+    with measured_memory() as memory:
+        redactor = REDACTOR.with_secrets([secret, SECRET])
+    assert memory.peak < 100_000
+    assert redactor.redact(f"{SECRET} a") == "*** a"
 
 
 def test_a_long_name_is_masked_quickly() -> None:
