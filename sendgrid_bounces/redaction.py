@@ -338,12 +338,12 @@ def _group(pairs: list[Parameter]) -> dict[str, str | list[str]]:
 
 def _longest_first(secrets: Iterable[str]) -> list[str]:
     """Return the secrets to search for, folded; one may be a part of another one."""
-    searched = (s for s in secrets if MIN_SECRET <= len(s) <= MAX_SECRET)
-    distinct = {
-        spelling.casefold(): None
-        for s in islice(dict.fromkeys(searched), MAX_SECRETS + 1)
-        for spelling in ([s] if _PLAIN_SECRET.fullmatch(s) else _spellings(s))
-    }
+    distinct: dict[str, None] = {}
+    for secret in secrets:
+        if MIN_SECRET <= len(secret) <= MAX_SECRET and len(distinct) <= MAX_SECRETS:
+            is_plain = _PLAIN_SECRET.fullmatch(secret)
+            for spelling in [secret] if is_plain else _spellings(secret):
+                distinct[spelling.casefold()] = None
     return sorted(islice(distinct, MAX_SECRETS + 1), key=len, reverse=True)
 
 

@@ -82,9 +82,6 @@ BounceTuple = tuple[str, str, str, str, bool, int, int]
 #: A brief row: email, status, reason, created, id.
 BriefTuple = tuple[str, str, str, int, int]
 
-#: The results of queries, of rows or of their number, that find no row.
-NOTHING: list[list[Any]] = [[], [(0,)]]
-
 #: The query without conditions.
 EVERYTHING = BounceQuery()
 
@@ -249,7 +246,10 @@ class BounceStore:
 
     def count(self, bounce_list: int, query: BounceQuery) -> int:
         """Return the number of bounces that match *query*."""
-        return int(self._fetch(COUNT, bounce_list, _filters(query))[0][0])
+        number = int(self._fetch(COUNT, bounce_list, _filters(query))[0][0])
+        if not number:
+            self._check_list(bounce_list)
+        return number
 
     def delete(self, bounce_list: int, *queries: BounceQuery, clock: Clock) -> int:
         """Delete the bounces that match any of *queries* in one transaction.
@@ -377,7 +377,7 @@ class BounceStore:
             rows = self._engine.fetch(text, values)
         else:
             rows = self._engine.search(text, values, SEARCH_TIMEOUT)
-        if rows in NOTHING:
+        if not rows:
             self._check_list(bounce_list)
         return rows
 

@@ -11,6 +11,7 @@ from sendgrid_bounces.core.bounces import BounceQuery
 from sendgrid_bounces.core.errors import (
     NameTakenError,
     ParametersError,
+    StorageError,
     UnknownNameError,
 )
 from sendgrid_bounces.storage.accounts import AccountStore
@@ -107,8 +108,10 @@ def test_lists_with_another_name_are_kept(storage: Storage) -> None:
 
     assert [
         storage.bounces.count(bounce_list, BounceQuery())
-        for bounce_list in (acme.bounce_list, kept.bounce_list, gone.bounce_list)
-    ] == [1, 1, 0]
+        for bounce_list in (acme.bounce_list, kept.bounce_list)
+    ] == [1, 1]
+    with pytest.raises(StorageError, match="was removed or replaced"):
+        storage.bounces.count(gone.bounce_list, BounceQuery())
 
 
 def test_lists_stay_until_they_are_swept(storage: Storage) -> None:
