@@ -50,6 +50,8 @@ def as_curl(entry: LoggedRequest, base: str) -> str:
     for name, value in pairs_of(entry):
         if value == MASK or is_secret(name):
             words.append(f'--data-urlencode {shlex.quote(f"{name}=")}"{_VARIABLE}"')
+        elif not f"{name}{value}".isprintable():  # a terminal would obey it
+            words.append(f"--data {quote(name, safe='')}={quote(value, safe='')}")
         else:
             words.append(f"--data-urlencode {shlex.quote(f'{name}={value}')}")
     words.append(shlex.quote(base + quote_path(entry.path)))
