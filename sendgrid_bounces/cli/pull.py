@@ -3,11 +3,10 @@
 import os
 import signal
 import sys
-import threading
-from contextlib import closing
+import time
+from contextlib import closing, suppress
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -132,28 +131,37 @@ def _repeat(
     options: "Options",
     interval: int,
 ) -> None:
-    """Pull again and again until SIGINT or SIGTERM; wait longer after failures."""
-    stopped = threading.Event()
+    """Pull again and again until SIGINT or SIGTERM; wait longer after failures.
 
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        stopped.set()
-
+    A signal ends a pull, of which each window is a transaction.
+    """
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop)
+        signal.signal(number, signal.default_int_handler)
+    with suppress(KeyboardInterrupt):
+        _repeat_for_ever(storage, owner, reader, options, interval)
+
+
+def _repeat_for_ever(
+    storage: "Storage",
+    owner: str,
+    reader: "Reader",
+    options: "Options",
+    interval: int,
+) -> NoReturn:
     pause = interval
-    while not stopped.is_set():
+    while True:
         try:
             done = _pull(storage, owner, reader, options)
         except BounceError as error:
             pause = min(pause * 2, max(MAX_BACKOFF, interval))
-            time = render_instant(Clock().now())
-            click.echo(f"{time} Error: {error}; next pull in {pause} s", err=True)
+            now = render_instant(Clock().now())
+            click.echo(f"{now} Error: {error}; next pull in {pause} s", err=True)
         else:
             pause = interval
-            time = render_instant(Clock().now())
-            click.echo(f"{time} {_summary(done, options.is_dry_run)}")
+            now = render_instant(Clock().now())
+            click.echo(f"{now} {_summary(done, options.is_dry_run)}")
         sys.stdout.flush()
-        stopped.wait(pause)
+        time.sleep(pause)
 
 
 def _summary(done: "Pull", is_dry_run: bool) -> str:  # noqa: FBT001 - one caller

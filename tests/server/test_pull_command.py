@@ -163,6 +163,23 @@ def test_repeated_pull_goes_on_after_a_failure(url: str, live: EmulatorServer) -
     assert process.returncode == 0
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_repeated_pull_ends_while_it_waits(url: str, live, number: int) -> None:
+    """The server may ask for a pause of minutes."""
+    rule = {"dialect": "sendgrid.v3", "status": 429, "retry_after": 500}
+    id_ = live.control.add_fault(rule)
+    process = _start(url, live, "--every", "PT1S")
+    try:
+        live.control.wait_for_requests(1, timeout=20, status="429")
+        time.sleep(0.5)
+        process.send_signal(number)
+        output, errors = process.communicate(timeout=10)
+    finally:
+        process.kill()
+        live.control.remove_fault(id_)
+    assert (process.returncode, output, errors) == (0, "", "")
+
+
 def test_latest_pull_is_listed(url: str, live: EmulatorServer) -> None:
     """With its failure, on the command line and in JSON."""
     _run(url, live, "--since", "2012-01-01")
