@@ -341,6 +341,11 @@ class TestAccount:
         self._has_set_clock = True
         return self.control.advance(_whole_seconds(seconds, "seconds")).now
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether the test account or its server is closed."""
+        return not self._is_open or self._test_app.is_closed
+
     def close(self) -> None:
         """Remove the account, its domain, seed and faults, and reset the clock.
 
@@ -348,8 +353,7 @@ class TestAccount:
 
         :raises Exception: if an unexpected exception occurred in the emulator.
         """
-        test_app = self._test_app
-        if not self._is_open or test_app.is_closed or test_app.is_inherited:
+        if self.is_closed or self._test_app.is_inherited:
             return
         self._is_open = False
         try:
@@ -368,14 +372,14 @@ class TestAccount:
         :raises AssertionError: if a fault never triggered and the block succeeded.
         """
         try:
-            if kind is None and self._is_open and not self._test_app.is_closed:
+            if kind is None and not self.is_closed:
                 self.check_faults()
         finally:
             self.close()
 
     def __repr__(self) -> str:
         """Return the account, its URL and its numbers of bounces and requests."""
-        if not self._is_open or self._test_app.is_closed:
+        if self.is_closed:
             return f"<TestAccount {self.username!r}, closed>"
         try:
             bounces = self._emulator.storage.bounces.count(

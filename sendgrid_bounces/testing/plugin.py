@@ -60,7 +60,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
     """Fail a test if it succeeds, but one of its faults never triggered."""
     yield
-    if (test_account := _test_account(item)) is not None:
+    test_account = _test_account(item)
+    if test_account is not None and not test_account.is_closed:
         test_account.check_faults()
 
 
@@ -72,10 +73,14 @@ def pytest_runtest_makereport(
     report = yield
     if call.when == "call" and report.failed:
         test_account = _test_account(item)
-        if test_account is not None:
+        if test_account is not None and not test_account.is_closed:
+            from sendgrid_bounces.core.errors import BounceError
             from sendgrid_bounces.testing.assertions import describe_all
 
-            text = f"{test_account!r}\n{describe_all(test_account.requests)}"
+            try:
+                text = f"{test_account!r}\n{describe_all(test_account.requests)}"
+            except BounceError as error:  # such as that of a database
+                text = f"cannot read the requests: {error}"
             report.sections.append((f"{FIXTURE} requests", text))
     return report
 

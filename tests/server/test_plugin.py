@@ -228,6 +228,13 @@ def test_expected_failure(sendgrid_bounces):
     assert False
 
 
+def test_stopped(sendgrid_bounces, sendgrid_bounces_server):
+    sendgrid_bounces.fail_next(503)
+    sendgrid_bounces_server.stop()
+    sendgrid_bounces_server.start()
+    assert False
+
+
 def test_skip(sendgrid_bounces):
     sendgrid_bounces.fail_next(503)
     pytest.skip("no network")
@@ -258,7 +265,7 @@ def test_report_of_a_failed_test_lists_its_requests(tmp_path: Path) -> None:
     )
     ended = _run(tmp_path, test_suite=ASSERTIONS)
 
-    assert "3 failed, 3 passed, 1 skipped, 1 xfailed" in ended.stdout
+    assert "4 failed, 3 passed, 1 skipped, 1 xfailed" in ended.stdout
     assert ended.stdout.count("sendgrid_bounces requests") == 3
     assert "GET /api/bounces.count.json" in ended.stdout
     assert "a fault never triggered" in ended.stdout
