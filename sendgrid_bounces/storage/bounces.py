@@ -169,6 +169,12 @@ class BounceStore:
         rows between them are sorted. It has no addresses: rows that a query selects by
         address are all sorted.
         """
+        find = partial(self._find_newest, bounce_list, query, limit, offset)
+        return self._engine.read_together(find)
+
+    def _find_newest(
+        self, bounce_list: int, query: BounceQuery, limit: int, offset: int
+    ) -> list[BriefTuple]:
         filters = _filters(query)
         if query.emails or query.pattern:
             return self._fetch(NEWEST_BY_KEY, bounce_list, filters, limit, offset)

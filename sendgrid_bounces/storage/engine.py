@@ -167,6 +167,18 @@ class Engine:
             self.connections.thread.in_transaction = False
         return result
 
+    def read_together(self, action: Callable[[], Result]) -> Result:
+        """Run *action*, which reads only, so that its queries see the same state."""
+        if self.connections.thread.in_transaction:
+            return action()
+        self._begin_reading()
+        self.connections.thread.in_transaction = True
+        try:
+            return action()
+        finally:
+            self._rollback()
+            self.connections.thread.in_transaction = False
+
     def relaxed(self, timeout: int) -> "Engine":
         """Return an engine for transactions that a power failure may undo.
 
@@ -322,6 +334,10 @@ class Engine:
         """
         del consistent  # a transaction of SQLite always is
         self._run(self.begin_statement, ())
+
+    def _begin_reading(self) -> None:
+        """Begin a transaction that reads only."""
+        self._run("BEGIN", ())
 
     def _commit(self) -> None:
         try:

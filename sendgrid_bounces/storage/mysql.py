@@ -74,6 +74,9 @@ RELAXED_ENGINES = {"mariadb": "Aria TRANSACTIONAL=0", "mysql": "MyISAM"}
 #: The end of the message of a transaction that other ones leave no thread for.
 BUSY = "too many transactions wait for locks"
 
+#: The statement before a transaction whose reads see the same state.
+REPEATABLE_READ = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"
+
 #: The table of the request log, and the others.
 LOG_TABLE = sql.table_name(RequestRow)
 TRANSACTIONAL = {*map(sql.table_name, TABLES)} - {LOG_TABLE}
@@ -287,9 +290,20 @@ class MySQLEngine(Engine):
         """
         self.check_version()
         if consistent:
-            self._run("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ", ())
+            self._run(REPEATABLE_READ, ())
         super()._begin(consistent=consistent)
         self._set_read_timeout(WRITE_TIMEOUT)
+
+    def _begin_reading(self) -> None:
+        """Begin a transaction that reads only, on a connection that works."""
+        try:
+            self._run(REPEATABLE_READ, ())
+        except StorageError as error:
+            if error.code not in LOST:
+                raise
+            self.connections.discard()
+            self._run(REPEATABLE_READ, ())
+        self._run("START TRANSACTION READ ONLY", ())
 
     def _set_read_timeout(self, seconds: int) -> None:
         """Set how long the connection of this thread, if any, waits for an answer."""

@@ -6,6 +6,7 @@ from contextlib import closing
 from dataclasses import fields, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from conftest import bounce
@@ -684,6 +685,33 @@ def test_newest_rows_have_one_order(storage, bounce_list, query, instants) -> No
             page = storage.bounces.find_newest(bounce_list, query, limit, offset)
             found += [row[0] for row in page]
         assert found == expected
+
+
+def test_newest_rows_are_those_of_one_state(storage, bounce_list, monkeypatch) -> None:
+    """They take several queries, between which others can add and delete rows."""
+    newer = [bounce(f"b{n}@x", created=100 + n) for n in range(30)]
+    storage.bounces.put(bounce_list, [bounce(f"a{n}@x", created=n) for n in range(60)])
+    storage.bounces.put(bounce_list, newer)
+    fetch = storage.engine.fetch
+
+    def change() -> None:
+        emails = tuple(each.email for each in newer)
+        query = BounceQuery(emails=emails)
+        storage.bounces.delete(bounce_list, query, clock=Clock())
+
+    def fetch_and_change(*args: object) -> list:
+        rows = fetch(*args)
+        monkeypatch.undo()
+        thread = Thread(target=change)
+        thread.start()
+        thread.join()
+        return rows
+
+    monkeypatch.setattr(storage.engine, "fetch", fetch_and_change)
+    page = storage.bounces.find_newest(bounce_list, BounceQuery(), 50)
+    assert [row[3] for row in page] == [*range(129, 99, -1), *range(59, 39, -1)]
+    page = storage.bounces.find_newest(bounce_list, BounceQuery(), 50)
+    assert [row[3] for row in page] == [*range(59, 9, -1)]
 
 
 @pytest.mark.parametrize(
