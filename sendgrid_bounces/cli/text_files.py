@@ -46,8 +46,9 @@ def open_output(path: str) -> Iterator[IO[str]]:
     """
     if path == "-":
         check_stdout()
-    file = Path(path).resolve()
-    if path == "-" or (file.exists() and not file.is_file()):  # a pipe or a device
+    given = Path(path)
+    file = given.resolve()
+    if path == "-" or (given.exists() and not given.is_file()):  # a pipe or a device
         with click.open_file(path, "ab") as binary, _as_text(binary) as text:
             yield text
         return

@@ -39,7 +39,7 @@ _NO_SCHEME = re.compile(r"([\w.-]+|\[[0-9a-fA-F:]+\]):[0-9]+")
 MAX_MORE = 1_000
 
 #: The last message of an error that has more problems than it lists.
-_MORE = re.compile("and ([0-9]+) more")
+_MORE = re.compile("and ([0-9]{1,9}) more")
 
 
 class ServerError(BounceError):

@@ -82,6 +82,8 @@ def write_backup(
     :raises OSError: if the file cannot be created.
     :raises StorageError: if reading the database or writing the file fails.
     """
+    if path.exists() and not path.is_file():
+        raise ConflictError(f"{path} is not a regular file")
     path = path.resolve()
     _check_target(engine, path, replace=replace)
     with folder_beside(path) as folder:
@@ -232,8 +234,6 @@ def _write_key_salt(engine: Engine, key_salt: str) -> None:
 def _check_target(engine: Engine, path: Path, *, replace: bool) -> None:
     """Check that a backup may be written to *path*."""
     if path.exists():
-        if not path.is_file():
-            raise ConflictError(f"{path} is not a regular file")
         if engine.is_stored_in(path):
             raise ConflictError(f"{path} is the database itself")
         if not replace:

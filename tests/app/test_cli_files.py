@@ -178,6 +178,26 @@ def test_export_to_a_full_disk_keeps_the_existing_file(acme, url, tmp_path) -> N
     assert [*tmp_path.glob(".sendgrid-bounces-*")] == []
 
 
+@pytest.mark.parametrize("target", ["/dev/stdout", "/dev/fd/1"])
+def test_export_is_written_to_a_pipe(acme, url, target: str) -> None:
+    """Its name leads to no file, as that of a process substitution does."""
+    acme("bounces", "add", "acme", "a@x")
+    program = [sys.executable, "-m", "sendgrid_bounces"]
+    for command, code, begins in (
+        (["bounces", "export", "acme", target, "--format", "csv"], 0, "email,status,"),
+        (["backup", target, "--force"], 1, ""),
+    ):
+        ended = subprocess.run(
+            [*program, *command],
+            env={**os.environ, "SENDGRID_BOUNCES_DATABASE_URL": url},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (ended.returncode, ended.stdout.startswith(begins)) == (code, True)
+    assert ended.stderr == f"Error: {target} is not a regular file\n"
+
+
 def test_unwritable_file_is_one_line(acme, tmp_path) -> None:
     """The error names the path and the reason."""
     for path, message in (
