@@ -22,7 +22,7 @@ BACKLOG = 512
 MIN_RATE = 500
 
 #: Bytes per second that a long body must have on average while another one waits for
-#: its turn, after some seconds.
+#: its turn, after some seconds. After twice as long, it must have twice the rate.
 TURN_RATE, TURN_SECONDS = 32 * 1024, 5
 
 #: Seconds for which a thread waits for a client even if all threads are busy.
@@ -118,7 +118,8 @@ class IdleTimeoutSocket(socket.socket):
     def has_slow_turn(self) -> bool:
         """Whether a long body arrives too slowly for others that wait."""
         seconds = time.monotonic() - self.turn_began
-        return seconds > TURN_SECONDS and self.turn_bytes < TURN_RATE * seconds
+        rate = TURN_RATE * seconds / TURN_SECONDS
+        return seconds > TURN_SECONDS and self.turn_bytes < rate * seconds
 
     def setblocking(self, flag: bool) -> None:  # noqa: FBT001 - overrides the socket's
         """Switch between blocking with the idle timeout and non-blocking mode."""
