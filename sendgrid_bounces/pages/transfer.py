@@ -3,6 +3,7 @@
 import io
 import shutil
 from collections.abc import Iterator, Mapping
+from itertools import chain, islice
 from tempfile import TemporaryFile
 from urllib.parse import quote
 
@@ -15,6 +16,7 @@ from sendgrid_bounces.control.service import Control
 from sendgrid_bounces.core.bounces import Bounce
 from sendgrid_bounces.core.charsets import is_charset
 from sendgrid_bounces.core.errors import ParametersError
+from sendgrid_bounces.core.files import is_refused, temporary_error
 from sendgrid_bounces.core.timezones import time_zone
 from sendgrid_bounces.emulator import current_emulator
 from sendgrid_bounces.pages.bounces import read_owner
@@ -25,6 +27,7 @@ from sendgrid_bounces.schemas.formats import EXPORT_FORMATS, IMPORT_FORMATS
 from sendgrid_bounces.schemas.imports import READERS, ImportOptions, read_bounces
 from sendgrid_bounces.storage.bounces import as_bounce
 from sendgrid_bounces.web.requests import request
+from sendgrid_bounces.web.responses import send_rest
 
 #: Bytes of an imported file. The command line has no limit.
 MAX_FILE = 25 * 1024 * 1024
@@ -60,6 +63,10 @@ def import_bounces(control: Control) -> Response:
             except ParametersError as error:
                 text = "; ".join(error.within(name, ", ").messages(1))
                 raise ParametersError([("file", text)]) from None
+    except OSError as error:
+        if not is_refused(error):
+            raise
+        raise temporary_error(error) from error
     except RequestEntityTooLarge:
         return _show(control, owner, ParametersError([("file", TOO_LARGE)]))
     except ParametersError as error:
@@ -82,7 +89,9 @@ def export_bounces(_: Control) -> Response:
         for batch in storage.bounces.find(found.id, query):
             yield from (render_bounce(as_bounce(row)) for row in batch)
 
-    response = Response(WRITERS[file_format](records()), headers=SECURITY_HEADERS)
+    lines = WRITERS[file_format](records())
+    first = [*islice(lines, 2)]  # an error of the first records has a status
+    response = Response(chain(first, send_rest(lines)), headers=SECURITY_HEADERS)
     response.content_type = MEDIA_TYPES[file_format]
     response.headers["Content-Disposition"] = _attachment(f"{owner}.{file_format}")
     return response

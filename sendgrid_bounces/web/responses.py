@@ -53,6 +53,7 @@ class Response(flask.Response):
         return body, STATUS_LINES.get(status, status), headers
 
 
+Piece = TypeVar("Piece", bytes, str)
 Doc = TypeVar("Doc", bound="Document", contravariant=True)
 
 
@@ -95,24 +96,24 @@ def respond(serializer: Serializer[Doc], document: Doc, status: int = 200) -> Re
     pieces = iter(serializer.pieces(document))
     first = list(islice(pieces, 3))
     is_short = len(first) < 3  # noqa: PLR2004
-    body = b"".join(first) if is_short else chain(first, _send_rest(pieces))
+    body = b"".join(first) if is_short else chain(first, send_rest(pieces))
     response = Response(body, status, serializer.headers)
     response.rows_changed = document.rows_changed
     return response
 
 
-def _send_rest(pieces: Iterator[bytes]) -> Iterator[bytes]:
+def send_rest(pieces: Iterator[Piece]) -> Iterator[Piece]:
     """Return *pieces* to be sent after the status.
 
-    An error of the database, which can no longer change the status, ends the connection
-    without the end of the body.
+    An error, such as that of the database, can no longer change the status. It ends the
+    connection without the end of the body.
     """
     environ, logger = request.environ, current_app.logger
 
-    def rest() -> Iterator[bytes]:
+    def rest() -> Iterator[Piece]:
         try:
             yield from pieces
-        except StorageError as error:
+        except BounceError as error:
             method, path = environ["REQUEST_METHOD"], environ.get("PATH_INFO")
             logger.error(FAILURE, method, path, error)  # noqa: TRY400 - no traceback
             if not disconnect(environ):

@@ -4,10 +4,12 @@ import hmac
 import re
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from html import unescape
@@ -1063,6 +1065,39 @@ def test_export_has_a_header_in_ascii(browser, owner: str, attachment: str) -> N
     assert header == f"attachment; {attachment}"
 
 
+def test_export_of_a_failing_database_has_its_status(browser, monkeypatch) -> None:
+    """After the first records, the response ends early, with a line in the log."""
+    storage = browser.application.extensions[EXTENSION].storage
+    rows = [bounce(f"{n}@x", created=n) for n in range(600)]
+    storage.bounces.put(storage.accounts.get("acme").bounce_list, rows)
+    fetch, number = storage.engine.fetch, 0
+
+    def fail(text: str, values: Sequence[object] = ()) -> list:
+        nonlocal number
+        number += 'FROM "bounce"' in text
+        if number >= failing:
+            raise StorageError("gone")
+        return fetch(text, values)
+
+    monkeypatch.setattr(storage.engine, "fetch", fail)
+    url = "/_emulator/ui/bounces/export?owner=acme"
+    failing = 1
+    assert browser.get(url).status_code == 503
+    number, failing = 0, 2
+    server_end, client_end = socket.socketpair()
+    with server_end, client_end:
+        answer = browser.get(url, environ_overrides={"gunicorn.socket": server_end})
+        assert (answer.status_code, answer.text.count("\n")) == (200, 500)
+        assert client_end.recv(1) == b""
+
+
+def test_import_without_a_temporary_folder_has_its_status(browser, monkeypatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
+    answer = _import(browser, "a.csv", b"email\na@x\n")
+    assert answer.status_code == 503
+    assert "cannot write to the folder for temporary files: No such file" in answer.text
+
+
 def test_export_needs_a_known_format_and_owner(browser) -> None:
     url = "/_emulator/ui/bounces/export"
     assert browser.get(f"{url}?owner=acme&format=x").status_code == 400
@@ -1751,6 +1786,18 @@ def test_curl_command_runs_no_parameter(make) -> None:
 
     lines = ended.stdout.splitlines()
     assert lines[2:-1:2] == [f"{name}=s3cret" for name in names]
+
+
+def test_curl_command_has_no_control_characters(make) -> None:
+    """A terminal obeys them when the command is pasted."""
+    client = make()
+    client.get("/api/bounces.get.json?a%03=b%03%0atouch%20x%0a&c=d%E2%80%AE&e=f")
+    (entry,) = Control(client.application.extensions[EXTENSION]).requests()
+
+    command = as_curl(entry, "http://localhost").replace(" \\\n  ", " ")
+    assert command.isprintable()
+    assert "--data a%03=b%03%0Atouch%20x%0A --data c=d%E2%80%AE " in command
+    assert "--data-urlencode e=f " in command
 
 
 @pytest.mark.slow
