@@ -10,7 +10,7 @@ from typing import Any
 import peewee
 
 from sendgrid_bounces.core.clock import ClockState
-from sendgrid_bounces.core.errors import ParametersError, UnknownNameError
+from sendgrid_bounces.core.errors import ParametersError, StorageError, UnknownNameError
 from sendgrid_bounces.core.faults import Counters, FaultRule, Match, StoredFault
 from sendgrid_bounces.core.requests import MAX_ID
 from sendgrid_bounces.storage.compiled import Compiled
@@ -261,4 +261,7 @@ def _fault(row: Sequence[Any]) -> StoredFault:
 
 @lru_cache(maxsize=MAX_FAULT_RULES)
 def _rule(text: str) -> FaultRule:
-    return FaultRule(**json.loads(text))
+    try:
+        return FaultRule(**json.loads(text))
+    except (TypeError, ValueError) as error:
+        raise StorageError(f"a row of the table fault is damaged: {error}") from None

@@ -13,7 +13,7 @@ from typing import Any
 import peewee
 
 from sendgrid_bounces.core.contents import Snapshot
-from sendgrid_bounces.core.errors import ConflictError, UnknownNameError
+from sendgrid_bounces.core.errors import ConflictError, StorageError, UnknownNameError
 from sendgrid_bounces.storage import sql
 from sendgrid_bounces.storage.compiled import Compiled
 from sendgrid_bounces.storage.contents import SNAPSHOT_TABLES, ContentsStore
@@ -109,7 +109,12 @@ class SnapshotStore:
                 chunks = self._engine.fetch(self._chunk, (snapshot, position))
                 if not chunks:
                     break
-                self._restore_chunk(json.loads(zlib.decompress(chunks[0][0])), lists)
+                try:
+                    chunk = json.loads(zlib.decompress(chunks[0][0]))
+                except (ValueError, zlib.error) as error:
+                    reason = f"the snapshot {name!r} is damaged: {error}"
+                    raise StorageError(reason) from None
+                self._restore_chunk(chunk, lists)
             self._contents.sweep()
 
         self._engine.transact(restore)

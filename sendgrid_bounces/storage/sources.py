@@ -12,6 +12,7 @@ from sendgrid_bounces.core.bounces import fold
 from sendgrid_bounces.core.errors import (
     ConflictError,
     NameTakenError,
+    StorageError,
     UnknownNameError,
 )
 from sendgrid_bounces.core.sources import (
@@ -316,7 +317,11 @@ def _digest(key: str) -> str:
 
 
 def _source(row: Sequence[Any]) -> Source:
-    id_, name, owner, kind, settings, *activity = row
+    id_, name, owner, kind, text, *activity = row
+    try:
+        settings = read_settings(json.loads(text))
+    except (AttributeError, TypeError, ValueError) as error:
+        raise StorageError(f"a row of the table source is damaged: {error}") from None
     counts = SourceCounts(*activity[: len(COUNTERS)])
     last_event, last_problem, problem, confirm_url = activity[len(COUNTERS) :]
     return Source(
@@ -324,7 +329,7 @@ def _source(row: Sequence[Any]) -> Source:
         name,
         owner,
         kind,
-        read_settings(json.loads(settings)),
+        settings,
         counts,
         last_event,
         last_problem,

@@ -48,6 +48,9 @@ SPACE = 64 * 1024
 #: The end of the message of an operation that another writer prevents.
 LOCKED = "database is locked"
 
+#: The end of the message of an error that a full disk can cause.
+IO_ERROR = "disk I/O error"
+
 #: The end of the message of a query that its progress handler stopped.
 INTERRUPTED = "interrupted"
 
@@ -109,12 +112,16 @@ class SQLiteEngine(Engine):
         self._synchronous = synchronous
         self._timeout = timeout
         self._identity: Identities = []
-        self._journal = [Path(f"{self._file}{suffix}") for suffix in JOURNAL_SUFFIXES]
+        # SQLite has the log beside the file that a symbolic link leads to.
+        self._target = Path(os.path.realpath(path))
+        self._journal = [Path(f"{self._target}{s}") for s in JOURNAL_SUFFIXES]
         self._journal_identities: Identities = []
         self._others: list[Engine] = []
         self._writers = Writers()
         builder = peewee.SqliteDatabase(None, field_types={UNIQUE_ID: "AUTOINCREMENT"})
-        super().__init__(path, builder, self._connect, (sqlite3.Error,))
+        # A damaged schema is not UTF-8.
+        errors = (sqlite3.Error, UnicodeDecodeError)
+        super().__init__(path, builder, self._connect, errors)
 
     def exists(self) -> bool:
         """Return whether the file exists, which connecting would create."""
@@ -210,11 +217,21 @@ class SQLiteEngine(Engine):
         :raises StorageError: if it has not.
         """
         try:
-            with TemporaryFile(dir=self._file.parent) as file:
+            with TemporaryFile(dir=self._target.parent) as file:
                 file.write(bytes(SPACE))
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise StorageError(f"{self}: {error.strerror}") from error
+
+    def _storage_error(self, error: Exception) -> StorageError:
+        """Return *error*, or the error of the full disk that caused it."""
+        found = super()._storage_error(error)
+        if str(found).endswith(IO_ERROR):
+            try:
+                self.check_space()
+            except StorageError as cause:
+                return cause
+        return found
 
     def check_writable(self) -> None:
         """Write without changing anything, unless another writer has the lock.

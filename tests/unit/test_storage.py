@@ -18,11 +18,18 @@ from conftest import bounce
 from sendgrid_bounces.core.bounces import BounceQuery
 from sendgrid_bounces.core.errors import AbsentError, ConflictError, StorageError
 from sendgrid_bounces.core.faults import FaultRule, StoredFault
+from sendgrid_bounces.core.sources import SourceSettings
 from sendgrid_bounces.storage import health, mysql, writers
 from sendgrid_bounces.storage.connections import Connections
 from sendgrid_bounces.storage.database import Storage, open_storage
 from sendgrid_bounces.storage.sqlite import JOURNAL_SUFFIXES
-from sendgrid_bounces.storage.tables import SCHEMA_VERSION, BounceListRow
+from sendgrid_bounces.storage.tables import (
+    SCHEMA_VERSION,
+    BounceListRow,
+    FaultRow,
+    SnapshotChunkRow,
+    SourceRow,
+)
 
 
 @pytest.mark.parametrize(
@@ -183,6 +190,54 @@ def test_writes_without_the_write_ahead_log_are_refused(
     assert len(errors) == 4
     message = f"{suffix} (write-ahead log) was removed"
     assert {message in error for error in errors} == {True}
+
+
+def test_log_of_a_linked_file_is_watched(tmp_path: Path) -> None:
+    """SQLite has the log beside the file, not beside the link."""
+    (tmp_path / "data").mkdir()
+    link = tmp_path / "link.sqlite3"
+    link.symlink_to(tmp_path / "data" / "bounces.sqlite3")
+    with closing(open_storage(f"sqlite:///{link}")) as storage:
+        storage.accounts.add("before", key_hash="", key_tag=0)
+        (tmp_path / "data" / "bounces.sqlite3-wal").unlink()
+        with pytest.raises(StorageError, match="-wal .* was removed"):
+            storage.accounts.add("after", key_hash="", key_tag=0)
+
+
+def test_full_disk_is_named(storage: Storage, monkeypatch) -> None:
+    """SQLite reports an error of reading or writing if it cannot create a file."""
+    if storage.engine.name == "mysql":
+        pytest.skip("SQLite only")
+
+    def check() -> None:
+        raise StorageError("No space left on device")
+
+    error = sqlite3.OperationalError("disk I/O error")
+    assert "disk I/O error" in str(storage.engine._storage_error(error))
+    monkeypatch.setattr(storage.engine, "check_space", check)
+    assert str(storage.engine._storage_error(error)) == "No space left on device"
+
+
+def test_damaged_rows_are_errors_of_the_database(storage: Storage) -> None:
+    """SQLite has no checksums, so a failing disk can change their text."""
+    account = storage.accounts.add("acme", key_hash="", key_tag=0)
+    storage.sources.add("hook", "acme", "postmark", SourceSettings(token_hash="x"))
+    storage.faults.add([FaultRule(status=503)])
+    storage.snapshots.take("before", 0)
+    for query in (
+        FaultRow.update(rule='{"statvs": 503}'),
+        SourceRow.update(settings='{"token_hash": 5'),
+        SnapshotChunkRow.update(data=b"x"),
+    ):
+        storage.engine.execute_query(query)
+    for read in (
+        storage.faults.all,
+        storage.sources.all,
+        lambda: storage.snapshots.restore("before"),
+    ):
+        with pytest.raises(StorageError, match="is damaged"):
+            read()
+    assert storage.accounts.get("acme") == account
 
 
 def test_second_storage_of_a_process_keeps_the_locks_of_the_first(
