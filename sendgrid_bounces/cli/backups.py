@@ -1,7 +1,6 @@
 """Commands that copy the whole database to a file, and replace it by such a file."""
 
 import shutil
-import signal
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -17,6 +16,7 @@ from sendgrid_bounces.cli.groups import Command
 from sendgrid_bounces.cli.options import JSON, database_option, reject_server
 from sendgrid_bounces.cli.output import check_stdout, echo_json
 from sendgrid_bounces.cli.progress import elapsed_time, share_bar
+from sendgrid_bounces.cli.text_files import stoppable
 from sendgrid_bounces.control.documents import render_counts
 from sendgrid_bounces.core.contents import enumerate_contents
 
@@ -40,7 +40,7 @@ def backup(file: str, force: bool, as_json: bool) -> None:  # noqa: FBT001 - cli
     from sendgrid_bounces.storage.backups import write_backup
 
     reject_server()
-    with _stoppable(), open_local() as emulator, _output(file) as path:
+    with stoppable(), open_local() as emulator, _output(file) as path:
         engine = emulator.storage.engine
         with share_bar("Saving") as report:
             counts = write_backup(engine, path, report, replace=force)
@@ -65,7 +65,7 @@ def restore(file: str, as_json: bool, yes: bool) -> None:  # noqa: FBT001 - clic
     from sendgrid_bounces.storage.backups import open_backup, restore_backup
 
     reject_server()
-    with _stoppable(), ExitStack() as stack:
+    with stoppable(), ExitStack() as stack:
         path = stack.enter_context(_input(file))
         with elapsed_time("Checking"):
             found = stack.enter_context(open_backup(path))
@@ -80,18 +80,6 @@ def restore(file: str, as_json: bool, yes: bool) -> None:  # noqa: FBT001 - clic
         echo_json(render_counts(counts))
     else:
         echo_counts(counts)
-
-
-@contextmanager
-def _stoppable() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP stop the command as Ctrl-C does, so that it cleans up."""
-    numbers = (signal.SIGTERM, signal.SIGHUP)
-    before = [signal.signal(n, signal.default_int_handler) for n in numbers]
-    try:
-        yield
-    finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """Commands for the contents as a whole: reset and seed."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -78,28 +78,34 @@ def reset(
 def seed(files: tuple[str, ...], is_strict: bool, as_json: bool) -> None:  # noqa: FBT001 - click passes options by name
     """Load the seed FILES (- for stdin) in the given order.
 
-    Existing accounts, domains and bounces are kept.
+    Existing accounts, domains and bounces are kept. All FILES are read and checked
+    before the first one is loaded.
     """
     doubts = Doubts(is_strict=is_strict)
+    texts = []
     with open_control(create=True) as control:
         for file in files:
             with open_input(file) as source, naming(file):
-                text = source.read()
-                doubts.report(f"{file}: ", _find_doubts(text))
+                texts.append(source.read())
+                doubts.report(f"{file}: ", _find_doubts(texts[-1]))
+        for file, text in zip(files, texts, strict=True):
+            with naming(file):
                 counts = control.seed(text)
     doubts.finish()
     _echo(counts, as_json=as_json)
 
 
 def _find_doubts(text: str) -> list[tuple[str, str]]:
-    """Return the implausible fields of a seed, none if it is invalid."""
+    """Return the implausible fields of a seed.
+
+    :raises ParametersError: if it is invalid.
+    """
     from sendgrid_bounces.app import DIALECTS
     from sendgrid_bounces.schemas.seeds import read_seed
 
     operations = {dialect.name: dialect.operations for dialect in DIALECTS}
     doubts: list[tuple[str, str]] = []
-    with suppress(ParametersError):  # then the control service reports the problems
-        read_seed(text, 0, operations, doubts)
+    read_seed(text, 0, operations, doubts)
     return doubts
 
 

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 import click
 
 from sendgrid_bounces.cli.groups import CommandGroup
-from sendgrid_bounces.cli.output import replace_closed_streams
+from sendgrid_bounces.cli.output import prepare_streams
 from sendgrid_bounces.core.errors import BounceError
 from sendgrid_bounces.core.messages import printable
 
@@ -26,7 +26,7 @@ class OneLineErrors(CommandGroup):
         self, args: Sequence[str] | None = None, **options: Any
     ) -> Any:
         """Parse *args*, run the command and exit."""
-        replace_closed_streams()
+        prepare_streams()
         if not options.pop("standalone_mode", True):
             return super().main(args, standalone_mode=False, **options)
         try:

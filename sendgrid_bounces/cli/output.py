@@ -1,5 +1,6 @@
 """The output of commands: tables, JSON, counts, and text that is safe to print."""
 
+import io
 import json
 import os
 import sys
@@ -19,11 +20,14 @@ MEASURED_ROWS = 1_000
 _GAP = "  "
 
 
-def replace_closed_streams() -> None:
-    """Let messages on a closed stdout or stderr disappear, as those of print() do.
+def prepare_streams() -> None:
+    """Let each stream take any message.
 
-    Python has None instead of such a stream.
+    Those to a closed stdout or stderr disappear, as those of print() do: Python has
+    None instead of such a stream. A letter that the encoding lacks is escaped.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             stream = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - of the process

@@ -4,6 +4,7 @@ import errno
 import io
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -53,7 +54,7 @@ def open_output(path: str) -> Iterator[IO[str]]:
             yield text
         return
     try:
-        with folder_beside(file) as folder:
+        with stoppable(), folder_beside(file) as folder:
             copy = folder / file.name
             with copy.open("xb") as binary:
                 with _as_text(binary) as text:
@@ -63,6 +64,18 @@ def open_output(path: str) -> Iterator[IO[str]]:
             copy.replace(file)
     except OSError as error:
         raise OSError(error.errno, error.strerror, path) from None
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP stop the command as Ctrl-C does, so that it cleans up."""
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(n, signal.default_int_handler) for n in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
 
 
 @contextmanager

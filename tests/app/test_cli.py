@@ -216,6 +216,21 @@ def test_unexpected_arguments_are_not_repeated(run) -> None:
         assert f"1 argument too many; expected: main {names.rstrip(' a')} [" in stderr
 
 
+def test_letters_that_the_encoding_lacks_are_escaped(acme, url: str) -> None:
+    acme("bounces", "add", "acme", "\u03b1@example.com")
+    ended = subprocess.run(
+        [sys.executable, "-m", "sendgrid_bounces", "bounces", "list", "acme"],
+        env={
+            **os.environ,
+            "SENDGRID_BOUNCES_DATABASE_URL": url,
+            "PYTHONIOENCODING": "latin-1",
+        },
+        capture_output=True,
+        check=True,
+    )
+    assert rb"\u03b1@example.com" in ended.stdout
+
+
 @pytest.mark.parametrize(
     ("command", "code", "message"),
     [

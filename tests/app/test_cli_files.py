@@ -4,15 +4,18 @@ import csv
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from conftest import bounce
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from sendgrid_bounces.cli.text_files import open_output
 from sendgrid_bounces.core.errors import StorageError
 from sendgrid_bounces.storage.bounces import BounceStore
 from sendgrid_bounces.storage.database import open_storage
@@ -176,6 +179,18 @@ def test_export_to_a_full_disk_keeps_the_existing_file(acme, url, tmp_path) -> N
     assert path.stat().st_mode & 0o777 == 0o640
     assert path.read_text().count("\n") == 401
     assert [*tmp_path.glob(".sendgrid-bounces-*")] == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_interrupted_export_leaves_no_file(tmp_path: Path, number: int) -> None:
+    def export() -> None:
+        with open_output(str(tmp_path / "new.csv")) as text:
+            text.write("a")
+            os.kill(os.getpid(), number)
+
+    with pytest.raises(KeyboardInterrupt):
+        export()
+    assert [*tmp_path.iterdir()] == []
 
 
 @pytest.mark.parametrize("target", ["/dev/stdout", "/dev/fd/1"])

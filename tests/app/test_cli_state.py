@@ -43,6 +43,15 @@ def test_invalid_seed_file_is_named(run, seed: str, tmp_path) -> None:
     assert "No such file" in run("seed", "/no/such.yaml", code=1).stderr
 
 
+def test_seeds_are_read_before_the_first_one_is_loaded(run, seed, tmp_path) -> None:
+    """An invalid or missing file leaves nothing of the others."""
+    invalid = tmp_path / "invalid.yaml"
+    invalid.write_text("accounts: [{nonsense: 1}]")
+    for other in (invalid, tmp_path / "missing.yaml"):
+        assert other.name in run("seed", seed, str(other), code=1).stderr
+        assert run("account", "list", "--json").stdout == '{"accounts": []}\n'
+
+
 def test_reset_asks_for_confirmation(acme, decline, seed: str) -> None:
     """The question counts the removed data, and names the next step."""
     acme("bounces", "add", "acme", "b@x")
