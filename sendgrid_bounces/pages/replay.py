@@ -64,7 +64,9 @@ def replay(control: Control, id_: int) -> Response:
     last = last_id(control)
     with suppress(ConnectionDropped):  # a fault rule; the request is logged
         options = _options(entry, request.form.get("key", ""), agent)
-        call_api(quote_path(entry.path), **options)
+        response = call_api(quote_path(entry.path), **options)
+        for _ in response.iter_encoded():  # the log has its size
+            pass
     found = find_logged(control, last, agent)
     return done("pages.one_request", "replayed", id_=found.id if found else id_)
 
