@@ -6,7 +6,7 @@ import selectors
 import socket
 import ssl
 import time
-from collections import Counter, deque
+from collections import defaultdict, deque
 from concurrent.futures import Future
 from contextlib import suppress
 from datetime import timedelta
@@ -81,13 +81,14 @@ class Worker(ThreadWorker):
         self.busy = 0
         #: When a thread became free last.
         self.last_free = 0.0
-        #: Threads that read long bodies, the largest number of them, and the
-        #: connections that wait for a turn, some of which may be closed.
+        #: Connections whose long bodies threads read, the largest number of them, and
+        #: the connections that wait for a turn, some of which may be closed.
         quarter = max(self.cfg.threads // 4, 1)
-        self.uploads, self.max_uploads = 0, quarter
+        self.uploads: list[Any] = []
+        self.max_uploads = quarter
         self.upload_queue: list[Any] = []
-        #: The clients that have had the latest turns.
-        self.turns: deque[str] = deque(maxlen=REMEMBERED_TURNS)
+        #: The clients of the latest turns, and the seconds that these took.
+        self.turns: deque[tuple[str, float]] = deque(maxlen=REMEMBERED_TURNS)
         #: Places for threads that wait until a client closes a connection.
         self.closing = Semaphore(quarter)
 
@@ -169,8 +170,10 @@ class Worker(ThreadWorker):
         """Wait for the rest of a request, for the next one, or close the connection."""
         self.busy -= 1
         self.last_free = time.monotonic()
-        self.uploads -= conn.has_turn
-        conn.has_turn = False
+        if conn.has_turn:
+            self.uploads.remove(conn)
+            self.turns.append((conn.host, time.monotonic() - conn.turn_began))
+            conn.has_turn = False
         if not fs.cancelled() and not fs.exception() and fs.result() is None:
             self._await_request(conn)
         else:
@@ -249,18 +252,26 @@ class Worker(ThreadWorker):
     def _give_turns(self) -> None:
         """Hand connections with long bodies to the threads that may read these.
 
-        The client with the fewest of the latest turns is next.
+        The client whose latest turns have taken the least time is next.
         """
-        while self.uploads < self.max_uploads and self._has_uploads():
-            turns = Counter(self.turns)
-            conn = min(self.upload_queue, key=lambda conn: turns[conn.host])
+        while len(self.uploads) < self.max_uploads and self._has_uploads():
+            seconds = self._turn_seconds()
+            conn = min(self.upload_queue, key=lambda conn: seconds[conn.host])
             self.upload_queue.remove(conn)
             self.pending_conns.remove(conn)
-            self.uploads += 1
-            self.turns.append(conn.host)
-            conn.has_turn = True
+            self.uploads.append(conn)
+            conn.has_turn, conn.turn_began = True, time.monotonic()
             conn.sock.begin_turn()
             self.enqueue_req(conn)
+
+    def _turn_seconds(self) -> "defaultdict[str, float]":
+        """Return the time of each client's latest turns, and of its present ones."""
+        seconds: defaultdict[str, float] = defaultdict(float)
+        now = time.monotonic()
+        present = [(conn.host, now - conn.turn_began) for conn in self.uploads]
+        for client, duration in (*self.turns, *present):
+            seconds[client] += duration
+        return seconds
 
     def _cap_keepalive(self, deadline: float) -> None:
         """Close idle connections soon, since the worker stops."""
