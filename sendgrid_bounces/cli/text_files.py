@@ -47,12 +47,11 @@ def open_output(path: str) -> Iterator[IO[str]]:
     """
     if path == "-":
         check_stdout()
-    given = Path(path)
-    file = given.resolve()
-    if path == "-" or (given.exists() and not given.is_file()):  # a pipe or a device
+    if path == "-" or _is_stream(Path(path)):
         with click.open_file(path, "ab") as binary, _as_text(binary) as text:
             yield text
         return
+    file = Path(os.path.realpath(path))
     try:
         with stoppable(), folder_beside(file) as folder:
             copy = folder / file.name
@@ -85,6 +84,12 @@ def _as_text(binary: IO[bytes]) -> Iterator[IO[str]]:
         yield text
     finally:
         text.detach()  # flushes, and leaves the file open
+
+
+def _is_stream(path: Path) -> bool:
+    """Return whether *path* names a pipe, a device or an open file of the process."""
+    is_special = path.exists() and not path.is_file()
+    return is_special or path.absolute().parts[1:2] in (("dev",), ("proc",))
 
 
 def _keep_mode(file: Path, copy: Path) -> None:

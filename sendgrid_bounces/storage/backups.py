@@ -84,7 +84,7 @@ def write_backup(
     """
     if path.exists() and not path.is_file():
         raise ConflictError(f"{path} is not a regular file")
-    path = path.resolve()
+    path = Path(os.path.realpath(path))
     _check_target(engine, path, replace=replace)
     with folder_beside(path) as folder:
         copy = folder / path.name

@@ -213,6 +213,29 @@ def test_export_is_written_to_a_pipe(acme, url, target: str) -> None:
     assert ended.stderr == f"Error: {target} is not a regular file\n"
 
 
+def test_export_is_added_to_the_file_of_stdout(acme, url, tmp_path: Path) -> None:
+    """Also by the name of stdout."""
+    path = tmp_path / "out"
+    path.write_text("first\n")
+    program = [sys.executable, "-m", "sendgrid_bounces", "bounces", "export", "acme"]
+    with path.open("ab") as stdout:
+        subprocess.run(
+            [*program, "/dev/stdout", "--format", "csv"],
+            env={**os.environ, "SENDGRID_BOUNCES_DATABASE_URL": url},
+            stdout=stdout,
+            check=True,
+        )
+    assert path.read_text().startswith("first\nemail,status,")
+
+
+def test_link_to_itself_is_replaced(acme, tmp_path: Path) -> None:
+    link = tmp_path / "link.csv"
+    link.symlink_to(link)
+    assert "already exists" in acme("backup", str(link), code=1).stderr
+    acme("bounces", "export", "acme", str(link))
+    assert link.read_text().startswith("email,")
+
+
 def test_unwritable_file_is_one_line(acme, tmp_path) -> None:
     """The error names the path and the reason."""
     for path, message in (
