@@ -167,10 +167,11 @@ def test_repeated_pull_goes_on_after_a_failure(url: str, live: EmulatorServer) -
 def test_repeated_pull_ends_while_it_waits(url: str, live, number: int) -> None:
     """The server may ask for a pause of minutes."""
     rule = {"dialect": "sendgrid.v3", "status": 429, "retry_after": 500}
+    number_before = live.control.count_requests(status="429")
     id_ = live.control.add_fault(rule)
     process = _start(url, live, "--every", "PT1S")
     try:
-        live.control.wait_for_requests(1, timeout=20, status="429")
+        live.control.wait_for_requests(number_before + 1, timeout=20, status="429")
         time.sleep(0.5)
         process.send_signal(number)
         output, errors = process.communicate(timeout=10)
