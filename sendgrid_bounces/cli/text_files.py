@@ -6,7 +6,7 @@ import os
 import shutil
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -93,7 +93,7 @@ def _is_stream(path: Path) -> bool:
 
 
 def _keep_mode(file: Path, copy: Path) -> None:
-    """Give *copy* the mode of *file*, if it exists.
+    """Give *copy* the mode and, if possible, the owner of *file*, if it exists.
 
     :raises PermissionError: if *file* cannot be written.
     """
@@ -102,3 +102,6 @@ def _keep_mode(file: Path, copy: Path) -> None:
     if not os.access(file, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     shutil.copymode(file, copy)
+    with suppress(OSError):
+        status = file.stat()
+        os.chown(copy, status.st_uid, status.st_gid)

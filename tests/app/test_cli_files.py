@@ -181,6 +181,18 @@ def test_export_to_a_full_disk_keeps_the_existing_file(acme, url, tmp_path) -> N
     assert [*tmp_path.glob(".sendgrid-bounces-*")] == []
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="requires the superuser")
+def test_replaced_export_keeps_its_owner(tmp_path: Path) -> None:
+    path = tmp_path / "old.csv"
+    path.touch(0o600)
+    os.chown(path, 12_345, 12_345)
+    with open_output(str(path)) as text:
+        text.write("a")
+    status = path.stat()
+    assert (status.st_uid, status.st_gid) == (12_345, 12_345)
+    assert (status.st_mode & 0o777, path.read_text()) == (0o600, "a")
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_interrupted_export_leaves_no_file(tmp_path: Path, number: int) -> None:
     def export() -> None:
