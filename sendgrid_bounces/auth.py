@@ -226,7 +226,10 @@ class Authenticator:
 
     def _compare(self, key_hash: str, key: str) -> bool:
         """Return whether *key_hash* is a hash of *key*, always at the same cost."""
-        is_equal = check_password_hash(key_hash or self._decoy, key)
+        try:
+            is_equal = check_password_hash(key_hash or self._decoy, key)
+        except (AttributeError, ValueError):  # a damaged row
+            is_equal = False
         # HMAC, inside scrypt, ignores NULs at the end of a key.
         return is_equal and bool(key_hash) and "\0" not in key
 

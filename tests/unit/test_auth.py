@@ -161,6 +161,16 @@ def test_wrong_keys_without_a_name_are_limited(limited) -> None:
     assert limited.authenticate("acme", "s3cret")
 
 
+@pytest.mark.parametrize(
+    "damaged", ["x", "scrypt:1:1$x", "scrypt:8:8:1$", "$$", "a$b$c"]
+)
+def test_damaged_hash_is_of_no_key(limited, storage, damaged: str) -> None:
+    """SQLite has no checksums, so a failing disk can change it."""
+    storage.accounts.change(storage.accounts.get("acme"), key_hash=damaged)
+    with pytest.raises(CredentialsError):
+        limited.authenticate("acme", "s3cret")
+
+
 def test_key_of_two_accounts_is_refused_at_once(limited, storage) -> None:
     """Every process refuses it, also one that has verified it for the first account."""
     assert limited.authenticate_key("s3cret").username == "acme"
