@@ -296,7 +296,7 @@ class SQLiteEngine(Engine):
             # To close a file that exists would end the locks of this process on it.
             with suppress(OSError):  # SQLite reports the reason
                 flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-                os.close(os.open(self._file, flags, 0o600))
+                os.close(os.open(self._target, flags, 0o600))
         connection = sqlite3.connect(
             f"{self._file.as_uri()}?mode={'rwc' if self._create else 'rw'}",
             uri=True,

@@ -199,6 +199,8 @@ def test_log_of_a_linked_file_is_watched(tmp_path: Path) -> None:
     link.symlink_to(tmp_path / "data" / "bounces.sqlite3")
     with closing(open_storage(f"sqlite:///{link}")) as storage:
         storage.accounts.add("before", key_hash="", key_tag=0)
+        file = tmp_path / "data" / "bounces.sqlite3"
+        assert file.stat().st_mode & 0o777 == 0o600
         (tmp_path / "data" / "bounces.sqlite3-wal").unlink()
         with pytest.raises(StorageError, match="-wal .* was removed"):
             storage.accounts.add("after", key_hash="", key_tag=0)
