@@ -3,11 +3,14 @@
 import errno
 import io
 import os
+import re
 import shutil
 import signal
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import IO
 
 import click
@@ -15,6 +18,12 @@ import click
 from sendgrid_bounces.cli.output import check_stdout
 from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.core.files import folder_beside, sync
+
+#: The names of open files of the process.
+_OPEN_FILE = re.compile("/dev/(?:fd/|std)|/proc/[^/]+/fd/")
+
+#: Error numbers of a file that is a mount point, or whose folder is not writable.
+_NOT_REPLACEABLE = {errno.EACCES, errno.EBUSY, errno.EPERM, errno.EROFS, errno.EXDEV}
 
 
 @contextmanager
@@ -53,28 +62,34 @@ def open_output(path: str) -> Iterator[IO[str]]:
         return
     file = Path(os.path.realpath(path))
     try:
-        with stoppable(), folder_beside(file) as folder:
-            copy = folder / file.name
+        with stoppable(), _temporary_folder(file) as folder:
+            copy = Path(folder, file.name)
             with copy.open("xb") as binary:
                 with _as_text(binary) as text:
                     yield text
                 _keep_mode(file, copy)
             sync(copy)
-            copy.replace(file)
+            _replace(file, copy)
     except OSError as error:
+        if error.errno is None:
+            raise
         raise OSError(error.errno, error.strerror, path) from None
 
 
 @contextmanager
 def stoppable() -> Iterator[None]:
     """Let SIGTERM and SIGHUP stop the command as Ctrl-C does, so that it cleans up."""
-    numbers = (signal.SIGTERM, signal.SIGHUP)
-    before = [signal.signal(n, signal.default_int_handler) for n in numbers]
+    changed = []
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) == signal.SIG_DFL:  # nohup ignores one of them
+                signal.signal(number, signal.default_int_handler)
+                changed.append(number)
     try:
         yield
     finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)
+        for number in changed:
+            signal.signal(number, signal.SIG_DFL)
 
 
 @contextmanager
@@ -88,8 +103,26 @@ def _as_text(binary: IO[bytes]) -> Iterator[IO[str]]:
 
 def _is_stream(path: Path) -> bool:
     """Return whether *path* names a pipe, a device or an open file of the process."""
-    is_special = path.exists() and not path.is_file()
-    return is_special or path.absolute().parts[1:2] in (("dev",), ("proc",))
+    if path.exists() and not path.is_file():
+        return True
+    return _OPEN_FILE.match(str(path.absolute())) is not None
+
+
+def _temporary_folder(file: Path) -> AbstractContextManager[Path | str]:
+    """Return a new folder beside *file*, or elsewhere if only the file is writable."""
+    if file.exists() and not os.access(file.parent, os.W_OK):
+        return TemporaryDirectory()
+    return folder_beside(file)
+
+
+def _replace(file: Path, copy: Path) -> None:
+    """Replace *file* by *copy*, or its contents if it cannot be replaced."""
+    try:
+        copy.replace(file)
+    except OSError as error:
+        if error.errno not in _NOT_REPLACEABLE or not file.exists():
+            raise
+        shutil.copyfile(copy, file)
 
 
 def _keep_mode(file: Path, copy: Path) -> None:

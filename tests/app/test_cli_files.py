@@ -1,6 +1,7 @@
 """Commands that import and export bounces."""
 
 import csv
+import errno
 import io
 import json
 import os
@@ -9,6 +10,7 @@ import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from conftest import bounce
@@ -238,6 +240,48 @@ def test_export_is_added_to_the_file_of_stdout(acme, url, tmp_path: Path) -> Non
             check=True,
         )
     assert path.read_text().startswith("first\nemail,status,")
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="requires /dev/shm")  # noqa: S108 - a file system in memory
+def test_file_in_memory_is_replaced() -> None:
+    with TemporaryDirectory(dir="/dev/shm") as folder:
+        path = Path(folder, "x.csv")
+        for text in ("first", "second"):
+            with open_output(str(path)) as file:
+                file.write(text)
+        assert path.read_text() == "second"
+
+
+def test_mount_point_is_written(tmp_path: Path, monkeypatch) -> None:
+    """A volume of a container can be a single file."""
+    path = tmp_path / "x.csv"
+    path.write_text("a longer text")
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.EBUSY, "Device or resource busy")
+
+    monkeypatch.setattr(Path, "replace", fail)
+    with open_output(str(path)) as file:
+        file.write("new")
+    assert path.read_text() == "new"
+    with (
+        pytest.raises(OSError, match="busy: .*y.csv"),
+        open_output(f"{tmp_path}/y.csv"),
+    ):
+        pass
+
+
+def test_ignored_signal_stays_ignored(tmp_path: Path) -> None:
+    """The program nohup ignores SIGHUP."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with open_output(str(tmp_path / "x.csv")) as file:
+            os.kill(os.getpid(), signal.SIGHUP)
+            file.write("a")
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert (tmp_path / "x.csv").read_text() == "a"
 
 
 def test_link_to_itself_is_replaced(acme, tmp_path: Path) -> None:

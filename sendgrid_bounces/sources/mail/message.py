@@ -146,7 +146,10 @@ def _flatten(raw: bytes) -> bytes:
 
 
 def decode_words(text: str) -> str:
-    """Return *text* with encoded words (RFC 2047) decoded, on one line."""
+    """Return *text* with encoded words (RFC 2047) decoded, on one line.
+
+    Those of an unknown encoding are read as Latin-1.
+    """
     if "=?" in text:
         with suppress(MessageError, ValueError, LookupError):
             words = [
