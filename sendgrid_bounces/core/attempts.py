@@ -153,8 +153,11 @@ class HashQueue:
         with self._changed:
             keys = sum(1 for other in self._waiting if client and other[0] == client)
             is_full = keys >= self._most or len(self._waiting) >= self._most_in_all
-            is_refused = bool(self._waiting) if is_suspect else is_full
-            if client and is_refused and (is_suspect or entry not in self._waiting):
+            if is_suspect:
+                is_refused = bool(self._waiting)
+            else:
+                is_refused = is_full and entry not in self._waiting
+            if client and is_refused:
                 raise TooManyAttemptsError
             self._waiting[entry] += 1
         try:

@@ -198,7 +198,8 @@ class SQLiteEngine(Engine):
         """Check that all connections have the same write-ahead log and index of it.
 
         SQLite removes both with the last connection. If another program removes
-        them, older connections go on using them, and newer ones create others.
+        them, older connections go on with the removed files, and newer connections
+        create new files.
         """
         known = self._journal_identities
         found = _identify(*self._journal)

@@ -25,6 +25,13 @@ def _count(client: FlaskClient) -> str:
     return client.get(COUNT, query_string=ACME).json["count"]
 
 
+def _post_parts(client: FlaskClient, body: bytes) -> int:
+    """Return the status of a call with *body*, a form with the boundary ``xx``."""
+    kind = "multipart/form-data; boundary=xx"
+    answer = client.post(COUNT, query_string=ACME, data=body, content_type=kind)
+    return answer.status_code
+
+
 @hypothesis.given(st.text("ab=&%+;[]2cC3Aé \0"))
 def test_query_string_is_parsed_as_by_the_standard_library(query: str) -> None:
     """With blank values, and an error for an escape that is not UTF-8."""
@@ -90,14 +97,7 @@ def test_length_of_the_head_of_a_part_is_limited(client, end: bytes) -> None:
         (first, value, 200),
     ):
         body = (start + part + b"\n\n--xx--\n").replace(b"\n", end)
-        answer = client.post(
-            COUNT,
-            query_string=ACME,
-            data=body,
-            content_type="multipart/form-data; boundary=xx",
-        )
-
-        assert answer.status_code == status
+        assert _post_parts(client, body) == status
     assert _count(client) == "4"
 
 
@@ -111,14 +111,7 @@ def test_length_of_the_heads_of_all_parts_is_limited(client) -> None:
         (field, 1_990, 200),
     ):
         body = b"--xx\r\n%s\r\n\r\na@example.com\r\n" % part * number + b"--xx--\r\n"
-        answer = client.post(
-            COUNT,
-            query_string=ACME,
-            data=body,
-            content_type="multipart/form-data; boundary=xx",
-        )
-
-        assert answer.status_code == status
+        assert _post_parts(client, body) == status
 
 
 @pytest.mark.parametrize(

@@ -245,7 +245,7 @@ def test_damaged_rows_are_errors_of_the_database(storage: Storage) -> None:
 def test_second_storage_of_a_process_keeps_the_locks_of_the_first(
     url: str, tmp_path: Path
 ) -> None:
-    """Another process would be the only one, and remove the log of the others."""
+    """Without the locks, another process that ends would remove the log."""
     script = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute('VACUUM')"
     with closing(open_storage(url)) as first, closing(open_storage(url)) as second:
         first.accounts.add("before", key_hash="", key_tag=0)
