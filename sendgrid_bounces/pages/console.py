@@ -22,7 +22,7 @@ from sendgrid_bounces.pages.questions import Question, ask
 from sendgrid_bounces.pages.replay import basic, call_api, find_logged, last_id
 from sendgrid_bounces.pages.snippets import as_curl, as_pytest
 from sendgrid_bounces.pages.web import FRAGMENT, html, page, render
-from sendgrid_bounces.web.requests import request
+from sendgrid_bounces.web.requests import URLENCODED, request
 
 #: Characters of a response that the page shows.
 MAX_SHOWN = 100_000
@@ -45,8 +45,6 @@ AGENT = "sendgrid_bounces dashboard, console"
 #: The call of the first form.
 DEFAULT = "GET /api/bounces.get.json"
 
-#: The media types of bodies that the form can send.
-_FORM = "application/x-www-form-urlencoded"
 _JSON = "application/json"
 
 #: The headers and the parameters that carry a user name and a key, by the scheme of the
@@ -203,11 +201,11 @@ def _prepare(call: Call, values: Mapping[str, str]) -> tuple[str, dict[str, Any]
     headers, login = _CREDENTIALS[call.scheme](user, key)
     headers |= sent["header"]
     data: str | bytes | None = None
-    if call.body == _FORM:
+    if call.body == URLENCODED:
         data = urlencode({**login, **sent["body"]})
     elif call.body == _JSON:
         data = values.get("json", "")
-    if call.body != _FORM:
+    if call.body != URLENCODED:
         sent["query"] = {**login, **sent["query"]}
     return path, {
         "method": call.method,
@@ -269,11 +267,11 @@ def find_calls(description: Any) -> dict[str, Call]:
 
 def _read_call(description: Any, path: str, method: str, operation: Any) -> Call | None:
     content = _resolve(description, operation.get("requestBody", {})).get("content", {})
-    body = next((kind for kind in (_FORM, _JSON) if kind in content), "")
+    body = next((kind for kind in (URLENCODED, _JSON) if kind in content), "")
     if content and not body:
         return None  # a file
     fields = [*_parameters(description, operation)]
-    if body == _FORM:
+    if body == URLENCODED:
         fields += _properties(description, content[body]["schema"])
     return Call(
         id=f"{method.upper()} {path}",

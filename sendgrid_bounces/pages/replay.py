@@ -18,14 +18,13 @@ from sendgrid_bounces.pages.questions import Question, ask
 from sendgrid_bounces.pages.snippets import pairs_of, quote_path
 from sendgrid_bounces.pages.web import done, page
 from sendgrid_bounces.redaction import MASK, MAX_SHOWN_PARAMETERS, MAX_TEXT, is_secret
-from sendgrid_bounces.web.requests import request
+from sendgrid_bounces.web.requests import URLENCODED, request
 
 #: The name of the snapshot that a replay offers to take, if the request changed rows.
 BEFORE_REPLAY = "before-replay"
 
 #: The methods with parameters in a form.
 _WITH_FORM = ("POST", "PUT", "PATCH")
-_FORM = "application/x-www-form-urlencoded"
 
 #: Requests that are looked at to find the new one.
 _RECENT = 1_000
@@ -124,7 +123,7 @@ def _options(entry: LoggedRequest, key: str, agent: str) -> dict[str, Any]:
     options = {"method": entry.method, "headers": headers}
     if entry.method not in _WITH_FORM:
         return {**options, "query_string": urlencode(pairs)}
-    return {**options, "data": urlencode(pairs), "content_type": _FORM}
+    return {**options, "data": urlencode(pairs), "content_type": URLENCODED}
 
 
 def _authorization(entry: LoggedRequest, key: str) -> Iterator[tuple[str, str]]:

@@ -31,7 +31,7 @@ from sendgrid_bounces.core.messages import pluralize
 from sendgrid_bounces.core.times import render_instant
 from sendgrid_bounces.emulator import current_emulator
 from sendgrid_bounces.pages.totals import current_totals
-from sendgrid_bounces.web.requests import request
+from sendgrid_bounces.web.requests import MULTIPART, request
 from sendgrid_bounces.web.responses import look_up
 
 #: The lock of an application around templates.
@@ -141,7 +141,7 @@ def read_form() -> Response | None:
     """Read the form of a page without uploads, in a bounded size."""
     if request.endpoint in UPLOADS:
         return None
-    if request.mimetype == "multipart/form-data":  # it takes long to parse
+    if request.mimetype == MULTIPART:  # it takes long to parse
         return render_error(415, "This form must be URL-encoded.")
     request.max_content_length = MAX_FORM
     try:

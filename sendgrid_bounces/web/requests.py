@@ -32,6 +32,9 @@ from sendgrid_bounces.web.connections import client_socket
 from sendgrid_bounces.web.responses import Response
 from sendgrid_bounces.web.routing import Route
 
+#: The media types of forms.
+URLENCODED, MULTIPART = "application/x-www-form-urlencoded", "multipart/form-data"
+
 #: Parameters that a request may have.
 MAX_PARAMETERS = 2_000
 
@@ -83,7 +86,7 @@ class _FormDataParser(FormDataParser):
 
         :raises ValueError: if the form does not parse.
         """
-        if mimetype == "application/x-www-form-urlencoded":
+        if mimetype == URLENCODED:
             return stream, self.cls(_split(stream.read())), self.cls()
         return super().parse(stream, mimetype, content_length, options)
 
@@ -171,7 +174,7 @@ class StrictRequest(flask.Request):
         :raises StorageError: if a file in it cannot be stored temporarily.
         """
         boundary = self.mimetype_params.get("boundary", "")
-        if self.mimetype == "multipart/form-data" and not BOUNDARY.fullmatch(boundary):
+        if self.mimetype == MULTIPART and not BOUNDARY.fullmatch(boundary):
             raise RequestError("the form has no valid boundary")
         try:
             self._load_form_data()
@@ -441,6 +444,6 @@ class _MultiPartParser(MultiPartParser):
 
 #: The media types of forms, each with its parser.
 FORMS: Mapping[str, Callable[[bytes, Mapping[str, str]], Parameters]] = {
-    "application/x-www-form-urlencoded": _parse_urlencoded,
-    "multipart/form-data": _parse_multipart,
+    URLENCODED: _parse_urlencoded,
+    MULTIPART: _parse_multipart,
 }
