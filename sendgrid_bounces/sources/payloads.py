@@ -11,6 +11,10 @@ from sendgrid_bounces.sources.verification import PayloadError
 #: Events that a request may have. SendGrid sends at most a few thousand.
 MAX_EVENTS = 10_000
 
+#: Characters of a text that are read. Bodies of Amazon SES, in which a notification is
+#: one text, are no longer.
+MAX_TEXT = 1024 * 1024
+
 #: Half of a character, as JSON can escape it. Text with one cannot be encoded.
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -46,7 +50,8 @@ def load_object(body: bytes | str) -> dict[str, Any]:
 def text(mapping: Mapping[str, Any], *names: str) -> str:
     """Return the first non-empty text or number among the fields *names*, as text.
 
-    It has question marks for halves of characters.
+    It has question marks for halves of characters, and :data:`MAX_TEXT` characters at
+    most.
     """
     for name in names:
         value = mapping.get(name)
@@ -55,7 +60,7 @@ def text(mapping: Mapping[str, Any], *names: str) -> str:
         if isinstance(value, int | float):
             return str(value)
         if isinstance(value, str) and value:
-            return _LONE_SURROGATE.sub("?", value)
+            return _LONE_SURROGATE.sub("?", value[:MAX_TEXT])
     return ""
 
 

@@ -38,8 +38,12 @@ def find_status(text: str) -> str:
 
     A code that is more than its class wins over an earlier ``5.0.0``.
     """
-    found = _ENHANCED.findall(text)
-    return next((s for s in found if not s.endswith(".0.0")), found[0] if found else "")
+    first = ""
+    for match in _ENHANCED.finditer(text):
+        if not match[1].endswith(".0.0"):
+            return match[1]
+        first = first or match[1]
+    return first
 
 
 def find_code(text: str) -> str:

@@ -427,6 +427,17 @@ HOSTILE = {
     + b"Content-Type: text/plain; charset=punycode\n\na-"
     + b"b" * 10**6,
     "base64": HEAD + b"Content-Transfer-Encoding: base64\n\n" + b"YWFh" * 500_000,
+    "commas": HEAD + b"\n" + b"," * 1_000 + b"@" * 1_900 + b"\n",
+    "folded parameters": HEAD
+    + b'Content-Type: multipart/report; x="\n'
+    + (b" " + b";" * 3_900 + b"\n") * 15
+    + b"\n550 user unknown\n",
+    "parameters of a report": HEAD
+    + b"Content-Type: multipart/report; boundary=b\n\n--b\n"
+    + b"Content-Type: message/delivery-status\n\nReporting-MTA: dns; x\n\n"
+    + b'Action: failed\nFinal-Recipient: x; "\n'
+    + (b" " + b";" * 3_900 + b"\n") * 15
+    + b"\n--b--\n",
 }
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from case_files import PROVENANCES, Case, read_cases
+from conftest import measured_memory
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -52,6 +53,17 @@ def test_payload(kind: str, case: Case):
     for request, answer in case.exchanges:
         batch = KINDS[kind].parse(request.body, request.headers, NOW)
         assert render(batch) == json.loads(answer.body)
+
+
+@pytest.mark.parametrize("text", ["5.1.1 ", "5.0.0 "])
+def test_long_reason_takes_little_memory(text: str):
+    """Each status in it could be an object of its own."""
+    payload = {"event": "bounce", "email": "a@example.com", "reason": text * 500_000}
+    body = json.dumps(payload).encode()
+    with measured_memory() as memory:
+        (event,) = KINDS["sendgrid"].parse(body, {}, NOW).events
+    assert event.status == text.strip()
+    assert memory.peak < 3 * len(body)
 
 
 def test_repeats_of_a_sendgrid_event_share_their_key():

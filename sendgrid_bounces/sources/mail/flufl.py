@@ -1,18 +1,28 @@
 """A second opinion from flufl.bounce (extra ``mail``), which knows many systems."""
 
 import logging
+import re
 from collections.abc import Iterable
 from email import message_from_bytes
 from email.message import Message
 from importlib.util import find_spec
+from itertools import islice
 
 from sendgrid_bounces.sources.mail.addresses import find_addresses
-from sendgrid_bounces.sources.mail.message import MAX_LINE, MAX_TEXT
+from sendgrid_bounces.sources.mail.message import MAX_TEXT
+from sendgrid_bounces.sources.mime import ShortPolicy
 
 LOGGER = logging.getLogger(__name__)
 
-#: flufl.bounce scans each line about sixty times, and logs errors that it raises too.
-_MAX_LINES = 1_000
+#: Bounds on the work of flufl.bounce, which scans each line about sixty times: bytes of
+#: the mail, lines of a part, and what it sees of a line. Some of its regular
+#: expressions take cubic time in the length and in the addresses of a line.
+_MAX_BYTES, _MAX_LINES = MAX_TEXT, 1_000
+_LINE = re.compile(rb"^[^@<\n]{0,250}(?:[@<][^@<\n]{0,250}){0,4}", re.M)
+_MAX_LINE = 250
+_POLICY = ShortPolicy()
+
+# flufl.bounce logs the errors that it raises, too.
 logging.getLogger("flufl.bounce").addHandler(logging.NullHandler())
 
 
@@ -33,24 +43,35 @@ def find_with_flufl(raw: bytes) -> tuple[list[str], list[str]]:
         return [], []
     from flufl.bounce import all_failures
 
-    lines = raw[:MAX_TEXT].split(b"\n")[:_MAX_LINES]
-    short = b"\n".join(line[:MAX_LINE] for line in lines)
     try:
-        temporary, permanent = all_failures(
-            _without_returned(message_from_bytes(short))
-        )
+        temporary, permanent = all_failures(_parse(raw))
     except Exception as error:  # noqa: BLE001 - its detectors assume well-formed mails
         LOGGER.info("flufl.bounce could not read a mail: %r", error)
         return [], []
     return _texts(permanent), _texts(temporary)
 
 
-def _without_returned(message: Message) -> Message:
-    """Empty the attached mails: a bounce that was forwarded is not a bounce."""
+def _parse(raw: bytes) -> Message:
+    """Return the mail, decoded and with short lines.
+
+    Attached mails are emptied: a bounce that was forwarded is not a bounce.
+    """
+    message = message_from_bytes(_shorten(raw[:_MAX_BYTES]), policy=_POLICY)
     for part in list(message.walk()):
         if part.get_content_type() == "message/rfc822" and part.is_multipart():
             part.set_payload([Message()])
+        elif not part.is_multipart() and part["Content-Transfer-Encoding"]:
+            payload = part.get_payload(decode=True)
+            text = _shorten(payload if isinstance(payload, bytes) else b"")
+            del part["Content-Transfer-Encoding"]
+            part.set_payload(text.decode("ascii", "surrogateescape"))
     return message
+
+
+def _shorten(data: bytes) -> bytes:
+    """Return the beginnings of the first lines."""
+    lines = islice(_LINE.finditer(data), _MAX_LINES)
+    return b"\n".join(line[0][:_MAX_LINE] for line in lines)
 
 
 def _texts(addresses: Iterable[bytes]) -> list[str]:

@@ -21,9 +21,10 @@ MAX_BYTES, MAX_LINES = 1024 * 1024, 20_000
 MAX_TEXT, MAX_LINE = 64 * 1024, 4_000
 MAX_PARTS, MAX_DEPTH = 100, 20
 
-#: The parser takes quadratic time in the depth, which this many headers bound.
-_MAX_MULTIPARTS = 200
 MAX_FIELD = 4_000
+
+#: The parser compares each line with the boundaries of all open parts.
+_MAX_COMPARISONS = 400_000
 
 #: Fields of one name that addresses are read from, and parts of HTML.
 _MAX_FIELDS, _MAX_HTML = 10, 10
@@ -189,7 +190,7 @@ def _before_element(text: str) -> str:
 
 def _parse_message(raw: bytes) -> Message:
     flat = _flatten(raw)
-    if len(_MULTIPART.findall(flat)) > _MAX_MULTIPARTS:
+    if len(_MULTIPART.findall(flat)) * flat.count(b"\n") > _MAX_COMPARISONS:
         raise RecursionError
     message = BytesParser(policy=POLICY).parsebytes(flat)
     if message.get_content_maintype() != "multipart" or message.is_multipart():
