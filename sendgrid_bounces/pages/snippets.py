@@ -49,7 +49,8 @@ def as_curl(entry: LoggedRequest, base: str) -> str:
         words.append(login)
     for name, value in pairs_of(entry):
         if value == MASK or is_secret(name):
-            words.append(f'--data-urlencode {shlex.quote(f"{name}=")}"{_VARIABLE}"')
+            plain = name if name.isprintable() else quote(name, safe="")
+            words.append(f'--data-urlencode {shlex.quote(f"{plain}=")}"{_VARIABLE}"')
         elif not f"{name}{value}".isprintable():  # a terminal would obey it
             words.append(f"--data {quote(name, safe='')}={quote(value, safe='')}")
         else:
@@ -151,5 +152,9 @@ def _value(name: str, value: str, key: str) -> str:
 
 
 def _text(value: str) -> str:
-    """Return a string literal."""
-    return json.dumps(value, ensure_ascii=False)
+    """Return a string literal; characters that a terminal could obey are escaped."""
+    text = json.dumps(value, ensure_ascii=False)
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode()
+        for char in text
+    )

@@ -1,5 +1,6 @@
 """The dashboard's pages through Flask's client: contents, safety, bad input."""
 
+import ast
 import hmac
 import re
 import shlex
@@ -1791,13 +1792,30 @@ def test_curl_command_runs_no_parameter(make) -> None:
 def test_curl_command_has_no_control_characters(make) -> None:
     """A terminal obeys them when the command is pasted."""
     client = make()
-    client.get("/api/bounces.get.json?a%03=b%03%0atouch%20x%0a&c=d%E2%80%AE&e=f")
+    pairs = "a%03=b%03%0atouch%20x%0a&c=d%E2%80%AE&e=f&%15%0atouch%20x%0a%23key=g"
+    client.get(f"/api/bounces.get.json?{pairs}")
     (entry,) = Control(client.application.extensions[EXTENSION]).requests()
 
     command = as_curl(entry, "http://localhost").replace(" \\\n  ", " ")
     assert command.isprintable()
     assert "--data a%03=b%03%0Atouch%20x%0A --data c=d%E2%80%AE " in command
     assert "--data-urlencode e=f " in command
+    assert """--data-urlencode %15%0Atouch%20x%0A%23key="$API_KEY" """ in command
+
+
+def test_generated_test_has_no_control_characters(make) -> None:
+    client = make()
+    text = "a\x7f\x9b\u2028\u202e\U000e0001😀"
+    client.get("/api/bounces.get.json", query_string={"email": text})
+    (entry,) = Control(client.application.extensions[EXTENSION]).requests()
+
+    test = as_pytest(entry)
+    assert test.replace("\n", "").isprintable()
+    calls = [node for node in ast.walk(ast.parse(test)) if isinstance(node, ast.Call)]
+    (params,) = (
+        word.value for call in calls for word in call.keywords if word.arg == "params"
+    )
+    assert ast.literal_eval(params) == [("email", text)]
 
 
 @pytest.mark.slow
