@@ -76,6 +76,8 @@ class Authenticator:
         self._secret = secrets.token_bytes(32)
         self._verified: dict[str, bytes] = {}
         self._tags: dict[tuple[str, bytes], int] = {}
+        #: Clients, each with the digest of a right key that it has sent.
+        self._callers: dict[tuple[str, bytes], None] = {}
         self._client = client
         self._failed = FailedAttempts()
         self._hashing = HashQueue(most_waiting)
@@ -101,7 +103,8 @@ class Authenticator:
 
         :param name: the name that the client gave.
         :raises TooManyAttemptsError: if it has sent too many wrong keys for this name,
-            or several for any names, and another key is being verified.
+            and never this key, or several for any names, and another key is being
+            verified.
         """
         return self.verify_hash(account.key_hash if account else "", key, name)
 
@@ -112,6 +115,8 @@ class Authenticator:
         """
         digest = self._digest(key)
         if self._is_cached(key_hash, digest):
+            if self._failed.counts:
+                self._check_caller(name, digest)
             return True
         attempt = self._attempt(name, key_hash, key)
         if self._failed.is_known(attempt):
@@ -125,7 +130,28 @@ class Authenticator:
                 self._failed.add(self._client(), self._digest(name), attempt)
                 return False
             self._cache(key_hash, digest)
+            self._check_caller(name, digest)
         return True
+
+    def verify_token(self, secret: str, token: str) -> bool:
+        """Return whether *token* is *secret*, which is known in clear text.
+
+        :raises TooManyAttemptsError: if the client has sent too many wrong ones, and
+            never this token.
+        """
+        digest, name = self._digest(token), self._digest(secret)
+        if hmac.compare_digest(digest, name):
+            self._check_caller(secret, digest)
+            return True
+        client, attempt = self._client(), self._attempt(secret, "", token)
+        if not self._failed.is_known(attempt):
+            self._failed.check(client, name)
+            self._failed.add(client, name, attempt)
+        return False
+
+    def forget_attempts(self) -> None:
+        """Forget all wrong keys."""
+        self._failed = FailedAttempts()
 
     def matches(self, key_hash: str, key: str) -> bool:
         """Return whether *key_hash* is a hash of *key*, for a trusted caller.
@@ -223,6 +249,17 @@ class Authenticator:
         is_suspect = self._failed.is_suspect(client)
         with self._hashing.turn(client, attempt, is_suspect=is_suspect):
             yield
+
+    def _check_caller(self, name: str, digest: bytes) -> None:
+        """Check that the client may use a right key; a known caller always may.
+
+        The response to a right key would stand out among those of refused guesses.
+        """
+        caller = self._client(), digest
+        if caller[0] and caller not in self._callers:
+            self._failed.check(caller[0], self._digest(name))
+            make_room(self._callers, CACHE_SIZE)
+            self._callers[caller] = None
 
     def _compare(self, key_hash: str, key: str) -> bool:
         """Return whether *key_hash* is a hash of *key*, always at the same cost."""

@@ -60,7 +60,8 @@ class FailedAttempts:
         self._lock = threading.Lock()
         self._known: dict[bytes, float] = {}
         self._added: dict[bytes, int] = {}
-        self._counts: dict[tuple[str, bytes], tuple[float, int]] = {}
+        #: Since when and how often a client has failed for a name.
+        self.counts: dict[tuple[str, bytes], tuple[float, int]] = {}
 
     def is_known(self, attempt: bytes) -> bool:
         """Return whether *attempt*, a hash of name and key, has failed just now."""
@@ -98,14 +99,14 @@ class FailedAttempts:
                 self._change(client, key, -1)
 
     def _count(self, client: str, name: bytes) -> int:
-        began, count = self._counts.get((client, name), (0.0, 0))
+        began, count = self.counts.get((client, name), (0.0, 0))
         return count if began + WINDOW > time.monotonic() else 0
 
     def _change(self, client: str, name: bytes, difference: int) -> None:
-        make_room(self._counts, MAX_ENTRIES)
+        make_room(self.counts, MAX_ENTRIES)
         count = self._count(client, name)
-        began = self._counts[client, name][0] if count else time.monotonic()
-        self._counts[client, name] = began, max(count + difference, 0)
+        began = self.counts[client, name][0] if count else time.monotonic()
+        self.counts[client, name] = began, max(count + difference, 0)
 
 
 def make_room(entries: dict[Any, Any], most: int) -> None:

@@ -1,11 +1,12 @@
 """Load the secrets of a source from its settings, from files and from variables."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from sendgrid_bounces.auth import Authenticator
 from sendgrid_bounces.core.sources import SourceSettings
-from sendgrid_bounces.sources.verification import SecretError, Secrets, expect
+from sendgrid_bounces.sources.verification import SecretError, Secrets
 
 #: Bytes of a file that are read.
 MAX_FILE = 64 * 1024
@@ -18,13 +19,18 @@ def load_secrets(settings: SourceSettings, authenticator: Authenticator) -> Secr
     """
     key = settings.key or _read("key", settings.key_file, settings.key_variable)
     token = _read("token", settings.token_file, settings.token_variable)
-    is_token = expect(token) if token else None
+    is_token: Callable[[str], bool] | None = None
     if settings.token_hash:
 
         def is_token(text: str) -> bool:
             return _is_text(text) and authenticator.verify_hash(
                 settings.token_hash, text, settings.token_hash
             )
+
+    elif token:
+
+        def is_token(text: str) -> bool:
+            return _is_text(text) and authenticator.verify_token(token, text)
 
     certificate = _read_file("certificate", settings.certificate_file)
     return Secrets(key, is_token, certificate, settings.topics)

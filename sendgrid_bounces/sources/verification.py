@@ -6,7 +6,6 @@ import hmac
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 
 from sendgrid_bounces.core.sources import RETENTION
 
@@ -56,11 +55,6 @@ def is_same(given: str, expected: str) -> bool:
         given.encode("utf-8", "surrogateescape"),
         expected.encode("utf-8", "surrogateescape"),
     )
-
-
-def expect(token: str) -> Callable[[str], bool]:
-    """Return a function that compares a text with *token* in constant time."""
-    return partial(is_same, expected=token)
 
 
 def read_timestamp(text: str) -> int | None:

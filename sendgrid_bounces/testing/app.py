@@ -115,9 +115,10 @@ class TestApp:
             self._accounts += 1
 
     def release(self) -> None:
-        """Reset a temporary database after the last test account is closed."""
+        """Forget wrong keys; reset a temporary database after the last test account."""
         if self.is_inherited:
             return
+        self.emulator.authenticator.forget_attempts()
         with self._accounts_lock:  # no test account is created during the reset
             self._accounts -= 1
             if not self._accounts and self._owns_database:

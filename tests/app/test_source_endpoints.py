@@ -22,6 +22,7 @@ from flask.testing import FlaskClient
 
 from sendgrid_bounces import auth, seeding
 from sendgrid_bounces.control.service import Control
+from sendgrid_bounces.core.attempts import MAX_ATTEMPTS
 from sendgrid_bounces.core.bounces import BounceQuery
 from sendgrid_bounces.core.errors import StorageError
 from sendgrid_bounces.core.sources import Source, SourceCounts, SourceSettings
@@ -522,6 +523,20 @@ def test_verified_token_is_cached(app: Flask, monkeypatch):
     client.post("/_sources/mail", data=EXIM, headers=TOKEN)
     monkeypatch.setattr(auth, "check_password_hash", None)
     assert client.post("/_sources/mail", data=EXIM, headers=TOKEN).status_code == 200
+
+
+@pytest.mark.parametrize("name", ["mail", "ses"])
+def test_wrong_tokens_are_limited(app: Flask, name: str):
+    """Whether the database has a hash of the token, or a variable has the token."""
+    client = app.test_client()
+
+    def call(token: str) -> int:
+        headers = {"Authorization": f"Bearer {token}"}
+        return client.post(f"/_sources/{name}", data=b"{}", headers=headers).status_code
+
+    statuses = [call(f"wrong {n}") for n in range(MAX_ATTEMPTS)]
+    assert set(statuses) == {401}
+    assert {call("another"), call("s3cret")} == {429}
 
 
 def test_control_endpoints_do_not_log_events(url: str, clock: FixedClock):

@@ -15,6 +15,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
+import requests
 from conftest import NOW
 from live import TIMEOUT
 
@@ -525,3 +526,18 @@ def test_unknown_name_is_an_attribute_error() -> None:
 
     with pytest.raises(AttributeError, match="nothing_such"):
         package.nothing_such  # noqa: B018
+
+
+def test_wrong_keys_of_a_test_do_not_limit_the_next_one() -> None:
+    def call(key: str) -> int:
+        headers = {"Authorization": f"Bearer {key}"}
+        url = f"{server.url}/v3/suppression/bounces"
+        return requests.get(url, headers=headers, timeout=10).status_code
+
+    with EmulatorServer() as server, server.double():  # of another test
+        with server.double() as account:
+            statuses = [call(f"wrong {n}") for n in range(20)]
+            assert statuses == [401] * 20
+            assert call(account.api_key) == 429
+        with server.double() as account:
+            assert call(account.api_key) == 200

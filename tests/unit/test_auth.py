@@ -3,7 +3,9 @@
 import hmac
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 import pytest
 from conftest import QUICK_COSTS
@@ -151,6 +153,38 @@ def test_wrong_keys_are_limited_by_name_and_client(limited, monkeypatch) -> None
     _guess(limited, "acme", 1)
 
 
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        ("acme", lambda auth, key: auth.authenticate("acme", key)),
+        ("", lambda auth, key: auth.authenticate_key(key)),
+        ("mg.example", lambda auth, key: auth.authenticate_domain("mg.example", key)),
+        ("token", lambda auth, key: auth.verify_token("s3cret", key)),
+    ],
+    ids=["user", "key", "domain", "token"],
+)
+def test_right_key_does_not_stand_out_among_refused_guesses(
+    storage, limited, monkeypatch, name: str, call: Callable[[Authenticator, str], Any]
+) -> None:
+    """Except for a client that has used it before, such as one with a bad job."""
+    storage.accounts.add_domain("mg.example", storage.accounts.get("acme"))
+    assert call(limited, "s3cret")
+
+    def guess() -> None:
+        for n in range(MAX_ATTEMPTS):
+            with suppress(CredentialsError):
+                assert not call(limited, f"wrong {n}")
+
+    monkeypatch.setattr(limited, "_client", lambda: "192.0.2.1")
+    guess()
+    for key in ("another", "s3cret"):
+        with pytest.raises(TooManyAttemptsError):
+            call(limited, key)
+    monkeypatch.setattr(limited, "_client", lambda: "127.0.0.1")
+    guess()
+    assert call(limited, "s3cret")
+
+
 def test_wrong_keys_without_a_name_are_limited(limited) -> None:
     """Calls of SendGrid v3 have an API key only, those of Mailgun a domain."""
     for n in range(MAX_ATTEMPTS):
@@ -225,7 +259,7 @@ def test_guesses_take_bounded_memory(limited, monkeypatch) -> None:
     for n in range(30):
         _guess(limited, f"name{n}", 1)
     assert len(limited._failed._known) <= 10
-    assert len(limited._failed._counts) <= 11
+    assert len(limited._failed.counts) <= 11
     assert len(limited._failed._added) <= 10
 
 
