@@ -22,6 +22,7 @@ from sendgrid_bounces.emulator import Emulator, current_emulator
 from sendgrid_bounces.receiving import views as receiving
 from sendgrid_bounces.storage.clock import SharedClock
 from sendgrid_bounces.storage.database import Storage, closing_on_error, open_storage
+from sendgrid_bounces.storage.engine import Identity
 from sendgrid_bounces.web.dialect import Dialect, find_owner
 from sendgrid_bounces.web.requests import Application, request
 from sendgrid_bounces.web.responses import Response
@@ -42,7 +43,7 @@ def create_app(
     clock: Clock | None = None,
     *,
     dialects: tuple[Dialect, ...] = DIALECTS,
-    load_seeds: bool = True,
+    prepared: Identity | None = None,
     tag_costs: ScryptCosts | None = None,
 ) -> Flask:
     """Return a WSGI application on one database.
@@ -50,16 +51,19 @@ def create_app(
     :param config: a Config, or values by the names in
         :data:`sendgrid_bounces.config.SETTINGS`; other settings have their defaults.
     :param clock: the source of the current time; by default the system clock.
-    :param load_seeds: whether to load the seed files; False if the parent process has
-        loaded the files already.
+    :param prepared: the identity of the database, if the parent process has prepared
+        the database and loaded the seed files; see :func:`prepare_database`.
     :param tag_costs: see :class:`~sendgrid_bounces.auth.Authenticator`.
     :raises BounceError: if a setting is invalid, a seed file cannot be loaded, or the
         database cannot be opened.
     """
     if not isinstance(config, Config):
         config = load_config(config or {})
-    emulator = open_emulator(config, clock or Clock(), dialects, tag_costs=tag_costs)
-    if load_seeds:
+    clock = clock or Clock()
+    emulator = open_emulator(
+        config, clock, dialects, prepared=prepared, tag_costs=tag_costs
+    )
+    if prepared is None:
         with closing_on_error(emulator.storage):
             load_seed_files(emulator)
     app = routed_app(dialects, has_control=config.control)
@@ -98,15 +102,20 @@ def open_emulator(
     dialects: tuple[Dialect, ...] = DIALECTS,
     *,
     create: bool = True,
+    prepared: Identity | None = None,
     tag_costs: ScryptCosts | None = None,
 ) -> Emulator:
     """Return the emulator on the database of *config*.
 
     :param create: whether to create a database that does not exist.
+    :param prepared: see :func:`create_app`.
     :param tag_costs: see :class:`~sendgrid_bounces.auth.Authenticator`.
     """
     storage = open_storage(
-        config.database_url, create=create, log_size=config.journal_size
+        config.database_url,
+        create=create,
+        prepared=prepared,
+        log_size=config.journal_size,
     )
     storage.engine.limit_writers(max(config.threads * 3 // 4, 1))  # others read
     storage.accounts.reserved_domains = frozenset(
@@ -135,7 +144,7 @@ def prepare_database(config: Config) -> Storage:
     """Create the database if necessary, and load the seed files.
 
     The parent process of a server does so once, and closes the database before the
-    workers start.
+    workers start. They get the identity of its engine.
     """
     emulator = open_emulator(config, Clock())
     with closing_on_error(emulator.storage):

@@ -6,6 +6,7 @@ win.
 
 import os
 import sys
+from contextlib import closing
 from typing import Any
 
 from sendgrid_bounces.app import prepare_database
@@ -15,12 +16,15 @@ from sendgrid_bounces.server.access_log import check_writable
 from sendgrid_bounces.server.gunicorn_app import gunicorn_settings
 from sendgrid_bounces.server.sockets import SharedContext, authority
 from sendgrid_bounces.server.tls import server_context
+from sendgrid_bounces.storage.engine import Identity
 
 
 def on_starting(_server: Any) -> None:
     """Prepare the database once, before the workers start."""
+    global DATABASE  # the workers inherit this module
     try:
-        prepare_database(CONFIG).close()
+        with closing(prepare_database(CONFIG)) as storage:
+            DATABASE = storage.engine.identity
     except BounceError as error:
         sys.exit(f"Error: {error}")
 
@@ -38,6 +42,9 @@ try:
     check_writable(CONFIG.access_log)
 except BounceError as error:
     sys.exit(f"Error: {error}")
+
+#: The identity of the database, once it is prepared.
+DATABASE: Identity = ()
 
 globals().update(gunicorn_settings(CONFIG, SharedContext()))
 bind = authority(CONFIG.host, CONFIG.port)

@@ -19,4 +19,4 @@ if _conf is None and os.environ.get("SERVER_SOFTWARE", "").startswith("gunicorn"
         "-c python:sendgrid_bounces.gunicorn_conf\n"
     )
 
-application = app = load_app(_conf.CONFIG if _conf else None)
+application = app = load_app(_conf.CONFIG, _conf.DATABASE) if _conf else load_app(None)

@@ -109,9 +109,9 @@ def _run(config: Config, calls: str, *, quiet: bool, opens_browser: bool) -> Non
         scheme = "https" if context else "http"
         url, local = base_url(listener, scheme), local_url(listener, scheme)
         with closing(prepare_database(config)) as storage:
-            database, contents = str(storage.engine), storage.contents.counts()
+            engine, contents = storage.engine, storage.contents.counts()
         _warn_about_control(config)
-        _describe(config, local, database, contents)
+        _describe(config, local, str(engine), contents)
 
         def announce() -> None:
             click.echo(f"Listening on {url}")
@@ -121,7 +121,10 @@ def _run(config: Config, calls: str, *, quiet: bool, opens_browser: bool) -> Non
             click.echo(calls.format(curl=curl, url=local), err=True, nl=False)
 
         shows_requests = sys.stderr.isatty() and not quiet
-        Server(config, listener, announce, shows_requests=shows_requests).run()
+        server = Server(
+            config, engine.identity, listener, announce, shows_requests=shows_requests
+        )
+        server.run()
 
 
 def _listen(config: Config) -> socket:

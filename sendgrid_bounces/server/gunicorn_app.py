@@ -18,6 +18,7 @@ from sendgrid_bounces.core.errors import BounceError, StorageError
 from sendgrid_bounces.server.access_log import TERMINAL_FORMAT, RedactingLogger
 from sendgrid_bounces.server.sockets import BACKLOG, SharedContext
 from sendgrid_bounces.server.worker import Worker
+from sendgrid_bounces.storage.engine import Identity
 
 #: Seconds between a worker that cannot open the database and the next attempt.
 RETRY_SECONDS = 1
@@ -71,16 +72,18 @@ def _do_nothing(_worker: Worker, _request: Any) -> None:
     """Replace a hook of Gunicorn."""
 
 
-def load_app(config: Config | None) -> Flask:
+def load_app(config: Config | None, prepared: Identity = ()) -> Flask:
     """Return the application of a worker process, or exit with a message.
 
     :param config: the settings of the parent process, which has prepared the database;
         None to read the settings from the environment and load the seed files here.
+    :param prepared: the identity of the prepared database. Without it, a new worker
+        would create another one after the removal of a file.
     """
     try:
         if config is None:
             return create_app(load_config(environment=os.environ))
-        return create_app(config, load_seeds=False)
+        return create_app(config, prepared=prepared)
     except StorageError as error:
         # Gunicorn starts another worker, which can succeed once the database is back.
         sys.stderr.write(f"Error: {error}\n")
@@ -94,8 +97,7 @@ def load_app(config: Config | None) -> Flask:
 class Server(BaseApplication):
     """A Gunicorn that serves the application of *config* on a listening socket.
 
-    The database is prepared already.
-
+    :param prepared: the identity of the database, which is prepared already.
     :param announce: called once, when the first worker accepts requests.
     :param shows_requests: whether to print a line for each request on stderr, if there
         is no access log.
@@ -104,12 +106,13 @@ class Server(BaseApplication):
     def __init__(
         self,
         config: Config,
+        prepared: Identity,
         listener: socket.socket,
         announce: Callable[[], None],
         *,
         shows_requests: bool = False,
     ) -> None:
-        self._config = config
+        self._config, self._prepared = config, prepared
         self._shows_requests = shows_requests and not config.access_log
         self._descriptor = listener.detach()
         self._announce = announce
@@ -132,7 +135,7 @@ class Server(BaseApplication):
 
     def load(self) -> Flask:
         """Return the application, in a worker."""
-        return load_app(self._config)
+        return load_app(self._config, self._prepared)
 
     def _start(self, worker: ThreadWorker) -> None:
         if os.read(self._first, 1):

@@ -14,7 +14,7 @@ from sendgrid_bounces.storage.bounce_counts import BounceCounts
 from sendgrid_bounces.storage.bounces import BounceStore
 from sendgrid_bounces.storage.clock import ClockStore
 from sendgrid_bounces.storage.contents import ContentsStore
-from sendgrid_bounces.storage.engine import Engine
+from sendgrid_bounces.storage.engine import Engine, Identity
 from sendgrid_bounces.storage.faults import FaultStore
 from sendgrid_bounces.storage.health import HealthCheck
 from sendgrid_bounces.storage.mysql import open_mysql
@@ -73,11 +73,17 @@ def closing_on_error(storage: Storage) -> Iterator[None]:
 
 
 def open_storage(
-    url: str, *, create: bool = True, log_size: int = DEFAULT_SIZE
+    url: str,
+    *,
+    create: bool = True,
+    prepared: Identity | None = None,
+    log_size: int = DEFAULT_SIZE,
 ) -> Storage:
     """Open the database at *url*.
 
     :param create: whether to create missing tables.
+    :param prepared: the identity of the database that the parent process has prepared.
+        It is opened on the first use.
     :param log_size: the maximum number of entries in the request log.
     :raises AbsentError: if the tables are missing and must not be created.
     :raises StorageError: if the URL is invalid, if the database does not open, or if
@@ -85,7 +91,10 @@ def open_storage(
     """
     engine = _open_engine(url)
     try:
-        schema.prepare(engine, create=create)
+        if prepared is None:
+            schema.prepare(engine, create=create)
+        else:
+            engine.expect(prepared)
     except BaseException:
         engine.close()
         raise

@@ -18,6 +18,9 @@ from sendgrid_bounces.storage.sqlite_copy import Report
 from sendgrid_bounces.storage.tables import SCHEMA_VERSION, AboutRow
 
 Row = tuple[Any, ...]
+
+#: What tells a database from one that replaces it; empty if nothing does.
+Identity = tuple[int, ...]
 Result = TypeVar("Result")
 
 
@@ -57,6 +60,9 @@ class Engine:
     #: Whether the database is known to have the schema of this release, so that each
     #: transaction checks that it still has.
     has_schema = False
+
+    #: The identity of the database, as far as it is known.
+    identity: Identity = ()
 
     def __init__(
         self,
@@ -239,6 +245,14 @@ class Engine:
     def exists(self) -> bool:
         """Return whether the database exists, without creating it."""
         return True
+
+    def expect(self, identity: Identity) -> None:
+        """Use no other database than that of *identity*, which has its schema.
+
+        It is opened on the first use, and not created if it was removed.
+        """
+        self.identity = identity
+        self.has_schema = True
 
     def check_location(self) -> None:
         """Check that the database is the one that was opened.

@@ -17,7 +17,7 @@ import peewee
 
 from sendgrid_bounces.core.errors import StorageError
 from sendgrid_bounces.storage import sql
-from sendgrid_bounces.storage.engine import Engine, Row
+from sendgrid_bounces.storage.engine import Engine, Identity, Row
 from sendgrid_bounces.storage.sqlite_copy import Report, copy_pages
 from sendgrid_bounces.storage.tables import UNIQUE_ID, RequestRow
 from sendgrid_bounces.storage.writers import Writers
@@ -74,8 +74,8 @@ LOG_PRAGMAS = (
     "wal_autocheckpoint = 2000",
 )
 
-#: The device and the inode of each of some files, None if there is no file.
-Identities = list[tuple[int, int] | None]
+#: The device and the inode of each of some files; empty if there is no file.
+Identities = list[Identity]
 
 
 class SQLiteEngine(Engine):
@@ -111,7 +111,6 @@ class SQLiteEngine(Engine):
         self._create = create
         self._synchronous = synchronous
         self._timeout = timeout
-        self._identity: Identities = []
         # SQLite has the log beside the file that a symbolic link leads to.
         self._target = Path(os.path.realpath(path))
         self._journal = [Path(f"{self._target}{s}") for s in JOURNAL_SUFFIXES]
@@ -125,7 +124,13 @@ class SQLiteEngine(Engine):
 
     def exists(self) -> bool:
         """Return whether the file exists, which connecting would create."""
+        self._check_folder()
         return self._file.exists()
+
+    def expect(self, identity: Identity) -> None:
+        """Use no other file than that of *identity*, which has the schema."""
+        super().expect(identity)
+        self._create = False
 
     def search(self, text: str, values: Sequence[object], seconds: float) -> list[Row]:
         """Run a query that no index answers, and return all rows."""
@@ -147,7 +152,7 @@ class SQLiteEngine(Engine):
         """Return an engine for transactions that do not wait for the disk."""
         level = "normal" if self._synchronous == "full" else self._synchronous
         engine = SQLiteEngine(self.location, level, timeout, create=False)
-        engine._identity = self._identity
+        engine.identity = self.identity
         engine._writers = self._writers
         engine.has_schema = self.has_schema
         self._others.append(engine)
@@ -191,7 +196,7 @@ class SQLiteEngine(Engine):
 
         SQLite goes on writing to a removed file, and the writes are lost at the end.
         """
-        if self._identity and self._identity != _identify(self._file):
+        if self.identity and [self.identity] != _identify(self._file):
             raise self._removed("the file")
 
     def check_journal(self) -> None:
@@ -206,7 +211,7 @@ class SQLiteEngine(Engine):
         if found == known:
             return
         for path, now, before in zip(self._journal, found, known, strict=False):
-            if before is not None and now != before:
+            if before and now != before:
                 raise self._removed(f"{path.name} (write-ahead log)")
         self._journal_identities = found
 
@@ -294,6 +299,7 @@ class SQLiteEngine(Engine):
         if not is_first:
             self.check_journal()
         if self._create:
+            self._check_folder()
             # To close a file that exists would end the locks of this process on it.
             with suppress(OSError):  # SQLite reports the reason
                 flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
@@ -312,10 +318,15 @@ class SQLiteEngine(Engine):
             connection.close()
             raise
         self._create = False
-        self._identity = self._identity or _identify(self._file)
+        if not self.identity:
+            (self.identity,) = _identify(self._file)
         if is_first:
             self._journal_identities = _identify(*self._journal)
         return connection
+
+    def _check_folder(self) -> None:
+        if not self._file.parent.is_dir():
+            raise StorageError(f"folder {self._file.parent} does not exist")
 
     def _code(self, error: Exception) -> int | None:
         code: Any = getattr(error, "sqlite_errorcode", None)  # since Python 3.11
@@ -368,7 +379,7 @@ def _identify(*paths: Path) -> Identities:
         try:
             status = path.stat()
         except OSError:
-            found.append(None)
+            found.append(())
         else:
             found.append((status.st_dev, status.st_ino))
     return found
@@ -377,7 +388,7 @@ def _identify(*paths: Path) -> Identities:
 def open_sqlite(url: SplitResult) -> SQLiteEngine:
     """Return the engine for *url*, which connects on its first use.
 
-    :raises StorageError: if the URL is invalid or its folder does not exist.
+    :raises StorageError: if the URL is invalid.
     """
     options = dict(parse_qsl(url.query, keep_blank_values=True))
     synchronous = options.pop("synchronous", SYNCHRONOUS[0]).lower()
@@ -401,6 +412,4 @@ def open_sqlite(url: SplitResult) -> SQLiteEngine:
         pass
     except (OSError, ValueError) as error:
         raise StorageError(f"{path!r} is not a file name: {error}") from None
-    if not Path(path).parent.is_dir():
-        raise StorageError(f"folder {Path(path).parent} does not exist")
     return SQLiteEngine(path, synchronous)

@@ -104,6 +104,7 @@ def test_file_at_its_largest_size_is_reported(tmp_path: Path, seed: str) -> None
     """The limit of a process on the size of its files fails like a broken disk."""
     url = f"sqlite:///{tmp_path / 'b.sqlite3'}"
     with serving("--database", url, "--seed", seed, "--workers", "1") as live:
+        assert _health(live) == "ok"
         (worker,) = live.workers()
         resource.prlimit(worker, resource.RLIMIT_FSIZE, (100, 100))
 

@@ -94,6 +94,26 @@ def test_unavailable_server_is_503_within_seconds(node: Node) -> None:
             assert re.search(f"GET '{path}' failed: mysql database .*{message}", err)
 
 
+def test_reload_while_the_server_is_away_is_503(node: Node) -> None:
+    """The new workers connect when they are called."""
+    with serving("--database", node.url, "--auth", "any", "--workers", "1") as live:
+        assert live.get(COUNT) == '{"count": "0"}'
+        (old,) = live.workers()
+        node.kill()
+        live.process.send_signal(signal.SIGHUP)
+        deadline = time.monotonic() + TIMEOUT
+        while not live.workers() or old in live.workers():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        for target in (COUNT, "/_emulator/health"):
+            with pytest.raises(urllib.error.HTTPError) as raised:
+                live.get(target)
+            assert raised.value.code == 503
+            assert raised.value.read()
+        node.start()
+        assert live.get(COUNT) == '{"count": "0"}'
+
+
 def test_source_asks_for_a_repeat_while_the_server_is_away(
     node: Node, tmp_path: Path
 ) -> None:

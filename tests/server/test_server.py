@@ -370,6 +370,42 @@ def test_killed_server_keeps_acknowledged_deletes(url: str, seed: str) -> None:
         assert storage.engine.fetch("PRAGMA integrity_check") == [("ok",)]
 
 
+@pytest.mark.parametrize("is_conf", [False, True], ids=["serve", "gunicorn"])
+@pytest.mark.parametrize("is_replaced", [False, True], ids=["removed", "replaced"])
+def test_new_workers_use_no_other_file(
+    url: str, seed: str, tmp_path: Path, is_replaced, is_conf
+) -> None:
+    """They know the file from their parent process, and refuse an empty one."""
+    file = Path(url.removeprefix("sqlite:///").partition("?")[0])
+    target = f"/api/bounces.count.json{ACME}"
+    if is_conf:
+        variables = named(DATABASE_URL=url, SEED=seed, WORKERS="1")
+        flags = ("-c", "python:sendgrid_bounces.gunicorn_conf")
+        server = gunicorn("sendgrid_bounces.wsgi:app", *flags, **variables)
+    else:
+        server = serving("--database", url, "--seed", seed, "--workers", "1")
+    with server as live:
+        assert live.when_up(target) == f'{{"count": "{TOTAL}"}}'
+        (old,) = live.workers()
+        for path in file.parent.glob(f"{file.name}*"):
+            path.rename(tmp_path / f"old-{path.name}")
+        if is_replaced:
+            open_storage(url).close()
+        before = {path.name for path in file.parent.iterdir()}
+        live.process.send_signal(signal.SIGHUP)
+        deadline = time.monotonic() + TIMEOUT
+        while live.workers() in ([old], []) or old in live.workers():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+        for path in ("/_emulator/health", target):
+            with pytest.raises(urllib.error.HTTPError) as raised:
+                live.get(path)
+            assert raised.value.code == 503
+            assert raised.value.read()
+        assert {path.name for path in file.parent.iterdir()} == before
+
+
 def _is_locked(url: str) -> bool:
     """Return whether a process is writing to an SQLite database."""
     file = url.removeprefix("sqlite:///").partition("?")[0]

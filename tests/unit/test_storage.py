@@ -159,6 +159,28 @@ def test_writes_into_a_removed_file_are_refused(
 
 
 @pytest.mark.parametrize("is_replaced", [False, True], ids=["removed", "replaced"])
+def test_process_that_starts_later_uses_no_other_file(
+    url: str, tmp_path: Path, is_replaced
+) -> None:
+    """Such as a worker after a reload: its parent has prepared the database."""
+    file, other = tmp_path / "bounces.sqlite3", tmp_path / "other.sqlite3"
+    with closing(open_storage(url)) as storage:
+        identity = storage.engine.identity
+    with closing(open_storage(url, prepared=identity)) as storage:
+        assert storage.accounts.all() == []
+    with closing(open_storage(f"sqlite:///{other}")):
+        file.unlink()
+        if is_replaced:
+            other.rename(file)
+        before = sorted(tmp_path.iterdir())
+        with closing(open_storage(url, prepared=identity)) as storage:
+            for call in (storage.accounts.all, storage.faults.clear):
+                with pytest.raises(StorageError, match="no longer exists: .*restart"):
+                    call()
+        assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("is_replaced", [False, True], ids=["removed", "replaced"])
 @pytest.mark.parametrize("suffix", JOURNAL_SUFFIXES)
 def test_writes_without_the_write_ahead_log_are_refused(
     url: str, tmp_path: Path, suffix: str, is_replaced
