@@ -5,7 +5,7 @@
 MAX_VALUES = 500_000
 
 
-def has_too_many_values(text: bytes) -> bool:
+def has_too_many_values(text: bytes | bytearray) -> bool:
     """Return whether a JSON text may have more than :data:`MAX_VALUES` values.
 
     This is known before the text is parsed. Commas and brackets in strings count, too.

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from sendgrid_bounces.core.bounces import Bounce, fold
 from sendgrid_bounces.core.errors import BounceError, ParametersError
 from sendgrid_bounces.core.hosts import is_loopback
+from sendgrid_bounces.core.json_limits import MAX_VALUES, has_too_many_values
 
 if TYPE_CHECKING:
     import httpx
@@ -43,9 +44,10 @@ MIN_PAUSE, MAX_PAUSE = 0.5, 60.0
 MAX_LIMIT_PAUSE, CLOCK_SKEW = 600, 1
 
 #: The maximum size of a page in bytes.
-MAX_BODY = 64 * 1024 * 1024
+MAX_BODY = 16 * 1024 * 1024
 
-TIMEOUT = 30
+#: Seconds for a part of a response, and for all of it.
+TIMEOUT, MAX_SECONDS = 30, 300
 
 #: The problem of a status that repeating the request does not mend.
 FATAL: Mapping[int, str] = {
@@ -238,19 +240,13 @@ class Reader:
         """
         try:
             with self._client.stream("GET", path, params=dict(query)) as response:
-                if response.is_redirect:
-                    raise PullError("the API redirects to another address")
-                if response.headers.get("Content-Encoding", "identity") != "identity":
-                    raise PullError("the response is compressed")  # to any size
-                body = bytearray()
-                for chunk in response.iter_bytes():
-                    body += chunk
-                    if len(body) > MAX_BODY:
-                        raise PullError(f"a page is larger than {MAX_BODY} bytes")
+                body = _read_body(response)
         except self._errors as error:
             reason = str(error) or type(error).__name__
             raise _RetryableError(f"the connection failed: {reason}") from None
         _check_status(response)
+        if has_too_many_values(body):
+            raise PullError(f"a page has more than {MAX_VALUES} values")
         try:
             return json.loads(body)
         except (ValueError, RecursionError):
@@ -261,6 +257,27 @@ def _is_safe(url: "httpx.URL") -> bool:
     """Return whether no other machine can read what is sent to *url*."""
     is_local = is_loopback(url.host.strip("[]"))
     return url.scheme == "https" or (url.scheme == "http" and is_local)
+
+
+def _read_body(response: "httpx.Response") -> bytearray:
+    """Return the body of *response*, whose size and time are limited.
+
+    :raises _RetryableError: if it takes too long.
+    :raises PullError: if it has another form or is too large.
+    """
+    if response.is_redirect:
+        raise PullError("the API redirects to another address")
+    if response.headers.get("Content-Encoding", "identity") != "identity":
+        raise PullError("the response is compressed")  # to any size
+    body, deadline = bytearray(), time.monotonic() + MAX_SECONDS
+    for chunk in response.iter_bytes():
+        body += chunk
+        if len(body) > MAX_BODY:
+            raise PullError(f"a page is larger than {MAX_BODY} bytes")
+        if time.monotonic() > deadline:
+            problem = f"the response takes more than {MAX_SECONDS} seconds"
+            raise _RetryableError(problem)
+    return body
 
 
 def _check_status(response: "httpx.Response") -> None:

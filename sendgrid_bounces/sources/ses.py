@@ -4,9 +4,11 @@ import base64
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sendgrid_bounces.sources.events import (
+    MAX_KEY,
     MAX_KIND,
     Batch,
     BounceEvent,
@@ -127,12 +129,18 @@ def read_notification(notification: Mapping[str, Any], now: int) -> Batch:
     bounce = section(notification, "bounce")
     recipients = bounce.get("bouncedRecipients")
     recipients = recipients if isinstance(recipients, list) else []
+    shared = _Bounce(
+        kind=text(bounce, "bounceType")[:MAX_KIND],
+        subtype=text(bounce, "bounceSubType")[:MAX_KIND],
+        mark=text(bounce, "feedbackId", "timestamp")[:MAX_KEY],
+        created=read_time(bounce.get("timestamp"), now),
+    )
     events, skipped = [], []
     if len(recipients) > MAX_EVENTS:
         skipped.append(f"bouncedRecipients: has more than {MAX_EVENTS} recipients")
     for recipient in recipients[:MAX_EVENTS]:
         try:
-            events.append(_event(bounce, recipient, now))
+            events.append(_event(shared, recipient))
         except EventError as error:
             skipped.append(str(error))
     if not events and not skipped:
@@ -140,26 +148,38 @@ def read_notification(notification: Mapping[str, Any], now: int) -> Batch:
     return Batch(tuple(events), skipped=tuple(skipped))
 
 
-def _event(bounce: Mapping[str, Any], recipient: Any, now: int) -> BounceEvent:
+@dataclass(frozen=True, slots=True)
+class _Bounce:
+    """The fields that all recipients of a notification share.
+
+    :param mark: identifies the notification among its repeats, if anything does.
+    """
+
+    kind: str
+    subtype: str
+    mark: str
+    created: int
+
+
+def _event(bounce: _Bounce, recipient: Any) -> BounceEvent:
     """Return the event of an element of bouncedRecipients."""
     if not isinstance(recipient, dict):
         raise EventError("bouncedRecipients: must contain objects")
-    kind, subtype = text(bounce, "bounceType"), text(bounce, "bounceSubType")
+    kind = bounce.kind
     diagnostic = text(recipient, "diagnosticCode")
     status = text(recipient, "status") or find_status(diagnostic)
     is_permanent = kind == "Permanent" or (kind == "Transient" and status == "5.4.4")
     email = text(recipient, "emailAddress")
-    mark = text(bounce, "feedbackId", "timestamp")
     return bounce_event(
         email,
         status=status,
         code=find_code(diagnostic),
-        reason=diagnostic.removeprefix("smtp;").strip() or f"{kind}/{subtype}",
-        created=read_time(bounce.get("timestamp"), now),
-        key=f"ses {mark} {email.lower()}" if mark else "",
+        reason=diagnostic.removeprefix("smtp;").strip() or f"{kind}/{bounce.subtype}",
+        created=bounce.created,
+        key=f"ses {bounce.mark} {email.lower()}" if bounce.mark else "",
         permanence=Permanence.PERMANENT if is_permanent else Permanence.NOT_LISTED,
         note="" if is_permanent else kind.lower() or "undetermined",
-        only_if_unknown=subtype in _SUPPRESSED,
+        only_if_unknown=bounce.subtype in _SUPPRESSED,
     )
 
 

@@ -257,11 +257,16 @@ ROW = {"created": NOW, "email": "a@example.com", "reason": "", "status": "5.1.1"
             "ignores .* end_time",
         ),
         (httpx.Response(302, headers={"Location": "//evil"}), "redirects"),
+        (
+            httpx.Response(200, content=b"[" + b"0," * 500_000),
+            "more than 500000 values",
+        ),
+        (httpx.Response(200, content=b" " * (2**24 + 1)), "larger than 16777216 bytes"),
         (httpx.Response(404), "404: the API URL is wrong"),
         (httpx.Response(400), "answers 400$"),
         (httpx.Response(500), "answers 500, after 10 attempts"),
     ],
-    ids=range(11),
+    ids=range(13),
 )
 def test_unusable_response_stops_the_pull(
     local, clock, pauses, response: httpx.Response, problem: str
@@ -280,6 +285,16 @@ def test_unusable_response_stops_the_pull(
     with pytest.raises(PullError, match=problem):
         _pull(local, reader, clock, is_full=True)
     assert [row[0] for row in _rows(local)] == ["kept@example.com"]
+
+
+def test_response_takes_bounded_time(local, clock, pauses, monkeypatch) -> None:
+    """Its parts may arrive one by one, each within the timeout."""
+    monkeypatch.setattr(module, "MAX_SECONDS", 0)
+    pages = iter(lambda: httpx.ByteStream(b"[]"), None)
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, stream=next(pages)))
+    reader = Reader(KEY, sleep=pauses.append, transport=transport)
+    with pytest.raises(PullError, match="more than 0 seconds, after 10 attempts"):
+        _pull(local, reader, clock)
 
 
 def test_compressed_response_is_not_read(local, clock, pauses) -> None:

@@ -55,6 +55,16 @@ def test_payload(kind: str, case: Case):
         assert render(batch) == json.loads(answer.body)
 
 
+@pytest.mark.slow
+def test_shared_fields_of_many_recipients_are_read_once():
+    fields = dict.fromkeys(("bounceType", "bounceSubType", "feedbackId"), "x" * 200_000)
+    recipients = [{"emailAddress": f"u{n}@example.com"} for n in range(1_000)]
+    bounce = {**fields, "bouncedRecipients": recipients}
+    start = time.process_time()
+    assert len(parse("ses", {"notificationType": "Bounce", "bounce": bounce})) == 1_000
+    assert time.process_time() - start < 1
+
+
 @pytest.mark.parametrize("text", ["5.1.1 ", "5.0.0 "])
 def test_long_reason_takes_little_memory(text: str):
     """Each status in it could be an object of its own."""
