@@ -17,6 +17,7 @@ from sendgrid_bounces.cli.output import echo_json, echo_table
 from sendgrid_bounces.cli.progress import elapsed_time
 from sendgrid_bounces.cli.queries import QUERY_OPTIONS, echo_batches, read_query, walk
 from sendgrid_bounces.control.documents import render_count
+from sendgrid_bounces.core.bounces import MAX_OFFSET
 from sendgrid_bounces.core.charsets import is_charset
 from sendgrid_bounces.core.errors import UnknownAddressError
 from sendgrid_bounces.core.messages import pluralize, printable
@@ -68,7 +69,10 @@ def bounces() -> None:
 @QUERY_OPTIONS
 @click.option("--limit", type=click.IntRange(1), help="At most this many bounces.")
 @click.option(
-    "--offset", type=click.IntRange(0), default=0, help="Skip this many bounces first."
+    "--offset",
+    type=click.IntRange(0, MAX_OFFSET),
+    default=0,
+    help="Skip this many bounces first.",
 )
 @click.option(
     "--after",
@@ -167,7 +171,7 @@ def remove_bounce(owner: str, email: str) -> None:
     with open_control() as control:
         if not control.remove_bounces(owner, [email]):
             raise UnknownAddressError(f"no bounce of {email!r} in the list of {owner}")
-    click.echo(f"removed {email}")
+    click.echo(f"removed {printable(email)}")
 
 
 @bounces.command("import", short_help="Import bounces from a file")

@@ -8,7 +8,7 @@ import click
 from click.core import ParameterSource
 
 from sendgrid_bounces.cli.groups import blame_options
-from sendgrid_bounces.cli.process_arguments import hide_password
+from sendgrid_bounces.cli.process_arguments import hide_passwords
 from sendgrid_bounces.config import (
     FILE,
     SETTINGS,
@@ -201,7 +201,7 @@ def _record_database(
     """Record the URL of the database, and hide its password from other users."""
     _record(context, option, value)
     url = context.ensure_object(dict).get(_DATABASE, "")
-    if "@" in url and not hide_password(url):
+    if "@" in url and not hide_passwords(url):
         click.echo(
             f"Warning: other users of this machine can see the password of --database; "
             f"use {VARIABLE_PREFIX}{_DATABASE} or a settings file",

@@ -5,23 +5,22 @@ import re
 from pathlib import Path
 
 #: The password in a URL: up to the last "@", since it may be badly encoded.
-_PASSWORD = re.compile(rb"//[^:@/]*:(?P<password>.+)@")
+_PASSWORD = re.compile(rb"//[^:@/\0]*:(?P<password>[^\0]+)@")
 
 #: The place of the arguments' addresses in ``/proc/self/stat``, after the file name.
 _START, _END = 45, 46
 
 
-def hide_password(url: str) -> bool:
-    """Overwrite the password in *url* where ``ps`` shows the arguments.
+def hide_passwords(url: str) -> bool:
+    """Overwrite the password of *url*, and others, where ``ps`` shows the arguments.
 
-    Processes that this one forks inherit the arguments.
+    An option that is given twice has two URLs. Processes that this one forks inherit
+    the arguments.
 
     :returns: whether no argument shows the password any more. Only Linux reveals the
         place of the arguments.
     """
-    encoded = os.fsencode(url)
-    found = _PASSWORD.search(encoded)
-    if found is None:
+    if not _PASSWORD.search(os.fsencode(url)):
         return True
     try:
         arguments = Path("/proc/self/cmdline").read_bytes()
@@ -33,7 +32,7 @@ def hide_password(url: str) -> bool:
         return False
     from ctypes import memset
 
-    for match in re.finditer(re.escape(encoded), arguments):
-        begin, stop = (match.start() + at for at in found.span("password"))
+    for match in _PASSWORD.finditer(arguments):
+        begin, stop = match.span("password")
         memset(start + begin, ord("*"), stop - begin)
     return True

@@ -17,7 +17,7 @@ from sendgrid_bounces.cli.output import echo_fields, echo_json, echo_table
 from sendgrid_bounces.control.documents import render_request
 from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.core.messages import pluralize
-from sendgrid_bounces.core.requests import LoggedRequest
+from sendgrid_bounces.core.requests import MAX_ID, LoggedRequest
 from sendgrid_bounces.core.times import render_instant
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def requests() -> None:
 )
 @click.option(
     "--after",
-    type=click.IntRange(0),
+    type=click.IntRange(0, MAX_ID),
     metavar="ID",
     help="Only requests after this one; --limit then counts from it.",
 )

@@ -24,6 +24,9 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 #: An instant and an identifier. Integers of 18 digits fit into 64 bits.
 _POSITION = re.compile(r"(-?[0-9]{1,18})-([0-9]{1,18})")
 
+#: The largest number of bounces that a query passes over.
+MAX_OFFSET = 2**53
+
 _REPLY_CODE = re.compile(r"[0-9]{3}(?![0-9])")
 
 

@@ -5,7 +5,7 @@ from typing import Any
 from marshmallow import fields
 
 from sendgrid_bounces.core.accounts import MAX_NAME
-from sendgrid_bounces.core.bounces import TYPES_BY_LABEL, BounceQuery
+from sendgrid_bounces.core.bounces import MAX_OFFSET, TYPES_BY_LABEL, BounceQuery
 from sendgrid_bounces.core.histograms import DEFAULT_RANGE, RANGES
 from sendgrid_bounces.schemas.base import (
     List,
@@ -22,9 +22,6 @@ DEFAULT_LIMIT, MAX_LIMIT = 100, 10_000
 
 #: Longest pattern of an address or a status.
 MAX_GLOB = 500
-
-#: Longest offset: the number of rows that a database can hold.
-MAX_OFFSET = 2**53
 
 GROUPINGS = ("type", "day", "domain")
 

@@ -164,6 +164,17 @@ def test_listed_bounce_is_one_line(acme) -> None:
 
     listed = acme("bounces", "list", "acme").stdout
     assert listed.endswith("a@x    one\\ntwo\\x1b[31m\\u2028\n")
+    acme("bounces", "add", "acme", "\x1b[31mb@x")
+    removed = acme("bounces", "remove", "acme", "\x1b[31mb@x").stdout
+    assert removed == "removed \\x1b[31mb@x\n"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("bounces", "list", "acme", "--offset"), ("requests", "list", "--after")],
+)
+def test_number_beyond_those_of_the_database_is_invalid(acme, command) -> None:
+    assert "is not in the range" in acme(*command, str(2**63), code=2).stderr
 
 
 def test_json_of_a_list_is_that_of_an_export(acme) -> None:

@@ -251,7 +251,8 @@ def test_password_is_not_among_the_arguments_of_the_processes(node: Node) -> Non
     node.run("CREATE OR REPLACE USER shown IDENTIFIED BY 'very-s3cret'")
     node.run("GRANT ALL ON test.* TO shown")
     url = f"mysql://shown:very-s3cret@127.0.0.1:{node.port}/test"
-    with serving("--database", url, "--auth", "any") as live:
+    unused = url.replace("very", "not-very")
+    with serving("--database", unused, "--database", url, "--auth", "any") as live:
         live.get(COUNT)
         processes = [live.process.pid, *live.workers()]
         shown = [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in processes]
