@@ -2,6 +2,7 @@
 
 import json
 import re
+from base64 import b64decode
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -66,6 +67,9 @@ _SUSPICIOUS = ("key", "pass", "pwd", "secret", "token", "basic", "bearer")
 #: Words of the names of credentials, which count with one typing error, too.
 _SECRET_WORDS = ("key", "apikey", "pass", "passwd", "password", "secret", "token")
 _SEPARATORS = re.compile(r"[\W_]+")
+
+#: What separates the words of a header field with credentials.
+_FIELD_SEPARATORS = re.compile(r"[\s,;:=\"]+")
 
 #: The name of a credential at the beginning of a name without a value, which may be the
 #: rest of it.
@@ -298,6 +302,24 @@ def find_secrets(pairs: Iterable[Parameter]) -> list[str]:
     return secrets
 
 
+def find_credentials(field: str) -> list[str]:
+    """Return the credentials in a header field such as ``Authorization``.
+
+    A malformed field may have one at any place: each word that looks like a key is one.
+    """
+    scheme, *others = field.split(None, 1) or [""]
+    credentials = others[0].strip() if others else scheme
+    found = [credentials, *filter(_is_random, _FIELD_SEPARATORS.split(field))]
+    if scheme.lower() == "basic":
+        padded = credentials + "=" * (-len(credentials) % 4)
+        with suppress(ValueError):
+            decoded = b64decode(padded, validate=True).decode(errors="replace")
+            user, _, password = decoded.partition(":")
+            is_key = not password or (len(user) >= MIN_LONG_NAME and "@" not in user)
+            found += [decoded, password, user if is_key else ""]
+    return found
+
+
 def redact_name(name: str, value: str) -> str:
     """Return the name of a parameter without the credential that it may hold.
 
@@ -316,9 +338,13 @@ def _split_name(name: str) -> tuple[str, str]:
         return "", name
     if found := _NAME_OF_SECRET.match(name):
         return found[0], name[found.end() :]
-    has_digit = len(name) >= MIN_SECRET and any(map(str.isdigit, name))
-    is_random = has_digit or len(name) >= MIN_LONG_NAME
-    return ("", name) if is_random else (name, "")
+    return ("", name) if _is_random(name) else (name, "")
+
+
+def _is_random(text: str) -> bool:
+    """Return whether *text* looks like a key, by a digit or by its length."""
+    has_digit = len(text) >= MIN_SECRET and any(map(str.isdigit, text))
+    return has_digit or len(text) >= MIN_LONG_NAME
 
 
 def shorten(text: str, most: int = MAX_TEXT) -> str:
@@ -350,9 +376,12 @@ def _longest_first(secrets: Iterable[str]) -> list[str]:
 def _spellings(secret: str) -> list[str]:
     """Return *secret* as it occurs in text, JSON, XML and in undecoded header fields.
 
+    A client can have percent-encoded it once too often.
+
     WSGI servers decode header fields as Latin-1.
     """
-    forms = [secret, secret.encode(errors="replace").decode("latin-1")]
+    forms = [secret, *decodings(secret)]
+    forms.append(secret.encode(errors="replace").decode("latin-1"))
     with suppress(UnicodeError):
         forms.append(secret.encode("latin-1").decode())
     return [

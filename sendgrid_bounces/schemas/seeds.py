@@ -1,6 +1,6 @@
 """The schema of a seed file: accounts, customers, domains, bounces and fault rules."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -175,7 +175,10 @@ def read_seed(
 
 
 class _Reader:
-    """Convert the validated fields of a seed file, and collect further problems."""
+    """Convert the validated fields of a seed file, and collect further problems.
+
+    All methods raise :class:`ParametersError` when there are :data:`MAX_PROBLEMS`.
+    """
 
     def __init__(self, now: int, doubts: list[Problem] | None) -> None:
         self.problems: list[Problem] = []
@@ -188,8 +191,7 @@ class _Reader:
     ) -> AccountSeed:
         self._check_unique("account", raw["username"], f"{path}.username")
         if is_customer and "customers" in raw:
-            problem = "a customer cannot have customers"
-            self.problems.append((f"{path}.customers", problem))
+            self._report([(f"{path}.customers", "a customer cannot have customers")])
         settings = {k: raw[k] for k in ("profile", "timezone") if k in raw}
         if "customers" in raw:
             settings["is_reseller"] = True
@@ -212,12 +214,10 @@ class _Reader:
     def sources(self, raws: list[Any]) -> list[SourceSeed]:
         sources = []
         for i, raw in enumerate(raws):
-            if len(self.problems) >= MAX_PROBLEMS:
-                break
             try:
                 source = read_source(raw)
             except ParametersError as error:
-                self.problems += error.within(f"sources[{i}]").problems
+                self._report(error.within(f"sources[{i}]").problems)
                 continue
             self._check_unique("source", source.name, f"sources[{i}].name")
             sources.append(source)
@@ -227,7 +227,7 @@ class _Reader:
         try:
             return read_fault_rules(raws, operations)
         except ParametersError as error:
-            self.problems += error.within("faults", "").problems
+            self._report(error.within("faults", "").problems)
             return []
 
     def _domain(self, raw: Mapping[str, Any], zone: TimeZone, path: str) -> DomainSeed:
@@ -240,31 +240,34 @@ class _Reader:
         try:
             return time_zone(name)
         except ParametersError as error:
-            self.problems.append((path, error.problems[0][1]))
+            self._report([(path, error.problems[0][1])])
             return time_zone("UTC")
 
     def _bounces(self, raws: list[Any], zone: TimeZone, path: str) -> ListSeed:
         seed = ListSeed([], [])
         first_paths: dict[str, str] = {}
         for i, raw in enumerate(raws):
-            if len(self.problems) >= MAX_PROBLEMS:
-                break
             here = f"{path}[{i}]"
             try:
                 bounce, is_dated = read_dated_record(raw, zone, self._now)
             except ParametersError as error:
-                self.problems += error.within(here).problems
+                self._report(error.within(here).problems)
                 continue
             if self._doubts is not None:
                 found = describe_doubts(bounce)
                 self._doubts += [(f"{here}.{field}", text) for field, text in found]
             first = first_paths.setdefault(fold(bounce.email), here)
             if first != here:
-                self.problems.append((f"{here}.email", f"same address as {first}"))
+                self._report([(f"{here}.email", f"same address as {first}")])
             (seed.dated if is_dated else seed.undated).append(bounce)
         return seed
 
     def _check_unique(self, kind: str, name: str, path: str) -> None:
         if (kind, name) in self._names:
-            self.problems.append((path, f"duplicate {kind} {name!r}"))
+            self._report([(path, f"duplicate {kind} {name!r}")])
         self._names.add((kind, name))
+
+    def _report(self, problems: Iterable[Problem]) -> None:
+        self.problems += problems
+        if len(self.problems) >= MAX_PROBLEMS:
+            raise ParametersError(self.problems)

@@ -27,7 +27,7 @@ from sendgrid_bounces.core.attempts import client_at
 from sendgrid_bounces.core.errors import ContentTypeError, RequestError
 from sendgrid_bounces.core.files import is_refused, temporary_error
 from sendgrid_bounces.core.percent import decode_form_text
-from sendgrid_bounces.redaction import find_secrets
+from sendgrid_bounces.redaction import find_credentials, find_secrets, is_secret
 from sendgrid_bounces.web.connections import client_socket
 from sendgrid_bounces.web.responses import Response
 from sendgrid_bounces.web.routing import Route
@@ -261,12 +261,11 @@ class StrictRequest(flask.Request):
         return f"{self.scheme}://{self.host}"
 
     def find_secrets(self) -> list[str]:
-        """Return the credentials in the parameters and the ``Authorization`` header."""
+        """Return the credentials in the parameters, and in header fields for them."""
         secrets = find_secrets(self.shown_parameters)
-        if "HTTP_AUTHORIZATION" in self.environ and self.authorization is not None:
-            found = self.authorization
-            secrets += [found.token or "", found.password or found.username or ""]
-            secrets.append(self.environ["HTTP_AUTHORIZATION"].partition(" ")[2].strip())
+        for name, value in self.environ.items():
+            if name.startswith("HTTP_") and name != "HTTP_COOKIE" and is_secret(name):
+                secrets += find_credentials(value)
         return secrets
 
     @cached_property

@@ -507,6 +507,21 @@ MULTIPART = (
         (f"/v3/x.example/bounces/{SECRET}@x.example", {"auth": ("api", SECRET)}),
         (f"/v3/x.example/bounces/import?api_key={SECRET}", {"auth": ("api", SECRET)}),
         (f"/v3/{SECRET}:{SECRET}@x.example/bounces", {"auth": ("api", SECRET)}),
+        *[
+            (f"/api/bounces.get.json?reason={SECRET}", {"headers": {name: value}})
+            for name, value in (
+                ("Authorization", SECRET),
+                ("Authorization", f"Token token={SECRET}"),
+                ("Authorization", f'Digest username="u", response="{SECRET}"'),
+                ("Authorization", f"Bearer\t{SECRET}"),
+                ("Authorization", f'Bearer "{SECRET}"'),
+                ("Authorization", f"Basic api:{SECRET}"),
+                ("Authorization", f"Basic {base64.b64encode(f'api:{SECRET}'.encode()).decode().rstrip('=')}"),
+                ("X-Api-Key", SECRET),
+                ("Proxy-Authorization", f"Bearer {SECRET}"),
+            )
+        ],
+        (f"/api/bounces.get.json?reason={SECRET * 2}", {"auth": (SECRET * 2, "x")}),
     ],
 )  # fmt: skip
 def test_credentials_are_never_stored(client, tmp_path, caplog, path, options) -> None:

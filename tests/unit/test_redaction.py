@@ -1,5 +1,6 @@
 """Redaction of credentials, by their form, by the name before them, and by value."""
 
+import base64
 import json
 import time
 from pathlib import Path
@@ -15,6 +16,7 @@ from sendgrid_bounces.redaction import (
     MAX_TEXT,
     Redactor,
     _redact_values,
+    find_credentials,
     find_secrets,
     is_printable_name,
     is_secret,
@@ -127,6 +129,24 @@ def test_known_credentials_are_removed_in_any_case(text: str, secrets: list) -> 
 
     folded = {secret.casefold() for secret in secrets}
     assert not any(secret in shown.casefold() for secret in folded)
+
+
+def test_names_of_users_are_no_credentials() -> None:
+    """Neither are the words of a header field that do not look like keys."""
+    encoded = base64.b64encode(b"someone-2012@customer.example.com:k3y-of-it").decode()
+    found = find_credentials(f"Basic {encoded}")
+    assert "k3y-of-it" in found
+    assert not [
+        text for text in found if text.startswith("someone") and ":" not in text
+    ]
+    assert find_credentials("Bearer production") == ["production"]
+    assert find_credentials("") == [""]
+
+
+def test_known_credential_is_redacted_without_its_escapes() -> None:
+    """A client can have percent-encoded it twice."""
+    redactor = Redactor(secrets=["a%2522b%25C3%25A9c"])
+    assert redactor.redact_text('x a"béc y') == "x *** y"
 
 
 def test_text_around_credentials_stays() -> None:

@@ -10,6 +10,7 @@ from sendgrid_bounces.auth import Authenticator
 from sendgrid_bounces.core.bounces import BounceQuery
 from sendgrid_bounces.core.errors import BounceError, ParametersError
 from sendgrid_bounces.schemas import base
+from sendgrid_bounces.schemas.base import MAX_PROBLEMS
 from sendgrid_bounces.schemas.seeds import Seed, read_seed, read_seed_file
 from sendgrid_bounces.seeding import apply_seed
 from sendgrid_bounces.storage.bounces import as_bounce
@@ -330,3 +331,23 @@ def test_problems_have_the_path_of_the_file(tmp_path) -> None:
         assert str(raised.value).startswith(problem)
     with pytest.raises(ParametersError, match="No such file"):
         read_seed_file(str(tmp_path / "absent.yaml"), NOW, OPERATIONS)
+
+
+@pytest.mark.parametrize(
+    "account",
+    [
+        {"timezone": "Mars/Base"},
+        {"customers": [{"username": "{n}.c", "customers": []}]},
+        {"domains": [{"name": "x.example"}]},
+        {"bounces": [{"email": "a@x"}, {"email": "A@x"}]},
+    ],
+)
+def test_reading_stops_after_many_problems(account: dict) -> None:
+    """Each of them, and what was read, would take memory."""
+    accounts = [
+        json.loads(json.dumps({"username": f"{n}", **account}).replace("{n}", str(n)))
+        for n in range(MAX_PROBLEMS * 2)
+    ]
+    with pytest.raises(ParametersError) as raised:
+        _read(json.dumps({"accounts": accounts}))
+    assert len(raised.value.problems) == MAX_PROBLEMS
