@@ -90,6 +90,16 @@ class Arrival:
         self._is_complete = True
         return True
 
+    def keep_decrypted(self) -> None:
+        """Give the parser bytes of the next request that TLS has decrypted.
+
+        The poller does not know of them.
+        """
+        sock = self._conn.sock
+        if isinstance(sock, ssl.SSLSocket) and sock.fileno() >= 0 and sock.pending():
+            unreader = self._conn.parser.unreader
+            unreader.unread(unreader.take_buffered() + sock.recv(sock.pending()))
+
     def _begin(self) -> None:
         """Wait for the next request."""
         self.began = time.monotonic()

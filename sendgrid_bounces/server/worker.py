@@ -147,6 +147,7 @@ class Worker(ThreadWorker):
             kept = False
         else:
             kept = bool(super().handle(conn))
+            conn.arrival.keep_decrypted()
         if not kept and (conn.is_drained or conn.sock.is_stalled):
             conn.close()
         elif not kept:

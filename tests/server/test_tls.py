@@ -123,6 +123,30 @@ def test_connection_is_kept_alive(demo: Live, files: Files) -> None:
     connection.close()
 
 
+@pytest.mark.parametrize("length", [8_192, 15_000])
+def test_request_that_arrives_with_a_body_is_answered(
+    demo: Live, files: Files, length: int
+) -> None:
+    """Both are in one TLS record, of which a thread reads a part."""
+    head = "POST /api/bounces.get.json HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
+    head += "Content-Type: application/x-www-form-urlencoded\r\n"
+    head += f"Content-Length: {length}\r\n\r\n"
+    last = "GET /_emulator/health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    with (
+        socket.create_connection(demo.address, TIMEOUT) as plain,
+        files.context.wrap_socket(plain, server_hostname="127.0.0.1") as connection,
+    ):
+        connection.sendall(head.encode())
+        answer = connection.recv(100)
+        assert answer == b"HTTP/1.1 100 Continue\r\n\r\n"
+        began = time.monotonic()
+        connection.sendall(("a" * length + last).encode())
+        while piece := connection.recv(65_536):
+            answer += piece
+    assert b'"status":"ok"' in answer
+    assert time.monotonic() - began < 10  # the connection is kept for 15 seconds
+
+
 def test_long_list_is_complete(files: Files, url: str, tmp_path: Path) -> None:
     """A streamed response ends after its last bounce."""
     bounces = [{"email": f"{n}@x", "reason": "r" * 200} for n in range(3_000)]
