@@ -114,9 +114,11 @@ class Authenticator:
         The rest is as in :meth:`verify`.
         """
         digest = self._digest(key)
+        if self._failed.counts:
+            self._check_client(name, digest)
         if self._is_cached(key_hash, digest):
             if self._failed.counts:
-                self._check_caller(name, digest)
+                self._remember_caller(digest)
             return True
         attempt = self._attempt(name, key_hash, key)
         if self._failed.is_known(attempt):
@@ -130,7 +132,7 @@ class Authenticator:
                 self._failed.add(self._client(), self._digest(name), attempt)
                 return False
             self._cache(key_hash, digest)
-            self._check_caller(name, digest)
+            self._remember_caller(digest)
         return True
 
     def verify_token(self, secret: str, token: str) -> bool:
@@ -140,13 +142,13 @@ class Authenticator:
             never this token.
         """
         digest, name = self._digest(token), self._digest(secret)
+        self._check_client(secret, digest)
         if hmac.compare_digest(digest, name):
-            self._check_caller(secret, digest)
+            self._remember_caller(digest)
             return True
-        client, attempt = self._client(), self._attempt(secret, "", token)
+        attempt = self._attempt(secret, "", token)
         if not self._failed.is_known(attempt):
-            self._failed.check(client, name)
-            self._failed.add(client, name, attempt)
+            self._failed.add(self._client(), name, attempt)
         return False
 
     def forget_attempts(self) -> None:
@@ -226,6 +228,8 @@ class Authenticator:
     def _find_by_key(self, key: str) -> list[Account]:
         """Return the accounts with the API key *key*."""
         digest = self._digest(key)
+        if self._failed.counts:
+            self._check_client("", digest)
         salt = self._read_tag_salt()
         tag = self._tags.get((salt, digest))
         is_new = tag is None
@@ -250,16 +254,22 @@ class Authenticator:
         with self._hashing.turn(client, attempt, is_suspect=is_suspect):
             yield
 
-    def _check_caller(self, name: str, digest: bytes) -> None:
-        """Check that the client may use a right key; a known caller always may.
+    def _check_client(self, name: str, digest: bytes) -> None:
+        """Check that the client may use a key for *name*; a known caller always may.
 
-        The response to a right key would stand out among those of refused guesses.
+        This comes before all that depends on whether the key is right: a right key
+        would stand out among refused guesses, by its response or its time.
+
+        :param digest: that of the key.
         """
-        caller = self._client(), digest
-        if caller[0] and caller not in self._callers:
-            self._failed.check(caller[0], self._digest(name))
-            make_room(self._callers, CACHE_SIZE)
-            self._callers[caller] = None
+        client = self._client()
+        if client and (client, digest) not in self._callers:
+            self._failed.check(client, self._digest(name))
+
+    def _remember_caller(self, digest: bytes) -> None:
+        """Let the client use a right key even beyond the limit on wrong ones."""
+        make_room(self._callers, CACHE_SIZE)
+        self._callers[self._client(), digest] = None
 
     def _compare(self, key_hash: str, key: str) -> bool:
         """Return whether *key_hash* is a hash of *key*, always at the same cost."""

@@ -140,7 +140,9 @@ def _guess(authenticator: Authenticator, name: str, number: int) -> None:
 def test_wrong_keys_are_limited_by_name_and_client(limited, monkeypatch) -> None:
     """A verified key remains valid, and other names and other clients can log in."""
     for _ in range(2):  # a repeated key counts once
-        _guess(limited, "acme", MAX_ATTEMPTS)
+        _guess(limited, "acme", MAX_ATTEMPTS - 1)
+    with pytest.raises(CredentialsError):
+        limited.authenticate("acme", "the last one")
     with pytest.raises(TooManyAttemptsError):
         limited.authenticate("acme", "another")
     assert limited.authenticate("acme", "s3cret")
@@ -177,9 +179,18 @@ def test_right_key_does_not_stand_out_among_refused_guesses(
 
     monkeypatch.setattr(limited, "_client", lambda: "192.0.2.1")
     guess()
-    for key in ("another", "s3cret"):
+    work: dict[str, list[str]] = {"another": [], "s3cret": []}
+    for owner, method in (
+        (limited, "_is_cached"),
+        (limited, "_attempt"),
+        (storage.accounts, "with_tag"),
+    ):
+        monkeypatch.setattr(owner, method, lambda *_, m=method: work[key].append(m))
+    for key in work:
         with pytest.raises(TooManyAttemptsError):
             call(limited, key)
+    assert work["another"] == work["s3cret"]  # so it takes as long
+    monkeypatch.undo()
     monkeypatch.setattr(limited, "_client", lambda: "127.0.0.1")
     guess()
     assert call(limited, "s3cret")
