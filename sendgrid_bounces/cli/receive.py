@@ -39,6 +39,9 @@ class TemporaryError(click.ClickException):
     exit_code = 75
 
 
+#: Problems of one mail that are printed.
+MAX_SHOWN = 10
+
 #: Returns the batch of a mail, which was received at an instant.
 Reader = Callable[[bytes, int], "Batch"]
 
@@ -230,9 +233,13 @@ def _report_unlisted(mail: Incoming, batch: "Batch", *, err: bool) -> None:
             _echo(printable(f"ignored {event.email} ({event.note})"), err=err)
     for kind in batch.ignored:
         _echo(printable(f"ignored {mail.place} ({kind})"), err=err)
-    for problem in batch.skipped:
-        line = f"unread {mail.place}, Message-ID {_message_id(mail.raw)}: {problem}"
-        _echo(printable(line), err=True)
+    if not batch.skipped:
+        return
+    subject = f"unread {mail.place}, Message-ID {_message_id(mail.raw)}"
+    for problem in batch.skipped[:MAX_SHOWN]:
+        _echo(printable(f"{subject}: {problem}"), err=True)
+    if (rest := len(batch.skipped) - MAX_SHOWN) > 0:
+        _echo(printable(f"{subject}: {pluralize(rest, 'further problem')}"), err=True)
 
 
 def _echo(text: str, *, err: bool = False) -> None:

@@ -102,12 +102,14 @@ def parse(body: bytes, headers: Mapping[str, str], now: int) -> Batch:
             notification = load_object(text(envelope, "Message"))
         except PayloadError:  # such as "Successfully validated SNS topic for ..."
             return Batch(ignored={"text": 1})
-        return read_notification(notification, now)
-    return read_notification(envelope, now)
+        return read_notification(notification, now, MAX_EVENTS)
+    return read_notification(envelope, now, MAX_EVENTS)
 
 
-def find_notification(body: str, now: int) -> Batch | None:
+def find_notification(body: str, now: int, most: int) -> Batch | None:
     """Return the result of the SES notification inside *body*; None if there is none.
+
+    :param most: recipients that are read.
 
     SNS can deliver notifications as mails: JSON, followed by a footer.
     """
@@ -118,11 +120,11 @@ def find_notification(body: str, now: int) -> Batch | None:
         value, _ = json.JSONDecoder(strict=False).raw_decode(body)
     except (ValueError, RecursionError):
         return None
-    return read_notification(value, now) if isinstance(value, dict) else None
+    return read_notification(value, now, most) if isinstance(value, dict) else None
 
 
-def read_notification(notification: Mapping[str, Any], now: int) -> Batch:
-    """Return the events of an SES notification."""
+def read_notification(notification: Mapping[str, Any], now: int, most: int) -> Batch:
+    """Return the events of an SES notification, of *most* recipients."""
     kind = text(notification, "notificationType", "eventType")
     if kind != "Bounce":
         return Batch(ignored={kind[:MAX_KIND] or "unknown": 1})
@@ -136,9 +138,9 @@ def read_notification(notification: Mapping[str, Any], now: int) -> Batch:
         created=read_time(bounce.get("timestamp"), now),
     )
     events, skipped = [], []
-    if len(recipients) > MAX_EVENTS:
-        skipped.append(f"bouncedRecipients: has more than {MAX_EVENTS} recipients")
-    for recipient in recipients[:MAX_EVENTS]:
+    if len(recipients) > most:
+        skipped.append(f"bouncedRecipients: has more than {most} recipients")
+    for recipient in recipients[:most]:
         try:
             events.append(_event(shared, recipient))
         except EventError as error:

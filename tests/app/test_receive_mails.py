@@ -68,6 +68,18 @@ def test_mail_on_stdin_is_listed_once(run: Run):
     assert listed(run) == ["ike@example.org"]
 
 
+def test_first_problems_of_a_mail_are_printed(run: Run):
+    """A stranger's notification can have thousands."""
+    recipients = "{}," * 1_000 + "{}"
+    bounce = f'"bounce":{{"bouncedRecipients":[{recipients}]}}'
+    text = f'{{"notificationType":"Bounce",{bounce}}}'
+    mail = f"From: no-reply@sns.amazonaws.com\nMessage-ID: <1@x>\n\n{text}\n"
+    lines = run("bounces", "receive", "acme", stdin=mail.encode()).stderr.splitlines()
+    unread = [line for line in lines if line.startswith("unread stdin, ")]
+    assert len(unread) == 11
+    assert unread[-1] == "unread stdin, Message-ID <1@x>: 91 further problems"
+
+
 def test_bounce_of_a_mail_is_reported_by_a_mail_server(run: Run):
     run("bounces", "receive", "acme", stdin=EXIM)
     (record,) = json.loads(run("bounces", "export", "acme", "--format", "json").stdout)

@@ -493,6 +493,34 @@ def test_text_after_many_recipients_is_read_in_bounded_time(piece: bytes):
     assert time.process_time() - start < 2
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("library")
+def test_like_recipients_are_found_in_bounded_time():
+    """They share long beginnings with each other, and with the text after them."""
+    letters = "bcdefghijk"
+    emails = [f"{'a' * 85}{x}{y}@a.aa" for x in letters for y in letters]
+    fields = "\nAction: failed\nStatus: 5.0.0\n\n"
+    report = "".join(f"Final-Recipient: rfc822;{e}{fields}" for e in emails)
+    text = "".join(f"{e} failed\n" for e in emails) + ("a" * 3_990 + "\n") * 5
+    mail = (
+        "From: MAILER-DAEMON@example.com\nContent-Type: multipart/report; boundary=b\n\n"
+        f"--b\nContent-Type: text/plain\n\n{text}\n--b\n"
+        f"Content-Type: message/delivery-status\n\nReporting-MTA: dns; x\n\n{report}--b--\n"
+    )
+    start = time.process_time()
+    assert len(read_mail(mail.encode(), NOW).events) == 100
+    assert time.process_time() - start < 1
+
+
+def test_recipients_of_a_notification_in_a_mail_are_limited():
+    recipients = [{"emailAddress": f"u{n}@example.com"} for n in range(101)]
+    bounce = {"bounceType": "Permanent", "bouncedRecipients": recipients}
+    text = json.dumps({"notificationType": "Bounce", "bounce": bounce})
+    found = read_mail(HEAD + b"\n" + text.encode(), NOW)
+    assert len(found.events) == 100
+    assert found.skipped == ("bouncedRecipients: has more than 100 recipients",)
+
+
 @pytest.mark.usefixtures("library")
 def test_text_of_many_recipients_is_read_in_bounded_time():
     """It is searched for each of them."""

@@ -391,7 +391,7 @@ def test_number_of_events_is_limited(monkeypatch):
 
     recipients = [{"emailAddress": f"{number}@example.org"} for number in range(3)]
     bounce = {"bounceType": "Permanent", "bouncedRecipients": recipients}
-    batch = ses.read_notification({"eventType": "Bounce", "bounce": bounce}, NOW)
+    batch = ses.read_notification({"eventType": "Bounce", "bounce": bounce}, NOW, 2)
     assert len(batch.events) == 2
     assert batch.skipped == ("bouncedRecipients: has more than 2 recipients",)
 

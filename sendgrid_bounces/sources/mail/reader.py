@@ -157,7 +157,8 @@ def _report_event(
 
 
 def _from_notification(context: Context) -> Batch | None:
-    return ses.find_notification(context.mail.text, context.options.now)
+    now = context.options.now
+    return ses.find_notification(context.mail.text, now, MAX_RECIPIENTS)
 
 
 def _from_candidates(context: Context) -> Batch:

@@ -1,6 +1,7 @@
 """Recipients in the human text of bounces that carry no usable report."""
 
 import re
+from bisect import bisect_left
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -97,6 +98,7 @@ class Passages:
     def __init__(self, text: str) -> None:
         self._text = text
         self._folded = text.lower()
+        self._starts: dict[str, list[int]] = {}
 
     def find(self, email: str, emails: list[str]) -> Passage:
         """Return the passage about *email*, up to the line with the next of *emails*.
@@ -110,20 +112,28 @@ class Passages:
         words = passage if len(emails) > 1 else self._text
         return Passage(status, code, reason, guess_status(words) == "4.0.0")
 
+    def _find(self, email: str) -> list[int]:
+        """Return where *email* begins. It takes long, so each is searched for once."""
+        if email not in self._starts:
+            pattern = re.compile(re.escape(email))
+            found = pattern.finditer(self._folded)
+            self._starts[email] = [match.start() for match in found]
+        return self._starts[email]
+
     @cached_property
     def _codes(self) -> tuple[str, str]:
         return find_status(self._text), find_code(self._text)
 
     def _split(self, email: str, emails: list[str]) -> tuple[str, str]:
         """Return the passage about *email*, and the part of it after the address."""
-        text, folded = self._text, self._folded
-        start = folded.find(email.lower())
-        if start < 0:
+        text, starts = self._text, self._find(email.lower())
+        if not starts:
             return text[:MAX_PASSAGE], text
-        after = start + len(email)
+        start, after = starts[0], starts[0] + len(email)
         others = {other.lower() for other in emails} - {email.lower()}
-        positions = (folded.find(other, after) for other in others)
-        ends = [text.rfind("\n", 0, position) for position in positions if position > 0]
+        found = map(self._find, others)
+        nexts = (p for each in found for p in each[bisect_left(each, after) :][:1])
+        ends = [text.rfind("\n", 0, position) for position in nexts]
         end = min((end for end in ends if end > after), default=len(text))
         first = text.rfind("\n", 0, start) + 1
         passage = text[first : min(end, first + MAX_PASSAGE)]
