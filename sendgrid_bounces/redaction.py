@@ -14,6 +14,12 @@ from urllib.parse import unquote_plus
 #: Characters kept of a text, and parameters kept of a request.
 MAX_TEXT, MAX_SHOWN_PARAMETERS = 500, 100
 
+#: Characters kept of the names and values of a request together.
+MAX_SHOWN_TEXT = 8_192
+
+#: What stands for text that is left out, and for parameters as a name and a value.
+ELLIPSIS = "…"
+
 #: Characters kept of the body of a response.
 MAX_SHOWN_BODY = 4096
 
@@ -33,9 +39,10 @@ MAX_NAME = 100
 #: Last words of a name that may have a typing error.
 MAX_WORDS = 6
 
-#: Secrets that are searched for. A request with more of them takes long to redact, so
-#: all of its texts are masked.
-MAX_SECRETS = 20
+#: Secrets that are searched for, and the characters together of those that a parameter
+#: can contain. A request with more of them takes long to redact, so all of its texts
+#: are masked.
+MAX_SECRETS, MAX_SECRET_TEXT = 20, 2_048
 
 MASK = "***"
 
@@ -127,13 +134,14 @@ class Redactor:
         self._hints: tuple[re.Pattern[str], ...] = (self._keys,)
         if key_hints is not None:
             self._hints = tuple(map(re.compile, dict.fromkeys(key_hints)))
-        self._secrets = _longest_first(secrets)
+        self._secrets, self._masks_all = _longest_first(secrets)
 
     def with_secrets(self, secrets: Iterable[str]) -> "Redactor":
         """Return a redactor with the same key patterns for other *secrets*."""
         redactor = Redactor.__new__(Redactor)
         redactor._keys, redactor._hints = self._keys, self._hints  # noqa: SLF001 - of the same class
-        redactor._secrets = _longest_first(secrets)  # noqa: SLF001 - of the same class
+        found = _longest_first(secrets)
+        redactor._secrets, redactor._masks_all = found  # noqa: SLF001 - of the same class
         return redactor
 
     def redact_request(
@@ -155,12 +163,13 @@ class Redactor:
             values = [*texts, *[value for _, value in masked]]
             if (
                 max(map(len, values)) <= MAX_TEXT
+                and sum(map(len, (names, *values))) <= MAX_SHOWN_TEXT
                 and _NO_VALUES.isdisjoint(given)
                 and self._is_clean("\n".join((*values, body)), names)
             ):
                 return _group(masked), list(texts), shorten(body, MAX_SHOWN_BODY)
         return (
-            self.redact_parameters(shown),
+            self.redact_parameters(parameters),
             [self.redact(text) for text in texts],
             self.redact(body, MAX_SHOWN_BODY),
         )
@@ -169,7 +178,7 @@ class Redactor:
         """Return whether *text*, and *names* without values, have no credentials."""
         if "%" in text or "+" in text:
             text = "\n".join((text, *decodings(text)))
-        if len(self._secrets) > MAX_SECRETS or _is_suspicious(text):
+        if self._masks_all or _is_suspicious(text):
             return False
         every = f"{text}\n{names}".casefold()
         if self._secrets and any(map(every.__contains__, self._secrets)):
@@ -185,7 +194,7 @@ class Redactor:
         if len(text) > 2 * most:  # the end may be the beginning of a credential
             longest = max(map(len, self._secrets), default=MAX_KEY)
             shown = shown[: -longest - MAX_KEY]
-            return f"{shown[: most - 1]}…"
+            return f"{shown[: most - 1]}{ELLIPSIS}"
         return shorten(shown, most)
 
     def redact_text(self, text: str) -> str:
@@ -221,13 +230,13 @@ class Redactor:
     ) -> dict[str, str | list[str]]:
         """Return *pairs* by name, without credentials.
 
-        At most ``MAX_SHOWN_PARAMETERS`` are kept. The value of a name that occurs
-        several times is a list.
+        At most ``MAX_SHOWN_PARAMETERS`` are kept, of ``MAX_SHOWN_TEXT`` characters. The
+        value of a name that occurs several times is a list.
         """
         return _group(
             [
                 (self.redact(redact_name(name, value)), self._redact_value(name, value))
-                for name, value in islice(pairs, MAX_SHOWN_PARAMETERS)
+                for name, value in _first(pairs)
             ]
         )
 
@@ -237,7 +246,7 @@ class Redactor:
 
     def _redact_secrets(self, text: str) -> str:
         """Return *text* without the known credentials, in any letter case."""
-        if len(self._secrets) > MAX_SECRETS:
+        if self._masks_all:
             return text and MASK
         folded = text.casefold()
         found = [secret for secret in self._secrets if secret in folded]
@@ -347,9 +356,21 @@ def _is_random(text: str) -> bool:
     return has_digit or len(text) >= MIN_LONG_NAME
 
 
+def _first(pairs: Iterable[Parameter]) -> list[Parameter]:
+    """Return the parameters that are kept, and an ellipsis after too long ones."""
+    shown: list[Parameter] = []
+    room = MAX_SHOWN_TEXT
+    for name, value in islice(pairs, MAX_SHOWN_PARAMETERS):
+        room -= min(len(name), MAX_TEXT) + min(len(value), MAX_TEXT)
+        if room < 0:
+            return [*shown, (ELLIPSIS, ELLIPSIS)]
+        shown.append((name, value))
+    return shown
+
+
 def shorten(text: str, most: int = MAX_TEXT) -> str:
     """Return the beginning of *text*, in at most *most* characters."""
-    return text if len(text) <= most else f"{text[: most - 1]}…"
+    return text if len(text) <= most else f"{text[: most - 1]}{ELLIPSIS}"
 
 
 def _group(pairs: list[Parameter]) -> dict[str, str | list[str]]:
@@ -362,15 +383,22 @@ def _group(pairs: list[Parameter]) -> dict[str, str | list[str]]:
     return values
 
 
-def _longest_first(secrets: Iterable[str]) -> list[str]:
-    """Return the secrets to search for, folded; one may be a part of another one."""
+def _longest_first(secrets: Iterable[str]) -> tuple[list[str], bool]:
+    """Return the secrets to search for, folded, and whether they are too many.
+
+    One may be a part of another one.
+    """
     distinct: dict[str, None] = {}
     for secret in secrets:
         if MIN_SECRET <= len(secret) <= MAX_SECRET and len(distinct) <= MAX_SECRETS:
             is_plain = _PLAIN_SECRET.fullmatch(secret)
             for spelling in [secret] if is_plain else _spellings(secret):
                 distinct[spelling.casefold()] = None
-    return sorted(islice(distinct, MAX_SECRETS + 1), key=len, reverse=True)
+    ordered = sorted(islice(distinct, MAX_SECRETS + 1), key=len, reverse=True)
+    length = sum(map(len, ordered))
+    if length > MAX_SECRET_TEXT:  # seldom
+        length = sum(len(secret) for secret in ordered if len(secret) <= 2 * MAX_TEXT)
+    return ordered, len(ordered) > MAX_SECRETS or length > MAX_SECRET_TEXT
 
 
 def _spellings(secret: str) -> list[str]:

@@ -257,12 +257,11 @@ class Control(AccountControl, BounceControl, SourceControl):
     def migration(self) -> MigrationReport:
         """Return the distinct logged calls that have a successor, and its requests."""
         entries = self.emulator.storage.requests
-        size = self.emulator.config.journal_size
         return report_migration(
             (entry, dialect.read_migration())
             for dialect in self.emulator.dialects
             if dialect.read_migration is not None
-            for entry in entries.find(RequestFilter(dialect=dialect.name), size)
+            for entry in entries.walk(RequestFilter(dialect=dialect.name))
         )
 
     def _filter(self, filters: Mapping[str, Any]) -> RequestFilter:

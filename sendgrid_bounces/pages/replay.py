@@ -17,7 +17,13 @@ from sendgrid_bounces.core.requests import LoggedRequest
 from sendgrid_bounces.pages.questions import Question, ask
 from sendgrid_bounces.pages.snippets import pairs_of, quote_path
 from sendgrid_bounces.pages.web import done, page
-from sendgrid_bounces.redaction import MASK, MAX_SHOWN_PARAMETERS, MAX_TEXT, is_secret
+from sendgrid_bounces.redaction import (
+    ELLIPSIS,
+    MASK,
+    MAX_SHOWN_PARAMETERS,
+    MAX_TEXT,
+    is_secret,
+)
 from sendgrid_bounces.web.requests import URLENCODED, request
 
 #: The name of the snapshot that a replay offers to take, if the request changed rows.
@@ -81,7 +87,8 @@ def find_obstacle(entry: LoggedRequest) -> str:
         return "the log does not keep bodies in JSON and files"
     if any(MASK in value for value in values):
         return "a value is masked"
-    if len(pairs) >= MAX_SHOWN_PARAMETERS or any(len(v) >= MAX_TEXT for v in values):
+    is_cut = ELLIPSIS in entry.parameters or any(len(v) >= MAX_TEXT for v in values)
+    if is_cut or len(pairs) >= MAX_SHOWN_PARAMETERS:
         return "the log does not keep all of its parameters"
     return ""
 

@@ -3,7 +3,7 @@
 import itertools
 import json
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from operator import attrgetter
 from time import monotonic
@@ -20,6 +20,9 @@ from sendgrid_bounces.storage.tables import RequestRow
 
 #: The size of the ring if none is given.
 DEFAULT_SIZE = 1_000
+
+#: Entries that are read at once from all.
+BATCH_SIZE = 100
 
 #: Most new entries of a process between two removals of old ones.
 MAX_TRIM_STEP = 100
@@ -102,7 +105,7 @@ class RequestStore:
             if not self._is_prepared:
                 self._prepare()
             values = [*_values(entry)]
-            values[_PARAMETERS] = json.dumps(entry.parameters)
+            values[_PARAMETERS] = json.dumps(entry.parameters, ensure_ascii=False)
             id_ = self._engine.execute_insert(self._insert, values)
             if not next(self._numbers) % self._trim_step:
                 self._engine.check_location()
@@ -147,6 +150,13 @@ class RequestStore:
         query = self._where(RequestRow.select(*COLUMNS), wanted).limit(limit)
         rows = self._fetch(query.order_by(key if is_forward else key.desc()))
         return [_entry(row) for row in (rows if is_forward else reversed(rows))]
+
+    def walk(self, wanted: RequestFilter) -> Iterator[LoggedRequest]:
+        """Yield all entries that match, oldest first, a few at a time."""
+        last = wanted.after or 0
+        while found := self.find(replace(wanted, after=last), BATCH_SIZE):
+            yield from found
+            last = found[-1].id
 
     def get(self, id_: int) -> LoggedRequest:
         """Return the entry *id_*.
