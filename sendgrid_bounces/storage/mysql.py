@@ -215,8 +215,7 @@ class MySQLEngine(Engine):
             if error.code in LOST:
                 self.connections.discard()
             raise
-        if failure := self._transactions.failure():
-            raise failure.with_traceback(None)
+        self._transactions.failures.check()
 
     def create_tables(
         self, tables: Sequence[type[peewee.Model]], finish: Callable[[], None]

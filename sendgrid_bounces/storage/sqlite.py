@@ -17,10 +17,10 @@ import peewee
 
 from sendgrid_bounces.core.errors import StorageError
 from sendgrid_bounces.storage import sql
-from sendgrid_bounces.storage.engine import Engine, Identity, Row
+from sendgrid_bounces.storage.engine import Engine, Identity, Result, Row
 from sendgrid_bounces.storage.sqlite_copy import Report, copy_pages
 from sendgrid_bounces.storage.tables import UNIQUE_ID, RequestRow
-from sendgrid_bounces.storage.writers import Writers
+from sendgrid_bounces.storage.writers import Failures, Writers
 
 #: Seconds that a writer waits for other writers. Waits of a few seconds are normal with
 #: many writers.
@@ -50,6 +50,15 @@ LOCKED = "database is locked"
 
 #: The end of the message of an error that a full disk can cause.
 IO_ERROR = "disk I/O error"
+
+#: The ends of the messages of errors that show that the file cannot be written.
+BROKEN = (
+    IO_ERROR,
+    "database disk image is malformed",
+    "database or disk is full",
+    "attempt to write a readonly database",
+    "unable to open database file",
+)
 
 #: The end of the message of a query that its progress handler stopped.
 INTERRUPTED = "interrupted"
@@ -116,7 +125,7 @@ class SQLiteEngine(Engine):
         self._journal = [Path(f"{self._target}{s}") for s in JOURNAL_SUFFIXES]
         self._journal_identities: Identities = []
         self._others: list[Engine] = []
-        self._writers = Writers()
+        self._writers, self._failures = Writers(), Failures()
         builder = peewee.SqliteDatabase(None, field_types={UNIQUE_ID: "AUTOINCREMENT"})
         # A damaged schema is not UTF-8.
         errors = (sqlite3.Error, UnicodeDecodeError)
@@ -131,6 +140,21 @@ class SQLiteEngine(Engine):
         """Use no other file than that of *identity*, which has the schema."""
         super().expect(identity)
         self._create = False
+
+    def transact(
+        self, action: Callable[[], Result], *, consistent: bool = False
+    ) -> Result:
+        """Run *action* in a transaction, and count failures for the health check."""
+        if self.connections.thread.in_transaction:
+            return action()
+        try:
+            result = super().transact(action, consistent=consistent)
+        except StorageError as error:
+            if str(error).endswith(BROKEN):
+                self._failures.add(error)
+            raise
+        self._failures.error = None
+        return result
 
     def search(self, text: str, values: Sequence[object], seconds: float) -> list[Row]:
         """Run a query that no index answers, and return all rows."""
@@ -153,7 +177,7 @@ class SQLiteEngine(Engine):
         level = "normal" if self._synchronous == "full" else self._synchronous
         engine = SQLiteEngine(self.location, level, timeout, create=False)
         engine.identity = self.identity
-        engine._writers = self._writers
+        engine._writers, engine._failures = self._writers, self._failures
         engine.has_schema = self.has_schema
         self._others.append(engine)
         return engine
@@ -240,16 +264,18 @@ class SQLiteEngine(Engine):
         return found
 
     def check_writable(self) -> None:
-        """Write without changing anything, unless another writer has the lock.
+        """Write without changing anything, and check that clients can write.
 
-        This one shows that the database can be written, unless the last thread to wait
-        for the lock did so in vain.
+        A writer that has the lock shows that the database can be written, unless the
+        last thread to wait for the lock did so in vain. The write does not show that
+        the other tables can be written.
         """
         try:
-            self.transact(partial(self.execute, self.idle_write))
+            super().transact(partial(self.execute, self.idle_write))
         except StorageError as error:
             if self._writers.have_failed or not _is_locked(error):
                 raise
+        self._failures.check()
 
     def _begin(self, *, consistent: bool) -> None:
         self.check_location()

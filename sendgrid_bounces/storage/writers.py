@@ -64,12 +64,37 @@ class Writers:
         return monotonic() - self._began > PATIENCE
 
 
+class Failures:
+    """The failures of transactions since the last one that has succeeded.
+
+    :ivar error: the last error; to be set to None by a success.
+    """
+
+    def __init__(self) -> None:
+        self.error: StorageError | None = None
+        self._since = self._last = 0.0
+
+    def add(self, error: StorageError) -> None:
+        """Add the error of a transaction."""
+        self._last = monotonic()
+        if self.error is None:
+            self._since = self._last
+        self.error = error
+
+    def check(self) -> None:
+        """Raise the last error if all transactions have failed for some time."""
+        lasted, age = self._last - self._since, monotonic() - self._last
+        if self.error and lasted >= FAILURE_SECONDS and age <= MEMORY_SECONDS:
+            raise self.error.with_traceback(None)
+
+
 class Transactions:
     """The transactions that may wait for locks of each other.
 
     :param most: transactions at the same time. Another one waits as long as others
         end, and is refused if none does, so that threads remain for reads.
     :param harmless: error codes that do not show that the database cannot be written.
+    :ivar failures: those with other error codes.
     """
 
     def __init__(
@@ -78,8 +103,7 @@ class Transactions:
         self._harmless = harmless
         self._places = Semaphore(most)
         self._changed = 0.0
-        self._failure: StorageError | None = None
-        self._failing_since = self._failed = 0.0
+        self.failures = Failures()
 
     @contextmanager
     def place(self) -> Iterator[bool]:
@@ -94,23 +118,14 @@ class Transactions:
             yield is_free
         except StorageError as error:
             if error.code not in self._harmless:
-                self._note_failure(error)
+                self.failures.add(error)
             raise
         else:
-            self._failure = None
+            self.failures.error = None
         finally:
             if is_free:
                 self._changed = monotonic()
                 self._places.release()
-
-    def failure(self) -> StorageError | None:
-        """Return the last error if all transactions have failed for some time."""
-        if (
-            self._failed - self._failing_since < FAILURE_SECONDS
-            or monotonic() - self._failed > MEMORY_SECONDS
-        ):
-            return None
-        return self._failure
 
     def _wait(self) -> bool:
         """Wait as long as places become free; return whether there is one."""
@@ -118,9 +133,3 @@ class Transactions:
             if self._places.acquire(timeout=rest):
                 return True
         return False
-
-    def _note_failure(self, error: StorageError) -> None:
-        self._failed = monotonic()
-        if self._failure is None:
-            self._failing_since = self._failed
-        self._failure = error

@@ -158,6 +158,31 @@ def test_writes_into_a_removed_file_are_refused(
                 write()
 
 
+def test_damaged_page_is_reported(url: str, tmp_path: Path, monkeypatch) -> None:
+    """The trial write of the health check does not meet it, but all others do."""
+    monkeypatch.setattr(writers, "FAILURE_SECONDS", 0)
+    file = tmp_path / "bounces.sqlite3"
+    open_storage(url).close()
+    with closing(sqlite3.connect(file)) as connection:
+        find = "SELECT rootpage FROM sqlite_master WHERE name = 'account'"
+        ((page,),) = connection.execute(find)
+        ((size,),) = connection.execute("PRAGMA page_size")
+    with file.open("r+b") as damaged:
+        damaged.seek((page - 1) * size)
+        damaged.write(b"\xff" * size)
+
+    with closing(open_storage(url)) as storage:
+        storage.health.check()
+        with pytest.raises(StorageError, match="malformed"):
+            storage.accounts.add("a", key_hash="", key_tag=0)
+        monkeypatch.setattr(health, "INTERVAL", 0)
+        with pytest.raises(StorageError) as raised:
+            storage.health.check()
+        assert raised.value.reason.endswith("written: database disk image is malformed")
+        storage.faults.clear()
+        storage.health.check()
+
+
 @pytest.mark.parametrize("is_replaced", [False, True], ids=["removed", "replaced"])
 def test_process_that_starts_later_uses_no_other_file(
     url: str, tmp_path: Path, is_replaced
@@ -677,23 +702,25 @@ def test_failures_without_a_success_are_reported_for_some_time(monkeypatch) -> N
         with pytest.raises(type(error)), transactions.place():
             raise error
 
+    check = transactions.failures.check
     fail(StorageError("first"))
     now[0] += writers.FAILURE_SECONDS
     fail(ConflictError("no error of the database"))
     fail(StorageError("too long", 1406))
-    assert transactions.failure() is None
+    check()
     fail(StorageError("last"))
-    assert str(transactions.failure()) == "last"
     now[0] += writers.MEMORY_SECONDS
-    assert transactions.failure()
+    with pytest.raises(StorageError, match="last"):
+        check()
     now[0] += 1
-    assert transactions.failure() is None
+    check()
     fail(StorageError("again"))
-    assert transactions.failure()
+    with pytest.raises(StorageError, match="again"):
+        check()
     with transactions.place():
         pass
     fail(StorageError("first"))
-    assert transactions.failure() is None
+    check()
 
 
 @pytest.mark.parametrize("engine", ["mysql"], indirect=True)
