@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import Any
 
 import flask
-from flask import Flask, current_app, has_request_context
+from flask import Flask, current_app
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from sendgrid_bounces.auth import Authenticator
@@ -24,7 +24,7 @@ from sendgrid_bounces.storage.clock import SharedClock
 from sendgrid_bounces.storage.database import Storage, closing_on_error, open_storage
 from sendgrid_bounces.storage.engine import Identity
 from sendgrid_bounces.web.dialect import Dialect, find_owner
-from sendgrid_bounces.web.requests import Application, request
+from sendgrid_bounces.web.requests import Application, current_client, request
 from sendgrid_bounces.web.responses import Response
 from sendgrid_bounces.web.routing import AddressConverter
 
@@ -126,18 +126,13 @@ def open_emulator(
             storage,
             config.key_hash,
             accept_any=config.auth == "any",
-            client=_client,
+            client=current_client,
             most_waiting=max(config.threads // 2, 1),
             tag_costs=tag_costs,
         )
     if config.control:
         clock = SharedClock(storage.clock, clock)
     return Emulator(storage, authenticator, clock, config, dialects)
-
-
-def _client() -> str:
-    """Return the client of the request; an empty text outside of requests."""
-    return request.client if has_request_context() else ""
 
 
 def prepare_database(config: Config) -> Storage:

@@ -117,8 +117,9 @@ class Authenticator:
         if self._failed.counts:
             self._check_client(name, digest)
         if self._is_cached(key_hash, digest):
-            if self._failed.counts:
-                self._remember_caller(digest)
+            caller = self._client(), digest
+            if caller not in self._callers:
+                self._remember(caller)
             return True
         attempt = self._attempt(name, key_hash, key)
         if self._failed.is_known(attempt):
@@ -132,7 +133,7 @@ class Authenticator:
                 self._failed.add(self._client(), self._digest(name), attempt)
                 return False
             self._cache(key_hash, digest)
-            self._remember_caller(digest)
+            self._remember((self._client(), digest))
         return True
 
     def verify_token(self, secret: str, token: str) -> bool:
@@ -144,7 +145,7 @@ class Authenticator:
         digest, name = self._digest(token), self._digest(secret)
         self._check_client(secret, digest)
         if hmac.compare_digest(digest, name):
-            self._remember_caller(digest)
+            self._remember((self._client(), digest))
             return True
         attempt = self._attempt(secret, "", token)
         if not self._failed.is_known(attempt):
@@ -266,10 +267,10 @@ class Authenticator:
         if client and (client, digest) not in self._callers:
             self._failed.check(client, self._digest(name))
 
-    def _remember_caller(self, digest: bytes) -> None:
-        """Let the client use a right key even beyond the limit on wrong ones."""
+    def _remember(self, caller: tuple[str, bytes]) -> None:
+        """Let a client use a right key even beyond the limit on wrong ones."""
         make_room(self._callers, CACHE_SIZE)
-        self._callers[self._client(), digest] = None
+        self._callers[caller] = None
 
     def _compare(self, key_hash: str, key: str) -> bool:
         """Return whether *key_hash* is a hash of *key*, always at the same cost."""

@@ -37,7 +37,7 @@ from sendgrid_bounces.schemas.base import (
     as_mapping,
     load,
 )
-from sendgrid_bounces.web.requests import request
+from sendgrid_bounces.web.requests import current_client, request
 from sendgrid_bounces.web.responses import ErrorTable, look_up
 
 #: Maximum size of a request body in bytes.
@@ -264,13 +264,13 @@ def is_token(sent: str, token: str) -> bool:
         return False
     failed = current_emulator().failed_tokens
     try:
-        failed.check(request.client, TOKEN_NAME)
+        failed.check(current_client(), TOKEN_NAME)
     except TooManyAttemptsError:
         raise TooManyAttemptsError(TOO_MANY_TOKENS) from None
     is_right = hmac.compare_digest(sent.encode(), token.encode())
     attempt = hashlib.blake2b(sent.encode()).digest()
     if not is_right and not failed.is_known(attempt):
-        failed.add(request.client, TOKEN_NAME, attempt)
+        failed.add(current_client(), TOKEN_NAME, attempt)
     return is_right
 
 

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from typing import Any
 
@@ -24,6 +25,9 @@ SUSPICIOUS = 5
 #: Seconds for which a wrong key is known to be wrong.
 CACHE_SECONDS = 10
 
+#: The address of a client without one, such as that of a test.
+UNKNOWN = "unknown"
+
 #: The key of a client's total among the counts by name. No digest is empty.
 ANY_NAME = b""
 
@@ -31,6 +35,7 @@ ANY_NAME = b""
 MAX_ENTRIES = 10_000
 
 
+@lru_cache(maxsize=1_024)
 def client_at(address: str) -> str:
     """Return the client that a network address belongs to.
 

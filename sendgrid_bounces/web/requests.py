@@ -23,7 +23,7 @@ from werkzeug.exceptions import (
 )
 from werkzeug.formparser import FormDataParser, MultiPartParser
 
-from sendgrid_bounces.core.attempts import client_at
+from sendgrid_bounces.core.attempts import UNKNOWN, client_at
 from sendgrid_bounces.core.errors import ContentTypeError, RequestError
 from sendgrid_bounces.core.files import is_refused, temporary_error
 from sendgrid_bounces.core.percent import decode_form_text
@@ -244,11 +244,6 @@ class StrictRequest(flask.Request):
         return parse_qsl(query, keep_blank_values=True, errors="replace")
 
     @property
-    def client(self) -> str:
-        """The client that sent the request, for limits on wrong keys and tokens."""
-        return client_at(self.remote_addr or "unknown")
-
-    @property
     def server_url(self) -> str:
         """The URL of the root of the server, as the client spells its host.
 
@@ -344,6 +339,13 @@ current_request = cast(
     Callable[[], StrictRequest],
     flask.request._get_current_object,  # type: ignore[attr-defined] # noqa: SLF001 - the documented method of proxies
 )
+
+
+def current_client() -> str:
+    """Return the client of the current request; an empty text outside of requests."""
+    if not flask.has_request_context():
+        return ""
+    return client_at(current_request().remote_addr or UNKNOWN)
 
 
 def refuse_head() -> None:
