@@ -12,25 +12,29 @@ from typing import Any
 from sendgrid_bounces.app import prepare_database
 from sendgrid_bounces.config import load_config
 from sendgrid_bounces.core.errors import BounceError
+from sendgrid_bounces.emulator import EXTENSION
 from sendgrid_bounces.server.access_log import check_writable
 from sendgrid_bounces.server.gunicorn_app import gunicorn_settings
 from sendgrid_bounces.server.sockets import SharedContext, authority
 from sendgrid_bounces.server.tls import server_context
+from sendgrid_bounces.server.worker import check_open_files
 from sendgrid_bounces.storage.engine import Identity
 
 
-def on_starting(_server: Any) -> None:
-    """Prepare the database once, before the workers start."""
+def when_ready(server: Any) -> None:
+    """Prepare the database once, before the workers start, and print the addresses.
+
+    A server whose port is in use changes nothing. Port 0 picks any port.
+    """
     global DATABASE  # the workers inherit this module
     try:
         with closing(prepare_database(CONFIG)) as storage:
             DATABASE = storage.engine.identity
     except BounceError as error:
         sys.exit(f"Error: {error}")
-
-
-def when_ready(server: Any) -> None:
-    """Print the addresses, since port 0 picks any."""
+    if server.cfg.preload_app:
+        emulator = server.app.wsgi().extensions[EXTENSION]
+        emulator.storage.engine.expect(DATABASE)
     for listener in server.LISTENERS:
         print(f"Listening on {listener}", flush=True)  # noqa: T201 - output of a command
 
@@ -40,6 +44,7 @@ try:
     CONFIG = load_config(environment=os.environ)
     server_context(CONFIG.ssl_cert, CONFIG.ssl_key)
     check_writable(CONFIG.access_log)
+    check_open_files(CONFIG.threads)
 except BounceError as error:
     sys.exit(f"Error: {error}")
 

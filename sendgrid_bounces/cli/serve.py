@@ -99,9 +99,11 @@ def _run(config: Config, calls: str, *, quiet: bool, opens_browser: bool) -> Non
     from sendgrid_bounces.server.gunicorn_app import Server
     from sendgrid_bounces.server.sockets import base_url, local_url
     from sendgrid_bounces.server.tls import server_context
+    from sendgrid_bounces.server.worker import check_open_files
 
     context = server_context(config.ssl_cert, config.ssl_key)
     check_writable(config.access_log)
+    check_open_files(config.threads)
     doubts = Doubts(is_strict=False)
     doubts.report("", check_seed_files(config))
     doubts.finish()

@@ -20,6 +20,9 @@ from sendgrid_bounces.server.sockets import BACKLOG, SharedContext
 from sendgrid_bounces.server.worker import Worker
 from sendgrid_bounces.storage.engine import Identity
 
+#: The folder of the workers' heartbeat files, where there is one.
+MEMORY_FOLDER = "/dev/shm"  # noqa: S108 - of open files without names
+
 #: Seconds between a worker that cannot open the database and the next attempt.
 RETRY_SECONDS = 1
 
@@ -63,6 +66,8 @@ def gunicorn_settings(config: Config, context: SharedContext) -> dict[str, Any]:
         "ssl_context": context.get,
         "pre_fork": context.prepare,
         "on_reload": context.reload,
+        # A removed or full folder for temporary files does not stop the workers.
+        "worker_tmp_dir": MEMORY_FOLDER if os.access(MEMORY_FOLDER, os.W_OK) else None,
         # No control socket in the home folder of the user.
         "control_socket_disable": True,
     }

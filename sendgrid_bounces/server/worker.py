@@ -23,6 +23,7 @@ from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
 
 from sendgrid_bounces.app import render_error
 from sendgrid_bounces.core.attempts import client_at
+from sendgrid_bounces.core.errors import BounceError
 from sendgrid_bounces.server.arrival import Arrival
 from sendgrid_bounces.server.sockets import ClientWaits
 
@@ -318,13 +319,36 @@ class Worker(ThreadWorker):
             self.log.access(response, (), environ, timedelta())
 
 
+class OpenFilesError(BounceError):
+    """The limit on open files is too low."""
+
+
+def check_open_files(threads: int) -> None:
+    """Check that a worker with so many *threads* can have their files.
+
+    :raises OpenFilesError: if it cannot.
+    """
+    needed = _reserved_files(threads) + threads
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        raise OpenFilesError(
+            f"{threads} threads need {needed} open files, and the limit is {hard} "
+            "(see ulimit -n)"
+        )
+
+
+def _reserved_files(threads: int) -> int:
+    """Return the number of files that are no connections of clients."""
+    return FILES_PER_THREAD * threads + OTHER_FILES
+
+
 def _connection_limit(cfg: Any) -> int:
     """Return the number of connections of a worker.
 
     The limit on open files, which is raised if possible, must allow for them.
     """
     threads: int = cfg.threads
-    reserved = FILES_PER_THREAD * threads + OTHER_FILES
+    reserved = _reserved_files(threads)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     files: int = cfg.worker_connections + reserved
     if hard != resource.RLIM_INFINITY:

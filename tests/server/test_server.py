@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import re
+import resource
 import select
 import signal
 import socket
@@ -31,6 +32,7 @@ from live import (
 
 from sendgrid_bounces.core.bounces import BounceQuery
 from sendgrid_bounces.core.clock import Clock
+from sendgrid_bounces.server.gunicorn_app import MEMORY_FOLDER
 from sendgrid_bounces.storage.database import open_storage
 
 pytestmark = pytest.mark.server
@@ -370,21 +372,74 @@ def test_killed_server_keeps_acknowledged_deletes(url: str, seed: str) -> None:
         assert storage.engine.fetch("PRAGMA integrity_check") == [("ok",)]
 
 
-@pytest.mark.parametrize("is_conf", [False, True], ids=["serve", "gunicorn"])
+def test_too_many_threads_for_the_open_files_are_refused(url: str) -> None:
+    command = [*COMMAND, "serve", "--port", "0", "--threads", "256", "--database", url]
+    limit = resource.RLIMIT_NOFILE
+    ended = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(limit, (1_024, 1_024)),
+    )
+    assert ended.returncode == 1
+    assert "256 threads need 2368 open files, and the limit is 1024" in ended.stderr
+
+
+@pytest.mark.skipif(not os.access(MEMORY_FOLDER, os.W_OK), reason="no memory folder")
+def test_reload_needs_no_folder_for_temporary_files(url: str, tmp_path: Path) -> None:
+    """The workers' heartbeat files are elsewhere."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    flags = ("--database", url, "--auth", "any", "--workers", "1")
+    with serving(*flags, TMPDIR=str(folder)) as live:
+        (old,) = live.workers()
+        folder.rmdir()
+        _reload(live, old)
+        assert live.get(f"/api/bounces.count.json{ACME}") == '{"count": "0"}'
+
+
+def _reload(live: Live, old: int) -> None:
+    """Replace the worker *old*."""
+    live.process.send_signal(signal.SIGHUP)
+    deadline = time.monotonic() + TIMEOUT
+    while not live.workers() or old in live.workers():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_gunicorn_that_cannot_listen_loads_no_seed(url: str, seed: str) -> None:
+    """The server that listens there may use the same database."""
+    flags = ("-c", "python:sendgrid_bounces.gunicorn_conf")
+    target, variables = "sendgrid_bounces.wsgi:app", named(DATABASE_URL=url, SEED=seed)
+    with gunicorn(target, *flags, **variables) as live:
+        live.when_up(f"/api/bounces.count.json{ACME}")
+        live.get(f"/api/bounces.delete.json{ACME}&email=0@x")
+        bind = ("-b", f"127.0.0.1:{live.address[1]}")
+        second = start("gunicorn", *bind, *flags, target, **variables)
+        _out, err = second.communicate(timeout=TIMEOUT)
+        assert second.returncode == 1
+        assert "in use" in err
+        count = live.get(f"/api/bounces.count.json{ACME}")
+        assert count == f'{{"count": "{TOTAL - 1}"}}'
+
+
+@pytest.mark.parametrize("server", ["serve", "gunicorn", "gunicorn --preload"])
 @pytest.mark.parametrize("is_replaced", [False, True], ids=["removed", "replaced"])
 def test_new_workers_use_no_other_file(
-    url: str, seed: str, tmp_path: Path, is_replaced, is_conf
+    url: str, seed: str, tmp_path: Path, is_replaced, server: str
 ) -> None:
     """They know the file from their parent process, and refuse an empty one."""
     file = Path(url.removeprefix("sqlite:///").partition("?")[0])
     target = f"/api/bounces.count.json{ACME}"
-    if is_conf:
-        variables = named(DATABASE_URL=url, SEED=seed, WORKERS="1")
-        flags = ("-c", "python:sendgrid_bounces.gunicorn_conf")
-        server = gunicorn("sendgrid_bounces.wsgi:app", *flags, **variables)
+    if server == "serve":
+        running = serving("--database", url, "--seed", seed, "--workers", "1")
     else:
-        server = serving("--database", url, "--seed", seed, "--workers", "1")
-    with server as live:
+        variables = named(DATABASE_URL=url, SEED=seed, WORKERS="1")
+        flags = ("-c", "python:sendgrid_bounces.gunicorn_conf", *server.split()[1:])
+        running = gunicorn("sendgrid_bounces.wsgi:app", *flags, **variables)
+    with running as live:
         assert live.when_up(target) == f'{{"count": "{TOTAL}"}}'
         (old,) = live.workers()
         for path in file.parent.glob(f"{file.name}*"):
@@ -392,11 +447,7 @@ def test_new_workers_use_no_other_file(
         if is_replaced:
             open_storage(url).close()
         before = {path.name for path in file.parent.iterdir()}
-        live.process.send_signal(signal.SIGHUP)
-        deadline = time.monotonic() + TIMEOUT
-        while live.workers() in ([old], []) or old in live.workers():
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        _reload(live, old)
 
         for path in ("/_emulator/health", target):
             with pytest.raises(urllib.error.HTTPError) as raised:

@@ -177,7 +177,7 @@ def test_right_key_does_not_stand_out_among_refused_guesses(
     def guess() -> None:
         for n in range(MAX_ATTEMPTS):
             with suppress(CredentialsError):
-                assert not call(limited, f"wrong {n}")
+                assert not call(limited, f"wrong {limited._client()} {n}")
 
     monkeypatch.setattr(limited, "_client", lambda: "192.0.2.1")
     guess()
