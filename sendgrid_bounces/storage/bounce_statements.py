@@ -128,6 +128,11 @@ def _like(column: Any, pattern: Any = _VALUE) -> peewee.NodeList:
     return peewee.NodeList((column, peewee.SQL("LIKE"), pattern, escape))
 
 
+#: The key, of which the database looks up no range for a pattern: that of MariaDB ends
+#: at U+FFFF, and the filters have a range of their own.
+_SCANNED_KEY = peewee.fn.COALESCE(BounceRow.key, peewee.SQL("''"))
+
+
 def _any_of(conditions: list[peewee.NodeList]) -> peewee.NodeList:
     """Return a condition without nested parentheses, whose depth SQLite limits."""
     return peewee.NodeList(conditions, glue=" OR ", parens=True)
@@ -139,11 +144,11 @@ BOUNCE_CONDITIONS: dict[str, Callable[[Any, int], Any]] = {
     "created_before": lambda time, _: peewee.Expression(time[0], "<", 0),
     "type": lambda time, _: BounceRow.type == 0,
     "excluded_type": lambda time, _: BounceRow.type != 0,
-    "pattern": lambda time, _: _like(BounceRow.key),
+    "pattern": lambda time, _: _like(_SCANNED_KEY),
     "emails": lambda time, count: BounceRow.key.in_([""] * count),
     # LIKE ignores letter case in SQLite only; the keys are in lower case.
     "status_glob": lambda _, __: _like(_lower(BounceRow.status), _lower(_VALUE)),
-    "email_globs": lambda _, count: _any_of([_like(BounceRow.key)] * count),
+    "email_globs": lambda _, count: _any_of([_like(_SCANNED_KEY)] * count),
     "created": lambda time, _: peewee.Expression(time[0], "=", 0),
     "id_after": lambda time, _: time[1] > 0,
     "id_before": lambda time, _: time[1] < 0,

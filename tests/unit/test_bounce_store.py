@@ -371,6 +371,25 @@ def test_search_finds_what_matches_in_the_order_of_keys(
     assert found == given[3::7]
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        BounceQuery(email_globs=("a*",)),
+        BounceQuery(email_globs=("a?*b.cc", "x*")),
+        BounceQuery(pattern="a%cc"),
+    ],
+)
+def test_patterns_find_letters_beyond_the_basic_plane(
+    storage: Storage, bounce_list: int, query: BounceQuery
+) -> None:
+    """MariaDB's range of an index for LIKE ends at U+FFFF."""
+    emails = ["a\uffff@b.cc", "a\U00020000@b.cc", "a😀@b.cc", "ab@b.cc"]
+    storage.bounces.put(bounce_list, map(bounce, emails))
+    assert storage.bounces.count(bounce_list, query) == len(emails)
+    page = storage.bounces.search(bounce_list, query, 10)
+    assert sorted(row[0] for row in page.rows) == sorted(emails)
+
+
 def test_query_may_have_500_globs(storage: Storage, bounce_list: int) -> None:
     """More are invalid, but any number of addresses is looked up."""
     storage.bounces.put(bounce_list, [bounce(f"a{n}@x") for n in range(3)])
