@@ -18,7 +18,7 @@ from sendgrid_bounces.cli.progress import elapsed_time
 from sendgrid_bounces.cli.queries import QUERY_OPTIONS, echo_batches, read_query, walk
 from sendgrid_bounces.control.documents import render_count
 from sendgrid_bounces.core.bounces import MAX_OFFSET
-from sendgrid_bounces.core.charsets import is_charset
+from sendgrid_bounces.core.charsets import is_file_charset
 from sendgrid_bounces.core.errors import UnknownAddressError
 from sendgrid_bounces.core.messages import pluralize, printable
 from sendgrid_bounces.core.timezones import time_zone
@@ -37,7 +37,7 @@ def _format_option(formats: Mapping[str, str]) -> Callable[[Any], Any]:
 
 
 def _check_encoding(_context: Any, _option: Any, name: str | None) -> str | None:
-    if name is not None and not is_charset(name):
+    if name is not None and not is_file_charset(name):
         raise click.BadParameter(f"unknown encoding {name!r}")
     return name
 

@@ -6,6 +6,10 @@ import encodings
 #: Encodings of host names. They do not encode text, and take quadratic time.
 _OF_HOST_NAMES = {"idna", "punycode"}
 
+#: Encodings with sequences of any length. Files that begin one, and are decoded in
+#: pieces, take quadratic time.
+_OF_LONG_SEQUENCES = {"utf-7", "unicode-escape", "raw-unicode-escape"}
+
 
 #: Names of unknown encodings that are kept, in all.
 MAX_UNKNOWN = 1_000
@@ -21,6 +25,11 @@ def forget_unknown_charsets() -> None:
         for name, encoding in [*cache.items()]:
             if encoding is None:
                 cache.pop(name, None)
+
+
+def is_file_charset(name: str) -> bool:
+    """Return whether *name* is a known encoding of files, which are read in pieces."""
+    return is_charset(name) and codecs.lookup(name).name not in _OF_LONG_SEQUENCES
 
 
 def is_charset(name: str) -> bool:

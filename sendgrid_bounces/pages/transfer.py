@@ -14,7 +14,7 @@ from werkzeug.http import dump_options_header
 from sendgrid_bounces.control.documents import render_bounce
 from sendgrid_bounces.control.service import Control
 from sendgrid_bounces.core.bounces import Bounce
-from sendgrid_bounces.core.charsets import is_charset
+from sendgrid_bounces.core.charsets import is_file_charset
 from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.core.files import is_refused, temporary_error
 from sendgrid_bounces.core.timezones import time_zone
@@ -29,11 +29,15 @@ from sendgrid_bounces.storage.bounces import as_bounce
 from sendgrid_bounces.web.requests import request
 from sendgrid_bounces.web.responses import send_rest
 
-#: Bytes of an imported file. The command line has no limit.
-MAX_FILE = 25 * 1024 * 1024
+#: Bytes and rows of an imported file. The command line has no limit.
+MAX_FILE, MAX_ROWS = 25 * 1024 * 1024, 1_000_000
 
 TOO_LARGE = (
     f"larger than {MAX_FILE >> 20} MiB; use the command sendgrid-bounces bounces import"
+)
+
+TOO_MANY = (
+    f"more than {MAX_ROWS:,} rows; use the command sendgrid-bounces bounces import"
 )
 
 #: The media type of each format of an export.
@@ -135,11 +139,14 @@ def _read(
         raise ParametersError([("", "unknown file format: choose one")])
     encoding = request.form.get("encoding", "").strip()
     errors = "strict" if encoding else "surrogateescape"
-    if encoding and not is_charset(encoding):
+    if encoding and not is_file_charset(encoding):
         raise ParametersError([("", f"unknown encoding {encoding!r}")])
     text = io.TextIOWrapper(file, encoding or "utf-8-sig", errors, newline="")
     try:
-        yield from read_bounces(text, file_format, options)
+        for number, bounce in enumerate(read_bounces(text, file_format, options)):
+            if number == MAX_ROWS:
+                raise ParametersError([("", TOO_MANY)])
+            yield bounce
     except UnicodeError:
         raise ParametersError([("", f"must be {encoding} text")]) from None
     finally:

@@ -168,7 +168,11 @@ def read_json(file: IO[str], ignores_unknown: bool = False) -> Iterator[Row]:  #
 def read_list(file: IO[str], ignores_unknown: bool = False) -> Iterator[Row]:  # noqa: FBT001, FBT002 - readers are called by position
     """Yield the addresses in a file with one address per line."""
     del ignores_unknown  # there are no columns
-    for number, line in enumerate(_decoded_lines(file), 1):
+    lines = iter(partial(file.readline, MAX_ROW + 1), "")
+    for number, line in enumerate(_decoded_lines(lines), 1):
+        if len(line) > MAX_ROW:
+            problem = f"a line of more than {MAX_ROW:,} characters"
+            raise ParametersError([(f"line {number}", problem)])
         if address := line.strip():
             yield f"line {number}", {"email": address}
 

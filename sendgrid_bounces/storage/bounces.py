@@ -72,6 +72,7 @@ MAX_SHAPES = 256
 _LIKE_SPECIAL = re.compile(f"[_{re.escape(LIKE_ESCAPE)}]")
 
 #: The pattern of each character of a glob, if it differs.
+_WILDCARD = re.compile("[*?]")
 _GLOB_PATTERN = str.maketrans(
     {"*": "%", "?": "_", **{c: LIKE_ESCAPE + c for c in ("%", "_", LIKE_ESCAPE)}}
 )
@@ -460,7 +461,11 @@ def _glob_filters(globs: Sequence[str], *, looks_up: bool) -> Filters:
     if len(globs) > MAX_GLOBS:
         rule = f"must be at most {MAX_GLOBS} patterns (got {len(globs)})"
         raise ParametersError([("email", rule)])
-    return {"email_globs": [_glob_pattern(glob) for glob in globs]}
+    prefix = _WILDCARD.split(globs[0])[0] if len(globs) == 1 else ""
+    return {
+        **(_prefix_filters(prefix) if prefix else {}),
+        "email_globs": [_glob_pattern(glob) for glob in globs],
+    }
 
 
 def _status_pattern(glob: str) -> str:

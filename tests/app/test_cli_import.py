@@ -97,7 +97,9 @@ def test_text_of_a_spreadsheet_in_utf_16_is_imported(acme, tmp_path) -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["klingon", "rot13", "base64", "idna", "Punycode", ""])
+@pytest.mark.parametrize(
+    "name", ["klingon", "rot13", "base64", "idna", "Punycode", "utf-7", ""]
+)
 def test_unknown_encoding_is_a_usage_error(acme, file, name) -> None:
     options = ("--encoding", name or "\0")
     refused = acme("bounces", "import", "acme", str(file), *options, code=2)

@@ -996,6 +996,8 @@ def test_file_is_imported(browser, name: str, content: bytes, form: dict) -> Non
         ("a.csv", b"email\n\xff@x\n", {"encoding": "ascii"}, "must be ascii text"),
         ("a.csv", b"email\n", {"encoding": "x"}, "unknown encoding"),
         ("a.csv", b"email\n", {"encoding": "IDNA"}, "unknown encoding"),
+        ("a.csv", b"email\n", {"encoding": "UTF_7"}, "unknown encoding"),
+        ("a.csv", b"email\n", {"encoding": "unicode_escape"}, "unknown encoding"),
         ("a.csv", b"email\n", {"encoding": "base64"}, "unknown encoding"),
         ("a.dat", b"", {}, "unknown file format"),
         ("", b"", {}, "file: choose a file"),
@@ -1018,6 +1020,17 @@ def test_uploads_may_be_larger_than_other_forms(browser, monkeypatch) -> None:
     seed = {"source": "accounts: [{username: acme}]", "action": "check"}
     assert browser.post("/_emulator/ui/seed", data=seed).status_code == 200
     assert browser.post("/_emulator/ui/reset", data={"to": "seed"}).status_code == 413
+
+
+def test_file_of_many_rows_is_refused(browser, monkeypatch) -> None:
+    monkeypatch.setattr(transfer, "MAX_ROWS", 2)
+    assert _import(browser, "a.txt", b"a@x\nb@x\n").status_code == 303
+    answer = _import(browser, "a.txt", b"c@x\nd@x\ne@x\n")
+    assert answer.status_code == 400
+    assert "more than 1,000,000 rows; use the command" in answer.text
+    page = browser.get(PAGES[1]).text
+    assert "b@x" in page
+    assert "c@x" not in page
 
 
 def test_large_file_is_refused(browser, monkeypatch) -> None:

@@ -219,6 +219,7 @@ def test_unknown_columns_are_named_or_skipped() -> None:
         ("csv", "email" + ",x" * 100, "line 1: more than 100 columns"),
         ("csv", "email\na@x\n\udcff@x\n", "line 3: not UTF-8 text; .* --encoding"),
         ("json", '[\n{"email":\n "\udcff"}]', "line 3: not UTF-8 text; .* --encoding"),
+        ("text", f"a@x\n{'b' * 1_048_577}", "line 2: a line of more than 1,048,576"),
         ("text", "a@x\n\udcff@x\n", "line 2: not UTF-8 text; .* --encoding"),
         ("json", '[{"email": null}]', r"\[0\] \(line 1\), email: must not be null"),
         ("json", '[{"email": "a@x"},\n{"email": "b@x", "created": true}]',
@@ -303,7 +304,7 @@ class EndlessFile(io.TextIOBase):
             "5.1.1,full,ann@example.com,1443651125\n",
         ),
         ("json", "[1", ', {"email": "ann@example.com", "created": 1443651125}' * 100),
-        ("text", "", "ann@example.com\n"),
+        ("text", "bob@example.com\n", "ann@example.com\n"),
     ],
 )
 def test_memory_does_not_depend_on_the_size_of_a_file(file_format, first, line) -> None:
