@@ -25,7 +25,7 @@ from sendgrid_bounces.sources.mail import (
     split_mails,
 )
 from sendgrid_bounces.sources.mail.addresses import find_addresses, read_recipient
-from sendgrid_bounces.sources.mail.message import strip_tags
+from sendgrid_bounces.sources.mail.message import parse, strip_tags
 from sendgrid_bounces.sources.status import choose_status, find_code, find_status
 
 FOLDER = Path(__file__).parent.parent / "mails"
@@ -448,6 +448,17 @@ def test_hostile_mail_is_read_in_bounded_time(name: str):
     start = time.process_time()
     assert not read_mail(HOSTILE[name], NOW).events
     assert time.process_time() - start < 1
+
+
+def test_addresses_are_read_from_a_limited_text():
+    """The standard library takes milliseconds for a field of hostile text."""
+    names = ("From", "To", "Cc", "Sender", "Reply-To", "Return-Path")
+    fields = [f"{name}: a{n}@{name}.example\n" for name in names for n in range(20)]
+    assert len(parse("".join(fields).encode()).addresses(*names)) == 60
+    long = [f"{name}: {'@' * 3_990}\n" for name in names[:5] for n in range(20)]
+    mail = parse("".join([*long, "Return-Path: a@x.example\n"]).encode())
+    assert mail.addresses("Return-Path") == {"a@x.example"}
+    assert mail.addresses(*names) == set()
 
 
 def test_names_of_unknown_charsets_are_forgotten():

@@ -26,8 +26,9 @@ MAX_FIELD = 4_000
 #: The parser compares each line with the boundaries of all open parts.
 _MAX_COMPARISONS = 400_000
 
-#: Fields of one name that addresses are read from, and parts of HTML.
-_MAX_FIELDS, _MAX_HTML = 10, 10
+#: Fields of one name that addresses are read from, characters of such fields of all
+#: names, and parts of HTML.
+_MAX_FIELDS, _MAX_ADDRESS_TEXT, _MAX_HTML = 10, 16_000, 10
 
 #: Characters between the tags of a style or script.
 _MAX_ELEMENT = 20_000
@@ -97,13 +98,13 @@ class Mail:
     def addresses(self, *names: str) -> set[str]:
         """Return the addresses in the header fields *names*, in small letters.
 
-        Only the first fields of each name are read.
+        Only the first fields of each name are read, and a limited text of all.
         """
-        values = [
-            str(value)[:MAX_FIELD]
-            for name in names
-            for value in self.headers.get_all(name, [])[:_MAX_FIELDS]
-        ]
+        values, room = [], _MAX_ADDRESS_TEXT
+        for name in names:
+            for value in self.headers.get_all(name, [])[:_MAX_FIELDS]:
+                values.append(str(value)[: min(MAX_FIELD, room)])
+                room -= len(values[-1])
         return split_addresses(values)
 
     @property
