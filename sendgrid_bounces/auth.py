@@ -76,6 +76,8 @@ class Authenticator:
         self._secret = secrets.token_bytes(32)
         self._verified: dict[str, bytes] = {}
         self._tags: dict[tuple[str, bytes], int] = {}
+        #: Keys that are not those of accounts with their tags.
+        self._mismatches: dict[bytes, None] = {}
         #: Clients, each with the digest of a right key that it has sent.
         self._callers: dict[tuple[str, bytes], None] = {}
         self._client = client
@@ -240,10 +242,32 @@ class Authenticator:
                 tag = self._tag(key, salt) if tag is None else tag
             make_room(self._tags, CACHE_SIZE)
             self._tags[salt, digest] = tag
-        found = [a for a in self._accounts.with_tag(tag) if self.verify(a, key)]
+        accounts = self._accounts.with_tag(tag)
+        found = [a for a in accounts if self._has_key(a, key, digest)]
         if is_new and not found and not self._accept_any:
             self._failed.add(self._client(), self._digest(""), digest)
         return found
+
+    def _has_key(self, account: Account, key: str, digest: bytes) -> bool:
+        """Return whether *key* is that of *account*, which has the tag of it.
+
+        Otherwise, the key may be the right one of another account with this tag, so
+        that this is no attempt.
+        """
+        key_hash, caller = account.key_hash, (self._client(), digest)
+        if not self._is_cached(key_hash, digest):
+            attempt = self._attempt("", key_hash, key)
+            if attempt in self._mismatches:
+                return False
+            with self._limited(attempt):
+                is_right = self._compare(key_hash, key)
+            if not is_right:
+                make_room(self._mismatches, CACHE_SIZE)
+                self._mismatches[attempt] = None
+                return False
+            self._cache(key_hash, digest)
+        self._remember(caller)
+        return True
 
     @contextmanager
     def _limited(self, attempt: bytes, name: str = "") -> Iterator[None]:

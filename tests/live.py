@@ -83,9 +83,10 @@ class Live:
 
 
 @contextmanager
-def serving(*args: str, **variables: str) -> Iterator[Live]:
+def serving(*args: str, cwd: Path | None = None, **variables: str) -> Iterator[Live]:
     """Run ``sendgrid-bounces serve`` on a free port, and kill it in the end."""
-    process = start("sendgrid_bounces", "serve", "--port", "0", *args, **variables)
+    command = ("sendgrid_bounces", "serve", "--port", "0", *args)
+    process = start(*command, cwd=cwd, **variables)
     try:
         line = process.stdout.readline()
         match = re.fullmatch(r"Listening on (https?://127\.0\.0\.1:\d+)\n", line)

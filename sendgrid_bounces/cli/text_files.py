@@ -22,6 +22,9 @@ from sendgrid_bounces.core.files import folder_beside, sync
 #: The names of open files of the process.
 _OPEN_FILE = re.compile("/dev/(?:fd/|std)|/proc/[^/]+/fd/")
 
+#: How files of SQLite begin.
+_DATABASE_STARTS = (b"SQLite format 3\0", b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83")
+
 #: Error numbers of a file that is a mount point, or whose folder is not writable.
 _NOT_REPLACEABLE = {errno.EACCES, errno.EBUSY, errno.EPERM, errno.EROFS, errno.EXDEV}
 
@@ -52,6 +55,7 @@ def open_output(path: str) -> Iterator[IO[str]]:
     A file appears, or replaces the one that exists, when the text is complete.
 
     :raises ClickException: if stdout is closed.
+    :raises ParametersError: if the file is a database.
     :raises OSError: with the name of the file.
     """
     if path == "-":
@@ -62,6 +66,8 @@ def open_output(path: str) -> Iterator[IO[str]]:
         return
     file = Path(os.path.realpath(path))
     try:
+        if _is_database(file):
+            raise ParametersError([(path, "is an SQLite database")])
         with stoppable(), _temporary_folder(file) as folder:
             copy = Path(folder, file.name)
             with copy.open("xb") as binary:
@@ -106,6 +112,13 @@ def _is_stream(path: Path) -> bool:
     if path.exists() and not path.is_file():
         return True
     return _OPEN_FILE.match(str(path.absolute())) is not None
+
+
+def _is_database(path: Path) -> bool:
+    """Return whether *path* is a database of SQLite, or its write-ahead log."""
+    with suppress(FileNotFoundError, PermissionError), path.open("rb") as file:
+        return file.read(16).startswith(_DATABASE_STARTS)
+    return False
 
 
 def _temporary_folder(file: Path) -> AbstractContextManager[Path | str]:

@@ -236,9 +236,7 @@ def check_access(token: str) -> None:
         return
     if _has_session(token):
         return
-    sent = request.authorization
-    known = sent.token or "" if sent is not None and sent.type == "bearer" else ""
-    if not is_token(known, token):
+    if not is_token(request.bearer_token, token):
         raise Unauthorized(
             "Authorization: missing or wrong token (expected Authorization: Bearer "
             "TOKEN)"

@@ -138,6 +138,12 @@ class Server(BaseApplication):
         self.cfg.set("bind", f"fd://{self._descriptor}")
         self.cfg.set("post_worker_init", self._start)
 
+    def reload(self) -> None:
+        """Keep the settings: a reload replaces the workers only.
+
+        Gunicorn would read them again, and exit if the working folder was removed.
+        """
+
     def load(self) -> Flask:
         """Return the application, in a worker."""
         return load_app(self._config, self._prepared)

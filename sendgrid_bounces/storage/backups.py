@@ -235,7 +235,7 @@ def _check_target(engine: Engine, path: Path, *, replace: bool) -> None:
     """Check that a backup may be written to *path*."""
     if path.exists():
         if engine.is_stored_in(path):
-            raise ConflictError(f"{path} is the database itself")
+            raise ConflictError(f"{path} belongs to the database itself")
         if not replace:
             raise _exists(path)
     _check_leftovers(path)

@@ -238,7 +238,7 @@ class Engine:
         return False
 
     def is_stored_in(self, path: Path) -> bool:
-        """Return whether *path* is the file of the database."""
+        """Return whether *path* is a file of the database."""
         del path
         return False
 

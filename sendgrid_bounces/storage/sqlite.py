@@ -206,8 +206,9 @@ class SQLiteEngine(Engine):
         return True
 
     def is_stored_in(self, path: Path) -> bool:
-        """Return whether *path* is the file of the database."""
-        return self._file.samefile(path)
+        """Return whether *path* is a file of the database."""
+        files = [self._file, *self._journal, Path(f"{self.location}{LOG_SUFFIX}")]
+        return any(file.exists() and file.samefile(path) for file in files)
 
     def close(self) -> None:
         """Close the connections of all threads. The engine is unusable afterwards."""

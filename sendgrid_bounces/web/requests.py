@@ -263,6 +263,16 @@ class StrictRequest(flask.Request):
                 secrets += find_credentials(value)
         return secrets
 
+    @property
+    def bearer_token(self) -> str:
+        """The token of the scheme Bearer (RFC 6750); empty if there is none.
+
+        Werkzeug takes a token with a "=" before its end for parameters.
+        """
+        field = self.environ.get("HTTP_AUTHORIZATION", "")
+        scheme, _, token = field.partition(" ")
+        return token.strip() if scheme.lower() == "bearer" else ""
+
     @cached_property
     def authorization(self) -> Authorization | None:
         """The credentials in the ``Authorization`` header; None if malformed."""

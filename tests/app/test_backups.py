@@ -457,10 +457,11 @@ def test_existing_file_is_not_replaced(storage: Storage, tmp_path: Path) -> None
         assert backup.counts == Counts(1, 0, 0)
     assert link.is_symlink()
     if storage.engine.name == "sqlite":
-        link.unlink()
-        link.symlink_to(storage.engine.location)
-        with pytest.raises(ConflictError, match="is the database itself"):
-            write_backup(storage.engine, link, replace=True)
+        for suffix in ("", "-wal", "-shm"):
+            link.unlink()
+            link.symlink_to(f"{storage.engine.location}{suffix}")
+            with pytest.raises(ConflictError, match="belongs to the database itself"):
+                write_backup(storage.engine, link, replace=True)
 
 
 def test_backup_of_each_schema_version_is_restored(

@@ -107,7 +107,7 @@ def test_backup_creates_no_database(run, file: str, tmp_path: Path) -> None:
         ("backup {folder}/no/b", "{folder}/no/b: No such file or directory"),
         ("backup {folder}", "{folder} is not a regular file"),
         ("backup /dev/null --force", "/dev/null is not a regular file"),
-        ("backup {folder}/bounces.sqlite3 --force", "is the database itself"),
+        ("backup {folder}/bounces.sqlite3 --force", "belongs to the database itself"),
         ("backup /proc/b", "/proc/b: "),
         ("restore {folder}/none --yes", "{folder}/none: No such file or directory"),
         ("restore {folder} --yes", "{folder}: Is a directory"),

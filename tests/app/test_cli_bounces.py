@@ -1,6 +1,7 @@
 """Commands that list, count, add and remove bounces."""
 
 import json
+import sqlite3
 from contextlib import closing
 
 import pytest
@@ -197,3 +198,18 @@ def test_clear_asks_for_confirmation(acme, decline) -> None:
     assert "removed 1 bounce\n" in (
         acme("bounces", "clear", "acme", stdin="y\n").stdout
     )
+
+
+@pytest.mark.parametrize("suffix", ["", "-wal"])
+def test_export_does_not_replace_a_database(acme, tmp_path, suffix: str) -> None:
+    """Such as the one that it reads."""
+    with closing(sqlite3.connect(tmp_path / "other.sqlite3")) as connection:
+        connection.execute("PRAGMA journal_mode = wal")
+        connection.execute("CREATE TABLE kept (a)")
+        file = tmp_path / f"other.sqlite3{suffix}"
+        before = file.read_bytes()
+        refused = acme(
+            "bounces", "export", "acme", str(file), "--format", "csv", code=1
+        )
+        assert f"{file}: is an SQLite database" in refused.stderr
+        assert file.read_bytes() == before

@@ -13,7 +13,7 @@ from sendgrid_bounces.core import attempts
 from sendgrid_bounces.core.attempts import MAX_TOKENS
 from sendgrid_bounces.emulator import EXTENSION
 
-TOKEN = "t0ken"
+TOKEN = "t0=ken"  # RFC 6750 has the sign at the end only
 CLOCK = "/_emulator/clock"
 
 

@@ -400,6 +400,18 @@ def test_reload_needs_no_folder_for_temporary_files(url: str, tmp_path: Path) ->
         assert live.get(f"/api/bounces.count.json{ACME}") == '{"count": "0"}'
 
 
+def test_reload_needs_no_working_folder(url: str, tmp_path: Path) -> None:
+    """A deployment may have replaced it."""
+    folder = tmp_path / "release"
+    folder.mkdir()
+    flags = ("--database", url, "--auth", "any", "--workers", "1")
+    with serving(*flags, cwd=folder) as live:
+        (old,) = live.workers()
+        folder.rmdir()
+        _reload(live, old)
+        assert live.get(f"/api/bounces.count.json{ACME}") == '{"count": "0"}'
+
+
 def _reload(live: Live, old: int) -> None:
     """Replace the worker *old*."""
     live.process.send_signal(signal.SIGHUP)

@@ -229,6 +229,22 @@ def test_key_of_two_accounts_is_refused_at_once(limited, storage) -> None:
     assert limited.authenticate_key("s3cret").username == "second"
 
 
+def test_right_keys_with_the_same_tag_are_no_attempts(
+    storage, limited, checks, monkeypatch
+) -> None:
+    """Of some hundred accounts, two have the same tag by chance."""
+    monkeypatch.setattr(limited, "_tag", lambda *_: 7)
+    for name in ("one", "two", "three"):
+        storage.accounts.add(name, **limited.hash_key(f"key of {name}"))
+    limited._verified.clear()
+    monkeypatch.setattr(attempts, "CACHE_SECONDS", 0)
+    for _ in range(MAX_ATTEMPTS):
+        for name in ("one", "two", "three"):
+            assert limited.authenticate_key(f"key of {name}").username == name
+    assert limited._failed.counts == {}
+    assert len(checks) == 9
+
+
 @pytest.mark.parametrize("key", ["wrong", "s3cret\0", ""])
 def test_keys_of_trusted_callers_are_no_attempts(limited, storage, key: str) -> None:
     """They never count, and never match an empty hash."""

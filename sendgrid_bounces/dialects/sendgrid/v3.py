@@ -281,10 +281,10 @@ def _caller() -> Account:
 
     :raises CredentialsError: if the key is missing or unknown.
     """
-    sent = request.authorization
-    if sent is None or sent.type != "bearer" or not sent.token:
+    key = request.bearer_token
+    if not key:
         raise MissingKeyError
-    return current_emulator().authenticator.authenticate_key(sent.token)
+    return current_emulator().authenticator.authenticate_key(key)
 
 
 def _customer(reseller: Account, name: str) -> Account:
