@@ -116,7 +116,7 @@ def _is_stream(path: Path) -> bool:
 
 def _is_database(path: Path) -> bool:
     """Return whether *path* is a database of SQLite, or its write-ahead log."""
-    with suppress(FileNotFoundError, PermissionError), path.open("rb") as file:
+    with suppress(OSError), path.open("rb") as file:  # replacing it reports the reason
         return file.read(16).startswith(_DATABASE_STARTS)
     return False
 
