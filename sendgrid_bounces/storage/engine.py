@@ -19,7 +19,7 @@ from sendgrid_bounces.storage.tables import SCHEMA_VERSION, AboutRow
 
 Row = tuple[Any, ...]
 
-#: What tells a database from one that replaces it; empty if nothing does.
+#: Numbers that identify a database: a replacement has others. Empty if not known.
 Identity = tuple[int, ...]
 Result = TypeVar("Result")
 
@@ -61,7 +61,7 @@ class Engine:
     #: transaction checks that it still has.
     has_schema = False
 
-    #: The identity of the database, as far as it is known.
+    #: The identity of the database, once it is known.
     identity: Identity = ()
 
     def __init__(
