@@ -120,22 +120,22 @@ class Authenticator:
             self._check_client(name, digest)
         if self._is_cached(key_hash, digest):
             caller = self._client(), digest
-            if caller not in self._callers:
+            if caller not in self._callers:  # mostly, it is
                 self._remember(caller)
             return True
         attempt = self._attempt(name, key_hash, key)
         if self._failed.is_known(attempt):
             return False
         with self._limited(attempt, name):
-            if self._is_cached(key_hash, digest):  # another thread was first
-                return True
             if self._failed.is_known(attempt):
                 return False
-            if not self._compare(key_hash, key):
-                self._failed.add(self._client(), self._digest(name), attempt)
-                return False
-            self._cache(key_hash, digest)
-            self._remember((self._client(), digest))
+            # Another thread may have been first.
+            if not self._is_cached(key_hash, digest):
+                if not self._compare(key_hash, key):
+                    self._failed.add(self._client(), self._digest(name), attempt)
+                    return False
+                self._cache(key_hash, digest)
+        self._remember((self._client(), digest))
         return True
 
     def verify_token(self, secret: str, token: str) -> bool:
@@ -254,7 +254,7 @@ class Authenticator:
         Otherwise, the key may be the right one of another account with this tag, so
         that this is no attempt.
         """
-        key_hash, caller = account.key_hash, (self._client(), digest)
+        key_hash = account.key_hash
         if not self._is_cached(key_hash, digest):
             attempt = self._attempt("", key_hash, key)
             if attempt in self._mismatches:
@@ -266,7 +266,7 @@ class Authenticator:
                 self._mismatches[attempt] = None
                 return False
             self._cache(key_hash, digest)
-        self._remember(caller)
+        self._remember((self._client(), digest))
         return True
 
     @contextmanager
@@ -293,8 +293,9 @@ class Authenticator:
 
     def _remember(self, caller: tuple[str, bytes]) -> None:
         """Let a client use a right key even beyond the limit on wrong ones."""
-        make_room(self._callers, CACHE_SIZE)
-        self._callers[caller] = None
+        if caller not in self._callers:
+            make_room(self._callers, CACHE_SIZE)
+            self._callers[caller] = None
 
     def _compare(self, key_hash: str, key: str) -> bool:
         """Return whether *key_hash* is a hash of *key*, always at the same cost."""
