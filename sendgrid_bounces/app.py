@@ -43,6 +43,7 @@ def create_app(
     clock: Clock | None = None,
     *,
     dialects: tuple[Dialect, ...] = DIALECTS,
+    load_seeds: bool = True,
     prepared: Identity | None = None,
     tag_costs: ScryptCosts | None = None,
 ) -> Flask:
@@ -51,8 +52,10 @@ def create_app(
     :param config: a Config, or values by the names in
         :data:`sendgrid_bounces.config.SETTINGS`; other settings have their defaults.
     :param clock: the source of the current time; by default the system clock.
+    :param load_seeds: whether to load the seed files; False if the parent process
+        does so.
     :param prepared: the identity of the database, if the parent process has prepared
-        the database and loaded the seed files; see :func:`prepare_database`.
+        it; see :func:`prepare_database`.
     :param tag_costs: see :class:`~sendgrid_bounces.auth.Authenticator`.
     :raises BounceError: if a setting is invalid, a seed file cannot be loaded, or the
         database cannot be opened.
@@ -63,7 +66,7 @@ def create_app(
     emulator = open_emulator(
         config, clock, dialects, prepared=prepared, tag_costs=tag_costs
     )
-    if prepared is None:
+    if load_seeds:
         with closing_on_error(emulator.storage):
             load_seed_files(emulator)
     app = routed_app(dialects, has_control=config.control)

@@ -5,20 +5,33 @@ win.
 """
 
 import os
+import signal
 import sys
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from typing import Any
 
 from sendgrid_bounces.app import prepare_database
 from sendgrid_bounces.config import load_config
 from sendgrid_bounces.core.errors import BounceError
-from sendgrid_bounces.emulator import EXTENSION
 from sendgrid_bounces.server.access_log import check_writable
 from sendgrid_bounces.server.gunicorn_app import gunicorn_settings
 from sendgrid_bounces.server.sockets import SharedContext, authority
 from sendgrid_bounces.server.tls import server_context
 from sendgrid_bounces.server.worker import check_open_files
 from sendgrid_bounces.storage.engine import Identity
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """Let signals end the process: Gunicorn would handle them afterwards."""
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+    handlers = [signal.signal(number, signal.SIG_DFL) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, handlers, strict=True):
+            signal.signal(number, handler)
 
 
 def when_ready(server: Any) -> None:
@@ -28,13 +41,10 @@ def when_ready(server: Any) -> None:
     """
     global DATABASE  # the workers inherit this module
     try:
-        with closing(prepare_database(CONFIG)) as storage:
+        with _stoppable(), closing(prepare_database(CONFIG)) as storage:
             DATABASE = storage.engine.identity
     except BounceError as error:
         sys.exit(f"Error: {error}")
-    if server.cfg.preload_app:
-        emulator = server.app.wsgi().extensions[EXTENSION]
-        emulator.storage.engine.expect(DATABASE)
     for listener in server.LISTENERS:
         print(f"Listening on {listener}", flush=True)  # noqa: T201 - output of a command
 
@@ -49,7 +59,7 @@ except BounceError as error:
     sys.exit(f"Error: {error}")
 
 #: The identity of the database, once it is prepared.
-DATABASE: Identity = ()
+DATABASE: Identity | None = None
 
 globals().update(gunicorn_settings(CONFIG, SharedContext()))
 bind = authority(CONFIG.host, CONFIG.port)

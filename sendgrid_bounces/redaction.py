@@ -68,6 +68,12 @@ _SECRET_NAME = re.compile(
 
 #: The same for names in free text, where more words would redact ordinary sentences.
 _SECRET_WORD = re.compile("key|pass|pwd|secret|token", re.IGNORECASE)
+
+#: The same for names of header fields: proxies add some with names, such as
+#: ``X-Auth-Request-Email``.
+SECRET_FIELD = re.compile(
+    "authorization|key|pass|pwd|secret|token|signature", re.IGNORECASE
+)
 _SCHEME = re.compile(r"\b(?:basic|bearer)\Z", re.IGNORECASE)
 _SUSPICIOUS = ("key", "pass", "pwd", "secret", "token", "basic", "bearer")
 
@@ -324,7 +330,8 @@ def find_credentials(field: str) -> list[str]:
         with suppress(ValueError):
             decoded = b64decode(padded, validate=True).decode(errors="replace")
             user, _, password = decoded.partition(":")
-            is_key = not password or (len(user) >= MIN_LONG_NAME and "@" not in user)
+            is_long = len(user) >= MIN_LONG_NAME and "@" not in user
+            is_key = not password or (is_long and len(password) < MIN_SECRET)
             found += [decoded, password, user if is_key else ""]
     return found
 
@@ -388,17 +395,22 @@ def _longest_first(secrets: Iterable[str]) -> tuple[list[str], bool]:
 
     One may be a part of another one.
     """
-    distinct: dict[str, None] = {}
+    distinct, number = dict[str, None](), 0
     for secret in secrets:
-        if MIN_SECRET <= len(secret) <= MAX_SECRET and len(distinct) <= MAX_SECRETS:
+        if (
+            MIN_SECRET <= len(secret) <= MAX_SECRET
+            and number <= MAX_SECRETS
+            and secret.casefold() not in distinct
+        ):
+            number += 1
             is_plain = _PLAIN_SECRET.fullmatch(secret)
             for spelling in [secret] if is_plain else _spellings(secret):
                 distinct[spelling.casefold()] = None
-    ordered = sorted(islice(distinct, MAX_SECRETS + 1), key=len, reverse=True)
+    ordered = sorted(distinct, key=len, reverse=True)
     length = sum(map(len, ordered))
     if length > MAX_SECRET_TEXT:  # seldom
         length = sum(len(secret) for secret in ordered if len(secret) <= 2 * MAX_TEXT)
-    return ordered, len(ordered) > MAX_SECRETS or length > MAX_SECRET_TEXT
+    return ordered, number > MAX_SECRETS or length > MAX_SECRET_TEXT
 
 
 def _spellings(secret: str) -> list[str]:

@@ -38,7 +38,7 @@ def _format_option(formats: Mapping[str, str]) -> Callable[[Any], Any]:
 
 def _check_encoding(_context: Any, _option: Any, name: str | None) -> str | None:
     if name is not None and not is_file_charset(name):
-        raise click.BadParameter(f"unknown encoding {name!r}")
+        raise click.BadParameter(f"unknown or unsupported encoding {name!r}")
     return name
 
 

@@ -140,7 +140,7 @@ def _read(
     encoding = request.form.get("encoding", "").strip()
     errors = "strict" if encoding else "surrogateescape"
     if encoding and not is_file_charset(encoding):
-        raise ParametersError([("", f"unknown encoding {encoding!r}")])
+        raise ParametersError([("", f"unknown or unsupported encoding {encoding!r}")])
     text = io.TextIOWrapper(file, encoding or "utf-8-sig", errors, newline="")
     try:
         for number, bounce in enumerate(read_bounces(text, file_format, options)):

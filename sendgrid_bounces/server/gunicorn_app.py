@@ -77,18 +77,19 @@ def _do_nothing(_worker: Worker, _request: Any) -> None:
     """Replace a hook of Gunicorn."""
 
 
-def load_app(config: Config | None, prepared: Identity = ()) -> Flask:
+def load_app(config: Config | None, prepared: Identity | None = None) -> Flask:
     """Return the application of a worker process, or exit with a message.
 
-    :param config: the settings of the parent process, which has prepared the database;
-        None to read the settings from the environment and load the seed files here.
-    :param prepared: the identity of the prepared database. Without it, a new worker
-        would create another one after the removal of a file.
+    :param config: the settings of the parent process, which loads the seed files; None
+        to read the settings from the environment and load the seed files here.
+    :param prepared: the identity of the database that the parent process has prepared,
+        or None. Without it, a new worker would create another database after the
+        removal of a file.
     """
     try:
         if config is None:
             return create_app(load_config(environment=os.environ))
-        return create_app(config, prepared=prepared)
+        return create_app(config, load_seeds=False, prepared=prepared)
     except StorageError as error:
         # Gunicorn starts another worker, which can succeed once the database is back.
         sys.stderr.write(f"Error: {error}\n")

@@ -423,7 +423,8 @@ def _filters(query: BounceQuery) -> Filters:
         filters |= _pattern_filters(fold(query.pattern), looks_up=is_first)
     if query.email_globs:
         is_first = "emails" not in filters
-        filters |= _glob_filters([*map(fold, query.email_globs)], looks_up=is_first)
+        globs = [*map(fold, query.email_globs)]
+        filters = {**_glob_filters(globs, looks_up=is_first), **filters}
     if query.status_glob:
         filters["status_glob"] = (_status_pattern(query.status_glob),)
     return filters

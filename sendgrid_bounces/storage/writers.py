@@ -79,13 +79,14 @@ class Failures:
         self._last = monotonic()
         if self.error is None:
             self._since = self._last
-        self.error = error
+        self.error = error.with_traceback(None)  # without the values of its frames
 
     def check(self) -> None:
         """Raise the last error if all transactions have failed for some time."""
         lasted, age = self._last - self._since, monotonic() - self._last
-        if self.error and lasted >= FAILURE_SECONDS and age <= MEMORY_SECONDS:
-            raise self.error.with_traceback(None)
+        error = self.error
+        if error and lasted >= FAILURE_SECONDS and age <= MEMORY_SECONDS:
+            raise error.with_traceback(None)
 
 
 class Transactions:

@@ -27,7 +27,7 @@ from sendgrid_bounces.core.attempts import UNKNOWN, client_at
 from sendgrid_bounces.core.errors import ContentTypeError, RequestError
 from sendgrid_bounces.core.files import is_refused, temporary_error
 from sendgrid_bounces.core.percent import decode_form_text
-from sendgrid_bounces.redaction import find_credentials, find_secrets, is_secret
+from sendgrid_bounces.redaction import SECRET_FIELD, find_credentials, find_secrets
 from sendgrid_bounces.web.connections import client_socket
 from sendgrid_bounces.web.responses import Response
 from sendgrid_bounces.web.routing import Route
@@ -259,7 +259,7 @@ class StrictRequest(flask.Request):
         """Return the credentials in the parameters, and in header fields for them."""
         secrets = find_secrets(self.shown_parameters)
         for name, value in self.environ.items():
-            if name.startswith("HTTP_") and name != "HTTP_COOKIE" and is_secret(name):
+            if name.startswith("HTTP_") and SECRET_FIELD.search(name):
                 secrets += find_credentials(value)
         return secrets
 

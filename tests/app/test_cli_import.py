@@ -104,7 +104,7 @@ def test_unknown_encoding_is_a_usage_error(acme, file, name) -> None:
     options = ("--encoding", name or "\0")
     refused = acme("bounces", "import", "acme", str(file), *options, code=2)
 
-    assert "unknown encoding" in refused.stderr
+    assert "unsupported encoding" in refused.stderr
 
 
 def test_unknown_columns_can_be_ignored(acme, tmp_path) -> None:

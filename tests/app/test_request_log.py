@@ -538,6 +538,18 @@ def test_credentials_are_never_stored(client, tmp_path, caplog, path, options) -
         assert sent not in file.read_bytes(), file
 
 
+def test_fields_of_a_proxy_mask_no_data(client) -> None:
+    """Such as the address of a person that has logged in there."""
+    headers = {
+        "X-Auth-Request-Email": "joe@example.com",
+        "X-Auth-Request-Groups": "get.json",
+    }
+    client.get("/api/bounces.get.json?email=joe@example.com", headers=headers)
+    (entry,) = _entries(client)
+    assert entry["parameters"] == {"email": "joe@example.com"}
+    assert entry["path"] == "/api/bounces.get.json"
+
+
 @pytest.mark.parametrize("id_", [2**63 - 1, 2**63, 10**30])
 def test_an_identifier_beyond_the_column_is_unknown(controlled_client, id_) -> None:
     """As any other that no entry has."""

@@ -14,7 +14,7 @@ import threading
 import time
 import urllib.error
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import pytest
@@ -410,6 +410,52 @@ def test_reload_needs_no_working_folder(url: str, tmp_path: Path) -> None:
         folder.rmdir()
         _reload(live, old)
         assert live.get(f"/api/bounces.count.json{ACME}") == '{"count": "0"}'
+
+
+def test_signal_ends_gunicorn_that_waits_for_the_database(url: str, seed: str) -> None:
+    open_storage(url).close()
+    file = url.removeprefix("sqlite:///").partition("?")[0]
+    flags = ("-c", "python:sendgrid_bounces.gunicorn_conf")
+    target, variables = "sendgrid_bounces.wsgi:app", named(DATABASE_URL=url, SEED=seed)
+    with closing(sqlite3.connect(file, isolation_level=None)) as locker:
+        locker.execute("BEGIN IMMEDIATE")
+        with gunicorn(target, *flags, **variables) as live:
+            deadline = time.monotonic() + TIMEOUT
+            while True:  # until it listens
+                with suppress(ConnectionRefusedError):
+                    socket.create_connection(live.address, TIMEOUT).close()
+                    break
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            time.sleep(0.5)
+            live.process.terminate()
+            assert live.process.wait(5) == -signal.SIGTERM
+            live.process.communicate()
+
+
+@pytest.mark.parametrize(
+    ("flags", "files"),
+    [
+        (
+            ("-c", "conf.py"),
+            {"conf.py": "from sendgrid_bounces.gunicorn_conf import *\ndef when_ready(server):\n    pass\n"},
+        ),
+        (
+            ("-c", "python:sendgrid_bounces.gunicorn_conf", "--preload"),
+            {"other.py": "from sendgrid_bounces.wsgi import app\napp = (lambda f: lambda *a: f(*a))(app)\n"},
+        ),
+    ],
+    ids=["own hook", "wrapped application"],
+)  # fmt: skip
+def test_gunicorn_serves_with_changes(
+    url: str, tmp_path: Path, flags: tuple[str, ...], files: dict[str, str]
+) -> None:
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    target = "other:app" if "other.py" in files else "sendgrid_bounces.wsgi:app"
+    variables = named(DATABASE_URL=url, AUTH="any")
+    with gunicorn(target, *flags, cwd=tmp_path, **variables) as live:
+        assert live.when_up(f"/api/bounces.count.json{ACME}") == '{"count": "0"}'
 
 
 def _reload(live: Live, old: int) -> None:

@@ -139,6 +139,8 @@ def test_names_of_users_are_no_credentials() -> None:
     assert not [
         text for text in found if text.startswith("someone") and ":" not in text
     ]
+    encoded = base64.b64encode(b"marketing-department-01:secret12").decode()
+    assert "marketing-department-01" not in find_credentials(f"Basic {encoded}")
     assert find_credentials("Bearer production") == ["production"]
     assert find_credentials("") == [""]
 
@@ -147,6 +149,15 @@ def test_known_credential_is_redacted_without_its_escapes() -> None:
     """A client can have percent-encoded it twice."""
     redactor = Redactor(secrets=["a%2522b%25C3%25A9c"])
     assert redactor.redact_text('x a"béc y') == "x *** y"
+
+
+def test_credential_of_many_spellings_is_one() -> None:
+    """It does not make the whole entry unreadable."""
+    key = 'p+ä"&xyz1'
+    encoded = base64.b64encode(f"api:{key}".encode()).decode()
+    redactor = REDACTOR.with_secrets(find_credentials(f"Basic {encoded}"))
+    shown = redactor.redact_request([("a", "b"), ("c", key)], ["/v3/x"], "")
+    assert shown == ({"a": "b", "c": "***"}, ["/v3/x"], "")
 
 
 def test_text_around_credentials_stays() -> None:

@@ -450,6 +450,24 @@ def test_hostile_mail_is_read_in_bounded_time(name: str):
     assert time.process_time() - start < 1
 
 
+def test_report_before_a_long_mail_of_many_parts_is_read():
+    """Such as a returned digest: only its end is not parsed."""
+    part = (
+        "Content-Type: multipart/alternative; boundary=c{0}\n\n--c{0}\n\nhi\n--c{0}--\n"
+    )
+    parts = "".join("--b\n" + part.format(n) for n in range(60))
+    long = "x\n" * 19_000
+    mail = (
+        "From: MAILER-DAEMON@x.example\n"
+        "Content-Type: multipart/report; boundary=a\n\n--a\n\nIt failed.\n--a\n"
+        "Content-Type: message/delivery-status\n\nReporting-MTA: dns; x\n\n"
+        "Final-Recipient: rfc822; joe@example.com\nAction: failed\nStatus: 5.1.1\n\n--a\n"
+        f"Content-Type: multipart/mixed; boundary=b\n\n{parts}--b\n\n{long}"
+    )
+    found = read_mail(mail.encode(), NOW)
+    assert [event.email for event in found.events] == ["joe@example.com"]
+
+
 def test_addresses_are_read_from_a_limited_text():
     """The standard library takes milliseconds for a field of hostile text."""
     names = ("From", "To", "Cc", "Sender", "Reply-To", "Return-Path")

@@ -14,9 +14,9 @@ from sendgrid_bounces.sources.mime import ShortPolicy
 
 LOGGER = logging.getLogger(__name__)
 
-#: Bounds on the work of flufl.bounce, which scans each line about sixty times: bytes of
-#: the mail, lines of a part, and what it sees of a line. Some of its regular
-#: expressions take cubic time in the length and in the addresses of a line.
+#: Bounds on the work of flufl.bounce, which scans each line about sixty times: bytes
+#: and lines of the mail, lines of a part, and what it sees of a line. Some of its
+#: regular expressions take cubic time in the length and in the addresses of a line.
 _MAX_BYTES, _MAX_LINES = MAX_TEXT, 1_000
 _LINE = re.compile(rb"^[^@<\n]{0,250}(?:[@<][^@<\n]{0,250}){0,4}", re.M)
 _MAX_LINE = 250
@@ -56,11 +56,12 @@ def _parse(raw: bytes) -> Message:
 
     Attached mails are emptied: a bounce that was forwarded is not a bounce.
     """
-    message = message_from_bytes(_shorten(raw[:_MAX_BYTES]), policy=_POLICY)
+    lines = raw[:_MAX_BYTES].split(b"\n")[:_MAX_LINES]
+    message = message_from_bytes(b"\n".join(lines), policy=_POLICY)
     for part in list(message.walk()):
         if part.get_content_type() == "message/rfc822" and part.is_multipart():
             part.set_payload([Message()])
-        elif not part.is_multipart() and part["Content-Transfer-Encoding"]:
+        elif not part.is_multipart():
             payload = part.get_payload(decode=True)
             text = _shorten(payload if isinstance(payload, bytes) else b"")
             del part["Content-Transfer-Encoding"]

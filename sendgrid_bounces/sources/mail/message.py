@@ -23,7 +23,8 @@ MAX_PARTS, MAX_DEPTH = 100, 20
 
 MAX_FIELD = 4_000
 
-#: The parser compares each line with the boundaries of all open parts.
+#: The parser compares each line with the boundaries of all open parts, so a mail with
+#: many multiparts may have fewer lines.
 _MAX_COMPARISONS = 400_000
 
 #: Fields of one name that addresses are read from, characters of such fields of all
@@ -191,8 +192,8 @@ def _before_element(text: str) -> str:
 
 def _parse_message(raw: bytes) -> Message:
     flat = _flatten(raw)
-    if len(_MULTIPART.findall(flat)) * flat.count(b"\n") > _MAX_COMPARISONS:
-        raise RecursionError
+    if number := len(_MULTIPART.findall(flat)):
+        flat = b"\n".join(flat.split(b"\n")[: _MAX_COMPARISONS // number])
     message = BytesParser(policy=POLICY).parsebytes(flat)
     if message.get_content_maintype() != "multipart" or message.is_multipart():
         return message
