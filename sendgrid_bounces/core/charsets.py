@@ -1,7 +1,9 @@
 """Character encodings."""
 
 import codecs
-import encodings
+import encodings.aliases
+from functools import cache
+from pkgutil import iter_modules
 
 #: Encodings of host names. They do not encode text, and take quadratic time.
 _OF_HOST_NAMES = {"idna", "punycode"}
@@ -32,8 +34,18 @@ def is_file_charset(name: str) -> bool:
     return is_charset(name) and codecs.lookup(name).name not in _OF_LONG_SEQUENCES
 
 
+@cache
+def _known_names() -> frozenset[str]:
+    """Return the normalized names of encodings and their synonyms."""
+    modules = (module.name for module in iter_modules(encodings.__path__))
+    return frozenset((*modules, *encodings.aliases.aliases))
+
+
 def is_charset(name: str) -> bool:
     """Return whether *name* is a known encoding of text."""
+    plain = encodings.normalize_encoding(name).lower().replace(".", "_")
+    if plain not in _known_names():  # a look-up would try to import a module
+        return False
     try:
         "".encode(name)
         return codecs.lookup(name).name not in _OF_HOST_NAMES

@@ -25,7 +25,6 @@ from sendgrid_bounces.core.errors import (
     BounceError,
     ParametersError,
     RequestError,
-    TooManyAttemptsError,
 )
 from sendgrid_bounces.core.messages import pluralize
 from sendgrid_bounces.core.times import render_instant
@@ -153,10 +152,11 @@ def read_form() -> Response | None:
     return None
 
 
-@bp.errorhandler(TooManyAttemptsError)
-def render_too_many_attempts(error: TooManyAttemptsError) -> Response:
-    """Render an error of the login page."""
-    return render_error(429, str(error))
+@bp.errorhandler(BounceError)
+def render_bounce_error(error: BounceError) -> Response:
+    """Render an error that a view raised."""
+    status, body = look_up(error, api.ERRORS_BY_TYPE)
+    return render_error(status, str(body["error"]))
 
 
 def page(rule: str, *methods: str) -> Callable[[View], View]:
@@ -191,8 +191,7 @@ def guarded(view: View) -> Callable[..., Response]:
         except HTTPException as error:
             return render_error(error.code or 500, _describe(error))
         except BounceError as error:
-            status, body = look_up(error, api.ERRORS_BY_TYPE)
-            return render_error(status, str(body["error"]))
+            return render_bounce_error(error)
         return result
 
     return handle

@@ -90,15 +90,18 @@ class Arrival:
         self._is_complete = True
         return True
 
-    def keep_decrypted(self) -> None:
-        """Give the parser bytes of the next request that TLS has decrypted.
+    def has_next(self) -> bool:
+        """Return whether bytes of the next request have been received.
 
-        The poller does not know of them.
+        Those that TLS has decrypted, of which the poller does not know, are given to
+        the parser.
         """
-        sock = self._conn.sock
-        if isinstance(sock, ssl.SSLSocket) and sock.fileno() >= 0 and sock.pending():
-            unreader = self._conn.parser.unreader
-            unreader.unread(unreader.take_buffered() + sock.recv(sock.pending()))
+        sock, unreader = self._conn.sock, self._conn.parser.unreader
+        received = unreader.take_buffered()
+        if isinstance(sock, ssl.SSLSocket) and sock.pending():
+            received += sock.recv(sock.pending())
+        unreader.unread(received)
+        return bool(received)
 
     def _begin(self) -> None:
         """Wait for the next request."""

@@ -104,6 +104,17 @@ class Worker(ThreadWorker):
         latest = time.monotonic() - STUCK_SECONDS
         return self.busy >= self.cfg.threads and self.last_free < latest
 
+    @property
+    def is_crowded(self) -> bool:
+        """Whether more requests wait than the threads handle at once."""
+        threads: int = self.cfg.threads
+        return self.busy > 2 * threads
+
+    @property
+    def is_nearly_full(self) -> bool:
+        """Whether more connections are open than may wait for clients."""
+        return bool(self.nr_conns > self.max_keepalived + self.max_pending)
+
     def set_accept_enabled(self, enabled: bool) -> None:  # noqa: FBT001 - overrides
         """Accept connections unless the worker is stuck."""
         super().set_accept_enabled(enabled and not self.is_stuck)
@@ -148,7 +159,6 @@ class Worker(ThreadWorker):
             kept = False
         else:
             kept = bool(super().handle(conn))
-            conn.arrival.keep_decrypted()
         if not kept and (conn.is_drained or conn.sock.is_stalled):
             conn.close()
         elif not kept:
@@ -286,7 +296,12 @@ class Worker(ThreadWorker):
         self.pending_conns.extend(ordered)
 
     def _keepalive_after(self, conn: Any, keepalive: Any) -> bool:
-        """Read the rest of the body; return whether the connection is kept."""
+        """Read the rest of the body; return whether the connection is kept.
+
+        If many requests wait for a thread, those that a client has sent before the
+        response to an earlier one do not: others would wait for all of them. If the
+        worker has few places for new connections, none is kept.
+        """
         deadline = time.monotonic() + DRAIN_SECONDS
         if conn.sock.is_stalled:
             return False
@@ -295,6 +310,8 @@ class Worker(ThreadWorker):
         )
         if not conn.is_drained:
             conn.sock.is_stalled = time.monotonic() >= deadline
+        elif (conn.arrival.has_next() and self.is_crowded) or self.is_nearly_full:
+            conn.is_drained = False
         return bool(keepalive) and conn.is_drained
 
     def _handle_tls_error(

@@ -51,6 +51,7 @@ from sendgrid_bounces.pages.web import NOTICES, STATIC
 from sendgrid_bounces.redaction import MASK
 from sendgrid_bounces.schemas.faults import FAULT_RULE
 from sendgrid_bounces.storage import bounces as storage_bounces
+from sendgrid_bounces.storage.accounts import AccountStore
 from sendgrid_bounces.storage.bounce_counts import BounceCounts
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
@@ -468,6 +469,20 @@ def test_overview_says_what_to_do_without_accounts(make) -> None:
     hints = ("No accounts yet", "No bounces yet", "No requests yet", "Load the demo")
     for hint in hints:
         assert hint in text
+
+
+def test_login_without_a_database_has_a_reason(make, monkeypatch) -> None:
+    def fail(_: object) -> str:
+        raise StorageError("away")
+
+    browser = make(CONTROL_TOKEN="t0ken")
+    monkeypatch.setattr(AccountStore, "read_key_salt", fail)
+    browser.set_cookie(sessions.COOKIE, f"1800000000.{'a' * 64}", path="/_emulator")
+    for method, path in (("GET", "login"), ("POST", "login"), ("POST", "logout")):
+        call = {"method": method, "data": {"token": "t0ken"}, "headers": ORIGIN}
+        answer = browser.open(f"/_emulator/ui/{path}", **call)
+        assert answer.status_code == 503
+        assert "The database " in answer.text
 
 
 def test_demo_is_loaded_into_an_empty_database(make) -> None:

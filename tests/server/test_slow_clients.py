@@ -289,6 +289,24 @@ def test_flood_of_connections_does_not_stop_the_worker() -> None:
         assert live.workers() == workers
 
 
+def test_requests_sent_ahead_do_not_delay_others() -> None:
+    """Thousands of them would wait for a thread, on all connections of the worker."""
+    request = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+    with serving("--demo", "--workers", "1") as live:
+        resource.prlimit(live.process.pid, resource.RLIMIT_NOFILE, (600, 600))
+        os.kill(live.workers()[0], signal.SIGKILL)
+        live.when_up(COUNT)
+        with _connections(live, 450, request * 300):
+            assert _longest(live, 10) < 5 * LIMIT  # one request of each is answered
+        with _connections(live, 1, request * 20) as (connection,):
+            connection.sendall(HEAD + b"Connection: close\r\n\r\n")
+            answers = b""
+            while piece := connection.recv(65_536):
+                answers += piece
+        assert answers.count(b"HTTP/1.1 404") == 20
+        assert answers.count(b"HTTP/1.1 200") == 1
+
+
 def test_stopping_worker_receives_the_rest_of_a_request(strict) -> None:
     """A reload drops no request that is on its way."""
     live, _log = strict

@@ -7,6 +7,7 @@ import time
 from datetime import datetime, timezone
 from email.utils import format_datetime
 from io import BytesIO
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -466,6 +467,73 @@ def test_report_before_a_long_mail_of_many_parts_is_read():
     )
     found = read_mail(mail.encode(), NOW)
     assert [event.email for event in found.events] == ["joe@example.com"]
+
+
+@pytest.mark.parametrize("form", ["report", "header"])
+def test_recipients_that_are_not_read_are_reported(form: str):
+    """Mail systems write one report for all recipients."""
+    emails = [f"u{n}@example.com" for n in range(150)]
+    mail = HEAD.decode()
+    if form == "header":
+        mail += f"X-Failed-Recipients: {', '.join(emails)}\n\nIt failed.\n"
+    else:
+        fields = "Final-Recipient: rfc822; {}\nAction: failed\nStatus: 5.1.1\n\n"
+        mail += "Content-Type: multipart/report; boundary=b\n\n--b\n"
+        mail += "Content-Type: message/delivery-status\n\nReporting-MTA: dns; x\n\n"
+        mail += "".join(map(fields.format, emails)) + "--b--\n"
+    found = read_mail(mail.encode(), NOW)
+    assert [event.email for event in found.events] == emails[:100]
+    assert found.skipped == ("a bounce mail with more than 100 recipients",)
+
+
+@pytest.mark.usefixtures("library")
+@pytest.mark.parametrize("form", ["header", "line", "text"])
+def test_no_part_of_an_address_is_listed(form: str):
+    """A bound on the text may lie in one."""
+    domain = "department.customer.example"
+    for padding in range(0, 40, 3):
+        mail = HEAD.decode()
+        if form == "header":
+            emails = (f"user{n}@{domain}" for n in range(3_000))
+            mail += f"X-Failed-Recipients: {'x' * padding}@{domain},\n "
+            mail += ",\n ".join(emails) + "\n\nIt failed.\n"
+        elif form == "line":
+            mail += "\n   ----- Failed addresses follow: -----\n"
+            mail += f"{'x ' * 105}{'x' * padding} ada@{domain}\n" * 2
+        else:
+            mail += "\nThese addresses failed:\n" + "x" * padding + "\n"
+            mail += f"<user@{domain}>: 550 5.1.1 unknown user\n" * 1_200
+        events = read_mail(mail.encode(), NOW).events
+        assert all(event.email.endswith(f"@{domain}") for event in events)
+
+
+def test_delivered_recipients_hide_no_failed_one():
+    """Not even after 64 KiB of them."""
+    fields = "Final-Recipient: rfc822; u{}@example.com\nAction: {}\nStatus: {}\n"
+    fields += "Diagnostic-Code: smtp; 250 " + "x" * 500 + "\n\n"
+    reports = [fields.format(n, "delivered", "2.0.0") for n in range(200)]
+    reports.append(fields.format(200, "failed", "5.1.1"))
+    mail = HEAD.decode() + "Content-Type: multipart/report; boundary=b\n\n--b\n"
+    mail += "Content-Type: message/delivery-status\n\nReporting-MTA: dns; x\n\n"
+    found = read_mail(f"{mail}{''.join(reports)}--b--\n".encode(), NOW)
+    assert [event.email for event in found.events] == ["u200@example.com"]
+    assert found.skipped == ()
+
+
+@pytest.mark.slow
+def test_names_of_unknown_charsets_are_not_imported():
+    """Each attempt takes as long as reading a hundred bytes."""
+    names = ("".join(letters) for letters in product("abcdefghijklmnopq", repeat=4))
+    blocks = []
+    for _ in range(900):
+        words = " ".join(f"=?{next(names)}?q??=" for _ in range(80))
+        blocks.append(f"Final-Recipient: rfc822; {words}\nAction: failed\n\n")
+    mail = HEAD.decode() + "Content-Type: multipart/report; boundary=b\n\n--b\n"
+    mail += "Content-Type: message/delivery-status\n\nReporting-MTA: dns; x\n\n"
+    raw = f"{mail}{''.join(blocks)}--b--\n".encode()
+    start = time.process_time()
+    read_mail(raw, NOW)
+    assert time.process_time() - start < 1
 
 
 def test_addresses_are_read_from_a_limited_text():

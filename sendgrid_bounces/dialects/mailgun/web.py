@@ -30,6 +30,7 @@ from sendgrid_bounces.dialects.mailgun.documents import (
 from sendgrid_bounces.dialects.mailgun.operations import Call
 from sendgrid_bounces.dialects.mailgun.serializers import TEXT, Serializer
 from sendgrid_bounces.emulator import current_emulator
+from sendgrid_bounces.schemas.cells import MAX_ROW
 from sendgrid_bounces.web.requests import Parameters, refuse_head, request
 from sendgrid_bounces.web.responses import ErrorTable, Response, look_up, respond
 
@@ -194,6 +195,10 @@ def read_body() -> bytes:
     return request.read_body(MAX_BODY)
 
 
+#: Bytes of a line of an uploaded file. Decoded, more of them are too long for a row.
+MAX_LINE = 4 * MAX_ROW + 4
+
+
 def open_upload() -> Iterator[bytes]:
     """Return the lines of the uploaded file, whatever the name of its part.
 
@@ -203,7 +208,8 @@ def open_upload() -> Iterator[bytes]:
     upload = request.read_upload(MAX_FILE)
     if upload is None:
         raise RequestError("Missing mandatory parameter: file")
-    return request.while_connected(upload)
+    lines = iter(partial(upload.readline, MAX_LINE), b"")
+    return request.while_connected(lines)
 
 
 def respond_error(serializer: Serializer, error: BounceError) -> Response:

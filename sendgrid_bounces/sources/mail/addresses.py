@@ -3,7 +3,7 @@
 import re
 
 from sendgrid_bounces.sources.events import EventError, clean_email
-from sendgrid_bounces.sources.mail.message import decode_words
+from sendgrid_bounces.sources.mail.message import cut, decode_words
 
 #: An address in free text. Both sides are bounded, and the local part cannot begin
 #: inside a longer word, so that the search takes linear time. Mail archives mask local
@@ -41,7 +41,7 @@ def read_recipient(value: str) -> str:
     """
     if _OTHER_TYPE.match(value):
         return ""
-    text = _COMMENT.sub("", decode_words(_TYPE.sub("", value[:1000]))).strip()
+    text = _COMMENT.sub("", decode_words(_TYPE.sub("", cut(value, 1_000)))).strip()
     if "<" in text and (match := re.search(r"<([^<>]{1,400})>", text)):
         text = match[1]
     text = _ROUTE.sub("", text.strip(" <>,;\"'"))

@@ -18,7 +18,7 @@ LOGGER = logging.getLogger(__name__)
 #: and lines of the mail, lines of a part, and what it sees of a line. Some of its
 #: regular expressions take cubic time in the length and in the addresses of a line.
 _MAX_BYTES, _MAX_LINES = MAX_TEXT, 1_000
-_LINE = re.compile(rb"^[^@<\n]{0,250}(?:[@<][^@<\n]{0,250}){0,4}", re.M)
+_LINE = re.compile(rb"[^@<]{0,250}(?:[@<][^@<]{0,250}){0,4}")
 _MAX_LINE = 250
 _POLICY = ShortPolicy()
 
@@ -56,7 +56,7 @@ def _parse(raw: bytes) -> Message:
 
     Attached mails are emptied: a bounce that was forwarded is not a bounce.
     """
-    lines = raw[:_MAX_BYTES].split(b"\n")[:_MAX_LINES]
+    lines = raw[:_MAX_BYTES].rpartition(b"\n")[0].split(b"\n")[:_MAX_LINES]
     message = message_from_bytes(b"\n".join(lines), policy=_POLICY)
     for part in list(message.walk()):
         if part.get_content_type() == "message/rfc822" and part.is_multipart():
@@ -70,9 +70,13 @@ def _parse(raw: bytes) -> Message:
 
 
 def _shorten(data: bytes) -> bytes:
-    """Return the beginnings of the first lines."""
-    lines = islice(_LINE.finditer(data), _MAX_LINES)
-    return b"\n".join(line[0][:_MAX_LINE] for line in lines)
+    """Return the beginnings of the first lines, without the rest of a word."""
+    lines = []
+    for line in islice(data.split(b"\n"), _MAX_LINES):
+        found = _LINE.match(line)
+        short = found[0][:_MAX_LINE] if found else b""
+        lines.append(line if line == short else b" ".join(short.split(b" ")[:-1]))
+    return b"\n".join(lines)
 
 
 def _texts(addresses: Iterable[bytes]) -> list[str]:

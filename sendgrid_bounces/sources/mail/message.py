@@ -89,12 +89,12 @@ class Mail:
 
     def header(self, name: str) -> str:
         """Return the first header field *name*, decoded and on one line."""
-        return decode_words(str(self.headers.get(name, ""))[:MAX_FIELD])
+        return decode_words(cut(str(self.headers.get(name, "")), MAX_FIELD))
 
     def all(self, name: str) -> str:
         """Return the first header fields *name*, separated by commas."""
         values = self.headers.get_all(name, [])[:_MAX_FIELDS]
-        return ",".join(str(value)[:MAX_FIELD] for value in values)
+        return cut(",".join(map(str, values)), MAX_TEXT)
 
     def addresses(self, *names: str) -> set[str]:
         """Return the addresses in the header fields *names*, in small letters.
@@ -104,8 +104,9 @@ class Mail:
         values, room = [], _MAX_ADDRESS_TEXT
         for name in names:
             for value in self.headers.get_all(name, [])[:_MAX_FIELDS]:
-                values.append(str(value)[: min(MAX_FIELD, room)])
-                room -= len(values[-1])
+                text = cut(str(value), MAX_FIELD)
+                values.append(cut(text, room))
+                room -= min(len(text), room)
         return split_addresses(values)
 
     @property
@@ -117,7 +118,7 @@ class Mail:
     @property
     def text(self) -> str:
         """The beginning of the human text, of all parts together."""
-        return "\n".join(self.texts)[:MAX_TEXT]
+        return cut("\n".join(self.texts), MAX_TEXT)
 
 
 def parse(raw: bytes) -> Mail:
@@ -138,7 +139,9 @@ def parse(raw: bytes) -> Mail:
 
 def normalize(raw: bytes) -> bytes:
     """Return *raw* with LF line ends and without an mbox line, cut to a length."""
-    raw = raw[:MAX_BYTES].replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    if len(raw) > MAX_BYTES:
+        raw = raw[:MAX_BYTES].rpartition(b"\n")[0]
+    raw = raw.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     raw = b"\n".join(raw.split(b"\n", MAX_LINES)[:MAX_LINES])
     return _MBOX_LINE.sub(b"", raw.lstrip())
 
@@ -146,6 +149,17 @@ def normalize(raw: bytes) -> bytes:
 def _flatten(raw: bytes) -> bytes:
     """Return *raw* with its attached mails and reports declared as text."""
     return _ATTACHED.sub(rb"\1text/x-", raw)
+
+
+def cut(text: str, most: int) -> str:
+    """Return the first *most* characters of *text* without the rest of a word.
+
+    The beginning of an address can be an address, too.
+    """
+    if len(text) <= most:
+        return text
+    end = max(text.rfind(separator, 0, most) for separator in " ,;\t\n")
+    return text[: max(end, 0)]
 
 
 def decode_words(text: str) -> str:
@@ -236,7 +250,7 @@ def _sort_part(mail: Mail, part: Message) -> None:
     kind = part.get_content_type()
     mail.part_types.add(kind)
     if kind in _REPORT_TYPES:
-        mail.reports.append(_decode(part))
+        mail.reports.append(_decode(part, MAX_BYTES))
     elif kind in _RETURNED_TYPES:
         mail.attached = mail.attached or _decode(part).lstrip("\n")
         mail.returned = mail.attached.partition("\n\n")[0]
@@ -249,16 +263,16 @@ def _html_texts(parts: list[Message]) -> Iterator[str]:
     return map(_decode, islice(pages, _MAX_HTML))
 
 
-def _decode(part: Message) -> str:
-    """Return the text of *part*, cut in length and in the length of its lines."""
+def _decode(part: Message, most: int = MAX_TEXT) -> str:
+    """Return the text of *part*, cut to *most* characters, and each line cut."""
     payload = part.get_payload(decode=True)
     data = payload if isinstance(payload, bytes) else b""
     charset = part.get_content_charset() or "utf-8"
     try:
         if not is_charset(charset):
             charset = "latin-1"
-        text = data[: 4 * MAX_TEXT].decode(charset, "replace")
+        text = data[: 4 * most].decode(charset, "replace")
     except (LookupError, ValueError):  # unknown, or without "replace"
-        text = data[: 4 * MAX_TEXT].decode("latin-1")
-    lines = text[:MAX_TEXT].split("\n")
-    return "\n".join(line[:MAX_LINE] for line in lines)
+        text = data[: 4 * most].decode("latin-1")
+    lines = cut(text, most).split("\n")
+    return "\n".join(cut(line, MAX_LINE) for line in lines)

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 
 from sendgrid_bounces.core.charsets import forget_unknown_charsets
@@ -124,15 +124,23 @@ def _from_reports(context: Context) -> Batch | None:
     """Read the delivery status notification, also inside the text of broken MIME."""
     reports = context.reports or _quoted_reports(context)
     outcomes = Counter(report.outcome for report in reports)
+    reports = [report for report in reports if report.outcome != "delivered"]
     emails = [r.email(context.options.recipient) for r in reports[:MAX_RECIPIENTS]]
     events: dict[str, BounceEvent] = {}
     for report, email in zip(reports, emails, strict=False):
-        if email and report.outcome != "delivered":
+        if email:
             event = _report_event(context, report, email, emails)
             events.setdefault(email.lower(), event)
     if events:
-        return Batch(tuple(events.values()))
+        return Batch(tuple(events.values()), skipped=_too_many(reports))
     return Batch(ignored=outcomes) if set(outcomes) == {"delivered"} else None
+
+
+def _too_many(recipients: Sequence[object]) -> tuple[str, ...]:
+    """Return the problem if there are more *recipients* than are read."""
+    if len(recipients) <= MAX_RECIPIENTS:
+        return ()
+    return (f"a bounce mail with more than {MAX_RECIPIENTS} recipients",)
 
 
 def _quoted_reports(context: Context) -> list[RecipientReport]:
@@ -167,9 +175,10 @@ def _from_candidates(context: Context) -> Batch:
         return Batch(ignored={"not a bounce": 1})
     for find in _FINDERS:
         emails, is_delayed = find(context)
+        skipped = _too_many(emails)
         emails = emails[:MAX_RECIPIENTS]
         if events := _text_events(context, emails, is_delayed=is_delayed):
-            return Batch(tuple(events))
+            return Batch(tuple(events), skipped=skipped)
     return Batch(skipped=("a bounce mail without a recipient",))
 
 

@@ -109,7 +109,7 @@ VACATION_SUBJECT = any_of(
 #: First lines of the returned mail: the text above is about the failure.
 RETURNED = any_of(
     # ----- Original message -----        --- Below this line is a copy of the message.
-    r"^[\x20\t>]{0,8}[-=_*#]{2,80}[^\n]{0,40}"
+    r"^[\x20\t>]{0,8}[-=_*#]{2,120}(?![-=_*#])[^\n]{0,40}"
     r"\b(?:original|copy of|returned|unsent|below|undelivered"
     r"|(?:message|mail) (?:headers?|text|follows|body|source))",
     # The original message follows:       Rejected message:

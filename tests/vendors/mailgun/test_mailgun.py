@@ -331,10 +331,15 @@ def test_batch_of_1000_is_accepted_and_a_larger_one_is_rejected(app, client) -> 
     [
         ("application/x-www-form-urlencoded", b"a=&" * 2_000_000, 400),
         ("application/x-www-form-urlencoded", b"&" * 6_000_000, 400),
+        (
+            "application/x-www-form-urlencoded",
+            b"address=%F0%9F%98%80+" + b"a" * 4_000_000,
+            400,
+        ),
         ("application/json", b"[" + b'{"":0},' * 850_000 + b"0]", 400),
         ("application/json", b"[" + b"{}," * 249_000 + b"{}]", 400),
     ],
-    ids=["fields", "empty fields", "records", "empty records"],
+    ids=["fields", "empty fields", "long field", "records", "empty records"],
 )
 def test_memory_for_a_body_is_bounded(
     app, client, content_type: str, body: bytes, status: int
@@ -378,6 +383,7 @@ def test_memory_for_a_row_is_bounded(client) -> None:
     rows = (
         b'a@example.com,"' + b'a\n","' * 1_500_000 + b'"',
         b"a@example.com" + b",ab" * 2_500_000,
+        "😀".encode() + b"a" * 8_000_000,
     )
     for head, line in ((b"address,code\n", 2), (b"", 1)):
         for row in rows:
