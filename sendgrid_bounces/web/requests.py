@@ -23,8 +23,9 @@ from werkzeug.exceptions import (
 )
 from werkzeug.formparser import FormDataParser, MultiPartParser
 
+from sendgrid_bounces.core.accounts import Account
 from sendgrid_bounces.core.attempts import UNKNOWN, client_at
-from sendgrid_bounces.core.errors import ContentTypeError, RequestError
+from sendgrid_bounces.core.errors import BounceError, ContentTypeError, RequestError
 from sendgrid_bounces.core.files import is_refused, temporary_error
 from sendgrid_bounces.core.percent import decode_form_text
 from sendgrid_bounces.redaction import SECRET_FIELD, find_credentials, find_secrets
@@ -101,6 +102,9 @@ class StrictRequest(flask.Request):
 
     #: The account of the domain in the path, once the view has found it.
     domain_owner: str | None = None
+
+    #: The account of the API key, or why there is none, once that is known.
+    caller: Account | BounceError | None = None
 
     #: The parameters in the form that the dialect gave them, once it has read them.
     arguments: Any = None

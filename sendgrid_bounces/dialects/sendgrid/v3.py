@@ -44,7 +44,7 @@ from sendgrid_bounces.dialects.sendgrid.v3_serializers import (
 from sendgrid_bounces.emulator import current_emulator
 from sendgrid_bounces.web import responses
 from sendgrid_bounces.web.dialect import Dialect
-from sendgrid_bounces.web.requests import request
+from sendgrid_bounces.web.requests import current_request, request
 from sendgrid_bounces.web.responses import ErrorTable, Response
 
 NAME = "sendgrid.v3"
@@ -277,10 +277,22 @@ def _call(name: str) -> v3_operations.Call:
 
 
 def _caller() -> Account:
-    """Return the account of the Bearer key.
+    """Return the account of the Bearer key, which is verified once for a request.
 
     :raises CredentialsError: if the key is missing or unknown.
     """
+    sent = current_request()
+    if sent.caller is None:
+        try:
+            sent.caller = _find_caller()
+        except BounceError as error:
+            sent.caller = error
+    if isinstance(sent.caller, BounceError):
+        raise sent.caller
+    return sent.caller
+
+
+def _find_caller() -> Account:
     key = request.bearer_token
     if not key:
         raise MissingKeyError
