@@ -7,7 +7,7 @@ be parsed completely is an error.
 import re
 import select
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import cached_property
+from functools import cached_property, lru_cache
 from io import BytesIO
 from itertools import chain, islice
 from typing import IO, Any, TypeVar, cast
@@ -262,9 +262,8 @@ class StrictRequest(flask.Request):
     def find_secrets(self) -> list[str]:
         """Return the credentials in the parameters, and in header fields for them."""
         secrets = find_secrets(self.shown_parameters)
-        for name, value in self.environ.items():
-            if name.startswith("HTTP_") and SECRET_FIELD.search(name):
-                secrets += find_credentials(value)
+        for name in _secret_fields(tuple(self.environ)):
+            secrets += find_credentials(self.environ[name])
         return secrets
 
     @property
@@ -353,6 +352,13 @@ current_request = cast(
     Callable[[], StrictRequest],
     flask.request._get_current_object,  # type: ignore[attr-defined] # noqa: SLF001 - the documented method of proxies
 )
+
+
+@lru_cache(maxsize=64)
+def _secret_fields(names: tuple[str, ...]) -> list[str]:
+    """Return the *names* of header fields in an environment that hold credentials."""
+    fields = [name for name in names if name.startswith("HTTP_")]
+    return [name for name in fields if SECRET_FIELD.search(name)]
 
 
 def current_client() -> str:
