@@ -22,11 +22,17 @@ from sendgrid_bounces.server.worker import check_open_files
 from sendgrid_bounces.storage.engine import Identity
 
 
+def _exit(number: int, _frame: Any) -> None:
+    os._exit(128 + number)
+
+
 @contextmanager
 def _stoppable() -> Iterator[None]:
     """Let signals end the process: Gunicorn would handle them afterwards."""
-    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
-    handlers = [signal.signal(number, signal.SIG_DFL) for number in numbers]
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    # The first process of a container ignores signals without a handler.
+    action = _exit if os.getpid() == 1 else signal.SIG_DFL
+    handlers = [signal.signal(number, action) for number in numbers]
     try:
         yield
     finally:

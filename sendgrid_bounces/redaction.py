@@ -72,7 +72,7 @@ _SECRET_WORD = re.compile("key|pass|pwd|secret|token", re.IGNORECASE)
 #: The same for names of header fields: proxies add some with names, such as
 #: ``X-Auth-Request-Email``.
 SECRET_FIELD = re.compile(
-    "authorization|key|pass|pwd|secret|token|signature", re.IGNORECASE
+    "authorization|credential|key|pass|pwd|secret|token|signature", re.IGNORECASE
 )
 _SCHEME = re.compile(r"\b(?:basic|bearer)\Z", re.IGNORECASE)
 _SUSPICIOUS = ("key", "pass", "pwd", "secret", "token", "basic", "bearer")

@@ -43,9 +43,9 @@ def _known_names() -> frozenset[str]:
 
 def is_charset(name: str) -> bool:
     """Return whether *name* is a known encoding of text."""
-    plain = encodings.normalize_encoding(name).lower().replace(".", "_")
-    if plain not in _known_names():  # a look-up would try to import a module
-        return False
+    plain = encodings.normalize_encoding(name).lower()
+    if _known_names().isdisjoint((plain, plain.replace(".", "_"))):
+        return False  # a look-up would try to import a module
     try:
         "".encode(name)
         return codecs.lookup(name).name not in _OF_HOST_NAMES

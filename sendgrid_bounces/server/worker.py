@@ -110,11 +110,6 @@ class Worker(ThreadWorker):
         threads: int = self.cfg.threads
         return self.busy > 2 * threads
 
-    @property
-    def is_nearly_full(self) -> bool:
-        """Whether more connections are open than may wait for clients."""
-        return bool(self.nr_conns > self.max_keepalived + self.max_pending)
-
     def set_accept_enabled(self, enabled: bool) -> None:  # noqa: FBT001 - overrides
         """Accept connections unless the worker is stuck."""
         super().set_accept_enabled(enabled and not self.is_stuck)
@@ -299,8 +294,7 @@ class Worker(ThreadWorker):
         """Read the rest of the body; return whether the connection is kept.
 
         If many requests wait for a thread, those that a client has sent before the
-        response to an earlier one do not: others would wait for all of them. If the
-        worker has few places for new connections, none is kept.
+        response to an earlier one do not: others would wait for all of them.
         """
         deadline = time.monotonic() + DRAIN_SECONDS
         if conn.sock.is_stalled:
@@ -310,7 +304,7 @@ class Worker(ThreadWorker):
         )
         if not conn.is_drained:
             conn.sock.is_stalled = time.monotonic() >= deadline
-        elif (conn.arrival.has_next() and self.is_crowded) or self.is_nearly_full:
+        elif conn.arrival.has_next() and self.is_crowded:
             conn.is_drained = False
         return bool(keepalive) and conn.is_drained
 

@@ -11,8 +11,8 @@ from sendgrid_bounces.sources.verification import Secrets, verify_token
 #: Maximum size of a request body in bytes. Mail systems accept mails of 10 MB.
 MAX_BODY = 16 * 1024 * 1024
 
-#: The same for batches of events in JSON, which have some hundred kilobytes.
-MAX_JSON_BODY = 4 * 1024 * 1024
+#: The same for SendGrid's batches of events, which have some hundred kilobytes.
+MAX_BATCH_BODY = 4 * 1024 * 1024
 
 #: The same for kinds whose signature stands in the body, which is parsed before it is
 #: verified. Their requests have one message, which Amazon limits to 256 KiB.
@@ -48,7 +48,7 @@ def _parse_mail(body: bytes, headers: Mapping[str, str], now: int) -> Batch:
 KINDS = {
     "mail": Kind(_verify_mail, _parse_mail),
     "mailgun": Kind(mailgun.verify, mailgun.parse, MAX_UNVERIFIED_BODY),
-    "postmark": Kind(postmark.verify, postmark.parse, MAX_JSON_BODY),
-    "sendgrid": Kind(sendgrid.verify, sendgrid.parse, MAX_JSON_BODY),
+    "postmark": Kind(postmark.verify, postmark.parse),
+    "sendgrid": Kind(sendgrid.verify, sendgrid.parse, MAX_BATCH_BODY),
     "ses": Kind(ses.verify, ses.parse, MAX_UNVERIFIED_BODY),
 }

@@ -492,8 +492,8 @@ def test_absent_owner_asks_for_a_repeat(app: Flask, storage):
     ("kind", "most"),
     [
         ("mail", kinds.MAX_BODY),
-        ("postmark", kinds.MAX_JSON_BODY),
-        ("sendgrid", kinds.MAX_JSON_BODY),
+        ("postmark", kinds.MAX_BODY),
+        ("sendgrid", kinds.MAX_BATCH_BODY),
         ("mailgun", kinds.MAX_UNVERIFIED_BODY),
         ("ses", kinds.MAX_UNVERIFIED_BODY),
     ],

@@ -507,6 +507,31 @@ def test_no_part_of_an_address_is_listed(form: str):
         assert all(event.email.endswith(f"@{domain}") for event in events)
 
 
+def test_text_about_a_delivered_recipient_belongs_to_no_other():
+    mail = HEAD.decode() + "Content-Type: multipart/report; boundary=b\n\n--b\n\n"
+    mail += "<bad@z.example>: could not be delivered\n<good@z.example>: relayed\n--b\n"
+    mail += "Content-Type: message/delivery-status\n\nReporting-MTA: dns; x\n\n"
+    for name, action in (("bad", "failed"), ("good", "relayed")):
+        mail += f"Final-Recipient: rfc822; {name}@z.example\nAction: {action}\n\n"
+    (event,) = read_mail(f"{mail}--b--\n".encode(), NOW).events
+    assert (event.email, event.reason) == ("bad@z.example", "could not be delivered")
+
+
+@pytest.mark.usefixtures("library")
+def test_beginning_of_a_long_line_is_read():
+    """Text in Japanese has no blanks."""
+    text = "<bob@z.example>" + "\u5b9b\u5148\u4e0d\u660e" * 1_500
+    (event,) = read_mail(HEAD + b"\n" + text.encode(), NOW).events
+    assert event.email == "bob@z.example"
+
+
+def test_last_line_without_a_line_end_is_read_by_flufl():
+    mail = (
+        HEAD + b"\n   ----- The following addresses had permanent fatal errors -----\n"
+    )
+    assert flufl.find_with_flufl(mail + b"<bob@z.example>")[0] == ["bob@z.example"]
+
+
 def test_delivered_recipients_hide_no_failed_one():
     """Not even after 64 KiB of them."""
     fields = "Final-Recipient: rfc822; u{}@example.com\nAction: {}\nStatus: {}\n"

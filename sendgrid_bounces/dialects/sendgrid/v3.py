@@ -288,7 +288,7 @@ def _caller() -> Account:
         except BounceError as error:
             sent.caller = error
     if isinstance(sent.caller, BounceError):
-        raise sent.caller
+        raise sent.caller.with_traceback(None)
     return sent.caller
 
 

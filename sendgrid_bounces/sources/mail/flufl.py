@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from itertools import islice
 
 from sendgrid_bounces.sources.mail.addresses import find_addresses
-from sendgrid_bounces.sources.mail.message import MAX_TEXT
+from sendgrid_bounces.sources.mail.message import ADDRESS_LETTERS, MAX_TEXT
 from sendgrid_bounces.sources.mime import ShortPolicy
 
 LOGGER = logging.getLogger(__name__)
@@ -20,6 +20,8 @@ LOGGER = logging.getLogger(__name__)
 _MAX_BYTES, _MAX_LINES = MAX_TEXT, 1_000
 _LINE = re.compile(rb"[^@<]{0,250}(?:[@<][^@<]{0,250}){0,4}")
 _MAX_LINE = 250
+_BLANKS = re.compile(rb"[ \t]{9,}")
+_WORD = ADDRESS_LETTERS.encode()
 _POLICY = ShortPolicy()
 
 # flufl.bounce logs the errors that it raises, too.
@@ -56,7 +58,9 @@ def _parse(raw: bytes) -> Message:
 
     Attached mails are emptied: a bounce that was forwarded is not a bounce.
     """
-    lines = raw[:_MAX_BYTES].rpartition(b"\n")[0].split(b"\n")[:_MAX_LINES]
+    if len(raw) > _MAX_BYTES:
+        raw = raw[:_MAX_BYTES].rpartition(b"\n")[0]
+    lines = raw.split(b"\n")[:_MAX_LINES]
     message = message_from_bytes(b"\n".join(lines), policy=_POLICY)
     for part in list(message.walk()):
         if part.get_content_type() == "message/rfc822" and part.is_multipart():
@@ -72,10 +76,11 @@ def _parse(raw: bytes) -> Message:
 def _shorten(data: bytes) -> bytes:
     """Return the beginnings of the first lines, without the rest of a word."""
     lines = []
+    data = _BLANKS.sub(b" " * 8, data)  # some expressions search each of them
     for line in islice(data.split(b"\n"), _MAX_LINES):
         found = _LINE.match(line)
         short = found[0][:_MAX_LINE] if found else b""
-        lines.append(line if line == short else b" ".join(short.split(b" ")[:-1]))
+        lines.append(line if line == short else short.rstrip(_WORD))
     return b"\n".join(lines)
 
 

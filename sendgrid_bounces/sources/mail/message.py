@@ -11,6 +11,7 @@ from email.parser import BytesParser
 from email.utils import getaddresses
 from html import unescape
 from itertools import islice
+from string import ascii_letters, digits
 
 from sendgrid_bounces.core.charsets import is_charset
 from sendgrid_bounces.sources.mime import POLICY
@@ -22,6 +23,9 @@ MAX_TEXT, MAX_LINE = 64 * 1024, 4_000
 MAX_PARTS, MAX_DEPTH = 100, 20
 
 MAX_FIELD = 4_000
+
+#: The letters of an address (RFC 5322, 3.2.3).
+ADDRESS_LETTERS = f"{ascii_letters}{digits}.!#$%&'*+/=?^_`{{|}}~@-"
 
 #: The parser compares each line with the boundaries of all open parts, so a mail with
 #: many multiparts may have fewer lines.
@@ -152,14 +156,13 @@ def _flatten(raw: bytes) -> bytes:
 
 
 def cut(text: str, most: int) -> str:
-    """Return the first *most* characters of *text* without the rest of a word.
+    """Return the first *most* characters of *text* without the letters at their end.
 
     The beginning of an address can be an address, too.
     """
     if len(text) <= most:
         return text
-    end = max(text.rfind(separator, 0, most) for separator in " ,;\t\n")
-    return text[: max(end, 0)]
+    return text[:most].rstrip(ADDRESS_LETTERS)
 
 
 def decode_words(text: str) -> str:

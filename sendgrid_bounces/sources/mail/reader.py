@@ -124,15 +124,17 @@ def _from_reports(context: Context) -> Batch | None:
     """Read the delivery status notification, also inside the text of broken MIME."""
     reports = context.reports or _quoted_reports(context)
     outcomes = Counter(report.outcome for report in reports)
-    reports = [report for report in reports if report.outcome != "delivered"]
-    emails = [r.email(context.options.recipient) for r in reports[:MAX_RECIPIENTS]]
+    failed = [report for report in reports if report.outcome != "delivered"]
+    others = [report for report in reports if report.outcome == "delivered"]
+    shown = [*failed[:MAX_RECIPIENTS], *others[:MAX_RECIPIENTS]]
+    emails = [report.email(context.options.recipient) for report in shown]
     events: dict[str, BounceEvent] = {}
-    for report, email in zip(reports, emails, strict=False):
+    for report, email in zip(failed[:MAX_RECIPIENTS], emails, strict=False):
         if email:
             event = _report_event(context, report, email, emails)
             events.setdefault(email.lower(), event)
     if events:
-        return Batch(tuple(events.values()), skipped=_too_many(reports))
+        return Batch(tuple(events.values()), skipped=_too_many(failed))
     return Batch(ignored=outcomes) if set(outcomes) == {"delivered"} else None
 
 
