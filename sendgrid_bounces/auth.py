@@ -98,22 +98,15 @@ class Authenticator:
         self._cache(key_hash, self._digest(key))
         return {"key_hash": key_hash, "key_tag": tag}
 
-    def verify(self, account: Account | None, key: str, name: str = "") -> bool:
-        """Return whether *key* is the key of *account*.
+    def verify_hash(self, key_hash: str, key: str, name: str = "") -> bool:
+        """Return whether *key_hash* is a hash of *key*; False for an empty hash.
 
-        Without an account, or a key of the account, this takes as long as a wrong key.
+        An empty hash takes as long as a wrong key.
 
         :param name: the name that the client gave.
         :raises TooManyAttemptsError: if it has sent too many wrong keys for this name,
             and never this key, or several for any names, and another key is being
             verified.
-        """
-        return self.verify_hash(account.key_hash if account else "", key, name)
-
-    def verify_hash(self, key_hash: str, key: str, name: str = "") -> bool:
-        """Return whether *key_hash* is a hash of *key*; False for an empty hash.
-
-        The rest is as in :meth:`verify`.
         """
         digest = self._digest(key)
         if self._failed.counts:

@@ -416,9 +416,8 @@ def _longest_first(secrets: Iterable[str]) -> tuple[list[str], bool]:
 def _spellings(secret: str) -> list[str]:
     """Return *secret* as it occurs in text, JSON, XML and in undecoded header fields.
 
-    A client can have percent-encoded it once too often.
-
-    WSGI servers decode header fields as Latin-1.
+    WSGI servers decode header fields as Latin-1. A client can have percent-encoded the
+    secret once too often.
     """
     forms = [secret, *decodings(secret)]
     forms.append(secret.encode(errors="replace").decode("latin-1"))

@@ -1,7 +1,6 @@
 """Load the secrets of a source from its settings, from files and from variables."""
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 from sendgrid_bounces.auth import Authenticator
@@ -19,21 +18,18 @@ def load_secrets(settings: SourceSettings, authenticator: Authenticator) -> Secr
     """
     key = settings.key or _read("key", settings.key_file, settings.key_variable)
     token = _read("token", settings.token_file, settings.token_variable)
-    is_token: Callable[[str], bool] | None = None
-    if settings.token_hash:
+    token_hash = settings.token_hash
 
-        def is_token(text: str) -> bool:
-            return _is_text(text) and authenticator.verify_hash(
-                settings.token_hash, text, settings.token_hash
-            )
-
-    elif token:
-
-        def is_token(text: str) -> bool:
-            return _is_text(text) and authenticator.verify_token(token, text)
+    def is_token(text: str) -> bool:
+        if not _is_text(text):
+            return False
+        if token_hash:
+            return authenticator.verify_hash(token_hash, text, token_hash)
+        return authenticator.verify_token(token, text)
 
     certificate = _read_file("certificate", settings.certificate_file)
-    return Secrets(key, is_token, certificate, settings.topics)
+    has_token = bool(token_hash or token)
+    return Secrets(key, is_token if has_token else None, certificate, settings.topics)
 
 
 def _read(what: str, file: str, variable: str) -> str:

@@ -128,8 +128,7 @@ def read_csv(file: IO[str], ignores_unknown: bool = False) -> Iterator[Row]:  # 
     """
     first = file.readline(MAX_HEADER)
     separator = _find_separator(first)
-    rest = iter(partial(file.readline, MAX_ROW + 1), "")
-    lines = _decoded_lines(chain([first] if first else [], rest))
+    lines = _decoded_lines(chain([first] if first else [], _pieces(file)))
     rows = read_rows(lines, separator=separator)
     _, header = next(rows, (1, []))
     width, columns = _read_header(header, ignores_unknown)
@@ -168,8 +167,7 @@ def read_json(file: IO[str], ignores_unknown: bool = False) -> Iterator[Row]:  #
 def read_list(file: IO[str], ignores_unknown: bool = False) -> Iterator[Row]:  # noqa: FBT001, FBT002 - readers are called by position
     """Yield the addresses in a file with one address per line."""
     del ignores_unknown  # there are no columns
-    lines = iter(partial(file.readline, MAX_ROW + 1), "")
-    for number, line in enumerate(_decoded_lines(lines), 1):
+    for number, line in enumerate(_decoded_lines(_pieces(file)), 1):
         if len(line) > MAX_ROW:
             problem = f"a line of more than {MAX_ROW:,} characters"
             raise ParametersError([(f"line {number}", problem)])
@@ -183,6 +181,11 @@ READERS: Mapping[str, Callable[[IO[str], bool], Iterator[Row]]] = {
     "json": read_json,
     "text": read_list,
 }
+
+
+def _pieces(file: IO[str]) -> Iterator[str]:
+    """Return the lines of *file*; a longer one than :data:`MAX_ROW` is several."""
+    return iter(partial(file.readline, MAX_ROW + 1), "")
 
 
 def _decoded_lines(lines: Iterable[str]) -> Iterator[str]:

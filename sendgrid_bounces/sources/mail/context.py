@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Literal
 
 from sendgrid_bounces.sources.events import BounceEvent, Permanence, bounce_event
-from sendgrid_bounces.sources.mail.message import Mail, parse, split_addresses
+from sendgrid_bounces.sources.mail.message import Mail, cut, parse, split_addresses
 from sendgrid_bounces.sources.mail.reports import RecipientReport, read_reports
 from sendgrid_bounces.sources.mail.text import Passages, split_returned
 
@@ -133,7 +133,7 @@ class Context:
         return self.mail.header("Message-ID") or hashlib.sha256(self.raw).hexdigest()
 
     def _returned_addresses(self, *, are_recipients: bool) -> set[str]:
-        header = (self.mail.returned or self._below)[:_MAX_HEADER]
+        header = cut(self.mail.returned or self._below, _MAX_HEADER)
         return split_addresses(
             [
                 match[2]

@@ -9,13 +9,13 @@ from importlib.util import find_spec
 from itertools import islice
 
 from sendgrid_bounces.sources.mail.addresses import find_addresses
-from sendgrid_bounces.sources.mail.message import ADDRESS_LETTERS, MAX_TEXT
+from sendgrid_bounces.sources.mail.message import ADDRESS_LETTERS, MAX_TEXT, cut_lines
 from sendgrid_bounces.sources.mime import ShortPolicy
 
 LOGGER = logging.getLogger(__name__)
 
 #: Bounds on the work of flufl.bounce, which scans each line about sixty times: bytes
-#: and lines of the mail, lines of a part, and what it sees of a line. Some of its
+#: and lines of the mail, lines of a part, and bytes that it gets of a line. Some of its
 #: regular expressions take cubic time in the length and in the addresses of a line.
 _MAX_BYTES, _MAX_LINES = MAX_TEXT, 1_000
 _LINE = re.compile(rb"[^@<]{0,250}(?:[@<][^@<]{0,250}){0,4}")
@@ -58,9 +58,7 @@ def _parse(raw: bytes) -> Message:
 
     Attached mails are emptied: a bounce that was forwarded is not a bounce.
     """
-    if len(raw) > _MAX_BYTES:
-        raw = raw[:_MAX_BYTES].rpartition(b"\n")[0]
-    lines = raw.split(b"\n")[:_MAX_LINES]
+    lines = cut_lines(raw, _MAX_BYTES).split(b"\n")[:_MAX_LINES]
     message = message_from_bytes(b"\n".join(lines), policy=_POLICY)
     for part in list(message.walk()):
         if part.get_content_type() == "message/rfc822" and part.is_multipart():

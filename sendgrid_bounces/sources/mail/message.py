@@ -137,15 +137,13 @@ def parse(raw: bytes) -> Mail:
     for part in parts:
         _sort_part(mail, part)
     if not any(mail.texts):
-        mail.texts = [strip_tags("\n".join(_html_texts(parts))[:MAX_TEXT])]
+        mail.texts = [strip_tags(cut("\n".join(_html_texts(parts)), MAX_TEXT))]
     return mail
 
 
 def normalize(raw: bytes) -> bytes:
     """Return *raw* with LF line ends and without an mbox line, cut to a length."""
-    if len(raw) > MAX_BYTES:
-        raw = raw[:MAX_BYTES].rpartition(b"\n")[0]
-    raw = raw.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    raw = cut_lines(raw, MAX_BYTES).replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     raw = b"\n".join(raw.split(b"\n", MAX_LINES)[:MAX_LINES])
     return _MBOX_LINE.sub(b"", raw.lstrip())
 
@@ -153,6 +151,11 @@ def normalize(raw: bytes) -> bytes:
 def _flatten(raw: bytes) -> bytes:
     """Return *raw* with its attached mails and reports declared as text."""
     return _ATTACHED.sub(rb"\1text/x-", raw)
+
+
+def cut_lines(raw: bytes, most: int) -> bytes:
+    """Return the whole lines in the first *most* bytes of *raw*."""
+    return raw if len(raw) <= most else raw[:most].rpartition(b"\n")[0]
 
 
 def cut(text: str, most: int) -> str:
@@ -189,7 +192,7 @@ def split_addresses(values: list[str]) -> set[str]:
     found: set[str] = set()
     for value in values:
         with suppress(RecursionError):  # nested comments
-            pairs = getaddresses([value[:MAX_FIELD]])
+            pairs = getaddresses([cut(value, MAX_FIELD)])
             found.update(address.lower() for _, address in pairs if "@" in address)
     return found
 
