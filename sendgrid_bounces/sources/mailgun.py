@@ -8,7 +8,7 @@ from email.parser import BytesParser
 from typing import Any
 
 from sendgrid_bounces.core.charsets import forget_unknown_charsets
-from sendgrid_bounces.core.percent import decode_form_text
+from sendgrid_bounces.core.forms import MAX_BOUNDARY, decode_form_text
 from sendgrid_bounces.sources.events import (
     MAX_KIND,
     Batch,
@@ -35,9 +35,6 @@ from sendgrid_bounces.sources.verification import (
 
 #: Fields of a form, and bytes of the head of a part.
 MAX_FIELDS, MAX_HEAD = 1_000, 2_000
-
-#: Bytes of a boundary (RFC 2046, 5.1.1), which is compared at each line.
-MAX_BOUNDARY = 70
 
 #: The line between two parts, without its end, for a boundary.
 _DELIMITER = rb"(?:\A|\r?\n)--%s(?:--)?[ \t]*(?=\r?\n|\Z)"

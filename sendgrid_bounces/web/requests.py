@@ -27,7 +27,7 @@ from sendgrid_bounces.core.accounts import Account
 from sendgrid_bounces.core.attempts import UNKNOWN, client_at
 from sendgrid_bounces.core.errors import BounceError, ContentTypeError, RequestError
 from sendgrid_bounces.core.files import is_refused, temporary_error
-from sendgrid_bounces.core.percent import decode_form_text
+from sendgrid_bounces.core.forms import MAX_BOUNDARY, decode_form_text
 from sendgrid_bounces.redaction import SECRET_FIELD, find_credentials, find_secrets
 from sendgrid_bounces.web.connections import client_socket
 from sendgrid_bounces.web.responses import Response
@@ -56,8 +56,8 @@ MAX_UPLOAD_PARTS, MAX_UPLOAD_HEAD = 20, 128 * 1024
 #: much time and memory to parse.
 MAX_PART_HEAD, MAX_PART_HEADS = 4 * 1024, 256 * 1024
 
-#: The boundary of a form (RFC 2046, 5.1.1), which parsers may compare at each byte.
-BOUNDARY = re.compile("[ -~]{1,70}")
+#: The boundary of a form.
+BOUNDARY = re.compile(f"[ -~]{{1,{MAX_BOUNDARY}}}")
 
 #: The line before a part, and the end of its header fields.
 _DELIMITER = rb"--%s[^\S\r\n]*[\r\n]"

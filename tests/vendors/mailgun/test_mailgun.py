@@ -24,6 +24,7 @@ from mailgun.client import Client
 from sendgrid_bounces import dialects
 from sendgrid_bounces.core.bounces import EARLIEST, LATEST, BounceQuery
 from sendgrid_bounces.core.errors import ParametersError
+from sendgrid_bounces.core.forms import MAX_BOUNDARY
 from sendgrid_bounces.dialects.mailgun import documents, serializers
 from sendgrid_bounces.dialects.mailgun.dates import parse_date, render_date
 from sendgrid_bounces.dialects.mailgun.documents import Slice
@@ -176,7 +177,7 @@ def test_header_fields_of_an_upload_are_limited(client, head: bytes) -> None:
 @pytest.mark.parametrize("path", ["", "/import"])
 def test_boundary_of_a_form_is_limited(client, path: str) -> None:
     """A parser compares all of it at each byte."""
-    line = "x" * 71
+    line = "x" * (MAX_BOUNDARY + 1)
     answer = client.post(
         f"/v3/empty.example.com/bounces{path}",
         headers={

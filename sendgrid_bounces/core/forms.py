@@ -1,4 +1,4 @@
-"""Percent-encoding (RFC 3986) in forms."""
+"""Forms: percent-encoding (RFC 3986), and the limit of a boundary."""
 
 from collections.abc import Iterator
 from urllib.parse import unquote_to_bytes
@@ -6,6 +6,10 @@ from urllib.parse import unquote_to_bytes
 #: Bytes that are decoded at once: the standard library needs 75 bytes of memory for
 #: each byte of a text of escapes.
 PIECE = 64 * 1024
+
+#: Characters of a boundary, which parsers may compare at each byte. RFC 2046, 5.1.1
+#: allows 70; the test client of Werkzeug sometimes sends a few more.
+MAX_BOUNDARY = 100
 
 
 def decode_form_text(encoded: bytes) -> bytes:
