@@ -60,7 +60,7 @@ MAX_PART_HEAD, MAX_PART_HEADS = 4 * 1024, 256 * 1024
 BOUNDARY = re.compile(f"[ -~]{{1,{MAX_BOUNDARY}}}")
 
 #: The line before a part, and the end of its header fields.
-_DELIMITER = rb"--%s[^\S\r\n]*[\r\n]"
+_DELIMITER = rb"--%s[^\S\r\n]*(?:\r\n|\r|\n)"
 _HEAD_END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
 
 #: Bytes that are read at once of a body of lines, and that a line may have.

@@ -1,7 +1,7 @@
 """Strict requests: bodies of several media types, parsed completely or rejected."""
 
 import re
-from contextlib import closing
+from contextlib import closing, suppress
 from urllib.parse import parse_qsl, unquote
 
 import hypothesis
@@ -9,6 +9,8 @@ import pytest
 from conftest import bounce, make_app
 from flask.testing import FlaskClient
 from hypothesis import strategies as st
+from werkzeug.datastructures import Headers
+from werkzeug.sansio.multipart import MultipartDecoder
 
 from sendgrid_bounces.core.errors import RequestError
 from sendgrid_bounces.core.forms import MAX_BOUNDARY
@@ -105,6 +107,40 @@ def test_length_of_the_head_of_a_part_is_limited(client, end: bytes) -> None:
         body = (start + part + b"\n\n--xx--\n").replace(b"\n", end)
         assert _post_parts(client, body) == status
     assert _count(client) == "4"
+
+
+FORM_TOKENS = [
+    b"--xx",
+    b"--",
+    b"\r\n",
+    b"\r",
+    b"\n",
+    b" ",
+    b"\x0b",
+    b"a:b",
+    b'name="x"',
+]
+FORM_TOKENS += [b"Content-Disposition: form-data; ", b"\r\n\r\n", b"--xx\r\n"]
+
+
+@hypothesis.given(st.lists(st.sampled_from(FORM_TOKENS), max_size=30).map(b"".join))
+@hypothesis.example(b"--xx\r\n\n" + b"a:b\n" * 9 + b"\r\n\r\nx\r\n--xx--\r\n")
+def test_no_longer_head_of_a_part_reaches_the_parser(body: bytes) -> None:
+    """The limit and Werkzeug agree on the place where a head begins."""
+    limit, lengths = 30, [0]
+    parse = MultipartDecoder._parse_headers
+
+    def record(decoder: MultipartDecoder, head: bytes) -> Headers:
+        lengths.append(len(head))
+        return parse(decoder, head)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(requests, "MAX_PART_HEAD", limit)
+        patch.setattr(MultipartDecoder, "_parse_headers", record)
+        with suppress(ValueError):
+            requests._parse_multipart(body, {"boundary": "xx"})
+
+    assert max(lengths) <= limit
 
 
 def test_length_of_the_heads_of_all_parts_is_limited(client) -> None:
