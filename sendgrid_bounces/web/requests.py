@@ -8,20 +8,28 @@ import re
 import select
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property, lru_cache
-from io import BytesIO
 from itertools import chain, islice
 from typing import IO, Any, TypeVar, cast
 from urllib.parse import parse_qsl
 
 import flask
-from werkzeug.datastructures import Authorization, FileStorage, Headers, MultiDict
+from werkzeug.datastructures import Authorization, FileStorage, MultiDict
 from werkzeug.exceptions import (
     HTTPException,
     MethodNotAllowed,
     RequestEntityTooLarge,
     RequestTimeout,
 )
-from werkzeug.formparser import FormDataParser, MultiPartParser
+from werkzeug.formparser import FormDataParser
+from werkzeug.sansio.multipart import (
+    Data,
+    Epilogue,
+    Event,
+    Field,
+    File,
+    MultipartDecoder,
+    State,
+)
 
 from sendgrid_bounces.core.accounts import Account
 from sendgrid_bounces.core.attempts import UNKNOWN, client_at
@@ -59,8 +67,7 @@ MAX_PART_HEAD, MAX_PART_HEADS = 4 * 1024, 256 * 1024
 #: The boundary of a form.
 BOUNDARY = re.compile(f"[ -~]{{1,{MAX_BOUNDARY}}}")
 
-#: The line before a part, and the end of its header fields.
-_DELIMITER = rb"--%s[^\S\r\n]*(?:\r\n|\r|\n)"
+#: The end of the header fields of a part.
 _HEAD_END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
 
 #: Bytes that are read at once of a body of lines, and that a line may have.
@@ -416,50 +423,44 @@ def _parse_multipart(body: bytes, options: Mapping[str, str]) -> Parameters:
     text = options.get("boundary", "")
     if not BOUNDARY.fullmatch(text):
         raise ValueError("the form has no valid boundary")
-    boundary = text.encode()
-    _check_heads(body, boundary)
-    parser = _MultiPartParser(
-        max_form_memory_size=len(body), max_form_parts=MAX_PARAMETERS
-    )
+    decoder = _Decoder(text.encode(), max_parts=MAX_PARAMETERS)
+    decoder.receive_data(body)
+    decoder.receive_data(None)
+    pairs: list[tuple[str, bytes]] = []
     try:
-        form, files = parser.parse(BytesIO(body), boundary, len(body))
+        while not isinstance(event := decoder.next_event(), Epilogue):
+            match event:
+                case File():
+                    raise ValueError("a part is a file")
+                case Field():
+                    name = event.name
+                case Data():
+                    pairs.append((name, event.data))
     except RequestEntityTooLarge:
         raise ValueError(f"more than {MAX_PARAMETERS} parts") from None
-    uploads = [file for group in files.listvalues() for file in group]
-    for file in uploads:
-        file.close()
-    if uploads:
-        raise ValueError("a part is a file")
-    pairs = list(form.items(multi=True))
     if not pairs or not all(name for name, _ in pairs):
         raise ValueError("a part has no name")
-    return [(name, text.encode("latin-1").decode()) for name, text in pairs]
+    return [(name, value.decode()) for name, value in pairs]
 
 
-def _check_heads(body: bytes, boundary: bytes) -> None:
-    """Check the length of the header fields of parts, before they are parsed."""
-    delimiter = re.compile(_DELIMITER % re.escape(boundary))
-    total = 0
-    for part in islice(delimiter.finditer(body), MAX_PARAMETERS + 1):
-        start, limit = part.end(), part.end() + MAX_PART_HEAD
-        head_end = _HEAD_END.search(body, start, limit)
-        if len(body) > limit and not head_end:
-            raise ValueError(f"a part has a head of more than {MAX_PART_HEAD} bytes")
-        total += (head_end.end() if head_end else len(body)) - start
-        if total > MAX_PART_HEADS:
-            raise ValueError(
-                f"the parts have heads of more than {MAX_PART_HEADS} bytes"
-            )
+class _Decoder(MultipartDecoder):
+    """Werkzeug's decoder, with limits on the header fields of parts."""
 
+    _heads = 0
 
-class _MultiPartParser(MultiPartParser):
-    """Werkzeug's parser, which returns bytes as Latin-1 text.
+    def next_event(self) -> Event:
+        """Return the next event of a body that is complete.
 
-    Werkzeug would replace invalid UTF-8; here it must be an error.
-    """
-
-    def get_part_charset(self, headers: Headers) -> str:
-        return "latin-1"
+        :raises ValueError: if the form does not parse.
+        """
+        if self.state == State.PART:
+            end = _HEAD_END.search(self.buffer, 0, MAX_PART_HEAD)
+            if end is None:
+                raise ValueError("a part has no end of its head, or a long head")
+            self._heads += end.end()
+            if self._heads > MAX_PART_HEADS:
+                raise ValueError("the parts have long heads")
+        return super().next_event()
 
 
 #: The media types of forms, each with its parser.

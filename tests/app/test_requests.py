@@ -124,10 +124,15 @@ FORM_TOKENS += [b"Content-Disposition: form-data; ", b"\r\n\r\n", b"--xx\r\n"]
 
 
 @hypothesis.given(st.lists(st.sampled_from(FORM_TOKENS), max_size=30).map(b"".join))
-@hypothesis.example(b"--xx\r\n\n" + b"a:b\n" * 9 + b"\r\n\r\nx\r\n--xx--\r\n")
+@hypothesis.example(b"--xx\r\n\n" + b"a:b\n" * 20 + b"\r\n\r\nx\r\n--xx--\r\n")
+@hypothesis.example(
+    b"--xx\r\n%s\r\n\r\n" % FORM_TOKENS[9]
+    + b"x--xx\r\n\r\n" * 6
+    + b"\r\n--xx\r\n%s\r\n\r\n\r\n--xx--" % (b"a:b\n" * 20)
+)
 def test_no_longer_head_of_a_part_reaches_the_parser(body: bytes) -> None:
     """The limit and Werkzeug agree on the place where a head begins."""
-    limit, lengths = 30, [0]
+    limit, lengths = 50, [0]
     parse = MultipartDecoder._parse_headers
 
     def record(decoder: MultipartDecoder, head: bytes) -> Headers:
@@ -136,6 +141,7 @@ def test_no_longer_head_of_a_part_reaches_the_parser(body: bytes) -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(requests, "MAX_PART_HEAD", limit)
+        patch.setattr(requests, "MAX_PARAMETERS", 5)
         patch.setattr(MultipartDecoder, "_parse_headers", record)
         with suppress(ValueError):
             requests._parse_multipart(body, {"boundary": "xx"})
