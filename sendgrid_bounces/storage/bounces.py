@@ -22,7 +22,7 @@ from sendgrid_bounces.core.bounces import (
     successor,
 )
 from sendgrid_bounces.core.clock import Clock
-from sendgrid_bounces.core.errors import ParametersError, StorageError
+from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.storage.bounce_statements import (
     COUNT,
     DELETE,
@@ -43,8 +43,9 @@ from sendgrid_bounces.storage.bounce_statements import (
 from sendgrid_bounces.storage.compiled import Compiled
 from sendgrid_bounces.storage.deletions import ANY_ADDRESS, DeletionStore
 from sendgrid_bounces.storage.engine import Engine
+from sendgrid_bounces.storage.lists import ListStore
 from sendgrid_bounces.storage.spool import Spool
-from sendgrid_bounces.storage.tables import AccountRow, BounceRow, DomainRow
+from sendgrid_bounces.storage.tables import BounceRow
 
 #: Rows per batch. Larger batches are no faster and delay other requests.
 BATCH_SIZE = 500
@@ -119,15 +120,9 @@ class BounceStore:
         lambda engine: engine.compile_upsert(BounceRow, _KEYS, keep=("created",))
     )
 
-    _owners = Compiled(
-        lambda engine: engine.compile(
-            AccountRow.select(AccountRow.id).where(AccountRow.bounce_list == 0)
-            | DomainRow.select(DomainRow.id).where(DomainRow.bounce_list == 0)
-        )
-    )
-
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._lists = ListStore(engine)
         self._deletions = DeletionStore(engine)
         self._compile = lru_cache(MAX_SHAPES)(partial(compile_statement, engine))
 
@@ -255,7 +250,7 @@ class BounceStore:
         """Return the number of bounces that match *query*."""
         number = int(self._fetch(COUNT, bounce_list, _filters(query))[0][0])
         if not number:
-            self._check_list(bounce_list)
+            self._lists.check(bounce_list)
         return number
 
     def delete(self, bounce_list: int, *queries: BounceQuery, clock: Clock) -> int:
@@ -279,7 +274,7 @@ class BounceStore:
                 delete = partial(self._delete_and_record, now=now)
             deleted = sum(delete(bounce_list, query) for query in queries)
             if not deleted:
-                self._check_list(bounce_list)
+                self._lists.check(bounce_list)
             return deleted
 
         return self._engine.transact(delete_all)
@@ -295,6 +290,7 @@ class BounceStore:
         :param redate: whether to replace the instant, too.
         :returns: the number of *bounces*.
         :raises ParametersError: if iterating over *bounces* does; nothing is stored.
+        :raises StorageError: if the list was removed or replaced meanwhile.
         """
         text = self._put if redate else self._put_undated
         rows = map(partial(upsert_values, bounce_list), bounces)
@@ -305,6 +301,7 @@ class BounceStore:
                 for chunk in spool.chunks():
                     self._engine.execute_many(text, _last_of_each_key(chunk))
                     stored += len(chunk)
+                self._lists.check(bounce_list)
                 return stored
 
             return self._engine.transact(store)
@@ -385,18 +382,8 @@ class BounceStore:
         else:
             rows = self._engine.search(text, values, SEARCH_TIMEOUT)
         if not rows:
-            self._check_list(bounce_list)
+            self._lists.check(bounce_list)
         return rows
-
-    def _check_list(self, bounce_list: int) -> None:
-        """Check that the list without rows is still that of an account or a domain.
-
-        :raises StorageError: if a reset, a restore or a removal has replaced it since
-            the request found it.
-        """
-        if not self._engine.fetch(self._owners, (bounce_list, bounce_list)):
-            reason = "the list was removed or replaced during the request"
-            raise StorageError(f"{self._engine}: {reason}", reason=reason)
 
     def _prepare(
         self, statement: Statement, bounce_list: int, filters: Filters

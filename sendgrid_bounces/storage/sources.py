@@ -29,6 +29,7 @@ from sendgrid_bounces.storage.bounces import upsert_values
 from sendgrid_bounces.storage.compiled import Compiled
 from sendgrid_bounces.storage.deletions import MAX_AHEAD, DeletionStore, chunks
 from sendgrid_bounces.storage.engine import Engine
+from sendgrid_bounces.storage.lists import ListStore
 from sendgrid_bounces.storage.sql import COUNT_ALL
 from sendgrid_bounces.storage.tables import (
     BounceRow,
@@ -92,6 +93,7 @@ class SourceStore:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._relaxed = engine.relaxed(TIMEOUT)
+        self._lists = ListStore(engine)
         self._deletions = DeletionStore(engine)
         #: Requests that were refused, and are not counted yet: their number, and the
         #: problem and the instant of the last, by source.
@@ -183,6 +185,7 @@ class SourceStore:
         :param system: the system time, if it can differ from *now*. It decides how long
             a key is kept, so that no change of the clock lets a repeat pass.
         :returns: for each of *bounces* whether the list now has it.
+        :raises StorageError: if the list was removed or replaced meanwhile.
         """
 
         def receive() -> list[bool]:
@@ -212,6 +215,7 @@ class SourceStore:
             recorded = dict.fromkeys(filter(None, [*digests, *more]))
             rows = [(bounce_list, event, received_at) for event in recorded]
             self._engine.execute_many(self._put_event, rows)
+            self._lists.check(bounce_list)
             return listed
 
         return self._engine.transact(receive)

@@ -14,6 +14,7 @@ from sendgrid_bounces.core.errors import (
     StorageError,
     UnknownNameError,
 )
+from sendgrid_bounces.core.sources import ReceivedBounce
 from sendgrid_bounces.storage.accounts import AccountStore
 from sendgrid_bounces.storage.database import Storage
 
@@ -91,6 +92,26 @@ def test_list_identifiers_are_not_reused(storage: Storage, newest) -> None:
         storage.accounts.remove("acme")
         assert leftovers(storage) == (0, 0)
         assert storage.contents.counts().bounces == 0
+
+
+@pytest.mark.parametrize("is_newest", [True, False])
+def test_write_to_a_removed_list_fails(storage: Storage, is_newest: bool) -> None:
+    """The newest list stays as a placeholder, which must accept nothing."""
+    removed = storage.accounts.add("acme").bounce_list
+    if not is_newest:
+        storage.accounts.add("other")
+    storage.accounts.remove("acme")
+    received = [ReceivedBounce(bounce(), "key")]
+
+    for write in (
+        lambda: storage.bounces.put(removed, [bounce()]),
+        lambda: storage.bounces.put(removed, [bounce()], redate=False),
+        lambda: storage.sources.receive(removed, received, (), 0),
+    ):
+        with pytest.raises(StorageError):
+            write()
+    assert storage.contents.counts().bounces == 0
+    assert leftovers(storage) == (0, 0)
 
 
 def test_lists_with_another_name_are_kept(storage: Storage) -> None:
