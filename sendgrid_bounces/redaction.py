@@ -81,6 +81,9 @@ _SUSPICIOUS = ("key", "pass", "pwd", "secret", "token", "basic", "bearer")
 _SECRET_WORDS = ("key", "apikey", "pass", "passwd", "password", "secret", "token")
 _SEPARATORS = re.compile(r"[\W_]+")
 
+#: From the alphabet of Base64 for URLs to the ordinary one.
+_FROM_URL_SAFE = str.maketrans("-_", "+/")
+
 #: What separates the words of a header field with credentials.
 _FIELD_SEPARATORS = re.compile(r"[\s,;:=\"]+")
 
@@ -307,13 +310,15 @@ def find_secrets(pairs: Iterable[Parameter]) -> list[str]:
     """Return the values of the parameters whose names mark credentials.
 
     A name without a value may hold the credential itself: see :func:`redact_name`.
+    Shorter ones than :data:`MIN_SECRET` are left out.
     """
     secrets = []
     for name, value in pairs:
         if value in _NO_VALUES:
-            secrets.append(_split_name(name)[1])
-        elif len(name) <= MAX_NAME and is_secret(name):  # the cache keeps no long names
-            secrets.append(value)
+            if len(name) >= MIN_SECRET:
+                secrets.append(_split_name(name)[1])
+        elif len(value) >= MIN_SECRET and len(name) <= MAX_NAME and is_secret(name):
+            secrets.append(value)  # the cache of is_secret() keeps no long names
     return secrets
 
 
@@ -328,12 +333,17 @@ def find_credentials(field: str) -> list[str]:
     if scheme.lower() == "basic":
         padded = credentials + "=" * (-len(credentials) % 4)
         with suppress(ValueError):
-            decoded = b64decode(padded, validate=True).decode(errors="replace")
-            user, _, password = decoded.partition(":")
-            is_long = len(user) >= MIN_LONG_NAME and "@" not in user
-            is_key = not password or (is_long and len(password) < MIN_SECRET)
-            found += [decoded, password, user if is_key else ""]
+            decoded = b64decode(padded.translate(_FROM_URL_SAFE), validate=True)
+            for text in {decoded.decode(errors="replace"), decoded.decode("latin-1")}:
+                found += _basic_credentials(text)
     return found
+
+
+def _basic_credentials(decoded: str) -> list[str]:
+    user, _, password = decoded.partition(":")
+    is_long = len(user) >= MIN_LONG_NAME and "@" not in user
+    is_key = not password or (is_long and len(password) < MIN_SECRET)
+    return [decoded, password, user if is_key else ""]
 
 
 def redact_name(name: str, value: str) -> str:

@@ -77,12 +77,19 @@ def _upgrade(engine: Engine) -> None:
 
 
 def _read_version(engine: Engine) -> int | None:
-    """Return the version of the schema; None for a database without tables."""
+    """Return the version of the schema; None for a database without tables.
+
+    :raises StorageError: if it is not valid.
+    """
     if not engine.has_table(AboutRow):
         return None
-    for (version,) in engine.fetch_query(AboutRow.select(AboutRow.schema_version)):
-        return int(version)
-    return None
+    rows = engine.fetch_query(AboutRow.select(AboutRow.schema_version))
+    if not rows:
+        return None
+    version = rows[0][0]
+    if len(rows) > 1 or not isinstance(version, int) or version < 1:
+        raise StorageError(f"{engine} has no valid version in the table about")
+    return version
 
 
 def _write_about(engine: Engine) -> None:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property, lru_cache
 from itertools import chain, islice
 from typing import IO, Any, TypeVar, cast
-from urllib.parse import parse_qsl
 
 import flask
 from werkzeug.datastructures import Authorization, FileStorage, MultiDict
@@ -251,8 +250,8 @@ class StrictRequest(flask.Request):
         """The parsed parameters, or a lenient parse of the query string, for logs."""
         if self._parameters is not None:
             return self._parameters
-        query = self.query_string[:MAX_LENIENT_QUERY].decode(errors="replace")
-        return parse_qsl(query, keep_blank_values=True, errors="replace")
+        pieces = self.query_string[:MAX_LENIENT_QUERY].split(b"&")
+        return [_decode_pair(piece, "replace") for piece in pieces if piece]
 
     @property
     def server_url(self) -> str:
@@ -404,12 +403,19 @@ def _split(encoded: bytes) -> Parameters:
         raise ValueError("Max number of fields exceeded")
     # Decoded text can take four times the memory, so that no two copies of all exist.
     if b"%" in encoded or b"+" in encoded:
-        return [_decode_pair(*p.partition(b"=")[::2]) for p in pieces if p]
+        return [_decode_pair(p) for p in pieces if p]
     return [p.decode().partition("=")[::2] for p in pieces if p]
 
 
-def _decode_pair(name: bytes, value: bytes) -> tuple[str, str]:
-    return decode_form_text(name).decode(), decode_form_text(value).decode()
+def _decode_pair(encoded: bytes, errors: str = "strict") -> tuple[str, str]:
+    """Return a name and its value, which is empty if there is none.
+
+    :raises ValueError: if they are not UTF-8 and *errors* is "strict".
+    """
+    name, _, value = encoded.partition(b"=")
+    if b"%" in encoded or b"+" in encoded:
+        name, value = decode_form_text(name), decode_form_text(value)
+    return name.decode(errors=errors), value.decode(errors=errors)
 
 
 def _parse_urlencoded(body: bytes, _options: Mapping[str, str]) -> Parameters:

@@ -543,13 +543,26 @@ def _run(statement: str, file: Path) -> None:
             "needs a newer version .* is 99,",
         ),
         (
+            lambda f: _run("UPDATE about SET schema_version = -1", f),
+            "has no valid version",
+        ),
+        (
+            lambda f: _run("UPDATE about SET schema_version = 'x'", f),
+            "has no valid version",
+        ),
+        (
+            lambda f: _run("INSERT INTO about SELECT * FROM about", f),
+            "has no valid version",
+        ),
+        (
             lambda f: _run("DELETE FROM account WHERE username = 'mailgun'", f),
             "a row of the table domain refers to a missing row",
         ),
     ],
     ids=[
         *("missing", "folder", "fifo", "empty", "text", "cut", "overwritten"),
-        *("no table", "no version", "newer", "missing row"),
+        *("no table", "no version", "newer"),
+        *("negative version", "text version", "two versions", "missing row"),
     ],
 )
 def test_invalid_files_are_rejected(
