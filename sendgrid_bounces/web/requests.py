@@ -462,10 +462,12 @@ class _Decoder(MultipartDecoder):
         if self.state == State.PART:
             end = _HEAD_END.search(self.buffer, 0, MAX_PART_HEAD)
             if end is None:
-                raise ValueError("a part has no end of its head, or a long head")
+                raise ValueError(
+                    "the header fields of a part are too long, or do not end"
+                )
             self._heads += end.end()
             if self._heads > MAX_PART_HEADS:
-                raise ValueError("the parts have long heads")
+                raise ValueError("the header fields of the parts are too long")
         return super().next_event()
 
 
