@@ -11,6 +11,7 @@ from sendgrid_bounces.cli.text_files import open_input, open_output
 from sendgrid_bounces.control.documents import render_bounce
 from sendgrid_bounces.core.bounces import Bounce
 from sendgrid_bounces.core.errors import ParametersError
+from sendgrid_bounces.core.messages import printable_lines
 from sendgrid_bounces.core.timezones import time_zone
 from sendgrid_bounces.schemas.exports import WRITERS, Record
 from sendgrid_bounces.schemas.imports import ImportOptions, read_bounces
@@ -88,11 +89,15 @@ def import_file(
 def export_file(
     control: "Control | RemoteControl", owner: str, file: str, file_format: str
 ) -> None:
-    """Write the bounces of *owner* to *file*."""
+    """Write the bounces of *owner* to *file*.
+
+    Control characters of strangers are escaped at a terminal.
+    """
     number = control.count_bounces(owner).count
     with counting_bar(number, "Exporting") as update, open_output(file) as text:
+        shown = printable_lines if text.isatty() else str
         for piece in WRITERS[file_format](_records(control, owner, update)):
-            text.write(piece)
+            text.write(shown(piece))
 
 
 def _records(

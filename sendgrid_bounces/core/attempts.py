@@ -39,12 +39,13 @@ MAX_ENTRIES = 10_000
 def client_at(address: str) -> str:
     """Return the client that a network address belongs to.
 
-    One client has many IPv6 addresses: all with the same first 64 bits.
+    One client has many IPv6 addresses: all with the same first 64 bits. On a Unix
+    socket, a client can choose its address, so all of them are one client.
     """
     try:
         parsed = ip_address(address)
-    except ValueError:  # such as that of a Unix socket
-        return address
+    except ValueError:
+        return UNKNOWN
     if not isinstance(parsed, IPv6Address):
         return address
     if parsed.ipv4_mapped:

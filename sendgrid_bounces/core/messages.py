@@ -11,7 +11,7 @@ _SHORT_TEXT = re.compile(r"[\w.:+/ -]{0,19}|[0-9TZ.:+/ -]{0,40}(?: UTC)?")
 
 #: Characters that a terminal obeys, that end a line, or that reverse text.
 _CONTROL_CHARACTER = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]"
+    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
 
 #: The mark of a message that has the value already.
@@ -32,8 +32,16 @@ def got(value: object) -> str:
 
 
 def printable(text: str) -> str:
-    """Return *text* as one line with its control characters escaped."""
+    """Return *text* as one line with its control characters escaped.
+
+    So are surrogates, which cannot be encoded.
+    """
     return _CONTROL_CHARACTER.sub(lambda match: repr(match[0])[1:-1], text)
+
+
+def printable_lines(text: str) -> str:
+    """Return *text* with the control characters of its lines escaped."""
+    return "\n".join(map(printable, text.split("\n")))
 
 
 def suggest(name: str, known: Iterable[str], label: str = "known") -> str:

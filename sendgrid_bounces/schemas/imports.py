@@ -44,6 +44,9 @@ _FIELDS = frozenset(FIELDS)
 #: The separators of CSV files.
 SEPARATORS = ",;\t"
 
+#: Blank rows that a file may have: as many as a sheet has rows.
+MAX_BLANK_ROWS = 1_048_576
+
 #: Characters of the longest header of a CSV file.
 MAX_HEADER = 65_536
 
@@ -132,6 +135,7 @@ def read_csv(file: IO[str], ignores_unknown: bool = False) -> Iterator[Row]:  # 
     rows = read_rows(lines, separator=separator)
     _, header = next(rows, (1, []))
     width, columns = _read_header(header, ignores_unknown)
+    blank_rows = _BlankRows()
     for number, cells in rows:
         place = f"line {number}"
         try:
@@ -141,6 +145,8 @@ def read_csv(file: IO[str], ignores_unknown: bool = False) -> Iterator[Row]:  # 
             continue
         if any(cleaned):
             yield place, _text_record(columns, cells, cleaned)
+        else:
+            blank_rows.count(place)
 
 
 def read_json(file: IO[str], ignores_unknown: bool = False) -> Iterator[Row]:  # noqa: FBT001, FBT002 - readers are called by position
@@ -167,12 +173,16 @@ def read_json(file: IO[str], ignores_unknown: bool = False) -> Iterator[Row]:  #
 def read_list(file: IO[str], ignores_unknown: bool = False) -> Iterator[Row]:  # noqa: FBT001, FBT002 - readers are called by position
     """Yield the addresses in a file with one address per line."""
     del ignores_unknown  # there are no columns
+    blank_rows = _BlankRows()
     for number, line in enumerate(_decoded_lines(_pieces(file)), 1):
+        place = f"line {number}"
         if len(line) > MAX_ROW:
             problem = f"a line of more than {MAX_ROW:,} characters"
-            raise ParametersError([(f"line {number}", problem)])
+            raise ParametersError([(place, problem)])
         if address := line.strip():
-            yield f"line {number}", {"email": address}
+            yield place, {"email": address}
+        else:
+            blank_rows.count(place)
 
 
 #: The reader of each file format.
@@ -181,6 +191,22 @@ READERS: Mapping[str, Callable[[IO[str], bool], Iterator[Row]]] = {
     "json": read_json,
     "text": read_list,
 }
+
+
+class _BlankRows:
+    """The number of blank rows in a file, each of which takes time."""
+
+    number = 0
+
+    def count(self, place: str) -> None:
+        """Count another one.
+
+        :raises ParametersError: if there are more than :data:`MAX_BLANK_ROWS`.
+        """
+        self.number += 1
+        if self.number > MAX_BLANK_ROWS:
+            problem = f"more than {MAX_BLANK_ROWS:,} blank rows"
+            raise ParametersError([(place, problem)])
 
 
 def _pieces(file: IO[str]) -> Iterator[str]:

@@ -19,7 +19,7 @@ from gunicorn.glogging import Logger
 
 from sendgrid_bounces.app import DIALECTS
 from sendgrid_bounces.core.errors import BounceError
-from sendgrid_bounces.core.messages import printable
+from sendgrid_bounces.core.messages import printable, printable_lines
 from sendgrid_bounces.redaction import (
     MASK,
     USERINFO,
@@ -222,4 +222,4 @@ class _RedactingFormatter(logging.Formatter):
         if has_request_context():
             redactor = redactor.with_secrets(request.find_secrets())
         text = redact_log(self._formatter.format(record), redactor)
-        return "\n".join(map(printable, text.split("\n")))
+        return printable_lines(text)

@@ -125,7 +125,8 @@ class Worker(ThreadWorker):
         """Hand a readable connection to a thread; a new one waits for its request."""
         if not hasattr(conn, "arrival"):
             conn.arrival, conn.has_turn = Arrival(conn, self.waits), False
-            conn.host = client_at(conn.client[0]) if conn.client else ""
+            is_network = isinstance(conn.client, tuple)
+            conn.host = client_at(conn.client[0]) if is_network else ""
             self._await_request(conn)
             return
         conn.arrival.stop_waiting()

@@ -227,6 +227,24 @@ def test_export_is_written_to_a_pipe(acme, url, target: str) -> None:
     assert ended.stderr == f"Error: {target} is not a regular file\n"
 
 
+def test_export_at_a_terminal_has_no_control_characters(acme, url) -> None:
+    """A stranger wrote the reasons, which could otherwise change its title or colors."""
+    acme("bounces", "add", "acme", "a@x", "--reason", "\x1b]0;title\x07\u202e\x9b31m")
+    reader, terminal = os.openpty()
+    subprocess.run(
+        [sys.executable, "-m", "sendgrid_bounces", "bounces", "export", "acme"],
+        env={**os.environ, "SENDGRID_BOUNCES_DATABASE_URL": url},
+        stdout=terminal,
+        check=True,
+    )
+    os.close(terminal)
+    output = os.read(reader, 4096).decode()
+    os.close(reader)
+    assert r"a@x,550,550,\x1b]0;title\x07\u202e\x9b31m," in output
+    assert "\x1b" not in output
+    assert "\x1b]0;title\x07\u202e\x9b31m" in acme("bounces", "export", "acme").stdout
+
+
 def test_export_is_added_to_the_file_of_stdout(acme, url, tmp_path: Path) -> None:
     """Also by the name of stdout."""
     path = tmp_path / "out"

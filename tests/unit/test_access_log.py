@@ -188,14 +188,14 @@ def test_control_characters_are_escaped() -> None:
         "RAW_URI": "/\x9b31m",
         "QUERY_STRING": "",
         "SERVER_PROTOCOL": "HTTP/1.1",
-        "HTTP_USER_AGENT": "a\x9b31mb\x85c\u00e9",
+        "HTTP_USER_AGENT": "a\x9b31mb\x85c\u00e9\udcff",
         "HTTP_REFERER": "\u2028\u202e\u200f",
     }
     response = SimpleNamespace(status="404 NOT FOUND", sent=0, headers=[])
     atoms = _logger().atoms(
         response, SimpleNamespace(headers=[]), environ, timedelta(seconds=1)
     )
-    assert atoms["a"] == r"a\x9b31mb\x85c" + "\u00e9"
+    assert atoms["a"] == r"a\x9b31mb\x85c" + "\u00e9" + r"\udcff"
     assert (atoms["f"], atoms["target"]) == (r"\u2028\u202e\u200f", r"/\x9b31m")
 
     record = logging.makeLogRecord({"msg": "refused: \x9b31m\u2028\nTraceback"})

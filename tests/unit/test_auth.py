@@ -303,10 +303,12 @@ def test_guesses_take_bounded_memory(limited, monkeypatch) -> None:
         ("::ffff:192.0.2.7", "192.0.2.7"),
         ("192.0.2.7", "192.0.2.7"),
         ("unknown", "unknown"),
+        ("\0any-name", "unknown"),
+        ("/run/client.sock", "unknown"),
     ],
 )
 def test_client_is_a_network_of_ipv6_addresses(address: str, client: str) -> None:
-    """A host can use all addresses with the same 64 bits."""
+    """A host can use all addresses with the same 64 bits, or names on a Unix socket."""
     assert client_at(address) == client
 
 

@@ -13,7 +13,7 @@ from sendgrid_bounces.control.documents import render_bounce
 from sendgrid_bounces.core.bounces import Bounce
 from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.core.timezones import TimeZone
-from sendgrid_bounces.schemas import json_stream
+from sendgrid_bounces.schemas import imports, json_stream
 from sendgrid_bounces.schemas.bounces import FIELDS, read_record
 from sendgrid_bounces.schemas.imports import ImportOptions, read_bounces
 
@@ -325,6 +325,16 @@ def test_row_without_end_is_rejected(content: str) -> None:
     """Its cells would take dozens of times the memory of the file."""
     with pytest.raises(ParametersError, match="line 2: a row of more than 1,048,576"):
         read("csv", f"email\n{content}")
+
+
+@pytest.mark.parametrize(("file_format", "first"), [("csv", "email"), ("text", "b@x")])
+def test_number_of_blank_rows_is_limited(monkeypatch, file_format, first: str) -> None:
+    """They take as long as others: some megabytes took half a minute."""
+    monkeypatch.setattr(imports, "MAX_BLANK_ROWS", 3)
+    content = f"{first}\n\n \n\na@x\n"
+    assert read(file_format, content)[-1].email == "a@x"
+    with pytest.raises(ParametersError, match="line 6: more than 3 blank rows"):
+        read(file_format, f"{content}\n")
 
 
 @pytest.mark.parametrize("content", ["[" * 2_000_000, '["' + "x" * 3_000_000])
