@@ -57,6 +57,9 @@ _BETWEEN_PAIRS = re.compile(r"[\s?&{},]")
 
 _SCHEME = re.compile(r"\b(basic|bearer)\s+\S+", re.IGNORECASE)
 
+#: What the error log has about log files that stay open.
+NOT_OPENED = "the log files were not opened again: %s"
+
 #: Seconds between reports that a log cannot be written.
 REPORT_INTERVAL = 60
 
@@ -131,7 +134,17 @@ class RedactingLogger(Logger):
     _next_report = 0.0
 
     def setup(self, cfg: Any) -> None:
-        """Configure the loggers."""
+        """Configure the loggers.
+
+        A reload keeps the open files if they cannot be opened again.
+        """
+        if self.access_log.handlers:
+            try:
+                for path in (cfg.accesslog, cfg.errorlog):
+                    check_writable(path or "")
+            except LogError as error:
+                self.error(NOT_OPENED, error)
+                return
         super().setup(cfg)
         names = _ATOM.findall(cfg.access_log_format)
         self._names = {n.lower() if n.startswith("{") else n for n in names}
@@ -147,7 +160,7 @@ class RedactingLogger(Logger):
                     check_writable(handler.baseFilename)
             super().reopen_files()
         except (LogError, OSError) as error:
-            self.error("the log files were not opened again: %s", error)
+            self.error(NOT_OPENED, error)
 
     def atoms(
         self, resp: Any, req: Any, environ: Mapping[str, Any], request_time: Any

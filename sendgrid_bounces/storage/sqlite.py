@@ -51,12 +51,16 @@ LOCKED = "database is locked"
 #: The end of the message of an error that a full disk can cause.
 IO_ERROR = "disk I/O error"
 
+#: The end of the message of a write on a connection that can only read, because nobody
+#: could write to the file when it was opened.
+READ_ONLY = "attempt to write a readonly database"
+
 #: The ends of the messages of errors that show that the file cannot be written.
 BROKEN = (
     IO_ERROR,
     "database disk image is malformed",
     "database or disk is full",
-    "attempt to write a readonly database",
+    READ_ONLY,
     "unable to open database file",
 )
 
@@ -152,9 +156,15 @@ class SQLiteEngine(Engine):
         except StorageError as error:
             if str(error).endswith(BROKEN):
                 self._failures.add(error)
+            self._renew_connection(error)
             raise
         self._failures.error = None
         return result
+
+    def _renew_connection(self, error: StorageError) -> None:
+        """Close the connection of this thread if *error* says that it cannot write."""
+        if str(error).endswith(READ_ONLY):
+            self.connections.discard()
 
     def search(self, text: str, values: Sequence[object], seconds: float) -> list[Row]:
         """Run a query that no index answers, and return all rows."""
@@ -274,6 +284,7 @@ class SQLiteEngine(Engine):
         try:
             super().transact(partial(self.execute, self.idle_write))
         except StorageError as error:
+            self._renew_connection(error)
             if self._writers.have_failed or not _is_locked(error):
                 raise
         self._failures.check()
@@ -368,6 +379,11 @@ class SQLiteLogEngine(SQLiteEngine):
 
     pragmas = LOG_PRAGMAS
 
+    def _storage_error(self, error: Exception) -> StorageError:
+        found = super()._storage_error(error)
+        self._renew_connection(found)
+        return found
+
     def prepare_log(self, table: type[peewee.Model], tag: str) -> None:
         """Create the table; replace a table of another layout or another database."""
         create, version = self._describe_log(table, tag)
@@ -400,11 +416,16 @@ def _is_locked(error: StorageError) -> bool:
 
 
 def _identify(*paths: Path) -> Identities:
-    """Return the identity of each file."""
+    """Return the identity of each file.
+
+    :raises StorageError: if its folder cannot be searched.
+    """
     found: Identities = []
     for path in paths:
         try:
             status = path.stat()
+        except PermissionError as error:
+            raise StorageError(f"{path}: {error.strerror}") from error
         except OSError:
             found.append(())
         else:
@@ -435,8 +456,8 @@ def open_sqlite(url: SplitResult) -> SQLiteEngine:
         )
     try:
         os.stat(path)  # noqa: PTH116 - pathlib hides the errors of invalid names
-    except FileNotFoundError:
-        pass
+    except (FileNotFoundError, PermissionError):
+        pass  # the first connection reports the reason
     except (OSError, ValueError) as error:
         raise StorageError(f"{path!r} is not a file name: {error}") from None
     return SQLiteEngine(path, synchronous)

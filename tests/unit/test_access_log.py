@@ -4,6 +4,7 @@ import logging
 import time
 from base64 import b64encode
 from datetime import timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import quote
 
@@ -179,6 +180,25 @@ def test_number_of_parts_of_a_value_is_limited() -> None:
     """Each of them takes time."""
     value = "aa=1&" * access_log.MAX_PARTS + "x" * 4_000
     assert access_log._redact_atom("a", f"{value}&a=1", REDACTOR) == value[:2_000] + "…"
+
+
+def test_reload_keeps_a_log_that_cannot_be_opened_again(tmp_path: Path) -> None:
+    """Its folder can be away for a while."""
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    config = Config()
+    config.set("accesslog", str(folder / "access.log"))
+    logger = RedactingLogger(config)
+    logger.access_log.info("first")
+    folder.rename(tmp_path / "moved")
+    logger.setup(config)
+    logger.access_log.info("second")
+    (tmp_path / "moved").rename(folder)
+    logger.reopen_files()
+    logger.access_log.info("third")
+    for handler in logger.access_log.handlers:
+        handler.close()
+    assert (folder / "access.log").read_text() == "first\nsecond\nthird\n"
 
 
 def test_control_characters_are_escaped() -> None:

@@ -1,5 +1,6 @@
 """Opening a database, transactions, connections and errors, on each engine."""
 
+import errno
 import os
 import sqlite3
 import subprocess
@@ -8,9 +9,12 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from queue import Queue
 from threading import Barrier, Event, Thread
+from unittest.mock import Mock
+from urllib.parse import urlsplit
 
 import pytest
 from conftest import bounce
@@ -22,7 +26,7 @@ from sendgrid_bounces.core.sources import SourceSettings
 from sendgrid_bounces.storage import health, mysql, writers
 from sendgrid_bounces.storage.connections import Connections
 from sendgrid_bounces.storage.database import Storage, open_storage
-from sendgrid_bounces.storage.sqlite import JOURNAL_SUFFIXES
+from sendgrid_bounces.storage.sqlite import JOURNAL_SUFFIXES, open_sqlite
 from sendgrid_bounces.storage.tables import (
     SCHEMA_VERSION,
     BounceListRow,
@@ -265,6 +269,43 @@ def test_full_disk_is_named(storage: Storage, monkeypatch) -> None:
     assert "disk I/O error" in str(storage.engine._storage_error(error))
     monkeypatch.setattr(storage.engine, "check_space", check)
     assert str(storage.engine._storage_error(error)) == "No space left on device"
+
+
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+def test_writes_succeed_when_the_file_can_be_written_again(storage: Storage) -> None:
+    """A connection that was opened before can only read."""
+    connect = sqlite3.connect
+    read_only = partial(_connect_to_read, connect)
+    storage.engine.connections.discard()
+    other = sqlite3.connect(storage.engine.location)
+    other.execute("SELECT * FROM about").fetchall()  # keeps the log
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sqlite3, "connect", read_only)
+        for write in (
+            lambda: storage.accounts.add("new"),
+            storage.engine.check_writable,
+        ):
+            with pytest.raises(StorageError, match="readonly database"):
+                write()
+    storage.accounts.add("new")
+    storage.engine.check_writable()
+    other.close()
+
+
+def _connect_to_read(connect: Callable, name: str, **options) -> sqlite3.Connection:
+    return connect(name.replace("mode=rw", "mode=ro"), **options)
+
+
+def test_folder_without_permission_is_named(url: str, monkeypatch) -> None:
+    """The file was not removed, and its name is valid."""
+    with closing(open_storage(url)) as storage:
+        denied = Mock(side_effect=PermissionError(errno.EACCES, "Permission denied"))
+        monkeypatch.setattr(os, "stat", denied)
+        open_sqlite(urlsplit(url)).close()
+        monkeypatch.setattr(Path, "stat", denied)
+        with pytest.raises(StorageError, match="bounces.sqlite3: Permission denied"):
+            storage.accounts.add("new")
+        monkeypatch.undo()
 
 
 def test_damaged_rows_are_errors_of_the_database(storage: Storage) -> None:
