@@ -412,6 +412,29 @@ def test_reload_needs_no_working_folder(url: str, tmp_path: Path) -> None:
         assert live.get(f"/api/bounces.count.json{ACME}") == '{"count": "0"}'
 
 
+@pytest.mark.slow
+def test_memory_of_large_bodies_is_returned(url: str) -> None:
+    """glibc would keep about ten megabytes for each of these, up to a gigabyte."""
+    body = ("address=a%40b.example&error=\U0001f600" + "x" * 8_000_000).encode()
+    with serving("--database", url, "--workers", "1", "--threads", "8") as live:
+        (worker,) = live.workers()
+        status = Path(f"/proc/{worker}/status")
+        for number in range(20):
+            connection = http.client.HTTPConnection(*live.address, timeout=TIMEOUT)
+            with closing(connection):
+                connection.request("POST", "/v3/d.example/bounces", body)
+                assert connection.getresponse().status == 401
+            if number == 0:
+                first = _resident(status)
+        assert _resident(status) - first < 50
+
+
+def _resident(status: Path) -> int:
+    """Return the megabytes of memory of a process."""
+    (size,) = re.findall(r"VmRSS:\s+(\d+) kB", status.read_text())
+    return int(size) // 1024
+
+
 def test_signal_ends_gunicorn_that_waits_for_the_database(url: str, seed: str) -> None:
     open_storage(url).close()
     file = url.removeprefix("sqlite:///").partition("?")[0]
