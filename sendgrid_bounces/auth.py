@@ -87,16 +87,17 @@ class Authenticator:
             self._check_costs()
 
     def hash_key(self, key: str) -> dict[str, Any]:
-        """Return the columns of an account that store *key*.
+        """Return the columns of an account that store *key*, and the salt of its tag.
 
         :raises ParametersError: if *key* is empty or contains NUL.
         """
         if not key or "\0" in key:
             raise ParametersError([("api_key", KEY_RULE)])
         with self._hashing.turn():
-            key_hash, tag = self._hash(key), self._tag(key, self._read_tag_salt())
+            salt = self._read_tag_salt()
+            key_hash, tag = self._hash(key), self._tag(key, salt)
         self._cache(key_hash, self._digest(key))
-        return {"key_hash": key_hash, "key_tag": tag}
+        return {"key_hash": key_hash, "key_tag": tag, "key_salt": salt}
 
     def verify_hash(self, key_hash: str, key: str, name: str = "") -> bool:
         """Return whether *key_hash* is a hash of *key*; False for an empty hash.
@@ -326,7 +327,10 @@ class Authenticator:
         try:
             return self._accounts.add(username, **self.hash_key(key))
         except NameTakenError:  # a concurrent request has created the account
-            return self._accounts.get(username)
+            try:
+                return self._accounts.get(username)
+            except UnknownNameError:  # the name is that of a domain with sources
+                raise CredentialsError from None
         except ParametersError:
             raise CredentialsError from None
 
@@ -335,7 +339,16 @@ class Authenticator:
         name = name.lower()
         account = self._accounts.find(name) or self._create(name, key)
         try:
-            return self._accounts.add_domain(name, account, shares_list=True)
+            return self._accounts.transact(
+                lambda: self._accounts.add_domain(
+                    name, self._accounts.get(account.username), shares_list=True
+                )
+            )
+        except NameTakenError:  # a concurrent request has added the domain
+            domain = self._accounts.find_domain(name)
+            if domain is None:
+                raise CredentialsError from None
+            return domain
         except ParametersError:
             raise CredentialsError from None
 

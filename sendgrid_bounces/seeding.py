@@ -21,7 +21,7 @@ def apply_seed(storage: Storage, authenticator: Authenticator, seed: Seed) -> No
     :raises NameTakenError: if a name belongs to another account.
     """
     hashed = hash_keys(storage, authenticator, seed)
-    storage.engine.transact(lambda: apply_hashed_seed(storage, hashed))
+    storage.accounts.transact(lambda: apply_hashed_seed(storage, hashed))
 
 
 def hash_keys(storage: Storage, authenticator: Authenticator, seed: Seed) -> Seed:
@@ -39,10 +39,12 @@ def hash_account_keys(
     """Return *seed* with the hashes of its key and the keys of its customers."""
     settings = dict(seed.settings)
     if seed.api_key:
+        salt = storage.accounts.read_key_salt()
         account = storage.accounts.find(seed.username)
         key_hash = account.key_hash if account else ""
         if account and key_hash and authenticator.matches(key_hash, seed.api_key):
-            settings |= {"key_hash": account.key_hash, "key_tag": account.key_tag}
+            settings |= {"key_hash": key_hash, "key_tag": account.key_tag}
+            settings["key_salt"] = salt
         else:
             settings |= authenticator.hash_key(seed.api_key)
     customers = [

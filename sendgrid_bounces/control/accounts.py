@@ -68,7 +68,7 @@ class AccountControl:
             owner = None if reseller is None else store.get(reseller)
             store.add(name, owner, **settings)
 
-        self.emulator.storage.engine.transact(add)
+        store.transact(add)
         return self.account(name)
 
     def change_account(self, name: str, changes: Mapping[str, Any]) -> AccountReport:
@@ -84,9 +84,7 @@ class AccountControl:
         settings = self._settings(changes)
         if settings:
             # The account may have been replaced while its key was hashed.
-            self.emulator.storage.engine.transact(
-                lambda: store.change(store.get(name), **settings)
-            )
+            store.transact(lambda: store.change(store.get(name), **settings))
         return self.account(name)
 
     def remove_account(self, name: str) -> Counts:
@@ -122,7 +120,7 @@ class AccountControl:
         :raises ConflictError: if the domain exists with another account or list.
         """
         store = self.emulator.storage.accounts
-        self.emulator.storage.engine.transact(
+        store.transact(
             lambda: store.add_domain(name, store.get(account), shares_list=shares_list)
         )
         return self.domain(name)
@@ -163,7 +161,7 @@ class AccountControl:
                 before.bounces - after.bounces,
             )
 
-        return self.emulator.storage.engine.transact(act)
+        return self.emulator.storage.accounts.transact(act)
 
 
 def _report_accounts(

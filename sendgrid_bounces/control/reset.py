@@ -29,7 +29,7 @@ def reset_all(emulator: Emulator, now: int, *, empty: bool) -> None:
         storage.contents.sweep()
         storage.requests.clear()  # last: it does not belong to the transaction
 
-    storage.engine.transact(replace)
+    storage.accounts.transact(replace)
 
 
 def reset_account(emulator: Emulator, name: str, *, empty: bool) -> None:
@@ -77,6 +77,7 @@ def reset_account(emulator: Emulator, name: str, *, empty: bool) -> None:
         storage.contents.sweep()
         storage.faults.remove_owned(**limits)
         storage.sources.remove_owned(owner)
+        storage.pulls.remove_owned(owner)
         for source in sources:
             seeding.apply_source(storage, source)
         for seed in found:
@@ -84,7 +85,7 @@ def reset_account(emulator: Emulator, name: str, *, empty: bool) -> None:
             storage.faults.add_seeded(rules)
         storage.requests.remove_owned(**limits)  # last, as above
 
-    storage.engine.transact(replace)
+    storage.accounts.transact(replace)
 
 
 def load_text(emulator: Emulator, text: str) -> None:

@@ -47,7 +47,7 @@ class SourceControl:
                 raise NameTakenError(f"source {seed.name!r} already exists")
             seeding.apply_source(storage, hashed)
 
-        storage.engine.transact(add)
+        storage.accounts.transact(add)
         return _report(storage.sources.get(seed.name))
 
     def remove_source(self, name: str) -> None:

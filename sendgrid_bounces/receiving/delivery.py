@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from sendgrid_bounces.core.bounces import Bounce
-from sendgrid_bounces.core.errors import NameTakenError
+from sendgrid_bounces.core.errors import NameTakenError, UnknownNameError
 from sendgrid_bounces.core.sources import (
     ReceivedBounce,
     Source,
@@ -37,7 +37,8 @@ def deliver(
     """Deliver *batch* to the list of *source* and count it, in one transaction.
 
     :param system: the system time, if it can differ from *now*.
-    :raises UnknownNameError: if the owner of the source does not exist.
+    :raises UnknownNameError: if the source was removed or changed while the batch
+        arrived, or its owner does not exist.
     """
 
     def deliver() -> Receipt:
@@ -59,9 +60,21 @@ def deliver(
         storage.sources.record(
             source.name, counts, now, problem=problem, confirm_url=batch.confirm_url
         )
+        _check(storage, source)
         return Receipt(counts, listed, known)
 
     return storage.engine.transact(deliver)
+
+
+def _check(storage: Storage, source: Source) -> None:
+    """Check that the source is still the one that has verified the request."""
+    found = storage.sources.find(source.name)
+    if found is None or (found.owner, found.kind, found.settings) != (
+        source.owner,
+        source.kind,
+        source.settings,
+    ):
+        raise UnknownNameError("source", source.name)
 
 
 def open_source(storage: Storage, name: str, owner: str, kind: str) -> Source:
@@ -69,12 +82,17 @@ def open_source(storage: Storage, name: str, owner: str, kind: str) -> Source:
 
     :raises UnknownNameError: if *owner* does not exist.
     """
-    owner = storage.accounts.named_list(owner).owner
+    storage.accounts.named_list(owner)
     source = storage.sources.find(name)
     if source is not None:
         return source
+
+    def add() -> Source:
+        found = storage.accounts.named_list(owner).owner
+        return storage.sources.add(name, found, kind, SourceSettings())
+
     try:
-        return storage.sources.add(name, owner, kind, SourceSettings())
+        return storage.accounts.transact(add)
     except NameTakenError:  # another process has added it meanwhile
         return storage.sources.get(name)
 

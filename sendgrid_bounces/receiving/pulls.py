@@ -52,6 +52,8 @@ def pull(
     last = storage.pulls.find(owner) or Pull(owner, SERVICE)
     start, end = _start(last, options), clock.now()
     result = WindowResult()
+    if last.end is None and not options.is_dry_run:
+        storage.pulls.record(last)  # from now on, deletions are recorded
     try:
         for window, present in _windows(reader, options, start, end):
             excluded = None if options.has_blocks else BounceType.SOFT

@@ -1,8 +1,8 @@
 """The accounts and domains in a database, and the bounce lists they name."""
 
 import logging
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from peewee import fn
 
@@ -19,6 +19,7 @@ from sendgrid_bounces.core.errors import (
     ConflictError,
     NameTakenError,
     ParametersError,
+    StorageError,
     UnknownNameError,
 )
 from sendgrid_bounces.core.messages import got
@@ -31,6 +32,8 @@ from sendgrid_bounces.storage.tables import (
     AccountRow,
     BounceListRow,
     DomainRow,
+    PullRow,
+    SourceRow,
 )
 
 RESERVED = "domain %r cannot be reached: its paths belong to another API"
@@ -39,6 +42,8 @@ ACCOUNT_COLUMNS = columns_like(AccountRow, Account)
 
 
 logger = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
 
 
 _ACCOUNTS = AccountRow.select(*ACCOUNT_COLUMNS)
@@ -61,6 +66,12 @@ class AccountStore:
     _find_domain = Compiled(
         lambda e: e.compile_packed(_DOMAINS.where(DomainRow.name == ""))
     )
+    _owned = Compiled(
+        lambda engine: [
+            engine.compile(table.select(table.id).where(table.owner == ""))
+            for table in (SourceRow, PullRow)
+        ]
+    )
     _all_domains = Compiled(lambda e: e.compile(_DOMAINS.order_by(DomainRow.name)))
 
     def __init__(self, engine: Engine) -> None:
@@ -68,6 +79,18 @@ class AccountStore:
         self.reserved_domains: frozenset[str] = frozenset()
         self._engine = engine
         self._contents = ContentsStore(engine)
+
+    def transact(self, action: Callable[[], Result]) -> Result:
+        """Run *action*, which changes accounts or domains that it reads before.
+
+        What it reads of them stays true until the transaction ends.
+        """
+
+        def run() -> Result:
+            self._contents.lock()
+            return action()
+
+        return self._engine.transact(run)
 
     def find(self, username: str) -> Account | None:
         """Return the account *username*, if any."""
@@ -110,7 +133,8 @@ class AccountStore:
         """Create an account with an empty bounce list.
 
         :param settings: the same as for :meth:`change`; by default no key.
-        :raises NameTakenError: if the account already exists.
+        :raises NameTakenError: if the account already exists, or a domain of this name
+            has sources or pulls.
         :raises ConflictError: if *reseller* is a customer itself.
         :raises ParametersError: if *username* is not a valid name.
         """
@@ -125,23 +149,36 @@ class AccountStore:
         def add() -> Account:
             if self.find(username):
                 raise NameTakenError(f"account {username!r} already exists")
+            if self._is_domain_with_source(username):
+                raise NameTakenError(
+                    f"domain {username!r} has sources or pulls, which would be those "
+                    "of an account with its name"
+                )
             self._engine.insert(
                 AccountRow,
                 username=username,
                 bounce_list=self._new_list(),
                 reseller=reseller and reseller.id,
-                **settings,
+                **self._columns(settings),
             )
             if reseller:
                 self.change(reseller, is_reseller=True)
             return self.get(username)
 
-        return self._engine.transact(add)
+        return self.transact(add)
 
     def change(self, account: Account, **settings: object) -> None:
-        """Set columns of *account* (key_hash, profile, timezone, ...) by name."""
-        query = AccountRow.update(settings).where(AccountRow.id == account.id)
-        self._engine.transact(lambda: self._engine.execute_query(query))
+        """Set columns of *account* (key_hash, profile, timezone, ...) by name.
+
+        :param settings: a ``key_tag`` comes with the ``key_salt`` that made it.
+        :raises StorageError: if a restore has changed the salt meanwhile.
+        """
+
+        def change() -> None:
+            query = AccountRow.update(self._columns(settings))
+            self._engine.execute_query(query.where(AccountRow.id == account.id))
+
+        self._engine.transact(change)
 
     def remove(self, username: str, *, sweep: bool = True) -> int:
         """Remove an account with its customers, domains and bounces.
@@ -205,10 +242,7 @@ class AccountStore:
                     logger.warning(RESERVED, folded)
                 bounce_list = account.bounce_list if shares_list else self._new_list()
                 self._engine.insert(
-                    DomainRow,
-                    name=folded,
-                    account=account.id,
-                    bounce_list=bounce_list,
+                    DomainRow, name=folded, account=account.id, bounce_list=bounce_list
                 )
                 return Domain(folded, account, bounce_list)
             if found.account.id != account.id:
@@ -236,6 +270,24 @@ class AccountStore:
                 self._contents.sweep()
 
         self._engine.transact(remove)
+
+    def _is_domain_with_source(self, name: str) -> bool:
+        domain = self.find_domain(name)
+        if domain is None or domain.name != name:
+            return False
+        return any(self._engine.fetch(text, (name,)) for text in self._owned)
+
+    def _columns(self, settings: Mapping[str, object]) -> dict[str, object]:
+        """Return *settings* without the salt of the key, if it is the current one.
+
+        :raises StorageError: if it is not.
+        """
+        columns = dict(settings)
+        salt = columns.pop("key_salt", None)
+        if salt is not None and salt != self.read_key_salt():
+            reason = "the database was restored during the request"
+            raise StorageError(f"{self._engine}: {reason}", reason=reason)
+        return columns
 
     def _new_list(self) -> int:
         return self._engine.insert(BounceListRow)

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import peewee
@@ -21,7 +22,7 @@ from sendgrid_bounces.storage import schema, sql
 from sendgrid_bounces.storage.contents import ContentsStore
 from sendgrid_bounces.storage.database import Storage
 from sendgrid_bounces.storage.engine import Engine
-from sendgrid_bounces.storage.rows import read_rows
+from sendgrid_bounces.storage.rows import read_last_first, read_rows
 from sendgrid_bounces.storage.sqlite import JOURNAL_SUFFIXES, SQLiteEngine
 from sendgrid_bounces.storage.sqlite_copy import (
     Report,
@@ -33,11 +34,17 @@ from sendgrid_bounces.storage.tables import (
     AboutRow,
     AccountRow,
     BounceListRow,
+    BounceRow,
+    DeletionRow,
     DomainRow,
+    EventRow,
     FaultRow,
     FaultSetRow,
+    PullRow,
     RequestRow,
     SnapshotChunkRow,
+    SnapshotRow,
+    SourceRow,
 )
 
 #: The tables in a backup, in the order of their references.
@@ -48,6 +55,12 @@ SAVED_TABLES = tuple(t for t in TABLES if t not in (RequestRow, AboutRow))
 RESTORED_TABLES = tuple(
     t for t in SAVED_TABLES if t not in (BounceListRow, FaultSetRow)
 )
+
+#: The tables that others may add rows to while a restore copies.
+UPSERTED_TABLES = (BounceRow, EventRow, DeletionRow, SnapshotRow, SourceRow, PullRow)
+
+#: Those that a restore clears first.
+CLEARED_TABLES = tuple(t for t in RESTORED_TABLES if t is not FaultRow)
 
 #: Rows that are copied at a time. A chunk of a snapshot may have half a megabyte.
 BATCH_ROWS, BATCH_CHUNKS = 1_000, 10
@@ -138,23 +151,26 @@ def restore_backup(
     engine = storage.engine
 
     def replace() -> None:
-        storage.faults.clear()  # first: other restores wait
         lists = _Lists(engine, backup.engine)
-        storage.contents.clear([t for t in RESTORED_TABLES if t is not FaultRow])
-        _copy_rows(backup.engine, engine, RESTORED_TABLES, report, lists.__getitem__)
+        storage.contents.clear(CLEARED_TABLES)
+        copy = partial(_copy_rows, backup.engine, engine)
+        copy(CLEARED_TABLES, report, lists.__getitem__)
         storage.contents.sweep()
+        storage.faults.clear()  # late: calls that match a fault rule wait
+        copy([FaultRow], ignore_progress)
         storage.requests.move(backup.key_salt)
         _write_key_salt(engine, backup.key_salt)
 
-    engine.transact(replace)
+    storage.accounts.transact(replace)
 
 
 class _Lists(dict[int, int]):
     """The identifiers of lists in a database, by the identifiers in a backup.
 
-    A list keeps its identifier if its account or domain exists. Other lists are
-    created on their first use. So a concurrent request that has found its list finds
-    the restored bounces there, and never those of another account.
+    A list keeps its identifier if its account or domain exists, and the domain has the
+    same account. Other lists are created on their first use. So a concurrent request
+    that has found its list finds the restored bounces there, and never those of another
+    account.
     """
 
     def __init__(self, engine: Engine, backup: Engine) -> None:
@@ -173,14 +189,16 @@ class _Lists(dict[int, int]):
         return created
 
 
-def _lists_by_owner(engine: Engine) -> dict[tuple[str, str], int]:
-    """Return the list of each account and of each domain."""
+def _lists_by_owner(engine: Engine) -> dict[tuple[str, ...], int]:
+    """Return the list of each account, and of each domain with its account."""
+    accounts = AccountRow.select(AccountRow.username, AccountRow.bounce_list)
+    domains = DomainRow.select(
+        DomainRow.name, AccountRow.username, DomainRow.bounce_list
+    ).join(AccountRow)
     return {
-        (sql.table_name(table), name): bounce_list
-        for table, column in ((AccountRow, "username"), (DomainRow, "name"))
-        for name, bounce_list in engine.fetch_query(
-            table.select(sql.columns(table)[column], table.bounce_list)
-        )
+        tuple(owner): bounce_list
+        for query in (accounts, domains)
+        for *owner, bounce_list in engine.fetch_query(query)
     }
 
 
@@ -214,7 +232,9 @@ def _copy_rows(
         text = target.compile(sql.insert(table, fields))
         lists = [field.name == "bounce_list" for field in fields]
         size = BATCH_CHUNKS if table is SnapshotChunkRow else BATCH_ROWS
-        for rows in read_rows(source, table, fields, size):
+        is_upserted = target.has_row_locks and table in UPSERTED_TABLES
+        read = read_last_first if is_upserted else read_rows
+        for rows in read(source, table, fields, size):
             placed = (
                 [
                     place(value) if is_list else value

@@ -1,6 +1,7 @@
 """The contents of a database as a whole: counted and removed."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import peewee
 
@@ -10,6 +11,7 @@ from sendgrid_bounces.storage.engine import Engine
 from sendgrid_bounces.storage.sql import COUNT_ALL
 from sendgrid_bounces.storage.tables import (
     TABLES,
+    AboutRow,
     AccountRow,
     BounceListRow,
     BounceRow,
@@ -17,6 +19,7 @@ from sendgrid_bounces.storage.tables import (
     DeletionRow,
     DomainRow,
     EventRow,
+    PullRow,
     SourceRow,
 )
 
@@ -33,7 +36,7 @@ SNAPSHOT_TABLES: tuple[type[peewee.Model], ...] = (
 )
 
 #: The tables that a reset empties, besides fault rules and the request log.
-RESET_TABLES: tuple[type[peewee.Model], ...] = (*SNAPSHOT_TABLES, SourceRow)
+RESET_TABLES: tuple[type[peewee.Model], ...] = (*SNAPSHOT_TABLES, SourceRow, PullRow)
 
 
 #: The conditions that neither an account nor a domain refers to a list.
@@ -42,10 +45,12 @@ IS_UNNAMED = [
     for table in (AccountRow, DomainRow)
 ]
 
-#: The condition that the owner of a source exists.
-IS_OWNED = SourceRow.owner.in_(AccountRow.select(AccountRow.username)) | (
-    SourceRow.owner.in_(DomainRow.select(DomainRow.name))
-)
+
+def _is_owned(table: Any) -> Any:
+    """Return the condition that the owner of a source or of a pull exists."""
+    return table.owner.in_(AccountRow.select(AccountRow.username)) | (
+        table.owner.in_(DomainRow.select(DomainRow.name))
+    )
 
 
 class ContentsStore:
@@ -84,7 +89,16 @@ class ContentsStore:
         )
     )
     _delete_sources = Compiled(
-        lambda engine: engine.compile(SourceRow.delete().where(~IS_OWNED))
+        lambda engine: engine.compile(SourceRow.delete().where(~_is_owned(SourceRow)))
+    )
+
+    _delete_pulls = Compiled(
+        lambda engine: engine.compile(PullRow.delete().where(~_is_owned(PullRow)))
+    )
+    _lock = Compiled(
+        lambda engine: engine.compile(
+            AboutRow.update(schema_version=AboutRow.schema_version)
+        )
     )
 
     def __init__(self, engine: Engine) -> None:
@@ -93,6 +107,15 @@ class ContentsStore:
     def counts(self) -> Counts:
         """Return the number of accounts, domains and bounces."""
         return Counts(*(int(self._engine.fetch(text)[0][0]) for text in self._counts))
+
+    def lock(self) -> None:
+        """Keep out other transactions that do so, which change accounts and domains.
+
+        SQLite has one writer at a time. With row locks, an identifier that one has read
+        can be that of another account when it writes.
+        """
+        if self._engine.has_row_locks:
+            self._engine.execute(self._lock)
 
     def clear(self, tables: Sequence[type[peewee.Model]]) -> None:
         """Delete all rows of *tables*.
@@ -106,7 +129,7 @@ class ContentsStore:
     def sweep(self) -> None:
         """Delete the lists that no account or domain refers to, with their bounces.
 
-        Sources of absent accounts and domains go, too.
+        Sources and pulls of absent accounts and domains go, too.
 
         The newest list stays, without bounces: SQLite would reuse its identifier for
         the next list, to which a concurrent request might write.
@@ -117,3 +140,4 @@ class ContentsStore:
                 self._engine.execute(text, kept)
         self._engine.execute(self._delete_lists, newest)
         self._engine.execute(self._delete_sources)
+        self._engine.execute(self._delete_pulls)

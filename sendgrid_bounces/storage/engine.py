@@ -48,6 +48,9 @@ class Engine:
     #: deleted row to another one.
     reuses_ids = False
 
+    #: Whether transactions that write to different rows run at the same time.
+    has_row_locks = False
+
     #: Statement that begins a transaction.
     begin_statement = "BEGIN"
 

@@ -105,6 +105,7 @@ class MySQLEngine(Engine):
     """
 
     name = "mysql"
+    has_row_locks = True
     has_conflict_targets = False
     integer_division = "div"  # Peewee replaces "DIV" by "/"
     idle_write = "UPDATE about SET schema_version = schema_version"

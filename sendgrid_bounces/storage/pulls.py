@@ -50,6 +50,11 @@ class PullStore:
             lambda: self._engine.execute(self._put, list(values.values()))
         )
 
+    def remove_owned(self, owner: str) -> None:
+        """Forget the latest pull of an account, or of a domain in lower case."""
+        query = PullRow.delete().where(PullRow.owner == owner)
+        self._engine.transact(lambda: self._engine.execute_query(query))
+
     def apply(
         self,
         bounce_list: int,

@@ -26,6 +26,7 @@ from sendgrid_bounces.storage.tables import (
     DeletionRow,
     DomainRow,
     EventRow,
+    PullRow,
     SnapshotChunkRow,
     SnapshotRow,
 )
@@ -100,6 +101,7 @@ class SnapshotStore:
         """
 
         def restore() -> None:
+            self._contents.lock()
             lock = SnapshotRow.update(name=name).where(SnapshotRow.name == name)
             self._engine.execute_query(lock)
             snapshot = self._find(name)
@@ -116,6 +118,8 @@ class SnapshotStore:
                     raise StorageError(reason) from None
                 self._restore_chunk(chunk, lists)
             self._contents.sweep()
+            # The next pull reads what earlier ones have added since the snapshot.
+            self._engine.execute_query(PullRow.update(start=None, end=None))
 
         self._engine.transact(restore)
 

@@ -29,6 +29,7 @@ from test_reset import state
 from test_snapshots import moving_bounce
 from test_upgrades import DATA
 
+from sendgrid_bounces.core.bounces import BounceQuery
 from sendgrid_bounces.core.contents import Counts
 from sendgrid_bounces.core.errors import ConflictError, StorageError
 from sendgrid_bounces.core.faults import FaultRule
@@ -38,6 +39,7 @@ from sendgrid_bounces.core.sources import ReceivedBounce
 from sendgrid_bounces.emulator import EXTENSION
 from sendgrid_bounces.storage import backups
 from sendgrid_bounces.storage.backups import open_backup, restore_backup, write_backup
+from sendgrid_bounces.storage.bounces import as_bounce
 from sendgrid_bounces.storage.database import Storage, open_storage
 from sendgrid_bounces.storage.sql import COUNT_ALL
 from sendgrid_bounces.storage.tables import SCHEMA_VERSION
@@ -242,6 +244,75 @@ def test_fault_rules_of_the_backup_apply_at_once(
         with open_backup(tmp_path / str(status)) as backup:
             restore_backup(storage, backup)
         assert original.get(call).status_code == status
+
+
+def test_list_of_a_domain_that_moved_to_another_account_is_replaced(
+    storage: Storage, tmp_path: Path
+) -> None:
+    """A running request of the first account must not meet the other's bounces."""
+    alice, bob = storage.accounts.add("alice"), storage.accounts.add("bob")
+    storage.accounts.add_domain("moved.example", bob)
+    kept = storage.accounts.add_domain("kept.example", bob).bounce_list
+    write_backup(storage.engine, tmp_path / "backup")
+    storage.accounts.remove_domain("moved.example")
+    moved = storage.accounts.add_domain("moved.example", alice).bounce_list
+
+    with open_backup(tmp_path / "backup") as backup:
+        restore_backup(storage, backup)
+
+    assert storage.accounts.find_domain("kept.example").bounce_list == kept
+    assert storage.accounts.find_domain("moved.example").bounce_list != moved
+    with pytest.raises(StorageError):
+        storage.bounces.put(moved, [bounce()])
+
+
+@pytest.mark.mysql
+def test_calls_go_on_during_a_restore(mysql_url: str, tmp_path, monkeypatch) -> None:
+    """A write gets no identifier of a restored row, and a fault rule can be counted."""
+    monkeypatch.setattr(backups, "BATCH_ROWS", 2)
+    mysql.clear(mysql_url)
+    with closing(open_storage(mysql_url)) as storage:
+        storage.bounces.put(storage.accounts.add("first").bounce_list, [bounce()])
+        ((latest,),) = storage.engine.fetch("SELECT MAX(id) FROM bounce")
+        storage.accounts.remove("first")
+    rows = [bounce(f"{number}@example.com") for number in range(9)]
+    with closing(open_storage(f"sqlite:///{tmp_path / 'first.sqlite3'}")) as first:
+        acme = first.accounts.add("acme").bounce_list
+        first.accounts.add("other")
+        first.bounces.put(first.accounts.get("other").bounce_list, rows)
+        first.bounces.put(acme, [bounce("last@example.com")])
+        first.engine.execute(f"UPDATE bounce SET id = id + {latest + 100}")
+        write_backup(first.engine, tmp_path / "backup")
+    with closing(open_storage(mysql_url)) as storage, ExitStack() as stack:
+        bounce_list = storage.accounts.add("acme").bounce_list
+        storage.faults.add([FaultRule(status=503)])
+        threads = [
+            threading.Thread(target=call)
+            for call in (
+                lambda: storage.bounces.put(bounce_list, [bounce("new@example.com")]),
+                lambda: storage.faults.trigger(storage.faults.all(), NOW),
+            )
+        ]
+        waiting: list[bool] = []
+        stack.callback(lambda: [thread.join() for thread in threads])
+
+        def report(done: int, _total: int) -> None:
+            if done >= 5 and threads[0].ident is None:  # accounts, and bounces
+                for thread in threads:
+                    thread.start()
+                    thread.join(5)
+                waiting.extend(thread.is_alive() for thread in threads)
+
+        with open_backup(tmp_path / "backup") as backup:
+            restore_backup(storage, backup, report)
+        assert waiting == [False, False]
+        other = storage.accounts.get("other").bounce_list
+        for found, expected in (
+            (other, {row.email for row in rows}),
+            (bounce_list, {"last@example.com", "new@example.com"}),
+        ):
+            (batch,) = storage.bounces.find(found, BounceQuery())
+            assert {as_bounce(row).email for row in batch} == expected
 
 
 def test_request_log_is_kept(original: FlaskClient, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """``deliver()`` of a test account: payloads of sources without HTTP."""
 
 import json
+import threading
 from collections.abc import Iterator
 from email import message_from_bytes, policy
 from pathlib import Path
@@ -9,11 +10,12 @@ import pytest
 from conftest import NOW, FixedClock, make_app
 from test_source_endpoints import POSTMARK, REQUESTS, mailgun_body
 
-from sendgrid_bounces.core.errors import ParametersError
+from sendgrid_bounces.core.errors import ParametersError, UnknownNameError
 from sendgrid_bounces.emulator import EXTENSION
 from sendgrid_bounces.receiving.delivery import deliver, open_source
-from sendgrid_bounces.sources import KINDS
+from sendgrid_bounces.sources import KINDS, sendgrid
 from sendgrid_bounces.sources.events import Batch
+from sendgrid_bounces.storage.database import Storage
 from sendgrid_bounces.testing import TestAccount, mock_bounces
 
 EXIM = (Path(__file__).parent.parent / "mails" / "exim.eml").read_bytes()
@@ -109,4 +111,50 @@ def test_health_reports_sources(url: str, clock: FixedClock):
         "refused": 1,
         "last_event": "2012-02-15T12:00:00Z",
     }
+    storage.close()
+
+
+@pytest.mark.parametrize("is_moved", [True, False], ids=["moved", "removed"])
+def test_source_that_was_removed_meanwhile_delivers_nothing(
+    storage: Storage, is_moved: bool
+) -> None:
+    """A request takes as long as its client likes to arrive."""
+    storage.accounts.add_domain("d.example", storage.accounts.add("alice"))
+    source = open_source(storage, "hook", "d.example", "sendgrid")
+    batch = sendgrid.parse(json.dumps([EVENT]).encode(), {}, NOW)
+    if is_moved:
+        storage.accounts.remove_domain("d.example")
+        storage.accounts.add_domain("d.example", storage.accounts.add("bob"))
+    else:
+        storage.sources.remove("hook")
+
+    with pytest.raises(UnknownNameError):
+        deliver(storage, source, batch, NOW)
+    assert storage.contents.counts().bounces == 0
+
+
+def test_source_waits_for_the_removal_of_its_owner(
+    database_url: str, clock: FixedClock
+) -> None:
+    """Without an owner, it would belong to a later account of this name."""
+    app = make_app(database_url, clock, CONTROL="on")
+    storage = app.extensions[EXTENSION].storage
+    storage.accounts.add("acme")
+    source = {"name": "hook", "owner": "acme", "kind": "mail", "token": "s3cret"}
+    statuses: list[int] = []
+
+    def add() -> None:
+        answer = app.test_client().post("/_emulator/sources", json=source)
+        statuses.append(answer.status_code)
+
+    thread = threading.Thread(target=add)
+
+    def remove() -> None:
+        storage.accounts.remove("acme")
+        thread.start()
+        thread.join(0.5)
+
+    storage.accounts.transact(remove)
+    thread.join()
+    assert (statuses, storage.sources.all()) == ([404], [])
     storage.close()

@@ -16,6 +16,7 @@ from sendgrid_bounces.receiving.pulls import OVERLAP, Options, pull
 from sendgrid_bounces.sources import pull as module
 from sendgrid_bounces.sources.pull import PullError, Reader
 from sendgrid_bounces.storage.bounces import as_bounce
+from sendgrid_bounces.storage.contents import RESET_TABLES
 from sendgrid_bounces.storage.database import Storage
 from sendgrid_bounces.storage.pulls import PullStore
 from sendgrid_bounces.testing.app import TestApp
@@ -168,6 +169,52 @@ def test_local_deletion_holds_in_the_overlap(local, live, reader, clock) -> None
 
     assert _pull(local, reader, clock).changed == 0
     assert _rows(local) == []
+
+
+def test_local_deletion_holds_during_the_first_pull(local, live, reader, clock) -> None:
+    """The first pull of a large account takes minutes."""
+    _put(live, bounce("a@example.com", created=NOW - 60))
+    bounce_list = local.accounts.get("acme").bounce_list
+    local.bounces.put(bounce_list, [bounce("a@example.com", created=NOW - 60)])
+    read = reader.read
+
+    def delete_and_read(*arguments):
+        query = BounceQuery(emails=("a@example.com",))
+        assert local.bounces.delete(bounce_list, query, clock=clock) == 1
+        return read(*arguments)
+
+    reader.read = delete_and_read
+    assert _pull(local, reader, clock).changed == 0
+    assert _rows(local) == []
+
+
+def _remove(local: Storage) -> None:
+    local.accounts.remove("acme")
+    local.accounts.add("acme")
+
+
+def _clear(local: Storage) -> None:
+    def clear() -> None:
+        local.contents.clear(RESET_TABLES)
+        local.accounts.add("acme")
+        local.contents.sweep()
+
+    local.engine.transact(clear)
+
+
+@pytest.mark.parametrize(
+    "clear", [_remove, _clear, lambda local: local.snapshots.restore("empty")]
+)
+def test_pull_into_an_emptied_list_reads_everything(
+    local, live, reader, clock, clear
+) -> None:
+    """The record of an earlier pull would exclude the old bounces."""
+    _put(live, bounce("old@example.com", created=NOW - OVERLAP - 1))
+    local.snapshots.take("empty", NOW)
+    assert _pull(local, reader, clock).changed == 1
+    clear(local)
+    assert _rows(local) == []
+    assert _pull(local, reader, clock).changed == 1
 
 
 def test_dry_run_changes_nothing(local, live, reader, clock) -> None:

@@ -1,5 +1,6 @@
 """The account store: unique names, and lists that are removed with their last name."""
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from threading import Barrier
@@ -14,7 +15,7 @@ from sendgrid_bounces.core.errors import (
     StorageError,
     UnknownNameError,
 )
-from sendgrid_bounces.core.sources import ReceivedBounce
+from sendgrid_bounces.core.sources import ReceivedBounce, SourceSettings
 from sendgrid_bounces.storage.accounts import AccountStore
 from sendgrid_bounces.storage.database import Storage
 
@@ -92,6 +93,56 @@ def test_list_identifiers_are_not_reused(storage: Storage, newest) -> None:
         storage.accounts.remove("acme")
         assert leftovers(storage) == (0, 0)
         assert storage.contents.counts().bounces == 0
+
+
+def test_sources_of_a_domain_do_not_become_those_of_an_account(storage) -> None:
+    """A source names its owner, and the name of an account comes first."""
+    domain = storage.accounts.add_domain("d.example", storage.accounts.add("acme"))
+    storage.accounts.add("D.example")
+    storage.sources.add("hook", domain.name, "sendgrid", SourceSettings())
+    with pytest.raises(NameTakenError, match="has sources or pulls"):
+        storage.accounts.add("d.example")
+    storage.sources.remove("hook")
+    storage.accounts.add("d.example")
+
+
+def test_key_that_was_hashed_before_a_restore_is_refused(storage: Storage) -> None:
+    """The account would not be found by its key alone."""
+    acme = storage.accounts.add("acme", key_tag=1, key_salt=None)
+    salt = storage.accounts.read_key_salt()
+    storage.accounts.change(acme, key_tag=2, key_salt=salt)
+    storage.engine.execute("UPDATE about SET key_salt = 'other'")
+    for write in (
+        lambda: storage.accounts.add("new", key_tag=3, key_salt=salt),
+        lambda: storage.accounts.change(acme, key_tag=3, key_salt=salt),
+    ):
+        with pytest.raises(StorageError, match="was restored during the request"):
+            write()
+    assert [account.key_tag for account in storage.accounts.all()] == [2]
+
+
+def test_change_waits_for_a_replacement_of_the_accounts(storage: Storage) -> None:
+    """An identifier could be that of another account afterwards."""
+    accounts = storage.accounts
+    accounts.add("alice", timezone="UTC")
+    accounts.add("bob", timezone="UTC")
+    change = threading.Thread(
+        target=lambda: accounts.transact(
+            lambda: accounts.change(accounts.get("alice"), timezone="Asia/Tokyo")
+        )
+    )
+
+    def swap() -> None:
+        change.start()
+        change.join(0.3)
+        for old, new in (("alice", "x"), ("bob", "alice"), ("x", "bob")):
+            rename = f"UPDATE account SET username = '{new}' WHERE username = '{old}'"
+            storage.engine.execute(rename)
+
+    accounts.transact(swap)
+    change.join()
+    zones = {account.username: account.timezone for account in accounts.all()}
+    assert zones == {"alice": "Asia/Tokyo", "bob": "UTC"}
 
 
 @pytest.mark.parametrize("is_newest", [True, False])

@@ -20,6 +20,7 @@ from sendgrid_bounces.core.errors import (
     TooManyAttemptsError,
     UnknownNameError,
 )
+from sendgrid_bounces.core.sources import SourceSettings
 from sendgrid_bounces.storage.database import Storage
 
 
@@ -522,6 +523,30 @@ def test_any_key_is_no_wrong_key(storage) -> None:
     )
     accounts = {lenient.authenticate_key(f"SG.{n}").username for n in range(50)}
     assert accounts == {auth.API_KEY_USER}
+
+
+def test_domain_that_another_request_adds_is_used(storage, monkeypatch) -> None:
+    """While the key is hashed, an account can get the domain of a first request."""
+    lenient = Authenticator(storage, QUICK_COSTS, accept_any=True)
+    other = storage.accounts.add("other")
+    hash_key = lenient.hash_key
+
+    def hash_slowly(key: str) -> dict:
+        storage.accounts.add_domain("new.example", other)
+        return hash_key(key)
+
+    monkeypatch.setattr(lenient, "hash_key", hash_slowly)
+    assert lenient.authenticate_domain("new.example", "key").account == other
+
+
+def test_any_creates_no_account_that_would_get_the_sources_of_a_domain(storage) -> None:
+    owner = storage.accounts.add("owner")
+    storage.accounts.add_domain("owned.example", owner)
+    storage.sources.add("hook", "owned.example", "sendgrid", SourceSettings())
+    lenient = Authenticator(storage, QUICK_COSTS, accept_any=True)
+    with pytest.raises(CredentialsError):
+        lenient.authenticate("owned.example", "key")
+    assert [owner] == storage.accounts.all()
 
 
 def test_concurrently_created_account_is_used(storage, monkeypatch) -> None:
