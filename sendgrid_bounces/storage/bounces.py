@@ -298,10 +298,12 @@ class BounceStore:
 
             def store() -> int:
                 stored = 0
-                for chunk in spool.chunks():
-                    self._engine.execute_many(text, _last_of_each_key(chunk))
-                    stored += len(chunk)
-                self._lists.check(bounce_list)
+                try:
+                    for chunk in spool.chunks():
+                        self._engine.execute_many(text, _last_of_each_key(chunk))
+                        stored += len(chunk)
+                finally:  # a row of a removed list is an error, too
+                    self._lists.check(bounce_list)
                 return stored
 
             return self._engine.transact(store)

@@ -211,11 +211,13 @@ class SourceStore:
                 if is_news:
                     stored[key] = received.bounce.created
                     changed[key] = upsert_values(bounce_list, received.bounce)
-            self._engine.execute_many(self._put_bounce, list(changed.values()))
             recorded = dict.fromkeys(filter(None, [*digests, *more]))
             rows = [(bounce_list, event, received_at) for event in recorded]
-            self._engine.execute_many(self._put_event, rows)
-            self._lists.check(bounce_list)
+            try:
+                self._engine.execute_many(self._put_bounce, list(changed.values()))
+                self._engine.execute_many(self._put_event, rows)
+            finally:  # a row of a removed list is an error, too
+                self._lists.check(bounce_list)
             return listed
 
         return self._engine.transact(receive)

@@ -159,7 +159,7 @@ def test_write_to_a_removed_list_fails(storage: Storage, is_newest: bool) -> Non
         lambda: storage.bounces.put(removed, [bounce()], redate=False),
         lambda: storage.sources.receive(removed, received, (), 0),
     ):
-        with pytest.raises(StorageError):
+        with pytest.raises(StorageError, match="was removed or replaced during"):
             write()
     assert storage.contents.counts().bounces == 0
     assert leftovers(storage) == (0, 0)
