@@ -15,8 +15,9 @@ class Pull:
     :param rows: the number of rows that it read.
     :param changed: the number of bounces that it added or replaced.
     :param removed: the number of bounces that it removed.
-    :param failed: the instant of the latest failure, if it is later than *finished*.
-    :param problem: its reason.
+    :param failed: the instant of the latest failure, or when a pull began that has not
+        ended, if it is later than *finished*.
+    :param problem: the reason.
     """
 
     owner: str

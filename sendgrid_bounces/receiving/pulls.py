@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from sendgrid_bounces.core.bounces import BounceType
 from sendgrid_bounces.core.clock import Clock
-from sendgrid_bounces.core.errors import BounceError
+from sendgrid_bounces.core.errors import BounceError, ConflictError
 from sendgrid_bounces.core.pulls import Pull, WindowResult
 from sendgrid_bounces.sources.pull import Reader, Window
 from sendgrid_bounces.storage.database import Storage
@@ -14,6 +14,9 @@ SERVICE = "sendgrid"
 
 #: Seconds by which a pull overlaps the one before it, since rows can appear late.
 OVERLAP = 60 * 60
+
+#: The problem of a pull that is running, or was killed.
+UNFINISHED = "the pull has not ended"
 
 #: Called after each window with the seconds that were read, and those of the period.
 Progress = Callable[[int, int], None]
@@ -47,13 +50,15 @@ def pull(
 
     :raises UnknownNameError: if *owner* does not exist.
     :raises BounceError: if the pull fails; its complete windows are stored.
+    :raises ConflictError: if the list was reset, restored or removed meanwhile.
     """
     bounce_list = storage.accounts.named_list(owner).id
     last = storage.pulls.find(owner) or Pull(owner, SERVICE)
     start, end = _start(last, options), clock.now()
+    begun = replace(last, failed=end, problem=UNFINISHED)
     result = WindowResult()
-    if last.end is None and not options.is_dry_run:
-        storage.pulls.record(last)  # from now on, deletions are recorded
+    if not options.is_dry_run:
+        storage.pulls.record(begun)  # from now on, deletions are recorded
     try:
         for window, present in _windows(reader, options, start, end):
             excluded = None if options.has_blocks else BounceType.SOFT
@@ -73,7 +78,7 @@ def pull(
     except BounceError as error:
         if not options.is_dry_run:
             failed = replace(last, failed=clock.now(), problem=str(error))
-            storage.pulls.record(failed)
+            _finish(storage, begun, failed)
         raise
     done = Pull(
         owner,
@@ -85,9 +90,27 @@ def pull(
         changed=result.changed,
         removed=result.removed,
     )
-    if not options.is_dry_run:
-        storage.pulls.record(done)
+    if not options.is_dry_run and not _finish(storage, begun, done):
+        raise ConflictError(
+            f"the list of {owner!r} was reset, restored or removed during the pull, or "
+            "another pull began: run it again"
+        )
     return done
+
+
+def _finish(storage: Storage, begun: Pull, record: Pull) -> bool:
+    """Store *record*, unless what the pull has stored may be gone.
+
+    A reset, a restore or a removal changes the record *begun* of the running pull.
+    """
+
+    def finish() -> bool:
+        if storage.pulls.find(begun.owner) != begun:
+            return False
+        storage.pulls.record(record)
+        return True
+
+    return storage.accounts.transact(finish)
 
 
 def _start(last: Pull, options: Options) -> int:

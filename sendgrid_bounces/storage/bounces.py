@@ -22,7 +22,7 @@ from sendgrid_bounces.core.bounces import (
     successor,
 )
 from sendgrid_bounces.core.clock import Clock
-from sendgrid_bounces.core.errors import ParametersError
+from sendgrid_bounces.core.errors import ParametersError, StorageError
 from sendgrid_bounces.storage.bounce_statements import (
     COUNT,
     DELETE,
@@ -302,8 +302,9 @@ class BounceStore:
                     for chunk in spool.chunks():
                         self._engine.execute_many(text, _last_of_each_key(chunk))
                         stored += len(chunk)
-                finally:  # a row of a removed list is an error, too
-                    self._lists.check(bounce_list)
+                except StorageError as error:
+                    raise self._lists.explain(error) from error
+                self._lists.check(bounce_list)
                 return stored
 
             return self._engine.transact(store)

@@ -5,6 +5,9 @@ from sendgrid_bounces.storage.compiled import Compiled
 from sendgrid_bounces.storage.engine import Engine
 from sendgrid_bounces.storage.tables import AccountRow, DomainRow
 
+#: A part of the message of a write to a list that does not exist.
+FOREIGN_KEY = "foreign key constraint"
+
 
 class ListStore:
     """The bounce lists in one database, each of an account, of domains, or of both."""
@@ -29,5 +32,13 @@ class ListStore:
             the request found it.
         """
         if not self._engine.fetch(self._owners, (bounce_list, bounce_list)):
-            reason = "the list was removed or replaced during the request"
-            raise StorageError(f"{self._engine}: {reason}", reason=reason)
+            raise self._removed()
+
+    def explain(self, error: StorageError) -> StorageError:
+        """Return *error* of a write to a list, or that of a removed list."""
+        is_removed = FOREIGN_KEY in str(error).casefold()
+        return self._removed() if is_removed else error
+
+    def _removed(self) -> StorageError:
+        reason = "the list was removed or replaced during the request"
+        return StorageError(f"{self._engine}: {reason}", reason=reason)

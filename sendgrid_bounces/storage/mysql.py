@@ -108,7 +108,8 @@ class MySQLEngine(Engine):
     has_row_locks = True
     has_conflict_targets = False
     integer_division = "div"  # Peewee replaces "DIV" by "/"
-    idle_write = "UPDATE about SET schema_version = schema_version"
+    # It waits for no transaction that has locked the row, since it finds none.
+    idle_write = "UPDATE about SET schema_version = 0 WHERE schema_version = 0"
     find_table = (
         "SELECT 1 FROM information_schema.tables "
         "WHERE table_schema = DATABASE() AND table_name = %s"

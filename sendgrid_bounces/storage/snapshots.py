@@ -118,8 +118,9 @@ class SnapshotStore:
                     raise StorageError(reason) from None
                 self._restore_chunk(chunk, lists)
             self._contents.sweep()
-            # The next pull reads what earlier ones have added since the snapshot.
-            self._engine.execute_query(PullRow.update(start=None, end=None))
+            # The next pull reads what others have added since the snapshot.
+            unknown = {"start": None, "end": None, "failed": None, "problem": ""}
+            self._engine.execute_query(PullRow.update(unknown))
 
         self._engine.transact(restore)
 

@@ -216,8 +216,9 @@ class SourceStore:
             try:
                 self._engine.execute_many(self._put_bounce, list(changed.values()))
                 self._engine.execute_many(self._put_event, rows)
-            finally:  # a row of a removed list is an error, too
-                self._lists.check(bounce_list)
+            except StorageError as error:
+                raise self._lists.explain(error) from error
+            self._lists.check(bounce_list)
             return listed
 
         return self._engine.transact(receive)

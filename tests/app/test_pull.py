@@ -11,7 +11,7 @@ from conftest import NOW, bounce
 
 from sendgrid_bounces.cli import main
 from sendgrid_bounces.core.bounces import BounceQuery
-from sendgrid_bounces.core.errors import UnknownNameError
+from sendgrid_bounces.core.errors import ConflictError, UnknownNameError
 from sendgrid_bounces.receiving.pulls import OVERLAP, Options, pull
 from sendgrid_bounces.sources import pull as module
 from sendgrid_bounces.sources.pull import PullError, Reader
@@ -214,6 +214,31 @@ def test_pull_into_an_emptied_list_reads_everything(
     assert _pull(local, reader, clock).changed == 1
     clear(local)
     assert _rows(local) == []
+    assert _pull(local, reader, clock).changed == 1
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+@pytest.mark.parametrize(
+    "clear", [_remove, _clear, lambda local: local.snapshots.restore("empty")]
+)
+def test_pull_of_a_list_that_is_emptied_meanwhile_is_not_recorded(
+    local, live, reader, clock, clear, is_first
+) -> None:
+    """The next one reads everything."""
+    local.snapshots.take("empty", NOW)
+    _put(live, bounce("old@example.com", created=NOW - OVERLAP - 1))
+    if not is_first:
+        _pull(local, reader, clock)
+    read = reader.read
+
+    def read_and_clear(*arguments):
+        yield from read(*arguments)
+        clear(local)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reader, "read", read_and_clear)
+        with pytest.raises(ConflictError):
+            _pull(local, reader, clock)
     assert _pull(local, reader, clock).changed == 1
 
 

@@ -296,6 +296,22 @@ def _connect_to_read(connect: Callable, name: str, **options) -> sqlite3.Connect
     return connect(name.replace("mode=rw", "mode=ro"), **options)
 
 
+@pytest.mark.mysql
+def test_health_does_not_wait_for_changes_of_accounts(mysql_url: str) -> None:
+    """A restore takes minutes."""
+    waits = []
+    with closing(open_storage(mysql_url)) as storage:
+
+        def check_meanwhile() -> None:
+            check = Thread(target=storage.engine.check_writable)
+            check.start()
+            check.join(3)
+            waits.append(check.is_alive())
+
+        storage.accounts.transact(check_meanwhile)
+    assert waits == [False]
+
+
 def test_folder_without_permission_is_named(url: str, monkeypatch) -> None:
     """The file was not removed, and its name is valid."""
     with closing(open_storage(url)) as storage:
