@@ -97,10 +97,16 @@ def read_bounces(
 
 
 def find_records(document: Any) -> list[Any]:
-    """Return the bounces of a JSON document: an array, or an object; or a bounce."""
+    """Return the bounces of a JSON document: an array, or an object; or a bounce.
+
+    :raises ParametersError: if the object has several arrays.
+    """
     if isinstance(document, dict):
-        arrays = (document.get(key) for key in ARRAY_KEYS)
-        document = next((each for each in arrays if isinstance(each, list)), [document])
+        values = [document.get(key) for key in ARRAY_KEYS]
+        arrays = [each for each in values if isinstance(each, list)]
+        if len(arrays) > 1:
+            raise ParametersError([("", f"must have one of {', '.join(ARRAY_KEYS)}")])
+        document = arrays[0] if arrays else [document]
     return document if isinstance(document, list) else [document]
 
 

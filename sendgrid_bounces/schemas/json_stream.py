@@ -67,7 +67,8 @@ class JSONStream:
                 yield self._value()
         while self._is_in_object and not self._accept("}"):
             self._expect(",", "expected ',' or '}'")
-            self._key()
+            if self._key() in self._keys and self._accept("["):
+                raise self._invalid("a second array")
             self._value()
         self._skip_blanks()
         if self._position < len(self._text):

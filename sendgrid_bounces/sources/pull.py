@@ -58,6 +58,9 @@ FATAL: Mapping[int, str] = {
 }
 
 
+#: Characters of the reasons in a window, which is in memory as a whole.
+MAX_TEXT = 256 * 1024 * 1024
+
 #: Client errors that a later attempt may not meet: a timeout and a rate limit.
 RETRYABLE = (408, 429)
 
@@ -183,9 +186,13 @@ class Reader:
     def _read_window(self, name: str, start: int, end: int) -> Window:
         rows: dict[str, Bounce] = {}
         for _ in range(MAX_READS):
+            length = 0
             try:
                 for bounce in self._read_rows(name, start, end):
                     _add(rows, bounce)
+                    length += len(bounce.reason)
+                    if length > MAX_TEXT:
+                        raise PullError(f"too much text between {start} and {end}")
             except _MovingError:
                 continue
             return Window(start, end, rows, is_complete=True)

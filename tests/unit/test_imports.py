@@ -15,7 +15,11 @@ from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.core.timezones import TimeZone
 from sendgrid_bounces.schemas import imports, json_stream
 from sendgrid_bounces.schemas.bounces import FIELDS, read_record
-from sendgrid_bounces.schemas.imports import ImportOptions, read_bounces
+from sendgrid_bounces.schemas.imports import (
+    ImportOptions,
+    find_records,
+    read_bounces,
+)
 
 CREATED = 1443651125
 ANN = Bounce("ann@example.com", "5.1.1", "550", "550 no such user", CREATED)
@@ -232,6 +236,8 @@ def test_unknown_columns_are_named_or_skipped() -> None:
         ("json", '{"items" []}', "line 1: invalid JSON: expected ':'"),
         ("json", '[{"email": "a@x", "email": "b@x"}]', "line 1: duplicate key 'email'"),
         ("json", '{"items": 1, "a": [1]}', "must be an array"),
+        ("json", '{"items": [], "items": []}', "line 1: invalid JSON: a second array"),
+        ("json", '{"items": [], "bounces": [1]}', "line 1: invalid JSON: a second array"),
         ("json", '"text"', "must be an array"),
         ("json", "", "must be an array"),
         ("json", "nonsense", "line 1: invalid JSON"),
@@ -240,6 +246,13 @@ def test_unknown_columns_are_named_or_skipped() -> None:
 def test_error_names_line_column_and_value(file_format, content, message) -> None:
     with pytest.raises(ParametersError, match=message):
         read(file_format, content)
+
+
+def test_document_has_one_array() -> None:
+    """The second would be left out."""
+    assert find_records({"items": [1], "bounces": 2}) == [1]
+    with pytest.raises(ParametersError, match="must have one of items, bounces"):
+        find_records({"items": [1], "bounces": [2]})
 
 
 def test_invalid_bounces_are_skipped_and_reported() -> None:

@@ -27,6 +27,7 @@ from sendgrid_bounces.sources.mail import (
 )
 from sendgrid_bounces.sources.mail.addresses import find_addresses, read_recipient
 from sendgrid_bounces.sources.mail.message import parse, strip_tags
+from sendgrid_bounces.sources.mail.reader import UNREADABLE
 from sendgrid_bounces.sources.status import choose_status, find_code, find_status
 
 FOLDER = Path(__file__).parent.parent / "mails"
@@ -543,6 +544,43 @@ def test_delivered_recipients_hide_no_failed_one():
     found = read_mail(f"{mail}{''.join(reports)}--b--\n".encode(), NOW)
     assert [event.email for event in found.events] == ["u200@example.com"]
     assert found.skipped == ()
+
+
+def _report(*recipients: str) -> bytes:
+    mail = HEAD.decode() + "Content-Type: multipart/report; boundary=b\n\n--b\n"
+    mail += "Content-Type: message/delivery-status\n\nReporting-MTA: dns; x\n\n"
+    blocks = "\n\n".join(recipients)
+    return f"{mail}{blocks}\n\n--b--\n".encode()
+
+
+@pytest.mark.parametrize(
+    "recipient",
+    [
+        'rfc822; "john doe"@example.org',
+        "x400; /G=Ada",
+        "rfc822; |/usr/bin/x",
+        "local; a",
+    ],
+)
+def test_recipient_that_cannot_be_read_is_reported(recipient: str):
+    """Beside others, too; and a delivered one is no loss."""
+    good = "Final-Recipient: rfc822; good@example.org\nAction: failed"
+    fields = f"Final-Recipient: {recipient}\nAction: "
+    found = read_mail(_report(f"{fields}failed", good), NOW)
+    assert [event.email for event in found.events] == ["good@example.org"]
+    assert found.skipped == (UNREADABLE,)
+    assert read_mail(_report(f"{fields}relayed", good), NOW).skipped == ()
+
+
+@pytest.mark.parametrize("actions", [("delayed", "failed"), ("failed", "delayed")])
+def test_failure_counts_more_than_a_delay(actions):
+    """A list can have several recipients behind one address."""
+    fields = (
+        "Original-Recipient: rfc822; list@example.org\nAction: {0}\nStatus: {1}.0.0"
+    )
+    blocks = [fields.format(each, 4 if each == "delayed" else 5) for each in actions]
+    (event,) = read_mail(_report(*blocks), NOW).events
+    assert event.is_listed
 
 
 @pytest.mark.slow

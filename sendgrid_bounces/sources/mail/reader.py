@@ -20,6 +20,9 @@ from sendgrid_bounces.sources.status import choose_status, is_vague
 #: Events taken from one mail.
 MAX_RECIPIENTS = 100
 
+#: The problem of a mail that reports on a recipient without an address of mail.
+UNREADABLE = "a bounce mail with a recipient whose address cannot be read"
+
 #: The line before a mail in an mbox ends with a year or a time zone. The line after it
 #: is a header field, since the body of a mail can have such a line, too.
 _FROM_LINE = re.compile(rb"From [^\r\n]{1,200}\d{4}[^\r\n]{0,40}\r?\n")
@@ -132,9 +135,13 @@ def _from_reports(context: Context) -> Batch | None:
     for report, email in zip(failed[:MAX_RECIPIENTS], emails, strict=False):
         if email:
             event = _report_event(context, report, email, emails)
-            events.setdefault(email.lower(), event)
+            known = events.setdefault(email.lower(), event)
+            if event.is_listed and not known.is_listed:  # a delay came first
+                events[email.lower()] = event
     if events:
-        return Batch(tuple(events.values()), skipped=_too_many(failed))
+        unreadable = any(report.is_unreadable for report in failed)
+        skipped = (*_too_many(failed), *((UNREADABLE,) if unreadable else ()))
+        return Batch(tuple(events.values()), skipped=skipped)
     return Batch(ignored=outcomes) if set(outcomes) == {"delivered"} else None
 
 

@@ -49,6 +49,7 @@ class RecipientReport:
     :param outcome: ``failed``, ``delayed`` or ``delivered``.
     :param original: the address that the mail was sent to; empty if unknown.
     :param final: the address that delivery failed for, after forwarding; may be empty.
+    :param is_unreadable: whether there is a recipient, but no address.
     """
 
     outcome: str
@@ -57,6 +58,7 @@ class RecipientReport:
     status: str
     code: str
     reason: str
+    is_unreadable: bool = False
 
     def email(self, prefer: str) -> str:
         """Return the original or final address as *prefer* demands, else the other."""
@@ -126,14 +128,16 @@ def _report(block: dict[str, str]) -> RecipientReport:
     diagnostic = _DIAGNOSTIC_TYPE.sub("", block.get("diagnostic-code", ""))
     details = diagnostic + " " + block.get("x400-supplementary-info", "")
     field, code = find_status(block.get("status", "")), find_code(details)
-    actual = read_recipient(block.get("x-actual-recipient", ""))
+    given = [block.get(name, "") for name in _RECIPIENTS]
+    original, actual, final = map(read_recipient, given)
     return RecipientReport(
         outcome=_outcome(block),
-        original=read_recipient(block.get("original-recipient", "")),
-        final=actual or read_recipient(block.get("final-recipient", "")),
+        original=original,
+        final=actual or final,
         status=choose_status(field, find_status(details), code),
         code=code or find_code(block.get("status", "")),
         reason=diagnostic,
+        is_unreadable=any(given) and not (original or actual or final),
     )
 
 
