@@ -29,6 +29,9 @@ from sendgrid_bounces.web.requests import URLENCODED, request
 #: The name of the snapshot that a replay offers to take, if the request changed rows.
 BEFORE_REPLAY = "before-replay"
 
+#: The statuses of requests whose bodies may be unread.
+_UNREAD = (400, 408, 413, 415)
+
 #: The methods with parameters in a form.
 _WITH_FORM = ("POST", "PUT", "PATCH")
 
@@ -87,9 +90,23 @@ def find_obstacle(entry: LoggedRequest) -> str:
         return "the log does not keep bodies in JSON and files"
     if any(MASK in value for value in values):
         return "a value is masked"
-    is_cut = ELLIPSIS in entry.parameters or any(len(v) >= MAX_TEXT for v in values)
+    return find_danger(entry)
+
+
+def find_danger(entry: LoggedRequest) -> str:
+    """Return why a request as in the log could do more than the first, or nothing.
+
+    Some deletions without parameters erase a list.
+    """
+    pairs = pairs_of(entry)
+    if not {".", ".."}.isdisjoint(entry.path.split("/")):
+        return "its path has dot segments, which clients resolve"
+    is_cut = ELLIPSIS in entry.parameters or any(len(v) >= MAX_TEXT for _, v in pairs)
     if is_cut or len(pairs) >= MAX_SHOWN_PARAMETERS:
         return "the log does not keep all of its parameters"
+    may_delete = entry.method != "GET" or entry.operation in ("delete", None)
+    if may_delete and entry.status in _UNREAD:
+        return "it was refused, perhaps unread: the log may lack its parameters"
     return ""
 
 

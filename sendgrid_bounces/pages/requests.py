@@ -12,7 +12,7 @@ from sendgrid_bounces.core.requests import LoggedRequest
 from sendgrid_bounces.emulator import current_emulator
 from sendgrid_bounces.pages.bodies import DEFAULT_VIEW, VIEWS
 from sendgrid_bounces.pages.questions import Question, ask
-from sendgrid_bounces.pages.replay import find_obstacle
+from sendgrid_bounces.pages.replay import find_danger, find_obstacle
 from sendgrid_bounces.pages.snippets import as_curl, as_pytest
 from sendgrid_bounces.pages.web import IDENTIFIER, done, html, page, render
 from sendgrid_bounces.schemas.base import load
@@ -120,6 +120,6 @@ def _show(
         views=VIEWS,
         view=view,
         body=shown and VIEWS[view](shown.response),
-        curl=shown and as_curl(shown, base),
-        test=shown and as_pytest(shown),
+        curl="" if shown is None or find_danger(shown) else as_curl(shown, base),
+        test="" if shown is None or find_danger(shown) else as_pytest(shown),
     )

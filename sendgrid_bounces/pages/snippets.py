@@ -48,13 +48,14 @@ def as_curl(entry: LoggedRequest, base: str) -> str:
     if login := _find(_CURL_LOGIN, entry.dialect):
         words.append(login)
     for name, value in pairs_of(entry):
+        encoded = quote(name, safe="[]")  # curl encodes the value only
         if value == MASK or is_secret(name):
-            plain = name if name.isprintable() else quote(name, safe="")
-            words.append(f'--data-urlencode {shlex.quote(f"{plain}=")}"{_VARIABLE}"')
-        elif not f"{name}{value}".isprintable():  # a terminal would obey it
-            words.append(f"--data {quote(name, safe='')}={quote(value, safe='')}")
+            words.append(f'--data-urlencode {shlex.quote(f"{encoded}=")}"{_VARIABLE}"')
+        elif not (name and value.isprintable()):  # a terminal would obey the value
+            plain = quote(value, safe="")
+            words.append(f"--data {shlex.quote(f'{encoded}={plain}')}")
         else:
-            words.append(f"--data-urlencode {shlex.quote(f'{name}={value}')}")
+            words.append(f"--data-urlencode {shlex.quote(f'{encoded}={value}')}")
     words.append(shlex.quote(base + quote_path(entry.path)))
     return " \\\n  ".join(words)
 

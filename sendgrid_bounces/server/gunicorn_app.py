@@ -100,6 +100,20 @@ def load_app(config: Config | None, prepared: Identity | None = None) -> Flask:
         sys.exit(Arbiter.APP_LOAD_ERROR)
 
 
+class _Arbiter(Arbiter):
+    """Gunicorn's arbiter, which survives when it cannot start a process."""
+
+    def spawn_worker(self) -> int | None:
+        """Start a worker, or wait before the next attempt."""
+        try:
+            pid: int | None = super().spawn_worker()
+        except OSError as error:
+            self.log.error("cannot start a worker: %s", error)  # noqa: TRY400 - no bug
+            time.sleep(RETRY_SECONDS)
+            return None
+        return pid
+
+
 class Server(BaseApplication):
     """A Gunicorn that serves the application of *config* on a listening socket.
 
@@ -144,6 +158,13 @@ class Server(BaseApplication):
 
         Gunicorn would read them again, and exit if the working folder was removed.
         """
+
+    def run(self) -> None:
+        """Run until a signal arrives."""
+        try:
+            _Arbiter(self).run()
+        except RuntimeError as error:
+            sys.exit(f"Error: {error}")
 
     def load(self) -> Flask:
         """Return the application, in a worker."""

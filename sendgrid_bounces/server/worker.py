@@ -7,7 +7,7 @@ import selectors
 import socket
 import ssl
 import time
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from concurrent.futures import Future
 from contextlib import suppress
 from datetime import timedelta
@@ -246,8 +246,8 @@ class Worker(ThreadWorker):
     def _await_request(self, conn: Any) -> None:
         """Wait on the poller for a request, for more of it, or off it for a turn.
 
-        Of too many connections, the one that has waited for longest is closed, even if
-        its client has sent a lot.
+        Of too many connections, one of the client with most of them is closed: the one
+        that has waited for longest, even if the client has sent a lot.
         """
         conn.timeout = conn.arrival.start_waiting()
         if not self.alive and not conn.arrival.has_long_body:  # it may be on its way
@@ -260,10 +260,18 @@ class Worker(ThreadWorker):
             is_readable = partial(self.on_pending_socket_readable, conn)
             self.poller.register(conn.sock, selectors.EVENT_READ, is_readable)
         if len(self.pending_conns) > self.max_pending:
-            oldest = min(self.pending_conns, key=lambda conn: conn.arrival.began)
-            oldest.timeout = 0
-            self.pending_conns.remove(oldest)
-            self.pending_conns.insert(0, oldest)
+            surplus = self._surplus()
+            surplus.timeout = 0
+            self.pending_conns.remove(surplus)
+            self.pending_conns.insert(0, surplus)
+
+    def _surplus(self) -> Any:
+        """Return the oldest pending connection of the client with most of them."""
+        numbers = Counter(conn.host for conn in self.pending_conns)
+        return min(
+            self.pending_conns,
+            key=lambda conn: (-numbers[conn.host], conn.arrival.began),
+        )
 
     def _has_uploads(self) -> bool:
         """Return whether connections with long bodies wait for a turn."""

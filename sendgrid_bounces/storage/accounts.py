@@ -1,6 +1,7 @@
 """The accounts and domains in a database, and the bounce lists they name."""
 
 import logging
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -37,6 +38,9 @@ from sendgrid_bounces.storage.tables import (
 )
 
 RESERVED = "domain %r cannot be reached: its paths belong to another API"
+
+#: Seconds to wait for other changes of accounts in the process.
+CHANGE_TIMEOUT = 5
 
 ACCOUNT_COLUMNS = columns_like(AccountRow, Account)
 
@@ -79,18 +83,30 @@ class AccountStore:
         self.reserved_domains: frozenset[str] = frozenset()
         self._engine = engine
         self._contents = ContentsStore(engine)
+        self._changing = threading.RLock()
 
     def transact(self, action: Callable[[], Result]) -> Result:
         """Run *action*, which changes accounts or domains that it reads before.
 
         What it reads of them stays true until the transaction ends.
+
+        :raises StorageError: if others do so for long.
         """
+        if not self._engine.has_row_locks:  # it has one writer at a time
+            return self._engine.transact(action)
 
         def run() -> Result:
             self._contents.lock()
             return action()
 
-        return self._engine.transact(run)
+        # One of the process waits for other processes; all would keep out other writes.
+        if not self._changing.acquire(timeout=CHANGE_TIMEOUT):
+            reason = "another change of accounts takes long"
+            raise StorageError(f"{self._engine}: {reason}", reason=reason)
+        try:
+            return self._engine.transact(run)
+        finally:
+            self._changing.release()
 
     def find(self, username: str) -> Account | None:
         """Return the account *username*, if any."""

@@ -43,8 +43,6 @@ from sendgrid_bounces.storage.tables import (
     PullRow,
     RequestRow,
     SnapshotChunkRow,
-    SnapshotRow,
-    SourceRow,
 )
 
 #: The tables in a backup, in the order of their references.
@@ -57,7 +55,7 @@ RESTORED_TABLES = tuple(
 )
 
 #: The tables that others may add rows to while a restore copies.
-UPSERTED_TABLES = (BounceRow, EventRow, DeletionRow, SnapshotRow, SourceRow, PullRow)
+SHARED_TABLES = (BounceRow, EventRow, DeletionRow, PullRow)
 
 #: Those that a restore clears first.
 CLEARED_TABLES = tuple(t for t in RESTORED_TABLES if t is not FaultRow)
@@ -229,11 +227,12 @@ def _copy_rows(
     )
     for table in tables:
         fields = sql.fields_of(table)
-        text = target.compile(sql.insert(table, fields))
+        is_shared = target.has_row_locks and table in SHARED_TABLES
+        insert = sql.insert_absent if is_shared else sql.insert
+        text = target.compile(insert(table, fields))
         lists = [field.name == "bounce_list" for field in fields]
         size = BATCH_CHUNKS if table is SnapshotChunkRow else BATCH_ROWS
-        is_upserted = target.has_row_locks and table in UPSERTED_TABLES
-        read = read_last_first if is_upserted else read_rows
+        read = read_last_first if is_shared else read_rows
         for rows in read(source, table, fields, size):
             placed = (
                 [

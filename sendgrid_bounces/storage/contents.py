@@ -111,11 +111,10 @@ class ContentsStore:
     def lock(self) -> None:
         """Keep out other transactions that do so, which change accounts and domains.
 
-        SQLite has one writer at a time. With row locks, an identifier that one has read
-        can be that of another account when it writes.
+        With row locks, an identifier that one has read can be that of another account
+        when it writes.
         """
-        if self._engine.has_row_locks:
-            self._engine.execute(self._lock)
+        self._engine.execute(self._lock)
 
     def clear(self, tables: Sequence[type[peewee.Model]]) -> None:
         """Delete all rows of *tables*.

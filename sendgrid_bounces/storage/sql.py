@@ -45,6 +45,14 @@ def insert(table: type[peewee.Model], columns: Sequence[peewee.Field]) -> peewee
     return table.insert_many([[None] * len(columns)], columns)
 
 
+def insert_absent(
+    table: type[peewee.Model], columns: Sequence[peewee.Field]
+) -> peewee.Query:
+    """Return a query like :func:`insert`, which keeps an existing row as it is."""
+    key, values = primary_key(table), [None] * len(columns)
+    return table.insert_many([values], columns).on_conflict(update={key: key})
+
+
 def upsert(
     table: type[peewee.Model],
     keys: Sequence[str],

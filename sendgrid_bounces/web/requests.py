@@ -7,6 +7,7 @@ be parsed completely is an error.
 import re
 import select
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from copy import copy
 from functools import cached_property, lru_cache
 from itertools import chain, islice
 from typing import IO, Any, TypeVar, cast
@@ -118,6 +119,8 @@ class StrictRequest(flask.Request):
     #: The observation of the request by the control endpoints, if they are on.
     exchange: Any = None
 
+    # The errors are copies, without a traceback: it refers to this request, so that the
+    # body would stay in memory until the garbage collector runs.
     _body: bytes | None = None
     _body_error: Exception | None = None
     _parameters: Parameters | None = None
@@ -131,7 +134,7 @@ class StrictRequest(flask.Request):
         :raises RequestTimeout: if the client sends it too slowly.
         """
         if self._body_error is not None:  # the stream cannot be read again
-            raise self._body_error
+            raise copy(self._body_error)
         if self._body is None and not (
             self.environ.get("CONTENT_LENGTH")
             or "HTTP_TRANSFER_ENCODING" in self.environ
@@ -141,7 +144,7 @@ class StrictRequest(flask.Request):
             try:
                 self._body = self._read_stream(limit)
             except (RequestError, HTTPException) as error:
-                self._body_error = error
+                self._body_error = copy(error)
                 raise
         return self._body
 
@@ -154,14 +157,14 @@ class StrictRequest(flask.Request):
         :raises RequestEntityTooLarge: if the body is longer than *limit* bytes.
         """
         if self._parameters_error is not None:
-            raise self._parameters_error
+            raise copy(self._parameters_error)
         if self._parameters is None:
             body = self.read_body(limit)
             try:
                 pairs = self.read_query()
                 self._parameters = [*pairs, *self._parse_form(body)] if body else pairs
             except RequestError as error:
-                self._parameters_error = error
+                self._parameters_error = copy(error)
                 raise
             self.environ[PARAMETERS] = self._parameters
         return self._parameters
@@ -196,10 +199,10 @@ class StrictRequest(flask.Request):
             raise self._read_error() from None
 
     def read_upload(self, limit: int) -> IO[bytes] | None:
-        """Return the first uploaded file, spooled to disk; None without a file.
+        """Return the uploaded file, spooled to disk; None without a file.
 
         :param limit: bytes that the file may have.
-        :raises RequestError: if the body cannot be read.
+        :raises RequestError: if the body cannot be read, or has several files.
         :raises RequestEntityTooLarge: if it is longer; before it is read, if the
             ``Content-Length`` header is too large.
         """
@@ -207,9 +210,12 @@ class StrictRequest(flask.Request):
         self.max_form_parts = MAX_UPLOAD_PARTS
         self.max_form_memory_size = MAX_UPLOAD_HEAD
         self.read_form()
-        upload = next(iter(self.files.values()), None)
-        if upload is None:
+        uploads = [*chain.from_iterable(self.files.listvalues())]
+        if len(uploads) > 1:
+            raise RequestError("the form has more than one file")
+        if not uploads:
             return None
+        (upload,) = uploads
         if upload.stream.seek(0, 2) > limit:
             raise RequestEntityTooLarge
         upload.stream.seek(0)

@@ -280,6 +280,7 @@ def test_calls_go_on_during_a_restore(mysql_url: str, tmp_path, monkeypatch) -> 
         acme = first.accounts.add("acme").bounce_list
         first.accounts.add("other")
         first.bounces.put(first.accounts.get("other").bounce_list, rows)
+        first.bounces.put(acme, [bounce("late@example.com")])
         first.bounces.put(acme, [bounce("last@example.com")])
         first.engine.execute(f"UPDATE bounce SET id = id + {latest + 100}")
         write_backup(first.engine, tmp_path / "backup")
@@ -290,6 +291,7 @@ def test_calls_go_on_during_a_restore(mysql_url: str, tmp_path, monkeypatch) -> 
             threading.Thread(target=call)
             for call in (
                 lambda: storage.bounces.put(bounce_list, [bounce("new@example.com")]),
+                lambda: storage.bounces.put(bounce_list, [bounce("late@example.com")]),
                 lambda: storage.faults.trigger(storage.faults.all(), NOW),
             )
         ]
@@ -305,11 +307,11 @@ def test_calls_go_on_during_a_restore(mysql_url: str, tmp_path, monkeypatch) -> 
 
         with open_backup(tmp_path / "backup") as backup:
             restore_backup(storage, backup, report)
-        assert waiting == [False, False]
+        assert waiting == [False, False, False]
         other = storage.accounts.get("other").bounce_list
         for found, expected in (
             (other, {row.email for row in rows}),
-            (bounce_list, {"last@example.com", "new@example.com"}),
+            (bounce_list, {f"{name}@example.com" for name in ("late", "last", "new")}),
         ):
             (batch,) = storage.bounces.find(found, BounceQuery())
             assert {as_bounce(row).email for row in batch} == expected

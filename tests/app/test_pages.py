@@ -16,9 +16,10 @@ from contextlib import suppress
 from html import unescape
 from html.parser import HTMLParser
 from io import BytesIO
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 from threading import Barrier, BrokenBarrierError
+from urllib.parse import quote, unquote, urlencode
 
 import pytest
 from conftest import NOW, FixedClock, bounce, make_app, measured_memory
@@ -1776,6 +1777,45 @@ def test_incomplete_request_is_not_replayed(
     assert last == entry
 
 
+@pytest.mark.parametrize(
+    ("path", "options"),
+    [
+        ("/api/bounces.delete.json?api_user=acme&api_key=s3cret", {"json": {"email": "a@x"}}),
+        ("/api/bounces.delete.json?api_user=acme&api_key=s3cret", {"data": b"email=\xff"}),
+        ("/api/bounces.delete.json?api_user=acme&api_key=s3cret&" + "a=1&" * 120, {}),
+        ("/v3/a/%2e%2e/%2e%2e/_emulator/reset", {}),
+        ("/v3/a/%2e/bounces", {}),
+    ],
+    ids=["JSON", "not UTF-8", "cut", "reset", "dot"],
+)  # fmt: skip
+def test_request_that_could_do_more_has_no_commands(make, path, options) -> None:
+    """Its parameters are unknown, or clients would resolve its path."""
+    client = make()
+    client.post(path, **options)
+    (entry,) = Control(client.application.extensions[EXTENSION]).requests()
+    page = client.get(f"/_emulator/ui/requests/{entry.id}").text
+    assert "No replay: " in page
+    assert "pytest" not in page
+    assert "curl" not in page
+
+
+def test_curl_command_sends_the_names_of_the_request(make) -> None:
+    """curl encodes values only, and reads a file for some names."""
+    client = make()
+    names = ["a&delete_all", "a@/etc/hosts", "b=c", "x%41", "", "email[]", "ü"]
+    pairs = urlencode([(name, "v w") for name in names])
+    client.get(f"/api/bounces.delete.json?{pairs}")
+    (entry,) = Control(client.application.extensions[EXTENSION]).requests()
+    command = as_curl(entry, "http://localhost").replace("\\\n", "")
+    sent = []
+    for option, text in pairwise(shlex.split(command)):
+        if option in ("--data", "--data-urlencode"):
+            name, _, value = text.partition("=")
+            is_encoded = option == "--data"
+            sent.append((unquote(name), unquote(value) if is_encoded else value))
+    assert sent == [(name, "v w") for name in names]
+
+
 def test_unknown_request_is_not_replayed(browser) -> None:
     url = "/_emulator/ui/requests/77/replay"
     assert browser.post(url, headers=ORIGIN).status_code == 404
@@ -1814,7 +1854,8 @@ def test_curl_command_runs_no_parameter(make) -> None:
     )
 
     lines = ended.stdout.splitlines()
-    assert lines[2:-1:2] == [f"{name}=s3cret" for name in names]
+    encoded = [quote(name, safe="") for name in names]
+    assert lines[2:-1:2] == [f"{name}=s3cret" for name in encoded]
 
 
 def test_curl_command_has_no_control_characters(make) -> None:

@@ -1,6 +1,8 @@
 """Strict requests: bodies of several media types, parsed completely or rejected."""
 
+import gc
 import re
+import weakref
 from contextlib import closing, suppress
 from urllib.parse import parse_qsl, unquote
 
@@ -182,6 +184,45 @@ def test_length_of_the_boundary_is_limited(client, boundary: str, status: int) -
     )
 
     assert answer.status_code == status
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (b"a=b&" * 3_000, URLENCODED),
+        (b"a=\xff", URLENCODED),
+        (b"--xx", "multipart/form-data; boundary=xx"),
+        (b"{}", "application/json"),
+        (b"a" * (MAX_BODY + 1), URLENCODED),
+    ],
+)
+def test_refused_request_needs_no_garbage_collector(url, clock, body, kind) -> None:
+    """It would keep the bodies of a hundred requests in memory until it runs."""
+    seen = []
+
+    class Watched(StrictRequest):
+        def __init__(self, *arguments, **options) -> None:
+            super().__init__(*arguments, **options)
+            seen.append(weakref.ref(self))
+
+    app = make_app(url, clock, CONTROL="on")
+    app.request_class = Watched
+    client = app.test_client()
+    client.get(COUNT)
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(3):
+            for path in (COUNT, "/v3/x.example/bounces"):
+                answer = client.post(path, data=body, content_type=kind)
+                assert answer.status_code in (400, 401, 403, 413, 415)
+                answer.close()
+                del answer
+        alive = [request for request in seen[:-1] if request() is not None]
+    finally:
+        gc.enable()
+    app.extensions[EXTENSION].storage.close()
+    assert alive == []
 
 
 def test_form_that_does_not_parse_is_parsed_once(url, clock, monkeypatch) -> None:

@@ -1,8 +1,9 @@
 """The account store: unique names, and lists that are removed with their last name."""
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from threading import Barrier
 
 import pytest
@@ -16,8 +17,9 @@ from sendgrid_bounces.core.errors import (
     UnknownNameError,
 )
 from sendgrid_bounces.core.sources import ReceivedBounce, SourceSettings
+from sendgrid_bounces.storage import accounts as account_module
 from sendgrid_bounces.storage.accounts import AccountStore
-from sendgrid_bounces.storage.database import Storage
+from sendgrid_bounces.storage.database import Storage, open_storage
 
 
 @pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
@@ -143,6 +145,28 @@ def test_change_waits_for_a_replacement_of_the_accounts(storage: Storage) -> Non
     change.join()
     zones = {account.username: account.timezone for account in accounts.all()}
     assert zones == {"alice": "Asia/Tokyo", "bob": "UTC"}
+
+
+@pytest.mark.parametrize("engine", ["mysql"], indirect=True)
+def test_waiting_changes_keep_out_no_other_writes(
+    storage, database_url, monkeypatch
+) -> None:
+    """A restore by another process makes them wait."""
+    monkeypatch.setattr(account_module, "CHANGE_TIMEOUT", 0.2)
+    storage.engine.limit_writers(2)
+    acme = storage.accounts.add("acme").bounce_list
+    with closing(open_storage(database_url)) as other, ThreadPoolExecutor(4) as pool:
+
+        def restore() -> list:
+            changes = [pool.submit(storage.accounts.add, f"a{n}") for n in range(4)]
+            time.sleep(0.5)
+            assert storage.bounces.put(acme, [bounce()]) == 1
+            return changes
+
+        changes = other.accounts.transact(restore)
+        failures = [change.exception() for change in changes]
+    assert sum(failure is None for failure in failures) == 1
+    assert all("takes long" in str(failure) for failure in failures if failure)
 
 
 @pytest.mark.parametrize("is_newest", [True, False])

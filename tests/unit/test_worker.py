@@ -1,10 +1,14 @@
-"""Turns of long bodies on the threads of a worker."""
+"""Workers: turns of long bodies on their threads, pending connections, their start."""
 
+import errno
 from collections import deque
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
+from gunicorn.arbiter import Arbiter
 
+from sendgrid_bounces.server import gunicorn_app
 from sendgrid_bounces.server import worker as module
 from sendgrid_bounces.server.worker import Worker
 
@@ -67,8 +71,30 @@ def test_time_of_present_turns_counts(turns: Turns, monkeypatch) -> None:
     assert turns.order == ["slow", "slow", "other"]
 
 
+def test_client_with_most_connections_loses_one(turns: Turns) -> None:
+    """A flood of one address does not close the connections of others."""
+    began = {"good": (1,), "flood": (3, 2, 4), "other": (5, 6)}
+    for host, times in began.items():
+        for instant in times:
+            turns.arrive(host)
+            turns.pending_conns[-1].arrival = SimpleNamespace(began=instant)
+    lost = turns._surplus()
+    assert (lost.host, lost.arrival.began) == ("flood", 2)
+
+
 def test_closed_connection_has_no_turn(turns: Turns) -> None:
     turns.arrive("gone")
     turns.upload_queue[0].sock.fileno = lambda: -1
     turns._give_turns()
     assert turns.order == turns.upload_queue == []
+
+
+def test_server_goes_on_if_no_process_can_be_started(monkeypatch) -> None:
+    """The other workers keep answering, and the next attempt may succeed."""
+    monkeypatch.setattr(gunicorn_app, "RETRY_SECONDS", 0)
+    failing = Mock(side_effect=[BlockingIOError(errno.EAGAIN, "try again"), 7])
+    monkeypatch.setattr(Arbiter, "spawn_worker", failing)
+    arbiter = gunicorn_app._Arbiter.__new__(gunicorn_app._Arbiter)
+    arbiter.log = Mock()
+    assert [arbiter.spawn_worker(), arbiter.spawn_worker()] == [None, 7]
+    assert "try again" in str(arbiter.log.error.call_args)

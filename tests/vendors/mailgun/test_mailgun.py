@@ -213,6 +213,21 @@ def test_too_large_content_length_is_rejected_early(live: Live) -> None:
     connection.close()
 
 
+def test_import_of_two_files_stores_nothing(app, client) -> None:
+    """The second would be left out."""
+    files = [(BytesIO(b"address\n%d@example.com\n" % n), f"{n}.csv") for n in range(2)]
+    answer = client.post(
+        "/v3/empty.example.com/bounces/import",
+        headers=_basic(KEY),
+        data={"file": files},
+    )
+    assert answer.status_code == 400
+    assert "more than one file" in answer.json["message"]
+    storage = app.extensions[EXTENSION].storage
+    bounce_list = storage.accounts.find_domain("empty.example.com").bounce_list
+    assert storage.bounces.count(bounce_list, BounceQuery()) == 0
+
+
 def test_import_with_an_invalid_last_row_stores_nothing(app, client) -> None:
     """The error names the row."""
     storage = app.extensions[EXTENSION].storage
