@@ -51,8 +51,8 @@ LOCKED = "database is locked"
 #: The end of the message of an error that a full disk can cause.
 IO_ERROR = "disk I/O error"
 
-#: The end of the message of a write on a connection that can only read, because nobody
-#: could write to the file when it was opened.
+#: The end of the message of a write on a connection that can only read: the file could
+#: not be written when the connection was opened.
 READ_ONLY = "attempt to write a readonly database"
 
 #: The ends of the messages of errors that show that the file cannot be written.
