@@ -77,7 +77,8 @@ def reset_account(emulator: Emulator, name: str, *, empty: bool) -> None:
         storage.contents.sweep()
         storage.faults.remove_owned(**limits)
         storage.sources.remove_owned(owner)
-        storage.pulls.remove_owned(owner)
+        for each in owned:
+            storage.pulls.remove_owned(each)
         for source in sources:
             seeding.apply_source(storage, source)
         for seed in found:

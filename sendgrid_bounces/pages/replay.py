@@ -104,8 +104,7 @@ def find_danger(entry: LoggedRequest) -> str:
     is_cut = ELLIPSIS in entry.parameters or any(len(v) >= MAX_TEXT for _, v in pairs)
     if is_cut or len(pairs) >= MAX_SHOWN_PARAMETERS:
         return "the log does not keep all of its parameters"
-    may_delete = entry.method != "GET" or entry.operation in ("delete", None)
-    if may_delete and entry.status in _UNREAD:
+    if entry.operation in ("delete", None) and entry.status in _UNREAD:
         return "it was refused, perhaps unread: the log may lack its parameters"
     return ""
 

@@ -52,7 +52,8 @@ def pull(
     :raises BounceError: if the pull fails; its complete windows are stored.
     :raises ConflictError: if the list was reset, restored or removed meanwhile.
     """
-    bounce_list = storage.accounts.named_list(owner).id
+    named = storage.accounts.named_list(owner)
+    owner, bounce_list = named.owner, named.id
     last = storage.pulls.find(owner) or Pull(owner, SERVICE)
     start, end = _start(last, options), clock.now()
     begun = replace(last, failed=end, problem=UNFINISHED)

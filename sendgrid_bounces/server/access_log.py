@@ -70,9 +70,10 @@ class LogError(BounceError):
     """A log file cannot be written."""
 
 
-def check_writable(path: str) -> None:
+def check_writable(path: str, name: str = "access log") -> None:
     """Check that the log file *path* can be written; "-" and "" always can.
 
+    :param name: of the log in the error.
     :raises LogError: if the file cannot be opened.
     """
     if path in ("", "-"):
@@ -82,7 +83,7 @@ def check_writable(path: str) -> None:
             pass
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise LogError(f"cannot write the access log {path}: {reason}") from None
+        raise LogError(f"cannot write the {name} {path}: {reason}") from None
 
 
 def redact_log(text: str, redactor: Redactor = _REDACTOR) -> str:
@@ -138,10 +139,10 @@ class RedactingLogger(Logger):
 
         A reload keeps the open files if they cannot be opened again.
         """
-        if self.access_log.handlers:
+        if self.error_log.handlers:
             try:
-                for path in (cfg.accesslog, cfg.errorlog):
-                    check_writable(path or "")
+                check_writable(cfg.accesslog or "")
+                check_writable(cfg.errorlog or "", "error log")
             except LogError as error:
                 self.error(NOT_OPENED, error)
                 return

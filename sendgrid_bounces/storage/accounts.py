@@ -208,6 +208,14 @@ class AccountStore:
         def remove() -> int:
             before = self.count()
             account = self.get(username)
+            is_removed = (AccountRow.id == account.id) | (
+                AccountRow.reseller == account.id
+            )
+            removed = AccountRow.select(AccountRow.username).where(is_removed)
+            for table in (SourceRow, PullRow):  # a domain can have the same name
+                self._engine.execute_query(
+                    table.delete().where(table.owner.in_(removed))
+                )
             self._engine.execute_query(
                 AccountRow.delete().where(AccountRow.id == account.id)
             )

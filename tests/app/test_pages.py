@@ -1799,6 +1799,21 @@ def test_request_that_could_do_more_has_no_commands(make, path, options) -> None
     assert "curl" not in page
 
 
+def test_request_with_a_wrong_value_has_commands(make) -> None:
+    """Its parameters are in the log, and it deletes nothing."""
+    client = make(AUTH="any")
+    for path, form in (
+        ("/api/bounces.get.json", {"limit": "abc"}),
+        ("/v3/mg.example/bounces", {"address": "nonsense"}),
+    ):
+        data = {"api_user": "acme", "api_key": "s3cret", **form}
+        assert client.post(path, data=data, auth=("api", "key")).status_code == 400
+        (*_, entry) = Control(client.application.extensions[EXTENSION]).requests()
+        page = client.get(f"/_emulator/ui/requests/{entry.id}").text
+        assert "No replay: " not in page
+        assert "curl" in page
+
+
 def test_curl_command_sends_the_names_of_the_request(make) -> None:
     """curl encodes values only, and reads a file for some names."""
     client = make()

@@ -217,6 +217,17 @@ def test_pull_into_an_emptied_list_reads_everything(
     assert _pull(local, reader, clock).changed == 1
 
 
+def test_record_of_a_domain_outlives_other_accounts(local, live, reader, clock) -> None:
+    """The letter case of its name makes no difference."""
+    local.accounts.add_domain("d.example", local.accounts.get("acme"))
+    local.accounts.add("other")
+    progress: list = []
+    arguments = (Options(), clock, lambda *step: progress.append(step))
+    pull(local, "D.Example", reader, *arguments)
+    local.accounts.remove("other")
+    assert pull(local, "D.Example", reader, *arguments).start == NOW - OVERLAP
+
+
 @pytest.mark.parametrize("is_first", [True, False])
 @pytest.mark.parametrize(
     "clear", [_remove, _clear, lambda local: local.snapshots.restore("empty")]

@@ -4,7 +4,6 @@ import logging
 import time
 from base64 import b64encode
 from datetime import timedelta
-from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import quote
 
@@ -182,23 +181,28 @@ def test_number_of_parts_of_a_value_is_limited() -> None:
     assert access_log._redact_atom("a", f"{value}&a=1", REDACTOR) == value[:2_000] + "…"
 
 
-def test_reload_keeps_a_log_that_cannot_be_opened_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["accesslog", "errorlog"])
+def test_reload_keeps_a_log_that_cannot_be_opened_again(tmp_path, name: str) -> None:
     """Its folder can be away for a while."""
     folder = tmp_path / "logs"
     folder.mkdir()
+    logging.getLogger("gunicorn.access").handlers.clear()
     config = Config()
-    config.set("accesslog", str(folder / "access.log"))
+    config.set(name, str(folder / "a.log"))
     logger = RedactingLogger(config)
-    logger.access_log.info("first")
+    log = logger.access_log if name == "accesslog" else logger.error_log
+    log.error("first")
     folder.rename(tmp_path / "moved")
     logger.setup(config)
-    logger.access_log.info("second")
+    log.error("second")
     (tmp_path / "moved").rename(folder)
     logger.reopen_files()
-    logger.access_log.info("third")
-    for handler in logger.access_log.handlers:
+    log.error("third")
+    for handler in log.handlers:
         handler.close()
-    assert (folder / "access.log").read_text() == "first\nsecond\nthird\n"
+    lines = (folder / "a.log").read_text().splitlines()
+    written = [line.split()[-1] for line in lines if "not opened again" not in line]
+    assert written == ["first", "second", "third"]
 
 
 def test_control_characters_are_escaped() -> None:

@@ -16,6 +16,7 @@ from sendgrid_bounces.core.errors import (
     StorageError,
     UnknownNameError,
 )
+from sendgrid_bounces.core.pulls import Pull
 from sendgrid_bounces.core.sources import ReceivedBounce, SourceSettings
 from sendgrid_bounces.storage import accounts as account_module
 from sendgrid_bounces.storage.accounts import AccountStore
@@ -106,6 +107,19 @@ def test_sources_of_a_domain_do_not_become_those_of_an_account(storage) -> None:
         storage.accounts.add("d.example")
     storage.sources.remove("hook")
     storage.accounts.add("d.example")
+
+
+def test_removed_account_takes_its_sources_along(storage: Storage) -> None:
+    """A domain with the same name would keep them, and the account could not return."""
+    storage.accounts.add_domain("shop.example", storage.accounts.add("acme"))
+    reseller = storage.accounts.add("reseller")
+    storage.accounts.add("shop.example", reseller)
+    storage.sources.add("hook", "shop.example", "sendgrid", SourceSettings())
+    storage.pulls.record(Pull("shop.example", "sendgrid"))
+    storage.accounts.remove("reseller")
+    assert storage.sources.all() == []
+    assert storage.pulls.all() == []
+    storage.accounts.add("shop.example")
 
 
 def test_key_that_was_hashed_before_a_restore_is_refused(storage: Storage) -> None:
