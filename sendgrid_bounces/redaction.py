@@ -84,6 +84,9 @@ _SEPARATORS = re.compile(r"[\W_]+")
 #: From the alphabet of Base64 for URLs to the ordinary one.
 _FROM_URL_SAFE = str.maketrans("-_", "+/")
 
+#: From quotation marks to blanks.
+_UNQUOTED = str.maketrans("\"'", "  ")
+
 #: What separates the words of a header field with credentials.
 _FIELD_SEPARATORS = re.compile(r"[\s,;:=\"]+")
 
@@ -319,6 +322,8 @@ def find_secrets(pairs: Iterable[Parameter]) -> list[str]:
                 secrets.append(_split_name(name)[1])
         elif len(value) >= MIN_SECRET and len(name) <= MAX_NAME and is_secret(name):
             secrets.append(value)  # the cache of is_secret() keeps no long names
+            if not value.isalnum():  # 'Bearer KEY', or a line end
+                secrets += value.translate(_UNQUOTED).split(None, 2)[:2][-1:]
     return secrets
 
 
