@@ -396,6 +396,7 @@ opened.__exit__(None, None, None)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork()")
 @pytest.mark.parametrize("end", ["close", "exit"])
 @pytest.mark.parametrize("kind", ["mock", "server"])

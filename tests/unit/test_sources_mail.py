@@ -487,6 +487,7 @@ def test_recipients_that_are_not_read_are_reported(form: str):
     assert found.skipped == ("a bounce mail with more than 100 recipients",)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("library")
 @pytest.mark.parametrize("form", ["header", "line", "text"])
 def test_no_part_of_an_address_is_listed(form: str):

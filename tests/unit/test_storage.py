@@ -780,6 +780,7 @@ def test_failures_without_a_success_are_reported_for_some_time(monkeypatch) -> N
     check()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["mysql"], indirect=True)
 def test_health_reports_a_locked_table(storage: Storage, monkeypatch) -> None:
     """The health check writes to another table."""
