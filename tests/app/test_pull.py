@@ -159,6 +159,16 @@ def test_blocks_are_pulled_on_request(local, live, reader, clock) -> None:
     assert _pull(local, reader, clock, has_blocks=True, is_full=True).removed == 1
 
 
+def test_text_of_a_window_is_limited(local, live, reader, clock, monkeypatch) -> None:
+    """A window is in memory as a whole."""
+    _put(live, bounce("a@example.com", reason="x" * 60), bounce("b@x", reason="y" * 60))
+    monkeypatch.setattr(module, "MAX_TEXT", 100)
+    with pytest.raises(PullError, match="too much text between 0 and"):
+        _pull(local, reader, clock)
+    monkeypatch.setattr(module, "MAX_TEXT", 120)
+    assert _pull(local, reader, clock).rows == 2
+
+
 def test_local_deletion_holds_in_the_overlap(local, live, reader, clock) -> None:
     """The old program deletes an address; the next pull reads it again."""
     _put(live, bounce("a@example.com", created=NOW - 60))

@@ -17,6 +17,7 @@ from sendgrid_bounces.core.bounces import BounceQuery
 from sendgrid_bounces.core.clock import Clock
 from sendgrid_bounces.core.errors import StorageError
 from sendgrid_bounces.core.faults import FaultRule
+from sendgrid_bounces.core.pulls import Pull
 from sendgrid_bounces.core.requests import RequestFilter
 from sendgrid_bounces.emulator import EXTENSION
 from sendgrid_bounces.storage.bounces import as_bounce
@@ -288,6 +289,14 @@ def test_reset_of_a_domain(client, storage) -> None:
         answer = post(client, "reset?account=OWN.example.com")
         assert answer.json == {**COUNTS, "bounces": 2}
         storage.accounts.remove_domain("own.example.com")
+
+
+def test_reset_of_an_account_forgets_the_pulls_of_its_domains(client, storage) -> None:
+    """Their lists are new, so that the next pull has to read everything."""
+    for owner in ("acme", "own.example.com", "plain"):
+        storage.pulls.record(Pull(owner, "sendgrid", finished=NOW, end=NOW))
+    assert client.post("/_emulator/reset?account=acme").status_code == 200
+    assert [pull.owner for pull in storage.pulls.all()] == ["plain"]
 
 
 def test_reset_removes_an_account_that_is_not_in_the_seed(client, storage) -> None:
