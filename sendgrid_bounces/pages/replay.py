@@ -101,7 +101,8 @@ def find_danger(entry: LoggedRequest) -> str:
     pairs = pairs_of(entry)
     if not {".", ".."}.isdisjoint(entry.path.split("/")):
         return "its path has dot segments, which clients resolve"
-    is_cut = ELLIPSIS in entry.parameters or any(len(v) >= MAX_TEXT for _, v in pairs)
+    values = [entry.path, *(value for _, value in pairs)]
+    is_cut = ELLIPSIS in entry.parameters or any(len(v) >= MAX_TEXT for v in values)
     if is_cut or len(pairs) >= MAX_SHOWN_PARAMETERS:
         return "the log does not keep all of its parameters"
     if entry.operation in ("delete", None) and entry.status in _UNREAD:

@@ -100,7 +100,9 @@ def _show(
         error = ParametersError([*(error.problems if error else ()), unknown])
         view = DEFAULT_VIEW
     operations = current_emulator().operations
-    base = request.server_url
+    curl = test = ""
+    if shown is not None and not find_danger(shown):
+        curl, test = as_curl(shown, request.server_url), as_pytest(shown)
     return render(
         control,
         "requests.html",
@@ -120,6 +122,6 @@ def _show(
         views=VIEWS,
         view=view,
         body=shown and VIEWS[view](shown.response),
-        curl="" if shown is None or find_danger(shown) else as_curl(shown, base),
-        test="" if shown is None or find_danger(shown) else as_pytest(shown),
+        curl=curl,
+        test=test,
     )

@@ -46,6 +46,9 @@ MAX_LIMIT_PAUSE, CLOCK_SKEW = 600, 1
 #: The maximum size of a page in bytes.
 MAX_BODY = 16 * 1024 * 1024
 
+#: Characters of the reasons in a window, which is in memory as a whole.
+MAX_TEXT = 256 * 1024 * 1024
+
 #: Seconds for a part of a response, and for all of it.
 TIMEOUT, MAX_SECONDS = 30, 300
 
@@ -57,9 +60,6 @@ FATAL: Mapping[int, str] = {
     406: "the API rejects the Accept header",
 }
 
-
-#: Characters of the reasons in a window, which is in memory as a whole.
-MAX_TEXT = 256 * 1024 * 1024
 
 #: Client errors that a later attempt may not meet: a timeout and a rate limit.
 RETRYABLE = (408, 429)

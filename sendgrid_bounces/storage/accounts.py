@@ -25,7 +25,7 @@ from sendgrid_bounces.core.errors import (
 )
 from sendgrid_bounces.core.messages import got
 from sendgrid_bounces.storage.compiled import Compiled
-from sendgrid_bounces.storage.contents import ContentsStore
+from sendgrid_bounces.storage.contents import OWNED_TABLES, ContentsStore
 from sendgrid_bounces.storage.engine import Engine
 from sendgrid_bounces.storage.sql import columns_like
 from sendgrid_bounces.storage.tables import (
@@ -33,8 +33,6 @@ from sendgrid_bounces.storage.tables import (
     AccountRow,
     BounceListRow,
     DomainRow,
-    PullRow,
-    SourceRow,
 )
 
 RESERVED = "domain %r cannot be reached: its paths belong to another API"
@@ -70,10 +68,13 @@ class AccountStore:
     _find_domain = Compiled(
         lambda e: e.compile_packed(_DOMAINS.where(DomainRow.name == ""))
     )
+    _lock = Compiled(
+        lambda e: e.compile(AboutRow.update(schema_version=AboutRow.schema_version))
+    )
     _owned = Compiled(
         lambda engine: [
             engine.compile(table.select(table.id).where(table.owner == ""))
-            for table in (SourceRow, PullRow)
+            for table in OWNED_TABLES
         ]
     )
     _all_domains = Compiled(lambda e: e.compile(_DOMAINS.order_by(DomainRow.name)))
@@ -86,9 +87,10 @@ class AccountStore:
         self._changing = threading.RLock()
 
     def transact(self, action: Callable[[], Result]) -> Result:
-        """Run *action*, which changes accounts or domains that it reads before.
+        """Run *action*, which reads and changes accounts or domains.
 
-        What it reads of them stays true until the transaction ends.
+        Others do not change accounts and domains until the transaction ends: with row
+        locks, an identifier could be that of another account after a wait.
 
         :raises StorageError: if others do so for long.
         """
@@ -96,7 +98,7 @@ class AccountStore:
             return self._engine.transact(action)
 
         def run() -> Result:
-            self._contents.lock()
+            self._engine.execute(self._lock)
             return action()
 
         # One of the process waits for other processes; all would keep out other writes.
@@ -212,7 +214,7 @@ class AccountStore:
                 AccountRow.reseller == account.id
             )
             removed = AccountRow.select(AccountRow.username).where(is_removed)
-            for table in (SourceRow, PullRow):  # a domain can have the same name
+            for table in OWNED_TABLES:  # a domain can have the same name
                 self._engine.execute_query(
                     table.delete().where(table.owner.in_(removed))
                 )

@@ -11,7 +11,6 @@ from sendgrid_bounces.storage.engine import Engine
 from sendgrid_bounces.storage.sql import COUNT_ALL
 from sendgrid_bounces.storage.tables import (
     TABLES,
-    AboutRow,
     AccountRow,
     BounceListRow,
     BounceRow,
@@ -35,9 +34,11 @@ SNAPSHOT_TABLES: tuple[type[peewee.Model], ...] = (
     ClockRow,
 )
 
-#: The tables that a reset empties, besides fault rules and the request log.
-RESET_TABLES: tuple[type[peewee.Model], ...] = (*SNAPSHOT_TABLES, SourceRow, PullRow)
+#: The tables whose rows have the name of an account or a domain, their owner.
+OWNED_TABLES: tuple[Any, ...] = (SourceRow, PullRow)
 
+#: The tables that a reset empties, besides fault rules and the request log.
+RESET_TABLES: tuple[type[peewee.Model], ...] = (*SNAPSHOT_TABLES, *OWNED_TABLES)
 
 #: The conditions that neither an account nor a domain refers to a list.
 IS_UNNAMED = [
@@ -88,17 +89,11 @@ class ContentsStore:
             BounceListRow.delete().where(*IS_UNNAMED, BounceListRow.id != 0)
         )
     )
-    _delete_sources = Compiled(
-        lambda engine: engine.compile(SourceRow.delete().where(~_is_owned(SourceRow)))
-    )
-
-    _delete_pulls = Compiled(
-        lambda engine: engine.compile(PullRow.delete().where(~_is_owned(PullRow)))
-    )
-    _lock = Compiled(
-        lambda engine: engine.compile(
-            AboutRow.update(schema_version=AboutRow.schema_version)
-        )
+    _delete_ownerless = Compiled(
+        lambda engine: [
+            engine.compile(table.delete().where(~_is_owned(table)))
+            for table in OWNED_TABLES
+        ]
     )
 
     def __init__(self, engine: Engine) -> None:
@@ -107,14 +102,6 @@ class ContentsStore:
     def counts(self) -> Counts:
         """Return the number of accounts, domains and bounces."""
         return Counts(*(int(self._engine.fetch(text)[0][0]) for text in self._counts))
-
-    def lock(self) -> None:
-        """Keep out other transactions that do so, which change accounts and domains.
-
-        With row locks, an identifier that one has read can be that of another account
-        when it writes.
-        """
-        self._engine.execute(self._lock)
 
     def clear(self, tables: Sequence[type[peewee.Model]]) -> None:
         """Delete all rows of *tables*.
@@ -138,5 +125,5 @@ class ContentsStore:
             for text in self._empty:
                 self._engine.execute(text, kept)
         self._engine.execute(self._delete_lists, newest)
-        self._engine.execute(self._delete_sources)
-        self._engine.execute(self._delete_pulls)
+        for text in self._delete_ownerless:
+            self._engine.execute(text)

@@ -98,15 +98,16 @@ def open_storage(
     except BaseException:
         engine.close()
         raise
-    bounces, sources = BounceStore(engine), SourceStore(engine)
+    accounts, bounces = AccountStore(engine), BounceStore(engine)
+    sources = SourceStore(engine)
     return Storage(
         engine,
-        AccountStore(engine),
+        accounts,
         bounces,
         BounceCounts(engine),
         ClockStore(engine),
         ContentsStore(engine),
-        SnapshotStore(engine),
+        SnapshotStore(engine, accounts),
         FaultStore(engine),
         RequestStore(engine, partial(schema.read_key_salt, engine), log_size),
         sources,

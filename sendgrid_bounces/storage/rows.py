@@ -35,9 +35,8 @@ def read_last_first(
 ) -> Iterator[list[Row]]:
     """Yield the rows of *table* like :func:`read_rows`, but the last one first.
 
-    After the insert of the last identifier, MariaDB gives higher ones to rows that
-    others add. An upsert of a row with the identifier of a restored row would replace
-    it, in whatever list.
+    After the insert of the last identifier, MariaDB gives higher identifiers to other
+    transactions. Otherwise, an upsert could replace a restored row of another list.
     """
     last = table.select(*fields).order_by(sql.primary_key(table).desc()).limit(1)
     before = engine.fetch_query(last)

@@ -15,6 +15,7 @@ import peewee
 from sendgrid_bounces.core.contents import Snapshot
 from sendgrid_bounces.core.errors import ConflictError, StorageError, UnknownNameError
 from sendgrid_bounces.storage import sql
+from sendgrid_bounces.storage.accounts import AccountStore
 from sendgrid_bounces.storage.compiled import Compiled
 from sendgrid_bounces.storage.contents import SNAPSHOT_TABLES, ContentsStore
 from sendgrid_bounces.storage.engine import Engine, Row
@@ -63,8 +64,9 @@ class SnapshotStore:
         )
     )
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, accounts: AccountStore) -> None:
         self._engine = engine
+        self._accounts = accounts
         self._contents = ContentsStore(engine)
 
     def all(self) -> list[Snapshot]:
@@ -101,7 +103,6 @@ class SnapshotStore:
         """
 
         def restore() -> None:
-            self._contents.lock()
             lock = SnapshotRow.update(name=name).where(SnapshotRow.name == name)
             self._engine.execute_query(lock)
             snapshot = self._find(name)
@@ -118,11 +119,11 @@ class SnapshotStore:
                     raise StorageError(reason) from None
                 self._restore_chunk(chunk, lists)
             self._contents.sweep()
-            # The next pull reads what others have added since the snapshot.
+            # The next pull reads again what pulls have added since the snapshot.
             unknown = {"start": None, "end": None, "failed": None, "problem": ""}
             self._engine.execute_query(PullRow.update(unknown))
 
-        self._engine.transact(restore)
+        self._accounts.transact(restore)
 
     def remove(self, name: str) -> None:
         """Remove the snapshot *name*.

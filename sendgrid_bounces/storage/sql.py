@@ -40,7 +40,9 @@ def columns_like(table: type[peewee.Model], record: type[Any]) -> list[peewee.Fi
     return [getattr(table, field.name) for field in fields(record)]
 
 
-def insert(table: type[peewee.Model], columns: Sequence[peewee.Field]) -> peewee.Query:
+def insert(
+    table: type[peewee.Model], columns: Sequence[peewee.Field]
+) -> peewee.ModelInsert:
     """Return a query that inserts a row with values for *columns*, in this order."""
     return table.insert_many([[None] * len(columns)], columns)
 
@@ -49,8 +51,8 @@ def insert_absent(
     table: type[peewee.Model], columns: Sequence[peewee.Field]
 ) -> peewee.Query:
     """Return a query like :func:`insert`, which keeps an existing row as it is."""
-    key, values = primary_key(table), [None] * len(columns)
-    return table.insert_many([values], columns).on_conflict(update={key: key})
+    key = primary_key(table)
+    return insert(table, columns).on_conflict(update={key: key})
 
 
 def upsert(

@@ -1756,6 +1756,7 @@ def test_fault_rules_apply_to_a_replay(make, log: list) -> None:
         ("DELETE", "/v3/suppression/bounces", {"json": {"delete_all": True}}, "its body"),
         ("POST", "/v3/mg.example/bounces", {"json": [{"address": "a@x"}]}, "bodies in JSON"),
         ("GET", f"/api/bounces.get.json?email={'x' * 501}", {}, "all of its parameters"),
+        ("GET", f"/v3/mg.example/bounces/{'x' * 600}", {}, "all of its parameters"),
         ("GET", "/api/bounces.get.json?api_key=s3cret&email=s3cret@x", {}, "a value is masked"),
         ("GET", "/api/bounces.get.json?" + "a=b&" * 100, {}, "all of its parameters"),
     ],
