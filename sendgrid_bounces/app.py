@@ -120,7 +120,7 @@ def open_emulator(
         prepared=prepared,
         log_size=config.journal_size,
     )
-    storage.engine.limit_writers(max(config.threads * 3 // 4, 1))  # others read
+    storage.engine.limit_writers(max(config.threads * 3 // 4, 1))  # the rest read
     storage.accounts.reserved_domains = frozenset(
         name for dialect in dialects for name in dialect.reserved_domains
     )

@@ -12,7 +12,7 @@ _START, _END = 45, 46
 
 
 def hide_passwords(url: str) -> bool:
-    """Overwrite the password of *url*, and others, where ``ps`` shows the arguments.
+    """Overwrite the passwords of the arguments, such as *url*, that ``ps`` shows.
 
     An option that is given twice has two URLs. Processes that this one forks inherit
     the arguments.

@@ -79,7 +79,7 @@ def read_query(
     """Return the query of the options.
 
     :param timezone: the zone of days, and of times without a zone.
-    :raises UsageError: if a time is invalid, or ``--days`` is combined with others.
+    :raises UsageError: if a time is invalid, or ``--days`` is combined with a time.
     """
     zone = time_zone(timezone)
     query = BounceQuery(

@@ -12,10 +12,10 @@ INDENT = "  "
 #: that was cut has no end.
 _JSON = re.compile(r'"(?:[^"\\]|\\.)*"?|[{}\[\],:]|[^\s{}\[\],:"]+', re.DOTALL)
 
-#: The tokens of XML: elements without others inside, tags, which may be cut, and text.
+#: The tokens of XML: elements without child elements, tags, which may be cut, and text.
 _XML = re.compile(r"<([\w:.-]+)(?=[\s>])[^<>]*>[^<]*</\1>|<[^>]*>?|[^<]+")
 
-#: A tag that others follow at a greater depth.
+#: A tag that tags of a greater depth follow.
 _OPENING = re.compile(r"<[^/?!<>][^<>]*(?<!/)>")
 
 

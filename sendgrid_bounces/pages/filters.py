@@ -25,7 +25,7 @@ class Filter:
 
     :param others: the conditions besides the address.
     :param text: the text that addresses start with or contain; empty for all.
-    :param pattern: the pattern of addresses, in which ``*`` and ``?`` match others.
+    :param pattern: the pattern of addresses, with the wildcards ``*`` and ``?``.
     """
 
     others: BounceQuery

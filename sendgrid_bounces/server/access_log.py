@@ -168,7 +168,7 @@ class RedactingLogger(Logger):
     ) -> dict[str, Any]:
         """Return the values that the format of the access log names, redacted.
 
-        There are others for each field of the request, which are long to search.
+        Gunicorn has one for each field of the request, too, which are long to search.
         """
         atoms = super().atoms(resp, req, environ, request_time)
         atoms["u"] = "-"  # some Mailgun clients send the key as the user name

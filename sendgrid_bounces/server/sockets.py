@@ -116,7 +116,7 @@ class IdleTimeoutSocket(socket.socket):
 
     @property
     def has_slow_turn(self) -> bool:
-        """Whether a long body arrives too slowly for others that wait."""
+        """Whether a long body arrives too slowly for the bodies that wait."""
         seconds = time.monotonic() - self.turn_began
         rate = TURN_RATE * seconds / TURN_SECONDS
         return seconds > TURN_SECONDS and self.turn_bytes < rate * seconds

@@ -38,7 +38,7 @@ STUCK_SECONDS = 0.1
 #: Turns of long bodies that are remembered.
 REMEMBERED_TURNS = 64
 
-#: Seconds between searches for stalled clients while others wait because of them.
+#: Seconds between searches for stalled clients while requests wait because of them.
 URGENT_SECONDS = 0.1
 
 #: Files of each thread (two database connections, an upload), and of the process.
@@ -317,7 +317,7 @@ class Worker(ThreadWorker):
         """Read the rest of the body; return whether the connection is kept.
 
         If many requests wait for a thread, those that a client has sent before the
-        response to an earlier one do not: others would wait for all of them.
+        response to an earlier one do not: other clients would wait for all of them.
         """
         deadline = time.monotonic() + DRAIN_SECONDS
         if conn.sock.is_stalled:

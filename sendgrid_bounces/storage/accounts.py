@@ -89,10 +89,10 @@ class AccountStore:
     def transact(self, action: Callable[[], Result]) -> Result:
         """Run *action*, which reads and changes accounts or domains.
 
-        Others do not change accounts and domains until the transaction ends: with row
+        Other changes of accounts and domains wait until the transaction ends: with row
         locks, an identifier could be that of another account after a wait.
 
-        :raises StorageError: if others do so for long.
+        :raises StorageError: if an earlier change takes long.
         """
         if not self._engine.has_row_locks:  # it has one writer at a time
             return self._engine.transact(action)

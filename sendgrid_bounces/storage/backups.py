@@ -54,7 +54,7 @@ RESTORED_TABLES = tuple(
     t for t in SAVED_TABLES if t not in (BounceListRow, FaultSetRow)
 )
 
-#: The tables that others may add rows to while a restore copies.
+#: The tables that can get rows from other processes while a restore copies.
 SHARED_TABLES = (BounceRow, EventRow, DeletionRow, PullRow)
 
 #: Those that a restore clears first.

@@ -445,7 +445,7 @@ def _glob_filters(globs: Sequence[str], *, looks_up: bool) -> Filters:
     """Return the filters of *globs*.
 
     :param looks_up: whether addresses without wildcards are looked up.
-    :raises ParametersError: if there are more than :data:`MAX_GLOBS` others.
+    :raises ParametersError: if there are more than :data:`MAX_GLOBS` patterns.
     """
     if looks_up and not any({"*", "?"} & {*glob} for glob in globs):
         return {"emails": globs}
@@ -496,7 +496,7 @@ def _pattern_filters(pattern: str, *, looks_up: bool) -> Filters:
 
 
 def _last_of_each_key(rows: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-    """Return the last of the *rows* of each address; the others would be replaced."""
+    """Return the last of the *rows* of each address: it replaces the earlier ones."""
     return [*{row[1]: row for row in rows}.values()]
 
 

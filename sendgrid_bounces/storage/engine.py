@@ -19,7 +19,7 @@ from sendgrid_bounces.storage.tables import SCHEMA_VERSION, AboutRow
 
 Row = tuple[Any, ...]
 
-#: Numbers that identify a database: a replacement has others. Empty if not known.
+#: Numbers that identify a database, not a replacement of it. Empty if not known.
 Identity = tuple[int, ...]
 Result = TypeVar("Result")
 
@@ -200,7 +200,7 @@ class Engine:
         return self
 
     def limit_writers(self, most: int) -> None:
-        """Let *most* threads of the process wait for locks for long; refuse others."""
+        """Let *most* threads wait for locks for long; refuse further ones."""
 
     def create_database(self) -> None:
         """Create the database, if the product has servers with several."""

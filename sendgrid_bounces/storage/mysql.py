@@ -77,7 +77,7 @@ BUSY = "too many transactions wait for locks"
 #: The statement before a transaction whose reads see the same state.
 REPEATABLE_READ = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"
 
-#: The table of the request log, and the others.
+#: The table of the request log, and all other tables.
 LOG_TABLE = sql.table_name(RequestRow)
 TRANSACTIONAL = {*map(sql.table_name, TABLES)} - {LOG_TABLE}
 

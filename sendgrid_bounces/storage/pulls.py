@@ -71,8 +71,8 @@ class PullStore:
         A newer bounce on the list is kept. A recorded deletion stays in effect.
 
         :param bounces: by folded address.
-        :param present: the folded addresses of all bounces in the window: others are
-            removed from the list; None removes nothing.
+        :param present: the folded addresses of all bounces in the window: all other
+            addresses are removed from the list; None removes nothing.
         :param excluded_type: the type of bounces that is never removed.
         """
         window = BounceQuery(created_from=start, created_before=end + 1)

@@ -92,8 +92,8 @@ class Failures:
 class Transactions:
     """The transactions that may wait for locks of each other.
 
-    :param most: transactions at the same time. Another one waits as long as others
-        end, and is refused if none does, so that threads remain for reads.
+    :param most: transactions at the same time. A further one waits while some of
+        them end, and is refused if none does, so that threads remain for reads.
     :param harmless: error codes that do not show that the database cannot be written.
     :ivar failures: those with other error codes.
     """

@@ -44,7 +44,7 @@ def test_invalid_seed_file_is_named(run, seed: str, tmp_path) -> None:
 
 
 def test_seeds_are_read_before_the_first_one_is_loaded(run, seed, tmp_path) -> None:
-    """An invalid or missing file leaves nothing of the others."""
+    """An invalid or missing file leaves nothing of the other files."""
     invalid = tmp_path / "invalid.yaml"
     invalid.write_text("accounts: [{nonsense: 1}]")
     for other in (invalid, tmp_path / "missing.yaml"):

@@ -927,7 +927,7 @@ def test_simultaneous_pages_count_once(browser, monkeypatch) -> None:
     def count_slowly(store):
         calls.append(1)
         with suppress(BrokenBarrierError):
-            barrier.wait(0.2)  # the others would count, too
+            barrier.wait(0.2)  # another thread would count, too
         return count(store)
 
     monkeypatch.setattr(BounceCounts, "of_types", count_slowly)

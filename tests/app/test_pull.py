@@ -310,7 +310,7 @@ def test_failure_is_recorded_and_keeps_the_last_success(
     (found,) = local.pulls.all()
     assert (found.finished, found.end, found.failed) == (NOW, NOW, NOW + 60)
     assert "suppression.bounces.read" in found.problem
-    monkeypatch.setattr(PullStore, "all", None)  # others are not read
+    monkeypatch.setattr(PullStore, "all", None)  # other pulls are not read
     assert local.pulls.find(found.owner) == found
     assert local.pulls.find("nobody") is None
 

@@ -186,7 +186,7 @@ class Node:
             f"--datadir={self._data}",
             f"--socket={self._folder}/sock",
             f"--pid-file={self._folder}/pid",
-            f"--tmpdir={self._folder}",  # a start removes the files of others there
+            f"--tmpdir={self._folder}",  # a start removes foreign files there
             f"--port={self.port}",
             "--bind-address=127.0.0.1",
             "--skip-name-resolve",

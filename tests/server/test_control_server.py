@@ -48,7 +48,7 @@ def _seed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def _check_sharing(first: Live, others: list[Live]) -> None:
-    """Check that changes through *first* are visible on many connections to *others*."""
+    """Check that connections to all servers see the changes through *first*."""
 
     def everywhere(target: str) -> dict:
         responses = [call(live, "GET", target)[1] for live in others * CONNECTIONS]

@@ -206,7 +206,7 @@ def test_reload_keeps_a_log_that_cannot_be_opened_again(tmp_path, name: str) -> 
 
 
 def test_control_characters_are_escaped() -> None:
-    """Terminals obey some of them, and programs see the end of a line in others."""
+    """Terminals obey some of them; for programs, some end a line."""
     environ = {
         "REQUEST_METHOD": "GET",
         "RAW_URI": "/\x9b31m",

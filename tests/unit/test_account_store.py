@@ -70,7 +70,7 @@ def test_removal_includes_customers_domains_and_bounces(
 
     assert storage.accounts.get("reseller").is_reseller
     with monkeypatch.context() as patch:
-        patch.setattr(AccountStore, "all", None)  # there may be 10,000 others
+        patch.setattr(AccountStore, "all", None)  # there may be 10,000 accounts
         assert storage.accounts.remove("reseller") == 2
     assert [other] == storage.accounts.all()
     assert shared.bounce_list == other.bounce_list

@@ -707,7 +707,7 @@ def test_newest_rows_have_one_order(storage, bounce_list, query, instants) -> No
 
 
 def test_newest_rows_are_those_of_one_state(storage, bounce_list, monkeypatch) -> None:
-    """They take several queries, between which others can add and delete rows."""
+    """They take several queries, between which other processes can add and delete rows."""
     newer = [bounce(f"b{n}@x", created=100 + n) for n in range(30)]
     storage.bounces.put(bounce_list, [bounce(f"a{n}@x", created=n) for n in range(60)])
     storage.bounces.put(bounce_list, newer)

@@ -342,7 +342,7 @@ def test_row_without_end_is_rejected(content: str) -> None:
 
 @pytest.mark.parametrize(("file_format", "first"), [("csv", "email"), ("text", "b@x")])
 def test_number_of_blank_rows_is_limited(monkeypatch, file_format, first: str) -> None:
-    """They take as long as others: some megabytes took half a minute."""
+    """They take as long as filled rows: some megabytes took half a minute."""
     monkeypatch.setattr(imports, "MAX_BLANK_ROWS", 3)
     content = f"{first}\n\n \n\na@x\n"
     assert read(file_format, content)[-1].email == "a@x"

@@ -564,7 +564,7 @@ def _report(*recipients: str) -> bytes:
     ],
 )
 def test_recipient_that_cannot_be_read_is_reported(recipient: str):
-    """Beside others, too; and a delivered one is no loss."""
+    """Beside other recipients, too; and a delivered one is no loss."""
     good = "Final-Recipient: rfc822; good@example.org\nAction: failed"
     fields = f"Final-Recipient: {recipient}\nAction: "
     found = read_mail(_report(f"{fields}failed", good), NOW)

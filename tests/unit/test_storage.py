@@ -163,7 +163,7 @@ def test_writes_into_a_removed_file_are_refused(
 
 
 def test_damaged_page_is_reported(url: str, tmp_path: Path, monkeypatch) -> None:
-    """The trial write of the health check does not meet it, but all others do."""
+    """The trial write of the health check does not meet it, but all other writes do."""
     monkeypatch.setattr(writers, "FAILURE_SECONDS", 0)
     file = tmp_path / "bounces.sqlite3"
     open_storage(url).close()
@@ -683,7 +683,7 @@ def test_refused_write_is_reported_while_the_database_is_locked(
 
 
 def test_few_threads_wait_for_a_long_transaction(url: str, monkeypatch) -> None:
-    """Others are refused, so that a process has threads for reads."""
+    """Further writers are refused, so that a process has threads for reads."""
     monkeypatch.setattr(writers, "PATIENCE", 0.2)
     with closing(open_storage(url)) as storage, closing(open_storage(url)) as other:
         storage.engine.limit_writers(2)

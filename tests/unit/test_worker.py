@@ -45,7 +45,7 @@ def _turns() -> Turns:
 
 
 def test_client_with_the_least_time_is_next(turns: Turns) -> None:
-    """Many connections of a slow client do not delay the others."""
+    """Many connections of a slow client do not delay other clients."""
     for host in ("slow", "slow", "slow", "quick", "quick", "other"):
         turns.arrive(host)
     turns._give_turns()
@@ -72,7 +72,7 @@ def test_time_of_present_turns_counts(turns: Turns, monkeypatch) -> None:
 
 
 def test_client_with_most_connections_loses_one(turns: Turns) -> None:
-    """A flood of one address does not close the connections of others."""
+    """A flood of one address does not close the connections of other addresses."""
     began = {"good": (1,), "flood": (3, 2, 4), "other": (5, 6)}
     for host, times in began.items():
         for instant in times:
