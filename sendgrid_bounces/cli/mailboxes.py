@@ -1,17 +1,21 @@
 """Mails from stdin, files, mboxes and Maildirs. Nothing here deletes a mail."""
 
 import sys
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain, count
+from itertools import chain, count, dropwhile
 from pathlib import Path
 from typing import BinaryIO
 
 import click
 
 from sendgrid_bounces.core.files import rename_to_new
+
+#: Blank lines, which programs can leave at the beginning of a file, before its mails.
+_STARTS = (b"\n", b"\r\n", BOM_UTF8 + b"\n", BOM_UTF8 + b"\r\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,8 @@ def _read_file(place: str, file: BinaryIO) -> Iterator[Incoming]:
     from sendgrid_bounces.sources.mail import MAX_BYTES, split_mails
 
     lines = iter(partial(file.readline, MAX_BYTES), b"")
-    first = next(lines, b"")
+    lines = dropwhile(_STARTS.__contains__, lines)
+    first = next(lines, b"").removeprefix(BOM_UTF8)
     is_mbox = first.startswith(b"From ")
     for number, raw in enumerate(split_mails(chain([first], lines)), 1):
         yield Incoming(f"{place}, mail {number}" if is_mbox else place, raw)

@@ -122,6 +122,16 @@ def test_mbox_on_stdin_is_read(run: Run):
     assert "2 mails: 3 listed" in run("bounces", "receive", "acme", stdin=stdin).stdout
 
 
+@pytest.mark.parametrize("start", [b"\n\r\n", b"\xef\xbb\xbf", b"\xef\xbb\xbf\n"])
+def test_blank_lines_at_the_beginning_do_not_hide_mails(run: Run, start: bytes):
+    """The whole mbox would be one mail, of which only the first bounce is found."""
+    from_line = b"From MAILER-DAEMON Wed Feb 15 12:00:00 2012\n"
+    mbox = start + b"".join(from_line + raw + b"\n" for raw in (EXIM, POSTFIX))
+    assert "2 mails: 3 listed" in run("bounces", "receive", "acme", stdin=mbox).stdout
+    one = run("bounces", "receive", "acme", stdin=start + EXIM)
+    assert "1 mail: 0 listed, 1 known" in one.stdout
+
+
 def test_mbox_is_split_alike_in_a_file_and_on_stdin(run: Run, tmp_path: Path):
     start = b"From MAILER-DAEMON Wed Feb 15 12:00:00 2012\n"
     body = b"\nFrom here on it failed.\n\nFrom the log of 2012\nFrom x\n"
