@@ -100,6 +100,7 @@ def _run(config: Config, calls: str, *, quiet: bool, opens_browser: bool) -> Non
     from sendgrid_bounces.server.sockets import base_url, local_url
     from sendgrid_bounces.server.tls import server_context
     from sendgrid_bounces.server.worker import check_open_files
+    from sendgrid_bounces.storage.database import absolute_url
 
     context = server_context(config.ssl_cert, config.ssl_key)
     check_writable(config.access_log)
@@ -123,6 +124,7 @@ def _run(config: Config, calls: str, *, quiet: bool, opens_browser: bool) -> Non
             click.echo(calls.format(curl=curl, url=local), err=True, nl=False)
 
         shows_requests = sys.stderr.isatty() and not quiet
+        config = replace(config, database_url=absolute_url(config.database_url))
         server = Server(
             config, engine.identity, listener, announce, shows_requests=shows_requests
         )

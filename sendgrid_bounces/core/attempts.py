@@ -39,8 +39,8 @@ MAX_ENTRIES = 10_000
 def client_at(address: str) -> str:
     """Return the client that a network address belongs to.
 
-    One client has many IPv6 addresses: all with the same first 64 bits. On a Unix
-    socket, a client can choose its address, so all of them are one client.
+    One client has many IPv6 addresses: all with the same first 64 bits. All clients of
+    a Unix socket are one: they have no address.
     """
     try:
         parsed = ip_address(address)

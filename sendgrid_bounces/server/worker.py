@@ -139,8 +139,9 @@ class Worker(ThreadWorker):
         """Hand a readable connection to a thread; a new one waits for its request."""
         if not hasattr(conn, "arrival"):
             conn.arrival, conn.has_turn = Arrival(conn, self.waits), False
-            is_network = isinstance(conn.client, tuple)
-            conn.host = client_at(conn.client[0]) if is_network else ""
+            if not isinstance(conn.client, tuple):
+                conn.client = ""  # of a Unix socket: chosen by the client
+            conn.host = client_at(conn.client[0]) if conn.client else ""
             self._await_request(conn)
             return
         conn.arrival.stop_waiting()

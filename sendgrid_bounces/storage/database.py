@@ -1,11 +1,13 @@
 """Open a database by its URL."""
 
+import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from urllib.parse import SplitResult, urlsplit
+from pathlib import Path
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from sendgrid_bounces.core.errors import StorageError
 from sendgrid_bounces.storage import schema
@@ -123,6 +125,18 @@ def create_database(url: str) -> None:
     """
     with closing(_open_engine(url)) as engine:
         engine.create_database()
+
+
+def absolute_url(url: str) -> str:
+    """Return *url*; that of a file with an absolute path.
+
+    It stays valid when the working folder has been removed.
+    """
+    parts = urlsplit(url)
+    if parts.scheme != "sqlite":
+        return url
+    path = quote(os.fsencode(Path(unquote(parts.path[1:])).absolute()))
+    return f"sqlite:///{path}" + (f"?{parts.query}" if parts.query else "")
 
 
 def _open_engine(url: str) -> Engine:

@@ -6,6 +6,7 @@ import os
 import re
 import resource
 import select
+import shutil
 import signal
 import socket
 import sqlite3
@@ -303,6 +304,28 @@ def test_gunicorn_serves_the_installed_package(url: str, tmp_path: Path) -> None
     assert "Warning" not in err
 
 
+def test_clients_of_a_unix_socket_cannot_choose_their_addresses(
+    url: str, seed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each would have a limit on wrong keys of its own."""
+    monkeypatch.chdir(tmp_path)
+    flags = ("-c", CONF, "-w", "1", "-b", "unix:server")
+    variables = named(DATABASE_URL=url, SEED=seed)
+    with gunicorn(WSGI, *flags, cwd=tmp_path, **variables) as live:
+        live.when_up(f"/api/bounces.count.json{ACME}")
+        statuses = []
+        for number in range(21):
+            with socket.socket(socket.AF_UNIX) as client:
+                client.settimeout(TIMEOUT)
+                client.bind(f"10.0.{number}.1" if number else b"\0\xff")
+                client.connect("server")
+                query = f"api_user=acme&api_key=wrong{number}"
+                line = f"GET /api/bounces.count.json?{query} HTTP/1.0\r\n\r\n"
+                client.sendall(line.encode())
+                statuses.append(client.recv(12)[9:])
+        assert statuses == [b"403"] * 20 + [b"429"]
+
+
 @pytest.mark.parametrize(("target", "in_clone"), [("wsgi:app", True), (WSGI, False)])
 def test_gunicorn_without_its_settings_prints_a_warning(
     url: str, tmp_path: Path, target: str, in_clone: bool
@@ -410,6 +433,21 @@ def test_reload_needs_no_working_folder(url: str, tmp_path: Path) -> None:
         folder.rmdir()
         _reload(live, old)
         assert live.get(f"/api/bounces.count.json{ACME}") == '{"count": "0"}'
+
+
+def test_server_survives_the_removal_of_its_folder_with_the_database(
+    tmp_path: Path,
+) -> None:
+    """The default database is relative to the working folder."""
+    folder = tmp_path / "release"
+    folder.mkdir()
+    with serving("--auth", "any", "--workers", "1", cwd=folder) as live:
+        (old,) = live.workers()
+        shutil.rmtree(folder)
+        _reload(live, old)
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            live.get("/_emulator/health")
+        assert "the file was removed or replaced" in caught.value.read().decode()
 
 
 @pytest.mark.slow
