@@ -24,6 +24,7 @@ from sendgrid_bounces.sources.mail import (
     read_mail,
     reader,
     split_mails,
+    text,
 )
 from sendgrid_bounces.sources.mail.addresses import find_addresses, read_recipient
 from sendgrid_bounces.sources.mail.message import parse, strip_tags
@@ -652,6 +653,16 @@ def test_text_after_many_recipients_is_read_in_bounded_time(piece: bytes):
 
     assert len(events) == 100
     assert time.process_time() - start < 2
+
+
+def test_passage_of_many_recipients_is_read_once(monkeypatch):
+    """It takes milliseconds."""
+    read_texts = []
+    monkeypatch.setattr(text, "guess_status", lambda t: read_texts.append(t) or "5.0.0")
+    emails = b", ".join(b"u%d@example.com" % number for number in range(100))
+    raw = b"X-Failed-Recipients: " + emails + b"\n" + HEAD + b"\n" + b"disk " * 800
+    assert len(read_mail(raw, NOW).events) == 100
+    assert len(read_texts) == 1
 
 
 @pytest.mark.slow

@@ -3,7 +3,7 @@
 import re
 from bisect import bisect_left
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache
 
 from sendgrid_bounces.sources.mail.addresses import ADDRESS
 from sendgrid_bounces.sources.mail.words import BYSTANDER, RETURNED
@@ -99,6 +99,9 @@ class Passages:
         self._text = text
         self._folded = text.lower()
         self._starts: dict[str, list[int]] = {}
+        # It takes long to read a passage, and a hundred recipients can have the same.
+        self._read_codes = cache(_read_codes)
+        self._is_temporary = cache(_is_temporary)
 
     def find(self, email: str, emails: list[str]) -> Passage:
         """Return the passage about *email*, up to the line with the next of *emails*.
@@ -106,11 +109,11 @@ class Passages:
         Without a code in the passage, the first codes of the whole text count.
         """
         passage, reason = self._split(email, emails)
-        status, code = find_status(passage), find_code(passage)
+        status, code = self._read_codes(passage)
         if not status and not code:
-            status, code = self._codes
+            status, code = self._read_codes(self._text)
         words = passage if len(emails) > 1 else self._text
-        return Passage(status, code, reason, guess_status(words) == "4.0.0")
+        return Passage(status, code, reason, self._is_temporary(words))
 
     def _find(self, email: str) -> list[int]:
         """Return where *email* begins. It takes long, so each is searched for once."""
@@ -119,10 +122,6 @@ class Passages:
             found = pattern.finditer(self._folded)
             self._starts[email] = [match.start() for match in found]
         return self._starts[email]
-
-    @cached_property
-    def _codes(self) -> tuple[str, str]:
-        return find_status(self._text), find_code(self._text)
 
     def _split(self, email: str, emails: list[str]) -> tuple[str, str]:
         """Return the passage about *email*, and the part of it after the address."""
@@ -138,3 +137,13 @@ class Passages:
         first = text.rfind("\n", 0, start) + 1
         passage = text[first : min(end, first + MAX_PASSAGE)]
         return passage, text[after:end].lstrip(_SEPARATORS)
+
+
+def _read_codes(text: str) -> tuple[str, str]:
+    """Return the status and the reply code in *text*."""
+    return find_status(text), find_code(text)
+
+
+def _is_temporary(text: str) -> bool:
+    """Return whether *text* names a failure that may pass."""
+    return guess_status(text) == "4.0.0"
