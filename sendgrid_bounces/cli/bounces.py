@@ -136,8 +136,16 @@ def count_bounces(owner: str, by: str | None, as_json: bool, **filters: Any) -> 
 @bounces.command("add", short_help="Add or replace a bounce")
 @OWNER
 @click.argument("email")
-@click.option("--status", default="", help="Enhanced status code, such as 5.1.1.")
-@click.option("--code", default="", help="SMTP reply code, such as 550 (the default).")
+@click.option(
+    "--status",
+    default="",
+    help="Enhanced status code, such as 5.1.1; the reply code if absent.",
+)
+@click.option(
+    "--code",
+    default="",
+    help="SMTP reply code; that of the reason or the status, or 550, if absent.",
+)
 @click.option("--reason", default="", help="Diagnostic text of the remote server.")
 @click.option(
     "--created",
@@ -156,7 +164,6 @@ def add_bounce(owner: str, email: str, is_strict: bool, **fields: str) -> None: 
         record = {"email": email, **fields}
         bounce = read_record(record, zone, control.clock().now)
         labels = label_parameters(click.get_current_context())
-        labels.setdefault("code", labels.get("status", "code"))
         Doubts(is_strict=is_strict, labels=labels).check("", bounce)
         control.put_bounces(owner, [bounce])
     click.echo(f"added {printable(bounce.email)}")

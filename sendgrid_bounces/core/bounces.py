@@ -27,7 +27,8 @@ _POSITION = re.compile(r"(-?[0-9]{1,18})-([0-9]{1,18})")
 #: The largest number of bounces that a query passes over.
 MAX_OFFSET = 2**53
 
-_REPLY_CODE = re.compile(r"[0-9]{3}(?![0-9])")
+#: A reply code of a failure. Services have codes up to 699.
+_REPLY_CODE = re.compile(r"[4-6][0-9]{2}(?![0-9])")
 
 
 class BounceType(IntEnum):
@@ -90,10 +91,10 @@ class Bounce:
         )
         if not is_plain and (problems := [*self._problems()]):
             raise ParametersError(problems)
-        if not status:
-            object.__setattr__(self, "status", code)
         if not code:
             object.__setattr__(self, "code", self._derived_code())
+        if not status:
+            object.__setattr__(self, "status", self.code)
 
     @property
     def type(self) -> BounceType:

@@ -21,7 +21,6 @@ def find_doubts(bounce: Bounce) -> list[tuple[str, str]]:
         doubts.append(("email", EMAIL_RULE))
     if not _STATUS.fullmatch(bounce.status) and bounce.status != bounce.code:
         doubts.append(("status", STATUS_RULE))
-    is_derived = bounce.reason.startswith(bounce.code)
-    if not _CODE.fullmatch(bounce.code) and not is_derived:
+    if not _CODE.fullmatch(bounce.code):
         doubts.append(("code", CODE_RULE))
     return doubts

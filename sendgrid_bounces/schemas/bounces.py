@@ -18,9 +18,6 @@ from sendgrid_bounces.schemas.base import (
     load,
 )
 
-#: The code of a bounce that has neither code nor status.
-DEFAULT_CODE = "550"
-
 #: The longest implausible address that a message repeats. No API key contains ``@``.
 MAX_SHOWN_ADDRESS = 64
 
@@ -141,7 +138,7 @@ def _read(record: dict[str, Any], zone: TimeZone, now: int) -> tuple[Bounce, boo
     bounce = Bounce(
         email=record["email"].strip(),
         status=status,
-        code=code_text if code_text or status else DEFAULT_CODE,
+        code=code_text,
         reason=record.get("reason") or "",
         created=now if instant is None else instant,
         reported=isinstance(code, int) if reported is None else reported,

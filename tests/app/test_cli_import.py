@@ -117,6 +117,20 @@ def test_unknown_columns_can_be_ignored(acme, tmp_path) -> None:
     assert emails(acme) == ["ann@example.com"]
 
 
+def test_missing_status_and_code_come_from_the_reason(acme, tmp_path) -> None:
+    acme("bounces", "add", "acme", "one@example.com", "--reason", "452 mailbox full")
+    file = tmp_path / "list.csv"
+    file.write_text("email,reason\ntwo@example.com,452 mailbox full\nthree@x.org,\n")
+    acme("bounces", "import", "acme", str(file))
+
+    listed = json.loads(acme("bounces", "list", "acme", "--json").stdout)["bounces"]
+    assert {b["email"]: (b["status"], b["code"]) for b in listed} == {
+        "one@example.com": ("452", "452"),
+        "two@example.com": ("452", "452"),
+        "three@x.org": ("550", "550"),
+    }
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -126,7 +140,7 @@ def test_unknown_columns_can_be_ignored(acme, tmp_path) -> None:
             "--status: is neither a status such as",
         ),
         (("a@example.com", "--code", "99"), "--code: is not a reply code such as 550"),
-        (("a@example.com", "--status", "999"), "--status: is not a reply code such"),
+        (("a@example.com", "--status", "999"), "--status: is neither a status such"),
     ],
 )
 def test_implausible_bounce_is_added_with_a_warning(acme, arguments, message) -> None:

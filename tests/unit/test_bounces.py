@@ -59,6 +59,9 @@ def test_text_of_another_form_is_not_a_position(text: str) -> None:
         ("2.0.0", "", "", ("2.0.0", "550")),
         ("554", "", "", ("554", "554")),
         ("5.1.1", "451", "552", ("5.1.1", "451")),
+        ("5.1.1", "", "220 ready", ("5.1.1", "550")),
+        ("", "", "452 mailbox full", ("452", "452")),
+        ("", "", "no such user", ("550", "550")),
     ],
 )
 def test_missing_fields_are_derived(
