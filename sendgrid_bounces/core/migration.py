@@ -101,7 +101,7 @@ class Migration:
 
     :param lists: the value of ``type`` -> the names of the successor's lists.
     :param query: parameter -> the part of the query string that replaces it.
-    :param page: the query string of a page, by parameter, if nothing replaces it.
+    :param page: the beginning of a page's query string.
     :param successors: the first that replaces a call counts.
     :param headers: of all requests.
     :param customer_header: of the requests for a reseller's customer.
@@ -110,7 +110,7 @@ class Migration:
 
     lists: Mapping[str, tuple[str, ...]]
     query: Mapping[str, str]
-    page: Mapping[str, str]
+    page: str
     successors: tuple[Successor, ...]
     traps: tuple[Trap, ...]
     headers: tuple[str, ...]
@@ -210,13 +210,8 @@ def _curl(step: Step, list_: str, call: SeenCall, table: Migration) -> str:
     """Return the curl command of *step* on a list."""
     path = step.path.replace("{list}", list_)
     if step.is_page:
-        parts = {**table.page, **table.query}
-        names = [n for n in parts if n in call.parameters or n in table.page]
-        given = [
-            table.query[name] if name in call.parameters else table.page[name]
-            for name in names
-        ]
-        path += f"?{'&'.join(dict.fromkeys(given))}"
+        given = [part for name, part in table.query.items() if name in call.parameters]
+        path += f"?{'&'.join(dict.fromkeys([table.page, *given]))}"
     headers = [*table.headers]
     if "user" in call.parameters:
         headers.append(table.customer_header)

@@ -124,6 +124,14 @@ TRAPS = (
         unless=_ADDRESS,
     ),
     Trap(
+        "limit and offset",
+        "limit and offset count the oldest rows of the whole list first. Read all "
+        "pages, merge the rows in the order of created, then apply offset and limit.",
+        operations=("get",),
+        when=("limit", "offset"),
+        unless=_ADDRESS,
+    ),
+    Trap(
         "created",
         "created is always present, as an integer in epoch seconds, instead of text in "
         "the account's time zone.",
@@ -204,10 +212,8 @@ TO_V3 = Migration(
         "days": "start_time=$START_TIME",
         "start_date": "start_time=$START_TIME",
         "end_date": "end_time=$END_TIME",
-        "limit": "limit=$LIMIT",
-        "offset": "offset=$OFFSET",
     },
-    page={"limit": "limit=500", "offset": "offset=0"},
+    page="limit=500&offset=0",
     successors=SUCCESSORS,
     traps=TRAPS,
     headers=("Authorization: Bearer $API_KEY", "Accept: application/json"),
