@@ -11,7 +11,7 @@ from sendgrid_bounces.cli.confirmation import YES, confirm
 from sendgrid_bounces.cli.connection import open_control
 from sendgrid_bounces.cli.contents import count_owned, enumerate_owned
 from sendgrid_bounces.cli.groups import CommandGroup
-from sendgrid_bounces.cli.options import JSON, state_options
+from sendgrid_bounces.cli.options import JSON, command_config, state_options
 from sendgrid_bounces.cli.output import (
     echo_fields,
     echo_json,
@@ -72,10 +72,12 @@ def add_account(
     name: str, customer_of: str | None, profile: str | None, timezone: str
 ) -> None:
     """Add the account NAME. Its API key is prompted for, or read from stdin."""
+    command_config()  # its errors come before the prompt
+    api_key = read_secret("API key")
     with open_control(create=True) as control:
         control.add_account(
             name,
-            api_key=read_secret("API key"),
+            api_key=api_key,
             reseller=customer_of,
             profile=profile,
             timezone=timezone,

@@ -13,6 +13,7 @@ from sendgrid_bounces.cli.doubts import STRICT, Doubts
 from sendgrid_bounces.cli.groups import Command
 from sendgrid_bounces.cli.options import (
     JSON,
+    command_config,
     is_given,
     seed_option,
     server_url,
@@ -52,7 +53,7 @@ def reset(
     as_json: bool,  # noqa: FBT001 - click passes options by name
     yes: bool,  # noqa: FBT001
 ) -> None:
-    """Erase accounts, domains, bounces, fault rules, request log and clock settings.
+    """Erase accounts, domains, bounces, sources, fault rules, request log and clock.
 
     Then load the seed files. Snapshots are kept.
     """
@@ -78,16 +79,17 @@ def reset(
 def seed(files: tuple[str, ...], is_strict: bool, as_json: bool) -> None:  # noqa: FBT001 - click passes options by name
     """Load the seed FILES (- for stdin) in the given order.
 
-    Existing accounts, domains and bounces are kept. All FILES are read and checked
-    before the first one is loaded.
+    Add what the files describe, or replace it if it exists; everything else is kept.
+    All FILES are read and checked before the first one is loaded.
     """
+    command_config()  # its errors come before stdin is read
     doubts = Doubts(is_strict=is_strict)
     texts = []
+    for file in files:
+        with open_input(file) as source, naming(file):
+            texts.append(source.read())
+            doubts.report(f"{file}: ", _find_doubts(texts[-1]))
     with open_control(create=True) as control:
-        for file in files:
-            with open_input(file) as source, naming(file):
-                texts.append(source.read())
-                doubts.report(f"{file}: ", _find_doubts(texts[-1]))
         for file, text in zip(files, texts, strict=True):
             with naming(file):
                 counts = control.seed(text)

@@ -1,6 +1,7 @@
 """Commands for fault rules."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import click
@@ -157,6 +158,9 @@ def _add(control: Any, rule: str) -> list[int]:
     """Add the rules of JSON text, or of a file."""
     from sendgrid_bounces.schemas.loader import parse
 
+    if rule.isdigit() and not Path(rule).exists():
+        hint = f"did you mean --status {rule}?"
+        raise click.UsageError(f"there is no file {rule} ({hint})")
     if rule.lstrip()[:1] in ("{", "["):
         added: list[int] = control.add_faults(parse(rule))
     else:

@@ -22,13 +22,19 @@ _NONE: Sources = MappingProxyType({})
 SYNONYMS = {
     "create": "add",
     "delete": "remove",
+    "export": "bounces export",
     "help": "--help",
+    "import": "bounces import",
     "ls": "list",
     "rm": "remove",
     "run": "serve",
     "start": "serve",
     "version": "--version",
 }
+
+
+#: Options for secrets, which other programs have.
+SECRET_OPTIONS = {"--api-key", "--control-token", "--key", "--password", "--token"}
 
 
 def label_parameters(ctx: click.Context) -> dict[str, str]:
@@ -71,7 +77,15 @@ class Command(click.Command):
             be a key that belongs to standard input.
         """
         ctx.allow_extra_args = True
-        rest = super().parse_args(ctx, args)
+        try:
+            rest = super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            if error.option_name in SECRET_OPTIONS:
+                message = (
+                    f"{error.message} A secret is read from a prompt or from stdin."
+                )
+                raise click.UsageError(message, ctx) from None
+            raise
         if rest and not ctx.resilient_parsing:
             usage = " ".join([ctx.command_path, *self.collect_usage_pieces(ctx)])
             ctx.fail(f"{pluralize(len(rest), 'argument')} too many; expected: {usage}")
@@ -135,7 +149,7 @@ class CommandGroup(click.Group):
         synonym = SYNONYMS.get(name)
         close = (
             [synonym]
-            if synonym in (*known, *options)
+            if synonym and synonym.split()[0] in (*known, *options)
             else get_close_matches(name, known, 1)
         )
         hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"

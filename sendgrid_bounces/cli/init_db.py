@@ -5,7 +5,7 @@ from contextlib import closing
 import click
 
 from sendgrid_bounces.cli.groups import Command
-from sendgrid_bounces.cli.options import command_config, database_option, reject_url
+from sendgrid_bounces.cli.options import command_config, database_option, reject_server
 
 
 @click.command(cls=Command)
@@ -22,7 +22,7 @@ def init_db(create: bool) -> None:  # noqa: FBT001 - click passes options by nam
     """
     from sendgrid_bounces.storage.database import create_database, open_storage
 
-    reject_url()
+    reject_server()
     url = command_config().database_url
     if create:
         create_database(url)

@@ -139,7 +139,7 @@ def reject_server() -> None:
     :raises UsageError: if ``--url`` or its variable names a server.
     """
     if server_url() is not None:
-        name = click.get_current_context().info_name
+        name = click.get_current_context().command_path.partition(" ")[2]
         raise click.UsageError(
             f"{name} works on a database, not on a server: use --database instead of "
             f"--url or {URL}"

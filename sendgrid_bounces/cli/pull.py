@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from sendgrid_bounces.cli.arguments import OWNER
+from sendgrid_bounces.cli.connection import open_local
 from sendgrid_bounces.cli.groups import Command
-from sendgrid_bounces.cli.options import command_config, database_option, reject_url
+from sendgrid_bounces.cli.options import database_option, reject_server
 from sendgrid_bounces.cli.progress import share_bar
 from sendgrid_bounces.core.clock import Clock
 from sendgrid_bounces.core.errors import BounceError, ParametersError
@@ -90,13 +91,12 @@ def pull_bounces(
     from a file, a variable or, at a terminal, a prompt.
     """
     del service  # there is only one
-    reject_url()
+    reject_server()
     if since is not None and full:
         raise click.UsageError("--since cannot be combined with --full")
     interval = None if every is None else _read_interval(every)
     from sendgrid_bounces.receiving.pulls import Options
     from sendgrid_bounces.sources.pull import API_URL, Reader
-    from sendgrid_bounces.storage.database import open_storage
 
     options = Options(
         since=None if since is None else _read_time(since),
@@ -105,7 +105,8 @@ def pull_bounces(
         is_dry_run=dry_run,
     )
     key = _read_key(key_file, key_variable)
-    with closing(open_storage(command_config().database_url, create=False)) as storage:
+    with open_local() as emulator:
+        storage = emulator.storage
         storage.accounts.named_list(owner)
         with closing(Reader(key, api_url or API_URL)) as reader:
             if interval is None:

@@ -12,7 +12,7 @@ from sendgrid_bounces.cli.groups import CommandGroup
 from sendgrid_bounces.cli.options import (
     JSON,
     database_option,
-    reject_url,
+    reject_server,
     state_options,
 )
 from sendgrid_bounces.cli.output import echo_json, echo_table
@@ -26,11 +26,11 @@ from sendgrid_bounces.sources import KINDS
 
 #: The options of `source add` with a value, and the help of each.
 SETTINGS: Mapping[str, str] = {
-    "key_file": "File with the key: SendGrid's public key, or Mailgun's signing key.",
+    "key_file": "File of the server with SendGrid's public or Mailgun's signing key.",
     "key_variable": "Environment variable of the server with the key.",
-    "token_file": "File with the token.",
+    "token_file": "File of the server with the token.",
     "token_variable": "Environment variable of the server with the token.",
-    "certificate_file": "SES: file with the certificate of Amazon SNS (PEM).",
+    "certificate_file": "SES: file of the server with the certificate of Amazon SNS.",
 }
 
 #: The secret that is prompted for: its field, its name, and whether it is hidden. The
@@ -182,7 +182,7 @@ def check_request(name: str, file: str) -> None:
     Nothing is stored, and no server is needed. The exit code is 1 if the source would
     refuse the request.
     """
-    reject_url()
+    reject_server()
     from sendgrid_bounces.cli.captures import describe_request
 
     with open_local() as emulator, click.open_file(file, "rb") as stream:

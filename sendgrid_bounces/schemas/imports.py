@@ -274,7 +274,9 @@ def _columns(
     layout = next((LAYOUTS[name] for name in LAYOUTS if name in names), None)
     if layout is None:
         address = " or ".join(map(repr, LAYOUTS))
-        raise ParametersError([("", f"missing {noun} {address}")])
+        hint = " (a plain list of addresses has the format text)"
+        problem = f"missing {noun} {address}{hint if noun == 'column' else ''}"
+        raise ParametersError([("", problem)])
     unknown = [
         repr(spelt[index]) if is_printable_name(name) else f"number {index + 1}"
         for index, name in enumerate(names)

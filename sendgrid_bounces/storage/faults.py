@@ -123,7 +123,7 @@ class FaultStore:
         """
         rows = self._engine.fetch(self._one, (id_,)) if 0 < id_ <= MAX_ID else []
         if not rows:
-            raise UnknownNameError("fault", str(id_))
+            raise UnknownNameError("fault rule", str(id_))
         return _fault(rows[0])
 
     def add(self, rules: Sequence[FaultRule]) -> list[int]:

@@ -6,9 +6,10 @@ from dataclasses import asdict, replace
 from unittest.mock import Mock
 
 import pytest
+from click.testing import CliRunner
 from conftest import logged_request
 
-from sendgrid_bounces.cli import requests
+from sendgrid_bounces.cli import main, requests
 from sendgrid_bounces.cli.faults import add_faults
 from sendgrid_bounces.schemas.faults import FAULT_RULE
 from sendgrid_bounces.storage.database import open_storage
@@ -50,6 +51,19 @@ def test_seeds_are_read_before_the_first_one_is_loaded(run, seed, tmp_path) -> N
     for other in (invalid, tmp_path / "missing.yaml"):
         assert other.name in run("seed", seed, str(other), code=1).stderr
         assert run("account", "list", "--json").stdout == '{"accounts": []}\n'
+
+
+@pytest.mark.parametrize(
+    "command", ["seed {folder}/missing.yaml", "seed {folder}/bad.yaml", "account add x"]
+)
+def test_command_that_fails_creates_no_database(run, tmp_path, command: str) -> None:
+    """The database may be mistyped, too."""
+    (tmp_path / "bad.yaml").write_text("accounts: 1")
+    words = command.format(folder=tmp_path).split()
+    typo = tmp_path / "typo.sqlite3"
+    result = CliRunner().invoke(main, [*words, "--database", f"sqlite:///{typo}"])
+    assert result.exit_code != 0
+    assert not typo.exists()
 
 
 def test_reset_asks_for_confirmation(acme, decline, seed: str) -> None:
@@ -259,7 +273,7 @@ def test_invalid_fault_is_not_added(run, rule: str, error: str) -> None:
     """The error is one line."""
     assert error in run("fault", "add", rule, code=1).stderr
     assert run("fault", "clear").stdout == "removed 0 fault rules\n"
-    assert "no fault '7'" in run("fault", "remove", "7", code=1).stderr
+    assert "no fault rule '7'" in run("fault", "remove", "7", code=1).stderr
 
 
 def test_errors_in_a_fault_file_name_the_file(run, tmp_path) -> None:

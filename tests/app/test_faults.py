@@ -295,7 +295,9 @@ def test_one_rule_is_read_by_its_identifier(storage: Storage, monkeypatch) -> No
     assert storage.faults.get(second) == StoredFault(second, rules[1], 0, 0)
     assert storage.faults.get(first).rule == rules[0]
     for unknown in (0, second + 1, 10**18, 10**30):
-        with pytest.raises(UnknownNameError, match=f"there is no fault '{unknown}'"):
+        with pytest.raises(
+            UnknownNameError, match=f"there is no fault rule '{unknown}'"
+        ):
             storage.faults.get(unknown)
 
 

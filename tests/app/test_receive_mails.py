@@ -253,6 +253,7 @@ def test_dry_run_prints_bounces_for_an_import(run: Run, url: str, tmp_path: Path
 
 def test_dry_run_needs_no_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SENDGRID_BOUNCES_URL", "http://127.0.0.1:1")  # not used
     answer = CliRunner().invoke(
         main, ["bounces", "receive", "acme", "--dry-run"], input=EXIM
     )

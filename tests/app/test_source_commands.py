@@ -194,7 +194,7 @@ class TestCapturedRequests:
 
     def test_server_cannot_test(self, run: Run):
         flags = ("--url", "http://127.0.0.1:1", "source", "test", "mx", "-")
-        assert "cannot be combined with" in run(*flags, code=2).stderr
+        assert "source test works on a database" in run(*flags, code=2).stderr
 
 
 @pytest.mark.parametrize(

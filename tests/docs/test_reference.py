@@ -23,7 +23,7 @@ from sendgrid_bounces.core.requests import LoggedRequest
 from sendgrid_bounces.dialects.sendgrid.params import DELETE, GET
 from sendgrid_bounces.emulator import EXTENSION
 from sendgrid_bounces.schemas.bounces import RECORD
-from sendgrid_bounces.schemas.faults import FAULT_RULE
+from sendgrid_bounces.schemas.faults import EXCLUDED, FAULT_RULE, REQUIRED
 from sendgrid_bounces.schemas.requests import LIST as FILTERS
 from sendgrid_bounces.schemas.seeds import SEED, AccountSchema, DomainSchema
 from sendgrid_bounces.schemas.sources import SOURCE
@@ -280,6 +280,18 @@ def test_every_field_of_a_fault_rule_is_listed() -> None:
     ]
 
     assert sorted(listed) == sorted(FAULT_RULE.fields)
+
+
+def test_every_combination_of_fields_of_a_fault_rule_is_listed() -> None:
+    rows = [
+        tuple(_literals([cell]) for cell in row)
+        for row in table("reference/fault-rules.rst", "fault-combinations")
+    ]
+
+    assert {name: tuple(others) for [name], others, _ in rows if others} == EXCLUDED
+    assert {
+        name: other for [name], _, required in rows for other in required
+    } == REQUIRED
 
 
 def test_every_option_of_an_import_is_listed() -> None:
