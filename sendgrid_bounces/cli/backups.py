@@ -16,7 +16,7 @@ from sendgrid_bounces.cli.groups import Command
 from sendgrid_bounces.cli.options import JSON, database_option, reject_server
 from sendgrid_bounces.cli.output import check_stdout, echo_json
 from sendgrid_bounces.cli.progress import elapsed_time, share_bar
-from sendgrid_bounces.cli.text_files import stoppable
+from sendgrid_bounces.cli.text_files import open_binary, stoppable
 from sendgrid_bounces.control.documents import render_counts
 from sendgrid_bounces.core.contents import enumerate_contents
 
@@ -106,6 +106,6 @@ def _input(file: str) -> Iterator[Path]:
         return
     with TemporaryDirectory() as folder:
         path = Path(folder, "stdin")
-        with path.open("wb") as binary, click.open_file(STDIO, "rb") as stdin:
+        with path.open("wb") as binary, open_binary(STDIO) as stdin:
             shutil.copyfileobj(stdin, binary)
         yield path

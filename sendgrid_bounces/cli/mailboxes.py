@@ -1,6 +1,5 @@
 """Mails from stdin, files, mboxes and Maildirs. Nothing here deletes a mail."""
 
-import sys
 from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -8,10 +7,11 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import chain, count, dropwhile
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 import click
 
+from sendgrid_bounces.cli.text_files import open_binary
 from sendgrid_bounces.core.files import rename_to_new
 
 #: Blank lines, which programs can leave at the beginning of a file, before its mails.
@@ -37,7 +37,8 @@ def read_mails(path: str) -> Iterator[Incoming]:
     :raises UsageError: if *path* is a folder that is not a Maildir.
     """
     if path == "-":
-        yield from _read_file("stdin", sys.stdin.buffer)
+        with open_binary(path) as stdin:
+            yield from _read_file("stdin", stdin)
     elif not Path(path).is_dir():
         with Path(path).open("rb") as file:
             yield from _read_file(path, file)
@@ -47,7 +48,7 @@ def read_mails(path: str) -> Iterator[Incoming]:
         raise click.UsageError(f"{path} is a folder, but not a Maildir")
 
 
-def _read_file(place: str, file: BinaryIO) -> Iterator[Incoming]:
+def _read_file(place: str, file: IO[bytes]) -> Iterator[Incoming]:
     from sendgrid_bounces.sources.mail import MAX_BYTES, split_mails
 
     lines = iter(partial(file.readline, MAX_BYTES), b"")

@@ -17,6 +17,7 @@ from sendgrid_bounces.cli.options import (
 )
 from sendgrid_bounces.cli.output import echo_json, echo_table
 from sendgrid_bounces.cli.prompts import read_secret
+from sendgrid_bounces.cli.text_files import open_binary
 from sendgrid_bounces.control.documents import SourceReport, render_pull, render_source
 from sendgrid_bounces.core.errors import UnknownNameError
 from sendgrid_bounces.core.messages import pluralize, printable
@@ -185,7 +186,7 @@ def check_request(name: str, file: str) -> None:
     reject_server()
     from sendgrid_bounces.cli.captures import describe_request
 
-    with open_local() as emulator, click.open_file(file, "rb") as stream:
+    with open_local() as emulator, open_binary(file) as stream:
         found = emulator.storage.sources.get(name)
         for line in describe_request(emulator, found, stream.read()):
             click.echo(printable(line))

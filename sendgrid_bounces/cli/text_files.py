@@ -6,12 +6,13 @@ import os
 import re
 import shutil
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import IO
+from typing import IO, cast
 
 import click
 
@@ -29,6 +30,16 @@ _DATABASE_STARTS = (b"SQLite format 3\0", b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x8
 _NOT_REPLACEABLE = {errno.EACCES, errno.EBUSY, errno.EPERM, errno.EROFS, errno.EXDEV}
 
 
+def open_binary(path: str) -> AbstractContextManager[IO[bytes]]:
+    """Open a file or stdin (-).
+
+    :raises ClickException: if stdin is closed.
+    """
+    if path == "-" and sys.stdin is None:
+        raise click.ClickException("cannot read stdin: it is closed")
+    return cast(AbstractContextManager[IO[bytes]], click.open_file(path, "rb"))
+
+
 @contextmanager
 def open_input(
     path: str, encoding: str = "utf-8-sig", errors: str = "strict"
@@ -37,7 +48,7 @@ def open_input(
 
     :raises ParametersError: when text in another encoding is read.
     """
-    with click.open_file(path, "rb") as binary:
+    with open_binary(path) as binary:
         text = io.TextIOWrapper(binary, encoding, errors, newline="")
         try:
             yield text

@@ -116,7 +116,7 @@ def _read_lines() -> Records:
 def _read_bounces(control: Control, owner: str, records: Records) -> Iterator[Bounce]:
     zone = time_zone(control.owner(owner).timezone)
     now = control.clock().now
-    for place, record in records:
+    for place, record in request.while_connected(records):
         try:
             if isinstance(record, ParametersError):
                 raise record

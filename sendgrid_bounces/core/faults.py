@@ -4,11 +4,13 @@ Nothing here reads the time or is random: the same requests trigger the same fau
 """
 
 import hashlib
+import re
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
-from fnmatch import fnmatchcase
+from fnmatch import fnmatchcase, translate
 from typing import Any
 
-from sendgrid_bounces.core.bounces import MAX_LENGTHS, fold
+from sendgrid_bounces.core.bounces import fold
 from sendgrid_bounces.core.requests import RequestInfo
 
 
@@ -66,7 +68,7 @@ class FaultRule:
             and self.domain in (None, info.domain)
             and self.method in (None, info.method)
             and (self.path is None or fnmatchcase(info.path, self.path))
-            and (self.email is None or _any_matches(self.email, info.emails))
+            and (self.email is None or _any_matches(self.email, info.folded_emails))
         )
 
     def is_for(self, *, account: str = "", domain: str = "") -> bool:
@@ -152,8 +154,7 @@ def _covers(wanted: str | None, dialect: str) -> bool:
     return wanted is None or wanted in (dialect, dialect.partition(".")[0])
 
 
-def _any_matches(glob: str, emails: tuple[str, ...]) -> bool:
-    """Return whether *glob* matches an address; longer texts are ignored."""
-    folded = fold(glob)
-    addresses = {email for email in emails if len(email) <= MAX_LENGTHS["email"]}
-    return any(fnmatchcase(fold(email), folded) for email in addresses)
+def _any_matches(glob: str, folded_emails: Iterable[str]) -> bool:
+    """Return whether *glob* matches an address."""
+    matches = re.compile(translate(fold(glob))).match
+    return any(map(matches, folded_emails))

@@ -3,8 +3,10 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
+from sendgrid_bounces.core.bounces import MAX_LENGTHS, fold
 from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.core.messages import got
 
@@ -15,7 +17,7 @@ MAX_ID = 2**63 - 1
 STATUS = re.compile("[1-5](?:[0-9]{2}|[Xx]{2})")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RequestInfo:
     """The claims of a request before authentication.
 
@@ -32,6 +34,12 @@ class RequestInfo:
     account: str | None = None
     domain: str | None = None
     emails: tuple[str, ...] = ()
+
+    @cached_property
+    def folded_emails(self) -> frozenset[str]:
+        """The folded addresses, without texts that are too long for one."""
+        longest = MAX_LENGTHS["email"]
+        return frozenset(fold(email) for email in self.emails if len(email) <= longest)
 
 
 def _described(text: str) -> Any:

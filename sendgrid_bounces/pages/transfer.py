@@ -143,7 +143,8 @@ def _read(
         raise ParametersError([("", f"unknown or unsupported encoding {encoding!r}")])
     text = io.TextIOWrapper(file, encoding or "utf-8-sig", errors, newline="")
     try:
-        for number, bounce in enumerate(read_bounces(text, file_format, options)):
+        found = request.while_connected(read_bounces(text, file_format, options))
+        for number, bounce in enumerate(found):
             if number == MAX_ROWS:
                 raise ParametersError([("", TOO_MANY)])
             yield bounce

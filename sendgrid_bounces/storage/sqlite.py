@@ -350,8 +350,7 @@ class SQLiteEngine(Engine):
             check_same_thread=False,
         )
         try:
-            for pragma in (*self.pragmas, f"synchronous = {self._synchronous}"):
-                connection.execute(f"PRAGMA {pragma}")
+            self._set_up(connection)
         except BaseException:
             connection.close()
             raise
@@ -361,6 +360,24 @@ class SQLiteEngine(Engine):
         if is_first:
             self._journal_identities = _identify(*self._journal)
         return connection
+
+    def _set_up(self, connection: sqlite3.Connection) -> None:
+        """Apply the settings of a connection.
+
+        SQLite does not wait for a writer before it turns on write-ahead logging, such
+        as another process that does the same.
+        """
+        deadline = time.monotonic() + self._timeout
+        for pragma in (*self.pragmas, f"synchronous = {self._synchronous}"):
+            while True:
+                try:
+                    connection.execute(f"PRAGMA {pragma}")
+                    break
+                except sqlite3.OperationalError as error:
+                    is_over = time.monotonic() > deadline
+                    if is_over or not str(error).endswith(LOCKED):
+                        raise
+                time.sleep(RETRY_INTERVAL)
 
     def _check_folder(self) -> None:
         if not self._file.parent.is_dir():

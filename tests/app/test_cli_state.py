@@ -1,6 +1,9 @@
 """Commands for the contents, the clock, snapshots, fault rules and the request log."""
 
 import json
+import os
+import subprocess
+import sys
 from contextlib import closing
 from dataclasses import asdict, replace
 from unittest.mock import Mock
@@ -64,6 +67,29 @@ def test_command_that_fails_creates_no_database(run, tmp_path, command: str) -> 
     result = CliRunner().invoke(main, [*words, "--database", f"sqlite:///{typo}"])
     assert result.exit_code != 0
     assert not typo.exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        ("seed -", 1),
+        ("fault add -", 1),
+        ("restore - --yes", 1),
+        ("bounces import acme - --format csv", 1),
+        ("bounces receive acme", 64),
+    ],
+)
+def test_closed_stdin_is_reported(acme, tmp_path, command: str, code: int) -> None:
+    """A mail system, or a service, can start a command without it."""
+    result = subprocess.run(
+        [sys.executable, "-m", "sendgrid_bounces", *command.split()],
+        preexec_fn=lambda: os.close(0),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    message = "Error: cannot read stdin: it is closed\n"
+    assert (result.returncode, result.stderr) == (code, message)
 
 
 def test_reset_asks_for_confirmation(acme, decline, seed: str) -> None:

@@ -700,6 +700,35 @@ def test_stalled_lines_are_a_timeout(
     assert answer.status_code == status
 
 
+@pytest.mark.parametrize("content_type", ["application/x-ndjson", "text/csv"])
+def test_import_stops_when_the_client_disconnects(
+    controlled_client, monkeypatch, content_type: str
+) -> None:
+    monkeypatch.setattr("sendgrid_bounces.web.requests.CHECK_INTERVAL", 10)
+    server_end, client_end = socket.socketpair()
+    client_end.close()
+    lines = '{"email": "gone@x"}\n' if "json" in content_type else "email\n"
+    lines += "".join(
+        json.dumps({"email": f"{n}@gone"}) + "\n"
+        if "json" in content_type
+        else f"{n}@gone\n"
+        for n in range(12)
+    )
+    with server_end:
+        answer = controlled_client.post(
+            "/_emulator/bounces?owner=acme",
+            data=lines,
+            content_type=content_type,
+            environ_overrides={"gunicorn.socket": server_end},
+        )
+    assert (answer.status_code, answer.json["error"]) == (
+        400,
+        "the client has disconnected",
+    )
+    count = "/_emulator/bounces/count?owner=acme&email=*gone*"
+    assert controlled_client.get(count).json == {"count": 0}
+
+
 def test_lines_are_stored_all_or_none(controlled_client) -> None:
     """An invalid line is named; other bodies of lines are JSON."""
     post = "/_emulator/bounces?owner=acme"

@@ -12,6 +12,7 @@ from flask.testing import FlaskClient
 
 from sendgrid_bounces.app import DIALECTS
 from sendgrid_bounces.control.effects import ConnectionDropped
+from sendgrid_bounces.core import requests
 from sendgrid_bounces.core.bounces import BounceQuery
 from sendgrid_bounces.core.errors import ParametersError, UnknownNameError
 from sendgrid_bounces.core.faults import Counters, FaultRule, StoredFault
@@ -84,6 +85,16 @@ def test_rule_matches_if_every_matcher_does(
 ) -> None:
     """A field that the request leaves unknown matches no matcher."""
     assert FaultRule(**matcher).matches(info) is matches
+
+
+def test_addresses_are_folded_once_for_all_rules(monkeypatch) -> None:
+    """There can be a thousand rules, and thousands of addresses."""
+    folded = []
+    monkeypatch.setattr(requests, "fold", lambda e: folded.append(e) or e.lower())
+    info = replace(DELETION)
+    for number in range(3):
+        assert not FaultRule(email=f"*{number}").matches(info)
+    assert sorted(folded) == sorted(info.emails)
 
 
 def _triggered(rule: dict, instants: list[int]) -> str:

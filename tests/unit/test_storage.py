@@ -23,7 +23,7 @@ from sendgrid_bounces.core.bounces import BounceQuery
 from sendgrid_bounces.core.errors import AbsentError, ConflictError, StorageError
 from sendgrid_bounces.core.faults import FaultRule, StoredFault
 from sendgrid_bounces.core.sources import SourceSettings
-from sendgrid_bounces.storage import health, mysql, writers
+from sendgrid_bounces.storage import health, mysql, sqlite, writers
 from sendgrid_bounces.storage.connections import Connections
 from sendgrid_bounces.storage.database import Storage, open_storage
 from sendgrid_bounces.storage.sqlite import JOURNAL_SUFFIXES, open_sqlite
@@ -680,6 +680,17 @@ def test_refused_write_is_reported_while_the_database_is_locked(
         storage.health.check()
         other.engine.transact(lambda: _start(storage.health.check)[0].join(20))
         storage.health.check()
+
+
+def test_first_connection_waits_for_a_writer(tmp_path, monkeypatch) -> None:
+    """Another process may create the tables at the same time."""
+    path = tmp_path / "bounces.sqlite3"
+    with closing(sqlite3.connect(path, isolation_level=None)) as writer:
+        writer.execute("CREATE TABLE other (id INTEGER)")
+        writer.execute("BEGIN IMMEDIATE")
+        monkeypatch.setattr(sqlite.time, "sleep", lambda _: writer.execute("COMMIT"))
+        with closing(open_storage(f"sqlite:///{path}")) as storage:
+            storage.accounts.add("acme")
 
 
 def test_few_threads_wait_for_a_long_transaction(url: str, monkeypatch) -> None:
