@@ -1,10 +1,13 @@
 """Commands for Mailgun domains."""
 
+import re
+
 import click
 
 from sendgrid_bounces.cli.arguments import ACCOUNT, DOMAIN_NAME, NAME
 from sendgrid_bounces.cli.confirmation import YES, confirm
 from sendgrid_bounces.cli.connection import open_control
+from sendgrid_bounces.cli.doubts import echo_warning
 from sendgrid_bounces.cli.groups import CommandGroup
 from sendgrid_bounces.cli.options import JSON, state_options
 from sendgrid_bounces.cli.output import (
@@ -13,7 +16,9 @@ from sendgrid_bounces.cli.output import (
     echo_table,
 )
 from sendgrid_bounces.control.documents import LISTS, render_domain
-from sendgrid_bounces.core.messages import pluralize
+from sendgrid_bounces.core.messages import pluralize, printable
+
+_HOST_NAME = re.compile(r"[\w-]+(\.[\w-]+)*\.?")
 
 
 @click.group(cls=CommandGroup)
@@ -35,7 +40,14 @@ def add_domain(name: str, account: str, share_list: bool) -> None:  # noqa: FBT0
     """Add the domain NAME to ACCOUNT. Its API key is that of ACCOUNT."""
     with open_control() as control:
         control.add_domain(name, account, shares_list=share_list)
-    click.echo(f"added {name}")
+        is_account = any(each.name == name for each in control.accounts())
+    if is_account:
+        echo_warning(
+            f"{name} is an account, too; as OWNER, it means the account's list"
+        )
+    if not _HOST_NAME.fullmatch(name):
+        echo_warning(f"{printable(name)} is not a domain name")
+    click.echo(f"added {printable(name)}")
 
 
 @domain.command("list", short_help="List domains with their accounts")

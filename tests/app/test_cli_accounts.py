@@ -177,6 +177,15 @@ def test_key_is_set_on_the_named_account_only(acme, url, monkeypatch) -> None:
         assert storage.accounts.get("other").key_hash == "others"
 
 
+def test_unusual_names_of_domains_are_added_with_a_warning(acme) -> None:
+    """They are probably mistyped."""
+    assert acme("domain", "add", "mg.example.com", "acme").stderr == ""
+    added = acme("domain", "add", "a@b.example", "acme")
+    assert added.stderr == "Warning: a@b.example is not a domain name\n"
+    added = acme("domain", "add", "acme", "acme")
+    assert added.stderr.startswith("Warning: acme is an account, too; as OWNER, ")
+
+
 def test_domains_are_added_listed_and_removed(acme) -> None:
     """A domain has its own list or shares the list of the account."""
     acme("domain", "add", "Own.example", "acme")
