@@ -1,6 +1,9 @@
 """Commands for fault rules."""
 
 import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,7 @@ from sendgrid_bounces.cli.options import JSON, Decorator, state_options
 from sendgrid_bounces.cli.output import echo_fields, echo_json, echo_table
 from sendgrid_bounces.cli.text_files import open_input
 from sendgrid_bounces.control.documents import render_fault
+from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.core.messages import pluralize
 
 NUMBER = click.argument("number", type=int)
@@ -44,13 +48,19 @@ FIELDS: dict[str, tuple[Any, str]] = {
     "truncate": (int, "Send only the first N bytes of the body."),
 }
 
+_FIELD_NAME = re.compile(rf"'?\b({'|'.join([*FIELDS, 'malformed'])})\b'?")
+
+
+def _flag(name: str) -> str:
+    """Return the option of a field."""
+    return f"--{name.replace('_', '-')}"
+
 
 def _field_options(command: Any) -> Any:
     """Add an option for each of :data:`FIELDS` to *command*."""
     for name, (type_, help_) in reversed(FIELDS.items()):
-        flag = f"--{name.replace('_', '-')}"
         option = account_option if name == "account" else click.option
-        command = option(flag, name, type=type_, help=help_)(command)
+        command = option(_flag(name), name, type=type_, help=help_)(command)
     return command
 
 
@@ -85,7 +95,11 @@ def add_faults(rule: str | None, malformed: bool, as_json: bool, **fields: Any) 
     if rule is None and not given:
         raise click.UsageError("missing RULE, or options such as --status 503")
     with open_control() as control:
-        added = control.add_faults(given) if rule is None else _add(control, rule)
+        if rule is None:
+            with _naming_options():
+                added = control.add_faults(given)
+        else:
+            added = _add(control, rule)
     if as_json:
         echo_json({"ids": added})
         return
@@ -152,6 +166,24 @@ def clear_faults(yes: bool) -> None:  # noqa: FBT001 - click passes options by n
             confirm(f"Remove {pluralize(number, 'fault rule')}?", yes=yes)
         removed = control.clear_faults()
     click.echo(f"removed {pluralize(removed, 'fault rule')}")
+
+
+@contextmanager
+def _naming_options() -> Iterator[None]:
+    """Name options instead of fields in problems between several fields."""
+    try:
+        yield
+    except ParametersError as error:
+        problems = [
+            (
+                place,
+                text if place else _FIELD_NAME.sub(lambda found: _flag(found[1]), text),
+            )
+            for place, text in error.problems
+        ]
+        if any(place for place, _ in problems):
+            raise ParametersError(problems) from None
+        raise click.UsageError(str(ParametersError(problems))) from None
 
 
 def _add(control: Any, rule: str) -> list[int]:

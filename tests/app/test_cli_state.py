@@ -257,7 +257,8 @@ def test_fault_is_added_from_options(run) -> None:
     assert json.loads(run("fault", "show", "2", "--json").stdout) == listed[1]
     assert "limit" in run("fault", "show", "2").stdout
     for args, code, message in (
-        (("--times", "2"), 1, "must have an effect"),
+        (("--times", "2"), 2, "must have an effect: --status, --latency-ms, "),
+        (("--retry-after", "3", "--malformed"), 2, "--retry-after requires --status\n"),
         (("--status", "200"), 2, "--status: must be an integer from 400 to 599"),
         (("{}", "--status", "503"), 2, "RULE cannot be combined with options"),
         ((), 2, "missing RULE, or options such as --status 503"),
