@@ -87,6 +87,9 @@ _FROM_URL_SAFE = str.maketrans("-_", "+/")
 #: From quotation marks to blanks.
 _UNQUOTED = str.maketrans("\"'", "  ")
 
+#: What can stand between a name and its value, if it is mistyped.
+_SIGNS = "=: "
+
 #: What separates the words of a header field with credentials.
 _FIELD_SEPARATORS = re.compile(r"[\s,;:=\"]+")
 
@@ -319,11 +322,12 @@ def find_secrets(pairs: Iterable[Parameter]) -> list[str]:
     for name, value in pairs:
         if value in _NO_VALUES:
             if len(name) >= MIN_SECRET:
-                secrets.append(_split_name(name)[1])
+                secrets.append(_split_name(name)[1].lstrip(_SIGNS))
         elif len(value) >= MIN_SECRET and len(name) <= MAX_NAME and is_secret(name):
             secrets.append(value)  # the cache of is_secret() keeps no long names
-            if not value.isalnum():  # 'Bearer KEY', or a line end
-                secrets += value.translate(_UNQUOTED).split(None, 2)[:2][-1:]
+            if not value.isalnum():  # 'Bearer KEY', a line end, or a second '='
+                words = value.translate(_UNQUOTED).lstrip(_SIGNS)
+                secrets += words.split(None, 2)[:2][-1:]
     return secrets
 
 

@@ -5,9 +5,12 @@ are found by offset, so rows that vanish between two pages move the later rows.
 """
 
 import json
+import socket
 import statistics
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -108,6 +111,43 @@ class Window:
     is_complete: bool
 
 
+class _Deadline:
+    """A limit on the time of a request, which ends the connection.
+
+    The timeouts of HTTPX are for one read each: a server can send the head of a
+    response byte by byte, or interim responses without end.
+    """
+
+    def __init__(self) -> None:
+        self.is_over = False
+        self._socket: socket.socket | None = None
+
+    @contextmanager
+    def limit(self, seconds: float) -> Iterator[None]:
+        """Disconnect if the block takes longer."""
+        self.is_over = False
+        timer = threading.Timer(seconds, self._end)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def trace(self, event: str, details: Mapping[str, Any]) -> None:
+        """Note the socket of a new connection, for HTTPX's extension ``trace``."""
+        if event.endswith(("connect_tcp.complete", "start_tls.complete")):
+            self._socket = details["return_value"].get_extra_info("socket")
+            if self.is_over:
+                self._end()
+
+    def _end(self) -> None:
+        self.is_over = True
+        if self._socket is not None:
+            with suppress(OSError):  # it is closed
+                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+
+
 class Reader:
     """Reads the lists of one account.
 
@@ -135,6 +175,7 @@ class Reader:
             ) from None
         if not key or not key.isascii() or not key.isprintable() or " " in key:
             raise PullError("the API key must be visible ASCII characters")
+        self._deadline = _Deadline()
         self._errors = (httpx.TransportError, httpx.StreamError, httpx.DecodingError)
         try:
             self._client = httpx.Client(
@@ -245,11 +286,19 @@ class Reader:
         :raises _RetryableError: if a later attempt may succeed.
         :raises PullError: if it would not.
         """
+        options = {"trace": self._deadline.trace}
         try:
-            with self._client.stream("GET", path, params=dict(query)) as response:
+            with (
+                self._deadline.limit(MAX_SECONDS),
+                self._client.stream(
+                    "GET", path, params=dict(query), extensions=options
+                ) as response,
+            ):
                 body = _read_body(response)
         except self._errors as error:
             reason = str(error) or type(error).__name__
+            if self._deadline.is_over:
+                reason = f"the response takes more than {MAX_SECONDS} seconds"
             raise _RetryableError(f"the connection failed: {reason}") from None
         _check_status(response)
         if has_too_many_values(body):
@@ -267,23 +316,19 @@ def _is_safe(url: "httpx.URL") -> bool:
 
 
 def _read_body(response: "httpx.Response") -> bytearray:
-    """Return the body of *response*, whose size and time are limited.
+    """Return the body of *response*.
 
-    :raises _RetryableError: if it takes too long.
     :raises PullError: if it has another form or is too large.
     """
     if response.is_redirect:
         raise PullError("the API redirects to another address")
     if response.headers.get("Content-Encoding", "identity") != "identity":
         raise PullError("the response is compressed")  # to any size
-    body, deadline = bytearray(), time.monotonic() + MAX_SECONDS
+    body = bytearray()
     for chunk in response.iter_bytes():
         body += chunk
         if len(body) > MAX_BODY:
             raise PullError(f"a page is larger than {MAX_BODY} bytes")
-        if time.monotonic() > deadline:
-            problem = f"the response takes more than {MAX_SECONDS} seconds"
-            raise _RetryableError(problem)
     return body
 
 

@@ -21,6 +21,9 @@ from sendgrid_bounces.testing.errors import report_arguments
 #: Threads that answer requests.
 THREADS = 32
 
+#: Seconds after which a client that sends or reads nothing is disconnected.
+IDLE_TIMEOUT = 30
+
 #: Seconds between two checks for a shutdown request.
 POLL_INTERVAL = 0.02
 
@@ -211,6 +214,7 @@ class _Handler(WSGIRequestHandler):
     """Werkzeug's request handler without a log and without Nagle's algorithm."""
 
     disable_nagle_algorithm = True
+    timeout = IDLE_TIMEOUT
 
     def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002 - signature of the base class
         """Log nothing: a URL may contain a key."""

@@ -2,7 +2,11 @@
 
 import gzip
 import json
+import socket
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
 
 import httpx
 import pytest
@@ -380,14 +384,41 @@ def test_unusable_response_stops_the_pull(
     assert [row[0] for row in _rows(local)] == ["kept@example.com"]
 
 
-def test_response_takes_bounded_time(local, clock, pauses, monkeypatch) -> None:
+@pytest.mark.parametrize(
+    ("head", "part"),
+    [
+        (b"", b"HTTP/1.1 103 Early Hints\r\n\r\n"),
+        (b"HTTP/1.1 200 OK\r\n", b"X: y\r\n"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n"),
+    ],
+    ids=["interim responses", "fields", "chunks"],
+)
+def test_response_takes_bounded_time(
+    local, clock, pauses, monkeypatch, head: bytes, part: bytes
+) -> None:
     """Its parts may arrive one by one, each within the timeout."""
-    monkeypatch.setattr(module, "MAX_SECONDS", 0)
-    pages = iter(lambda: httpx.ByteStream(b"[]"), None)
-    transport = httpx.MockTransport(lambda _: httpx.Response(200, stream=next(pages)))
-    reader = Reader(KEY, sleep=pauses.append, transport=transport)
-    with pytest.raises(PullError, match="more than 0 seconds, after 10 attempts"):
-        _pull(local, reader, clock)
+    monkeypatch.setattr(module, "MAX_SECONDS", 0.1)
+
+    def answer(server: socket.socket) -> None:
+        for _ in range(module.MAX_ATTEMPTS):
+            with closing(server.accept()[0]) as connection, suppress(OSError):
+                connection.sendall(head)
+                while True:
+                    connection.sendall(part)
+                    time.sleep(0.001)  # the fields of a head may have 100 KB
+
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        answered = pool.submit(answer, server)
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        with (
+            closing(Reader(KEY, url, sleep=pauses.append)) as reader,
+            pytest.raises(PullError, match="more than 0.1 seconds, after 10"),
+        ):
+            _pull(local, reader, clock)
+        answered.result()
 
 
 def test_compressed_response_is_not_read(local, clock, pauses) -> None:

@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from sendgrid_bounces.core.errors import (
 from sendgrid_bounces.storage.accounts import AccountStore
 from sendgrid_bounces.storage.bounces import BounceStore
 from sendgrid_bounces.testing import EmulatorServer, TestAccount
+from sendgrid_bounces.testing import server as module
 
 pytestmark = pytest.mark.server
 
@@ -92,6 +94,19 @@ def test_server_can_be_restarted() -> None:
         with pytest.raises(RuntimeError, match="already running"):
             server.start()
         server.stop()
+        server.stop()
+
+
+def test_silent_clients_are_disconnected(monkeypatch) -> None:
+    """Each of them occupies a thread."""
+    assert module._Handler.timeout == module.IDLE_TIMEOUT
+    monkeypatch.setattr(module._Handler, "timeout", 0.1)
+    with ExitStack() as stack:
+        server = stack.enter_context(EmulatorServer())
+        for _ in range(module.THREADS):
+            client = socket.create_connection(server.address)
+            stack.enter_context(client).sendall(b"GET / ")
+        requests.get(f"{server.url}/_emulator/health", timeout=TIMEOUT)
         server.stop()
 
 

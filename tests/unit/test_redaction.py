@@ -272,10 +272,13 @@ def test_credential_in_a_name_is_redacted_elsewhere() -> None:
     ]
 
 
-@pytest.mark.parametrize("value", ["{}\n", " {}", '"{}"', "Bearer {}", "'{}' "])
+@pytest.mark.parametrize(
+    "value", ["{}\n", " {}", '"{}"', "Bearer {}", "'{}' ", "={}", "=={}", ": {}"]
+)
 def test_credential_with_other_characters_is_known_without_them(value: str) -> None:
     """The client can have it elsewhere as it is."""
     assert "Zq7Xw2Kp9" in find_secrets([("api_key", value.format("Zq7Xw2Kp9"))])
+    assert "Zq7Xw2Kp9" in find_secrets([("api_key:Zq7Xw2Kp9", "")])
 
 
 def test_long_names_are_secret() -> None:
