@@ -137,6 +137,13 @@ class AccountStore:
             return BounceList(domain.bounce_list, zone, domain.name)
         raise UnknownNameError("account or domain", name)
 
+    def find_owner(self, name: str) -> tuple[str, str] | None:
+        """Return the account that *name* means, and the domain if it is one's name."""
+        if account := self.find(name):
+            return account.username, ""
+        domain = self.find_domain(name)
+        return (domain.account.username, domain.name) if domain else None
+
     def all(self) -> list[Account]:
         """Return all accounts in the order of their names."""
         return [_account(row) for row in self._engine.fetch(self._all)]

@@ -103,6 +103,16 @@ class ContentsStore:
         """Return the number of accounts, domains and bounces."""
         return Counts(*(int(self._engine.fetch(text)[0][0]) for text in self._counts))
 
+    def owners(self) -> set[str]:
+        """Return the names of the owners of sources and of pulls."""
+        queries = [table.select(table.owner).distinct() for table in OWNED_TABLES]
+        return {str(name) for q in queries for (name,) in self._engine.fetch_query(q)}
+
+    def remove_owned(self, owner: str) -> None:
+        """Delete the sources and the pull of *owner*."""
+        for table in OWNED_TABLES:
+            self._engine.execute_query(table.delete().where(table.owner == owner))
+
     def clear(self, tables: Sequence[type[peewee.Model]]) -> None:
         """Delete all rows of *tables*.
 

@@ -99,6 +99,8 @@ class SnapshotStore:
     def restore(self, name: str) -> None:
         """Replace the current state by the snapshot *name*.
 
+        A source stays if its owner is the same account, or domain of the same account.
+
         :raises UnknownNameError: if there is no such snapshot.
         """
 
@@ -106,6 +108,8 @@ class SnapshotStore:
             lock = SnapshotRow.update(name=name).where(SnapshotRow.name == name)
             self._engine.execute_query(lock)
             snapshot = self._find(name)
+            find_owner = self._accounts.find_owner
+            owners = {each: find_owner(each) for each in self._contents.owners()}
             self._contents.clear(SNAPSHOT_TABLES)
             lists: dict[int, int] = {}
             for position in count():
@@ -119,6 +123,9 @@ class SnapshotStore:
                     raise StorageError(reason) from None
                 self._restore_chunk(chunk, lists)
             self._contents.sweep()
+            for owner, before in owners.items():
+                if find_owner(owner) != before:
+                    self._contents.remove_owned(owner)
             # The next pull reads again what pulls have added since the snapshot.
             unknown = {"start": None, "end": None, "failed": None, "problem": ""}
             self._engine.execute_query(PullRow.update(unknown))

@@ -389,6 +389,39 @@ def test_snapshot_holds_keys_but_not_sources(
     assert receive(storage, restored, key="2", email="b@example.com")
 
 
+@pytest.mark.parametrize(
+    ("saved", "present"),
+    [("account", "acme"), ("acme", "account"), ("acme", "other"), ("acme", "acme")],
+)
+def test_restored_snapshot_keeps_the_sources_of_the_same_owners(
+    storage: Storage, saved: str, present: str
+):
+    """Events would be listed for another account that has the name."""
+    accounts = storage.accounts
+    acme, other = accounts.add("acme"), accounts.add("other")
+
+    def add(holder: str) -> None:
+        if holder == "account":
+            accounts.add("x.org")
+        else:
+            accounts.add_domain("x.org", acme if holder == "acme" else other)
+
+    def remove(holder: str) -> None:
+        if holder == "account":
+            accounts.remove("x.org")
+        else:
+            accounts.remove_domain("x.org")
+
+    add(saved)
+    storage.snapshots.take("one", NOW)
+    remove(saved)
+    add(present)
+    storage.sources.add("hook", "x.org", "postmark", SourceSettings())
+    storage.snapshots.restore("one")
+    found = [source.name for source in storage.sources.all()]
+    assert found == (["hook"] if saved == present else [])
+
+
 def test_concurrent_requests_list_an_event_once(
     storage: Storage, bounce_list: int, database_url: str, source: Source
 ):
