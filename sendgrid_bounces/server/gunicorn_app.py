@@ -103,6 +103,10 @@ def load_app(config: Config | None, prepared: Identity | None = None) -> Flask:
 class _Arbiter(Arbiter):
     """Gunicorn's arbiter, which survives when it cannot start a process."""
 
+    def handle_usr2(self) -> None:
+        """Do nothing: another server would load the seed files again."""
+        self.log.warning("USR2 has no effect on serve; HUP replaces the workers")
+
     def spawn_worker(self) -> int | None:
         """Start a worker, or wait before the next attempt."""
         try:

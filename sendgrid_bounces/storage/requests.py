@@ -48,8 +48,10 @@ REQUEST_CONDITIONS: Mapping[str, Callable[[Any], Any]] = {
 }
 
 
-#: Seconds that an attempt to log a request may wait before there is a pause.
-PATIENCE = 2
+#: Seconds that a failed attempt to log a request may take without a pause after it,
+#: and the length of the pause, relative to that of the attempt: the processes of a
+#: server make attempts in turn, and a request waits for each.
+PATIENCE, PAUSE = 0.5, 10
 
 
 class RequestStore:
@@ -92,7 +94,7 @@ class RequestStore:
         """Append *entry* and return its identifier; the identifier it has is ignored.
 
         After a failure, one thread at a time tries, since it may have to wait. If it
-        waited for more than ``PATIENCE`` seconds, there is a pause as long as that.
+        waited for more than ``PATIENCE`` seconds, there is a long pause.
 
         :raises StorageError: if it cannot be stored. The failure is counted.
         """
@@ -115,7 +117,7 @@ class RequestStore:
             self.is_degraded = True
             ended = monotonic()
             if ended - began > PATIENCE:
-                self._retry_at = ended + (ended - began)
+                self._retry_at = ended + PAUSE * (ended - began)
             raise
         finally:
             if is_retry:

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from sendgrid_bounces.core.errors import StorageError
 from sendgrid_bounces.core.requests import RequestFilter
 from sendgrid_bounces.emulator import EXTENSION
+from sendgrid_bounces.storage import requests as requests_module
 from sendgrid_bounces.storage.database import Storage, open_storage
 
 REQUESTS = "/_emulator/requests"
@@ -275,7 +276,7 @@ def test_log_does_not_wait_for_writers_of_the_database(
 
 
 def test_request_succeeds_if_the_log_cannot_be_written(
-    client: FlaskClient, tmp_path: Path, caplog
+    client: FlaskClient, tmp_path: Path, caplog, monkeypatch
 ) -> None:
     """A warning is logged once, and the health endpoint shows the state."""
     client.get(f"/api/bounces.count.json?{ACME}")
@@ -291,6 +292,8 @@ def test_request_succeeds_if_the_log_cannot_be_written(
     health = client.get("/_emulator/health")
     assert (health.status_code, health.json["status"]) == (200, "ok")
     assert (health.json["log"], health.json["unlogged"]) == ("degraded", 2)
+    log = client.application.extensions[EXTENSION].storage.requests
+    monkeypatch.setattr(log, "_retry_at", 0)  # the pause is over
     client.get(f"/api/bounces.count.json?{ACME}")
     health = client.get("/_emulator/health")
     assert (health.json["log"], health.json["unlogged"]) == ("ok", 2)
@@ -339,6 +342,26 @@ def test_one_request_at_a_time_waits_for_a_locked_log(
     monkeypatch.undo()
     client.get(f"/api/bounces.count.json?{ACME}")
     assert (log.failures, log.is_degraded) == (3, False)
+
+
+def test_attempts_that_wait_for_a_locked_log_are_rare(
+    client: FlaskClient, monkeypatch
+) -> None:
+    """A single client would wait for each process in turn."""
+    log = client.application.extensions[EXTENSION].storage.requests
+    now, attempts = [100.0], []
+
+    def insert(*_: object) -> int:
+        attempts.append(now[0])
+        now[0] += 1  # as long as SQLite waits
+        raise StorageError("locked")
+
+    monkeypatch.setattr(requests_module, "monotonic", lambda: now[0])
+    monkeypatch.setattr(log._engine, "execute_insert", insert)
+    for _ in range(40):
+        client.get(f"/api/bounces.count.json?{ACME}")
+        now[0] += 0.5
+    assert attempts == [100.0, 111.0]
 
 
 def test_request_is_logged_if_the_owner_of_its_domain_cannot_be_read(

@@ -435,6 +435,16 @@ def test_reload_needs_no_working_folder(url: str, tmp_path: Path) -> None:
         assert live.get(f"/api/bounces.count.json{ACME}") == '{"count": "0"}'
 
 
+def test_signal_starts_no_second_server(url: str) -> None:
+    """Gunicorn's USR2 would run the command again, which loads the seed files."""
+    with serving("--database", url, "--workers", "1") as live:
+        live.process.send_signal(signal.SIGUSR2)
+        live.get("/_emulator/health")
+        live.process.terminate()
+        _out, err = live.process.communicate(timeout=TIMEOUT)
+    assert "USR2 has no effect" in err
+
+
 def test_server_survives_the_removal_of_its_folder_with_the_database(
     tmp_path: Path,
 ) -> None:
