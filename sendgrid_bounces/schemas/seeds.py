@@ -33,6 +33,9 @@ from sendgrid_bounces.schemas.faults import Operations, read_fault_rules
 from sendgrid_bounces.schemas.loader import parse, read_text
 from sendgrid_bounces.schemas.sources import SourceSeed, read_source
 
+#: Accounts, domains and sources in a seed. Others wait while they are stored.
+MAX_NAMES = 10_000
+
 
 def _check_name(text: str) -> None:
     if not is_name(text):
@@ -266,6 +269,9 @@ class _Reader:
         if (kind, name) in self._names:
             self._report([(path, f"duplicate {kind} {name!r}")])
         self._names.add((kind, name))
+        if len(self._names) > MAX_NAMES:
+            rule = f"more than {MAX_NAMES:,} accounts, domains and sources"
+            raise ParametersError([("", rule)])
 
     def _report(self, problems: Iterable[Problem]) -> None:
         self.problems += problems

@@ -49,6 +49,7 @@ Result = TypeVar("Result")
 
 
 _ACCOUNTS = AccountRow.select(*ACCOUNT_COLUMNS)
+_RESELLER = AccountRow.alias()
 
 _DOMAINS = DomainRow.select(
     DomainRow.name, DomainRow.bounce_list, *ACCOUNT_COLUMNS
@@ -61,6 +62,16 @@ class AccountStore:
     _key_salt = Compiled(lambda e: e.compile(AboutRow.select(AboutRow.key_salt)))
     _find = Compiled(
         lambda e: e.compile_packed(_ACCOUNTS.where(AccountRow.username == ""))
+    )
+    _find_customer = Compiled(
+        lambda e: e.compile_packed(
+            _ACCOUNTS.where(
+                AccountRow.username == "",
+                AccountRow.reseller.in_(
+                    _RESELLER.select(_RESELLER.id).where(_RESELLER.bounce_list == 0)
+                ),
+            )
+        )
     )
     _with_tag = Compiled(lambda e: e.compile(_ACCOUNTS.where(AccountRow.key_tag == 0)))
     _all = Compiled(lambda e: e.compile(_ACCOUNTS.order_by(AccountRow.username)))
@@ -136,6 +147,15 @@ class AccountStore:
             zone = domain.account.timezone
             return BounceList(domain.bounce_list, zone, domain.name)
         raise UnknownNameError("account or domain", name)
+
+    def find_customer(self, reseller: Account, username: str) -> Account | None:
+        """Return the account *username* if it is a customer of *reseller*.
+
+        A restore or a reset can give the identifier of an account to another one while
+        a request is processed, but not that of its list.
+        """
+        rows = self._engine.fetch(self._find_customer, (username, reseller.bounce_list))
+        return _account(rows[0]) if rows else None
 
     def find_owner(self, name: str) -> tuple[str, str] | None:
         """Return the account that *name* means, and the domain if it is one's name."""

@@ -10,6 +10,8 @@ from conftest import NOW, SEEDS, FixedClock, bounce, make_app, measured_memory
 from flask.testing import FlaskClient
 from test_reset import disturb, post, state
 
+from sendgrid_bounces.auth import Authenticator
+from sendgrid_bounces.core.accounts import Account
 from sendgrid_bounces.core.bounces import BounceQuery
 from sendgrid_bounces.core.clock import Clock
 from sendgrid_bounces.core.errors import ConflictError, UnknownNameError
@@ -94,6 +96,50 @@ def test_restore_can_be_repeated(client, storage) -> None:
         now = set(storage.engine.fetch("SELECT id FROM bounce_list"))
         assert not identifiers & now
         identifiers |= now
+
+
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [
+        ("/apiv2/customer.bounces.json?api_user=acme&api_key=s3cret&user=victim", {}),
+        (
+            "/v3/suppression/bounces/a@x",
+            {
+                "Accept": "application/json",
+                "Authorization": "Bearer s3cret",
+                "on-behalf-of": "victim",
+            },
+        ),
+    ],
+    ids=["v2", "v3"],
+)
+def test_restore_during_a_call_gives_a_reseller_no_other_customers(
+    client, storage, monkeypatch, path: str, headers: dict
+) -> None:
+    """Another reseller gets the identifier of the one that calls."""
+    assert post(client, "reset?to=empty").status_code == 200
+    victim = storage.accounts.add("victim", storage.accounts.add("other"))
+    storage.bounces.put(victim.bounce_list, [bounce("a@x")])
+    storage.snapshots.take("one", NOW)
+    assert post(client, "reset?to=empty").status_code == 200
+    assert post(client, "seed", data=SEED).status_code == 200
+    is_v3 = bool(headers)
+    name = "authenticate_key" if is_v3 else "authenticate"
+    authenticate = getattr(Authenticator, name)
+
+    def restore_meanwhile(*arguments) -> Account:
+        found = authenticate(*arguments)
+        storage.snapshots.restore("one")
+        return found
+
+    monkeypatch.setattr(Authenticator, name, restore_meanwhile)
+    answer = client.open(
+        path if is_v3 else f"{path}&task=delete&email=a@x",
+        method="DELETE" if is_v3 else "GET",
+        headers=headers,
+    )
+    restored = storage.accounts.get("victim").bounce_list
+    assert storage.bounces.count(restored, BounceQuery()) == 1, answer.text
 
 
 def test_snapshot_can_be_replaced(client, storage) -> None:

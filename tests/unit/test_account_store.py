@@ -4,6 +4,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
+from dataclasses import replace
 from threading import Barrier
 
 import pytest
@@ -96,6 +97,18 @@ def test_list_identifiers_are_not_reused(storage: Storage, newest) -> None:
         storage.accounts.remove("acme")
         assert leftovers(storage) == (0, 0)
         assert storage.contents.counts().bounces == 0
+
+
+def test_customers_belong_to_the_account_and_not_to_its_identifier(
+    storage: Storage,
+) -> None:
+    """SQLite uses an identifier again, and so does the restore of a snapshot."""
+    old, new = storage.accounts.add("old"), storage.accounts.add("new")
+    customer = storage.accounts.add("customer", new)
+    stale = replace(old, id=new.id)
+    assert storage.accounts.find_customer(new, "customer") == customer
+    assert storage.accounts.find_customer(stale, "customer") is None
+    assert storage.accounts.find_customer(new, "old") is None
 
 
 def test_sources_of_a_domain_do_not_become_those_of_an_account(storage) -> None:

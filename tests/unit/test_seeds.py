@@ -9,7 +9,7 @@ from conftest import NOW, OPERATIONS, QUICK_COSTS, bounce
 from sendgrid_bounces.auth import Authenticator
 from sendgrid_bounces.core.bounces import BounceQuery
 from sendgrid_bounces.core.errors import BounceError, ParametersError
-from sendgrid_bounces.schemas import base
+from sendgrid_bounces.schemas import base, seeds
 from sendgrid_bounces.schemas.base import MAX_PROBLEMS
 from sendgrid_bounces.schemas.seeds import Seed, read_seed, read_seed_file
 from sendgrid_bounces.seeding import apply_seed
@@ -264,6 +264,15 @@ def test_mapping_with_many_names_is_one_problem(text: str) -> None:
     assert [problem for _, problem in raised.value.problems] == [
         "must have at most 100 fields"
     ]
+
+
+def test_number_of_names_is_limited(monkeypatch) -> None:
+    """All other writes wait while accounts are stored."""
+    monkeypatch.setattr(seeds, "MAX_NAMES", 3)
+    text = "accounts: [{username: a, customers: [{username: b}], domains: [%s]}]"
+    assert _read(text % "{name: c}")
+    with pytest.raises(ParametersError, match="more than 3 accounts, domains and so"):
+        _read(text % "{name: c}, {name: d}")
 
 
 def test_only_the_first_problems_have_suggestions(monkeypatch) -> None:

@@ -174,8 +174,8 @@ def _customer(reseller: Account, arguments: Arguments) -> Account:
         account exists.
     """
     accounts = current_emulator().storage.accounts
-    customer = accounts.find(arguments.get("user"))
-    if customer is None or customer.reseller != reseller.id:
+    customer = accounts.find_customer(reseller, arguments.get("user"))
+    if customer is None:
         raise UnknownNameError("customer", arguments.get("user"))
     return customer
 

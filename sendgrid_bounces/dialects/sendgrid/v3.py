@@ -306,8 +306,8 @@ def _customer(reseller: Account, name: str) -> Account:
 
     Wire: the answer to an unknown name is inferred; it is never the parent's list.
     """
-    found = current_emulator().storage.accounts.find(name)
-    if found is None or found.reseller != reseller.id:
+    found = current_emulator().storage.accounts.find_customer(reseller, name)
+    if found is None:
         raise NotAuthorizedError
     return found
 
