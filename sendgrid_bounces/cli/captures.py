@@ -23,9 +23,9 @@ def describe_request(emulator: Emulator, source: Source, raw: bytes) -> Iterator
     :raises ClickException: if the source would refuse it.
     """
     headers, body = split_request(raw)
-    now, authenticator = emulator.clock.now(), emulator.authenticator
+    now = emulator.clock.now()
     try:
-        batch = read_request(source, authenticator, headers, body, now, system=0)
+        batch = read_request(source, emulator, headers, body, now, system=0)
     except (SignatureError, PayloadError, SecretError) as error:
         raise click.ClickException(f"refused: {error}") from None
     yield f"verified by {' and '.join(source.settings.names)}"

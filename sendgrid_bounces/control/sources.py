@@ -11,6 +11,7 @@ from sendgrid_bounces.core.pulls import Pull
 from sendgrid_bounces.core.sources import Source, SourceSettings
 from sendgrid_bounces.emulator import Emulator
 from sendgrid_bounces.schemas.sources import read_source
+from sendgrid_bounces.storage.engine import Engine
 
 
 class SourceControl:
@@ -38,7 +39,7 @@ class SourceControl:
 
         storage = self.emulator.storage
         seed = read_source(source)
-        _check_files(seed.settings)
+        _check_files(seed.settings, storage.engine)
         storage.accounts.named_list(seed.owner)  # fail before hashing the token
         hashed = seeding.hash_token(storage, self.emulator.authenticator, seed)
 
@@ -58,18 +59,20 @@ class SourceControl:
         self.emulator.storage.sources.remove(name)
 
 
-def _check_files(settings: SourceSettings) -> None:
+def _check_files(settings: SourceSettings, engine: Engine) -> None:
     """Check that the files with secrets can be read.
 
     :raises ParametersError: if one cannot.
     """
-    names = ("key_file", "token_file", "certificate_file")
-    paths = {name: getattr(settings, name) for name in names}
-    problems = [
-        (name, f"cannot read {path}")
-        for name, path in paths.items()
-        if path and not (Path(path).is_file() and os.access(path, os.R_OK))
-    ]
+    problems = []
+    for name in ("key_file", "token_file", "certificate_file"):
+        path = getattr(settings, name)
+        if not path:
+            continue
+        if not (Path(path).is_file() and os.access(path, os.R_OK)):
+            problems.append((name, f"cannot read {path}"))
+        elif engine.is_stored_in(Path(path)):
+            problems.append((name, f"{path} belongs to the database itself"))
     if problems:
         raise ParametersError(problems)
 

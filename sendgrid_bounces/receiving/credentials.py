@@ -6,16 +6,24 @@ from pathlib import Path
 from sendgrid_bounces.auth import Authenticator
 from sendgrid_bounces.core.sources import SourceSettings
 from sendgrid_bounces.sources.verification import SecretError, Secrets
+from sendgrid_bounces.storage.engine import Engine
 
 #: Bytes of a file that are read.
 MAX_FILE = 64 * 1024
 
 
-def load_secrets(settings: SourceSettings, authenticator: Authenticator) -> Secrets:
+def load_secrets(
+    settings: SourceSettings, authenticator: Authenticator, engine: Engine
+) -> Secrets:
     """Return the secrets of a source. Files and variables are read on each call.
 
+    :param engine: its own files are not read: closing one would end the locks that
+        SQLite has on it.
     :raises SecretError: if one cannot be read, or is empty.
     """
+    for path in (settings.key_file, settings.token_file, settings.certificate_file):
+        if path and Path(path).is_file() and engine.is_stored_in(Path(path)):
+            raise SecretError(f"{path} belongs to the database itself")
     key = settings.key or _read("key", settings.key_file, settings.key_variable)
     token = _read("token", settings.token_file, settings.token_variable)
     token_hash = settings.token_hash

@@ -52,14 +52,21 @@ def pull(
     :raises BounceError: if the pull fails; its complete windows are stored.
     :raises ConflictError: if the list was reset, restored or removed meanwhile.
     """
-    named = storage.accounts.named_list(owner)
-    owner, bounce_list = named.owner, named.id
-    last = storage.pulls.find(owner) or Pull(owner, SERVICE)
-    start, end = _start(last, options), clock.now()
-    begun = replace(last, failed=end, problem=UNFINISHED)
-    result = WindowResult()
-    if not options.is_dry_run:
-        storage.pulls.record(begun)  # from now on, deletions are recorded
+    end = clock.now()
+
+    def begin() -> tuple[int, Pull, Pull]:
+        named = storage.accounts.named_list(owner)
+        last = storage.pulls.find(named.owner) or Pull(named.owner, SERVICE)
+        begun = replace(last, failed=end, problem=UNFINISHED)
+        if not options.is_dry_run:
+            storage.pulls.record(begun)  # from now on, deletions are recorded
+        return named.id, last, begun
+
+    # In one transaction: a reset while it waits would remove the latest pull.
+    bounce_list, last, begun = (
+        begin() if options.is_dry_run else storage.accounts.transact(begin)
+    )
+    start, result = _start(last, options), WindowResult()
     try:
         for window, present in _windows(reader, options, start, end):
             excluded = None if options.has_blocks else BounceType.SOFT
@@ -82,7 +89,7 @@ def pull(
             _finish(storage, begun, failed)
         raise
     done = Pull(
-        owner,
+        last.owner,
         SERVICE,
         finished=clock.now(),
         start=start,
@@ -93,8 +100,8 @@ def pull(
     )
     if not options.is_dry_run and not _finish(storage, begun, done):
         raise ConflictError(
-            f"the list of {owner!r} was reset, restored or removed during the pull, or "
-            "another pull began: run it again"
+            f"the list of {last.owner!r} was reset, restored or removed during the "
+            "pull, or another pull began: run it again"
         )
     return done
 

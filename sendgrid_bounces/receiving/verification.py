@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from sendgrid_bounces.auth import Authenticator
 from sendgrid_bounces.core.sources import Source
+from sendgrid_bounces.emulator import Emulator
 from sendgrid_bounces.receiving.credentials import load_secrets
 from sendgrid_bounces.sources.events import Batch
 from sendgrid_bounces.sources.kinds import KINDS
@@ -12,7 +12,7 @@ from sendgrid_bounces.sources.verification import SecretError
 
 def read_request(
     source: Source,
-    authenticator: Authenticator,
+    emulator: Emulator,
     headers: Mapping[str, str],
     body: bytes,
     now: int,
@@ -28,7 +28,9 @@ def read_request(
         secret is invalid.
     """
     kind = KINDS[source.kind]
-    secrets = load_secrets(source.settings, authenticator)
+    secrets = load_secrets(
+        source.settings, emulator.authenticator, emulator.storage.engine
+    )
     try:
         kind.verify(body, headers, secrets, system)
     except ModuleNotFoundError as error:

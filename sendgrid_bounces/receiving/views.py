@@ -104,7 +104,7 @@ def _receive(emulator: Emulator, source: Source) -> Response:
     try:
         body = request.read_body(max_body)
         headers = dict(request.headers)
-        batch = read_request(source, emulator.authenticator, headers, body, now, system)
+        batch = read_request(source, emulator, headers, body, now, system)
         counts = deliver(emulator.storage, source, batch, now, system).counts
     except RequestEntityTooLarge:
         raise RefusedError(413, f"the body exceeds {max_body} bytes") from None

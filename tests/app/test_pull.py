@@ -3,9 +3,10 @@
 import gzip
 import json
 import socket
+import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, suppress
 
 import httpx
@@ -21,7 +22,7 @@ from sendgrid_bounces.sources import pull as module
 from sendgrid_bounces.sources.pull import PullError, Reader
 from sendgrid_bounces.storage.bounces import as_bounce
 from sendgrid_bounces.storage.contents import RESET_TABLES
-from sendgrid_bounces.storage.database import Storage
+from sendgrid_bounces.storage.database import Storage, open_storage
 from sendgrid_bounces.storage.pulls import PullStore
 from sendgrid_bounces.testing.app import TestApp
 
@@ -265,6 +266,32 @@ def test_pull_of_a_list_that_is_emptied_meanwhile_is_not_recorded(
         with pytest.raises(ConflictError):
             _pull(local, reader, clock)
     assert _pull(local, reader, clock).changed == 1
+
+
+def test_pull_that_waits_for_a_reset_forgets_the_one_before(
+    local, live, reader, clock, database_url, monkeypatch
+) -> None:
+    """It would continue there, without the bounces that the reset has removed."""
+    _put(live, bounce("old@x", created=NOW - 10 * OVERLAP))
+    _pull(local, reader, clock)
+    found = threading.Event()
+    find = PullStore.find
+    monkeypatch.setattr(PullStore, "find", lambda *args: [find(*args), found.set()][0])
+    with (
+        closing(open_storage(database_url)) as other,
+        ThreadPoolExecutor(1) as pool,
+    ):
+
+        def reset() -> Future:
+            pulled = pool.submit(_pull, local, reader, clock)
+            found.wait(0.3)  # it is found too early, or the pull waits
+            other.pulls.remove_owned("acme")
+            bounce_list = other.accounts.get("acme").bounce_list
+            other.bounces.delete(bounce_list, BounceQuery(), clock=clock)
+            return pulled
+
+        assert other.accounts.transact(reset).result(20).changed == 1
+    assert [row[0] for row in _rows(local)] == ["old@x"]
 
 
 def test_dry_run_changes_nothing(local, live, reader, clock) -> None:
