@@ -316,7 +316,7 @@ def find_secrets(pairs: Iterable[Parameter]) -> list[str]:
     """Return the values of the parameters whose names mark credentials.
 
     A name without a value may hold the credential itself: see :func:`redact_name`.
-    Shorter ones than :data:`MIN_SECRET` are left out.
+    Some may be shorter than :data:`MIN_SECRET`; a redactor leaves these out.
     """
     secrets = []
     for name, value in pairs:

@@ -40,10 +40,10 @@ def add_domain(name: str, account: str, share_list: bool) -> None:  # noqa: FBT0
     """Add the domain NAME to ACCOUNT. Its API key is that of ACCOUNT."""
     with open_control() as control:
         control.add_domain(name, account, shares_list=share_list)
-        is_account = any(each.name == name for each in control.accounts())
+        is_account = any(each.name == name.lower() for each in control.accounts())
     if is_account:
         echo_warning(
-            f"{name} is an account, too; as OWNER, it means the account's list"
+            f"{name.lower()} is an account, too; as OWNER, it means the account's list"
         )
     if not _HOST_NAME.fullmatch(name):
         echo_warning(f"{printable(name)} is not a domain name")

@@ -48,7 +48,7 @@ FIELDS: dict[str, tuple[Any, str]] = {
     "truncate": (int, "Send only the first N bytes of the body."),
 }
 
-_FIELD_NAME = re.compile(rf"'?\b({'|'.join([*FIELDS, 'malformed'])})\b'?")
+_FIELD_NAME = re.compile(rf"'({'|'.join([*FIELDS, 'malformed'])})'")
 
 
 def _flag(name: str) -> str:
@@ -170,27 +170,26 @@ def clear_faults(yes: bool) -> None:  # noqa: FBT001 - click passes options by n
 
 @contextmanager
 def _naming_options() -> Iterator[None]:
-    """Name options instead of fields in problems between several fields."""
+    """Name options instead of fields in problems."""
     try:
         yield
     except ParametersError as error:
         problems = [
-            (
-                place,
-                text if place else _FIELD_NAME.sub(lambda found: _flag(found[1]), text),
-            )
-            for place, text in error.problems
+            (_flag(field) if field else "", _FIELD_NAME.sub(_quoted_flag, text))
+            for field, text in error.problems
         ]
-        if any(place for place, _ in problems):
-            raise ParametersError(problems) from None
         raise click.UsageError(str(ParametersError(problems))) from None
+
+
+def _quoted_flag(name: "re.Match[str]") -> str:
+    return _flag(name[1])
 
 
 def _add(control: Any, rule: str) -> list[int]:
     """Add the rules of JSON text, or of a file."""
     from sendgrid_bounces.schemas.loader import parse
 
-    if rule.isdigit() and not Path(rule).exists():
+    if re.fullmatch("[45][0-9]{2}", rule) and not Path(rule).exists():
         hint = f"did you mean --status {rule}?"
         raise click.UsageError(f"there is no file {rule} ({hint})")
     if rule.lstrip()[:1] in ("{", "["):

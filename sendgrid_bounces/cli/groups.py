@@ -32,9 +32,17 @@ SYNONYMS = {
     "version": "--version",
 }
 
+_KEY_HINT = "An API key is read from a prompt or from stdin."
+_VARIABLE_HINT = "The control token is read from SENDGRID_BOUNCES_CONTROL_TOKEN."
 
-#: Options for secrets, which other programs have.
-SECRET_OPTIONS = {"--api-key", "--control-token", "--key", "--password", "--token"}
+#: Options for secrets, which other programs have, and where a secret is read from.
+SECRET_OPTIONS = {
+    "--api-key": _KEY_HINT,
+    "--control-token": _VARIABLE_HINT,
+    "--key": _KEY_HINT,
+    "--password": _KEY_HINT,
+    "--token": _VARIABLE_HINT,
+}
 
 
 def label_parameters(ctx: click.Context) -> dict[str, str]:
@@ -80,12 +88,10 @@ class Command(click.Command):
         try:
             rest = super().parse_args(ctx, args)
         except click.NoSuchOption as error:
-            if error.option_name in SECRET_OPTIONS:
-                message = (
-                    f"{error.message} A secret is read from a prompt or from stdin."
-                )
-                raise click.UsageError(message, ctx) from None
-            raise
+            hint = SECRET_OPTIONS.get(error.option_name)
+            if hint is None or error.possibilities:
+                raise
+            raise click.UsageError(f"{error.message} {hint}", ctx) from None
         if rest and not ctx.resilient_parsing:
             usage = " ".join([ctx.command_path, *self.collect_usage_pieces(ctx)])
             ctx.fail(f"{pluralize(len(rest), 'argument')} too many; expected: {usage}")

@@ -30,6 +30,9 @@ MAX_OFFSET = 2**53
 #: A reply code of a failure. Services have codes up to 699.
 _REPLY_CODE = re.compile(r"[4-6][0-9]{2}(?![0-9])")
 
+#: An enhanced status code of a failure.
+_ENHANCED_CODE = re.compile(r"[45]\.[0-9]{1,3}\.[0-9]{1,3}(?![0-9.])")
+
 
 class BounceType(IntEnum):
     """The class of a status code (RFC 3463): its first digit."""
@@ -113,12 +116,15 @@ class Bounce:
     def _derived_code(self) -> str:
         """Return the reply code that begins the reason or the status.
 
-        If there is none, return the generic code for the class of the status.
+        If there is none, return the generic code for the class of the status, which can
+        begin the reason, too.
         """
         for text in (self.reason, self.status):
             if match := _REPLY_CODE.match(text):
                 return match[0]
-        return "450" if self.type is BounceType.SOFT else "550"
+        in_reason = _ENHANCED_CODE.match(self.reason)
+        status = self.status or (in_reason[0] if in_reason else "")
+        return "450" if classify(status) is BounceType.SOFT else "550"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatchcase, translate
+from functools import lru_cache
 from typing import Any
 
 from sendgrid_bounces.core.bounces import fold
@@ -154,7 +155,12 @@ def _covers(wanted: str | None, dialect: str) -> bool:
     return wanted is None or wanted in (dialect, dialect.partition(".")[0])
 
 
+@lru_cache(maxsize=4_096)
+def _compile(glob: str) -> re.Pattern[str]:
+    """Return the pattern of folded addresses. Python keeps fewer than rules exist."""
+    return re.compile(translate(fold(glob)))
+
+
 def _any_matches(glob: str, folded_emails: Iterable[str]) -> bool:
     """Return whether *glob* matches an address."""
-    matches = re.compile(translate(fold(glob))).match
-    return any(map(matches, folded_emails))
+    return any(map(_compile(glob).match, folded_emails))

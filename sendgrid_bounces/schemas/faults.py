@@ -274,4 +274,5 @@ def _check_fields(
         if name in values and other not in names:
             yield "", f"{name!r} requires {other!r}"
     if names.isdisjoint(("", *EFFECTS)):
-        yield "", f"must have an effect: {', '.join(EFFECTS[:-1])} or {EFFECTS[-1]}"
+        *names_of_effects, last = map(repr, EFFECTS)
+        yield "", f"must have an effect: {', '.join(names_of_effects)} or {last}"

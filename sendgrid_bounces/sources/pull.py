@@ -134,6 +134,15 @@ class _Deadline:
         finally:
             timer.cancel()
 
+    def check(self) -> None:
+        """Check that the latest block has ended in time.
+
+        :raises _RetryableError: if not.
+        """
+        if self.is_over:
+            problem = f"the response takes more than {MAX_SECONDS} seconds"
+            raise _RetryableError(problem)
+
     def trace(self, event: str, details: Mapping[str, Any]) -> None:
         """Note the socket of a new connection, for HTTPX's extension ``trace``."""
         if event.endswith(("connect_tcp.complete", "start_tls.complete")):
@@ -296,10 +305,10 @@ class Reader:
             ):
                 body = _read_body(response)
         except self._errors as error:
+            self._deadline.check()
             reason = str(error) or type(error).__name__
-            if self._deadline.is_over:
-                reason = f"the response takes more than {MAX_SECONDS} seconds"
             raise _RetryableError(f"the connection failed: {reason}") from None
+        self._deadline.check()  # a body can end with the connection
         _check_status(response)
         if has_too_many_values(body):
             raise PullError(f"a page has more than {MAX_VALUES} values")

@@ -1,6 +1,5 @@
 """Open a database by its URL."""
 
-import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -37,6 +36,9 @@ ENGINES: dict[str, Callable[[SplitResult], Engine]] = {
 
 #: The URLs that an error message names; the other schemes are synonyms.
 SHOWN_URLS = "sqlite:///FILE, mysql://... or mariadb://..."
+
+#: Characters of a path that have another meaning in a URL, or that it does not keep.
+_RESERVED = re.compile(r"[%?#\s]")
 
 #: A path in the place of a URL, which has no password.
 _FILE_NAME = re.compile(r"[\w./~-]+")
@@ -135,8 +137,9 @@ def absolute_url(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme != "sqlite":
         return url
-    path = quote(os.fsencode(Path(unquote(parts.path[1:])).absolute()))
-    return f"sqlite:///{path}" + (f"?{parts.query}" if parts.query else "")
+    path = str(Path(unquote(parts.path[1:])).absolute())  # may not be UTF-8
+    encoded = _RESERVED.sub(lambda found: quote(found[0]), path)
+    return f"sqlite:///{encoded}" + (f"?{parts.query}" if parts.query else "")
 
 
 def _open_engine(url: str) -> Engine:

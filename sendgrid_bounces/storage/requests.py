@@ -49,9 +49,9 @@ REQUEST_CONDITIONS: Mapping[str, Callable[[Any], Any]] = {
 
 
 #: Seconds that a failed attempt to log a request may take without a pause after it,
-#: and the length of the pause, relative to that of the attempt: the processes of a
-#: server make attempts in turn, and a request waits for each.
-PATIENCE, PAUSE = 0.5, 10
+#: and the length of the pause, relative to that of the attempt, and in seconds: the
+#: processes of a server make attempts in turn, and a request waits for each.
+PATIENCE, PAUSE, MAX_PAUSE = 0.5, 10, 30
 
 
 class RequestStore:
@@ -117,7 +117,7 @@ class RequestStore:
             self.is_degraded = True
             ended = monotonic()
             if ended - began > PATIENCE:
-                self._retry_at = ended + PAUSE * (ended - began)
+                self._retry_at = ended + min(PAUSE * (ended - began), MAX_PAUSE)
             raise
         finally:
             if is_retry:

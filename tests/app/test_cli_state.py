@@ -259,6 +259,11 @@ def test_fault_is_added_from_options(run) -> None:
     for args, code, message in (
         (("--times", "2"), 2, "must have an effect: --status, --latency-ms, "),
         (("--retry-after", "3", "--malformed"), 2, "--retry-after requires --status\n"),
+        (
+            ("--status", "200", "--times", "1", "--probability", "1"),
+            2,
+            "--times cannot be combined with --probability",
+        ),
         (("--status", "200"), 2, "--status: must be an integer from 400 to 599"),
         (("{}", "--status", "503"), 2, "RULE cannot be combined with options"),
         ((), 2, "missing RULE, or options such as --status 503"),

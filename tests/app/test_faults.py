@@ -155,8 +155,8 @@ def test_probability_is_reproducible() -> None:
 @pytest.mark.parametrize(
     ("rule", "problem"),
     [
-        ({}, "must have an effect: status, latency_ms"),
-        ({"account": "acme"}, "must have an effect: status, latency_ms"),
+        ({}, "must have an effect: 'status', 'latency_ms'"),
+        ({"account": "acme"}, "must have an effect: 'status', 'latency_ms'"),
         ({"malformed": False, "truncate": False}, "must have an effect"),
         (
             {"status": 503, "colour": 1},

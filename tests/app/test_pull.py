@@ -417,8 +417,9 @@ def test_unusable_response_stops_the_pull(
         (b"", b"HTTP/1.1 103 Early Hints\r\n\r\n"),
         (b"HTTP/1.1 200 OK\r\n", b"X: y\r\n"),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n"),
+        (b"HTTP/1.1 200 OK\r\n\r\n[", b" "),
     ],
-    ids=["interim responses", "fields", "chunks"],
+    ids=["interim responses", "fields", "chunks", "body"],
 )
 def test_response_takes_bounded_time(
     local, clock, pauses, monkeypatch, head: bytes, part: bytes

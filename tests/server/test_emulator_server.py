@@ -401,7 +401,7 @@ def test_unstopped_server_leaves_no_files(tmp_path: Path) -> None:
             lambda account: account.freeze(float("nan")),
             "instant: must be a time such as",
         ),
-        (lambda account: account.fail_next(), "must have an effect: status"),
+        (lambda account: account.fail_next(), "must have an effect: 'status'"),
     ],
 )
 def test_invalid_argument_is_named(server, call, message: str) -> None:

@@ -62,6 +62,8 @@ def test_text_of_another_form_is_not_a_position(text: str) -> None:
         ("5.1.1", "", "220 ready", ("5.1.1", "550")),
         ("", "", "452 mailbox full", ("452", "452")),
         ("", "", "no such user", ("550", "550")),
+        ("", "", "4.2.2 mailbox full", ("450", "450")),
+        ("", "", "4.2.2.1 is an address", ("550", "550")),
     ],
 )
 def test_missing_fields_are_derived(

@@ -278,7 +278,12 @@ def test_credential_in_a_name_is_redacted_elsewhere() -> None:
 def test_credential_with_other_characters_is_known_without_them(value: str) -> None:
     """The client can have it elsewhere as it is."""
     assert "Zq7Xw2Kp9" in find_secrets([("api_key", value.format("Zq7Xw2Kp9"))])
-    assert "Zq7Xw2Kp9" in find_secrets([("api_key:Zq7Xw2Kp9", "")])
+
+
+def test_credential_after_another_sign_is_known() -> None:
+    """The client has encoded or mistyped the sign between name and value."""
+    for sign in "=:":
+        assert find_secrets([(f"api_key{sign}Zq7Xw2Kp9", "")]) == ["Zq7Xw2Kp9"]
 
 
 def test_long_names_are_secret() -> None:

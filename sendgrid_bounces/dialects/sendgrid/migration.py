@@ -125,8 +125,9 @@ TRAPS = (
     ),
     Trap(
         "limit and offset",
-        "limit and offset count the oldest rows of the whole list first. Read all "
-        "pages, merge the rows in the order of created, then apply offset and limit.",
+        "In v2, limit and offset apply to the matching rows of both lists together, "
+        "oldest first; in v3, to each list, newest first. Read all pages, put all rows "
+        "in the order of created, then apply offset and limit.",
         operations=("get",),
         when=("limit", "offset"),
         unless=_ADDRESS,
