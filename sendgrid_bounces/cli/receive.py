@@ -16,7 +16,7 @@ from sendgrid_bounces.cli.connection import open_local
 from sendgrid_bounces.cli.mailboxes import Incoming, read_mails
 from sendgrid_bounces.cli.options import database_option, server_url
 from sendgrid_bounces.core.clock import Clock
-from sendgrid_bounces.core.errors import BounceError, StorageError
+from sendgrid_bounces.core.errors import BounceError, StorageError, UnknownNameError
 from sendgrid_bounces.core.messages import pluralize, printable
 from sendgrid_bounces.core.sources import SourceCounts, pipe_name
 
@@ -196,7 +196,11 @@ def _store_bounces(
                 now = emulator.clock.now()
                 batch = read(mail.raw, now)
                 system = emulator.clock.system.now()
-                receipt = deliver(storage, source, batch, now, system)
+                try:
+                    receipt = deliver(storage, source, batch, now, system)
+                except UnknownNameError as error:  # a later attempt may succeed
+                    reason = f"{error}: the database was reset or restored meanwhile"
+                    raise StorageError(reason) from None
                 if not _keep_unread(mail, batch, unread):
                     mail.mark_read()
                 _report(mail, batch, receipt)

@@ -15,8 +15,9 @@ from click.testing import CliRunner, Result
 from sendgrid_bounces.cli import main
 from sendgrid_bounces.core.errors import StorageError
 from sendgrid_bounces.core.sources import Source, SourceCounts
+from sendgrid_bounces.receiving import delivery
 from sendgrid_bounces.sources.mail import flufl
-from sendgrid_bounces.storage.database import open_storage
+from sendgrid_bounces.storage.database import Storage, open_storage
 from sendgrid_bounces.storage.sources import SourceStore
 
 MAILS = Path(__file__).parent.parent / "mails"
@@ -94,6 +95,22 @@ def test_owner_can_be_a_domain_in_any_letter_case(run: Run, url: str):
     source = read_source(url, "bounces receive mg.example.com")
     assert (source.owner, source.kind, source.path) == ("mg.example.com", "mail", None)
     assert source.counts == SourceCounts(listed=1)
+
+
+def test_reset_meanwhile_asks_for_a_repeat(run: Run, monkeypatch):
+    """The mail system would return the mail for good after an error of another kind."""
+    open_source = delivery.open_source
+
+    def reset_meanwhile(storage: Storage, *arguments: str) -> Source:
+        source = open_source(storage, *arguments)
+        storage.sources.remove(source.name)
+        return source
+
+    with monkeypatch.context() as patch:
+        patch.setattr(delivery, "open_source", reset_meanwhile)
+        refused = run("bounces", "receive", "acme", stdin=EXIM, code=75)
+    assert "the database was reset or restored meanwhile" in refused.stderr
+    assert "1 listed" in run("bounces", "receive", "acme", stdin=EXIM).stdout
 
 
 def test_mbox_is_read_and_not_changed(run: Run, tmp_path: Path):
