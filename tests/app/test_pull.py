@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, suppress
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -447,6 +448,16 @@ def test_response_takes_bounded_time(
         ):
             _pull(local, reader, clock)
         answered.result()
+
+
+def test_connection_after_the_deadline_is_closed() -> None:
+    deadline = module._Deadline()
+    deadline._end()
+    server_end, client_end = socket.socketpair()
+    with server_end, client_end:
+        stream = SimpleNamespace(get_extra_info=lambda _: client_end)
+        deadline.trace("connection.connect_tcp.complete", {"return_value": stream})
+        assert server_end.recv(1) == b""
 
 
 def test_compressed_response_is_not_read(local, clock, pauses) -> None:

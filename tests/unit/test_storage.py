@@ -25,7 +25,7 @@ from sendgrid_bounces.core.faults import FaultRule, StoredFault
 from sendgrid_bounces.core.sources import SourceSettings
 from sendgrid_bounces.storage import health, mysql, sqlite, writers
 from sendgrid_bounces.storage.connections import Connections
-from sendgrid_bounces.storage.database import Storage, open_storage
+from sendgrid_bounces.storage.database import Storage, absolute_url, open_storage
 from sendgrid_bounces.storage.sqlite import JOURNAL_SUFFIXES, open_sqlite
 from sendgrid_bounces.storage.tables import (
     SCHEMA_VERSION,
@@ -688,9 +688,27 @@ def test_first_connection_waits_for_a_writer(tmp_path, monkeypatch) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as writer:
         writer.execute("CREATE TABLE other (id INTEGER)")
         writer.execute("BEGIN IMMEDIATE")
+        with (
+            closing(sqlite.SQLiteEngine(str(path), "full", timeout=0)) as engine,
+            pytest.raises(StorageError, match="database is locked"),
+        ):
+            engine.fetch("SELECT 1")
         monkeypatch.setattr(sqlite.time, "sleep", lambda _: writer.execute("COMMIT"))
         with closing(open_storage(f"sqlite:///{path}")) as storage:
             storage.accounts.add("acme")
+
+
+@pytest.mark.parametrize("name", ["a b", "a%3Fb%25", "b\udce9.db", "ü"])
+def test_absolute_url_names_the_same_file(tmp_path, monkeypatch, name: str) -> None:
+    """Names need not be UTF-8."""
+    monkeypatch.chdir(tmp_path)
+    url = f"sqlite:///{name}?synchronous=off"
+    with closing(open_storage(url)) as storage:
+        storage.accounts.add("acme")
+    absolute = absolute_url(url)
+    monkeypatch.chdir("/")
+    with closing(open_storage(absolute, create=False)) as storage:
+        assert storage.accounts.count() == 1
 
 
 def test_few_threads_wait_for_a_long_transaction(url: str, monkeypatch) -> None:
