@@ -23,7 +23,7 @@ from sendgrid_bounces.cli.output import echo_json
 from sendgrid_bounces.cli.text_files import open_input
 from sendgrid_bounces.control.documents import AccountReport, render_counts
 from sendgrid_bounces.core.contents import Counts, enumerate_contents
-from sendgrid_bounces.core.errors import ParametersError
+from sendgrid_bounces.core.errors import ParametersError, UnknownNameError
 from sendgrid_bounces.core.messages import count_nouns, join_words, pluralize
 
 if TYPE_CHECKING:
@@ -121,13 +121,18 @@ def naming(file: str) -> Iterator[None]:
 
 
 def count_owned(accounts: Sequence[AccountReport], name: str) -> dict[str, int]:
-    """Count the customers, domains and bounces of the account *name*, by noun."""
+    """Count the customers, domains and bounces of the account *name*, by noun.
+
+    :raises UnknownNameError: if it does not exist any more.
+    """
     known = {each.name: each for each in accounts}
+    if name not in known:
+        raise UnknownNameError("account", name)
     found, names = [], [name]
     while names:
-        each = known[names.pop()]
-        found.append(each)
-        names += each.customers
+        if each := known.pop(names.pop(), None):
+            found.append(each)
+            names += each.customers
     domains = [domain for each in found for domain in each.domains]
     own = sum(domain.bounces for domain in domains if not domain.shares_list)
     return {

@@ -23,7 +23,7 @@ def add_source(control: Control, body: Any) -> dict[str, Any]:
     return documents.render_source(control.add_source(body))
 
 
-@route("/sources/<name>", "DELETE")
+@route("/sources/<address:name>", "DELETE")
 def remove_source(control: Control, name: str) -> dict[str, Any]:
     """Remove a source of bounces."""
     control.remove_source(name)

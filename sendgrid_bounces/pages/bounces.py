@@ -160,16 +160,19 @@ def ask_to_clear_bounces(control: Control) -> Response:
 @page("/ui/bounces", "POST")
 def change_bounces(control: Control) -> Response:
     """Add or delete a bounce, or delete all bounces."""
-    owner, form = read_owner(), request.form
+    owner, form = control.owner(read_owner()).name, request.form
+    email, is_deletion = form.get("email", ""), form.get("action") == "delete"
+    if is_deletion:  # fail before a snapshot is replaced
+        query = BounceQuery(emails=(email,))
+        if not email or not control.count_bounces(owner, query).count:
+            raise UnknownNameError("bounce of", email)
     if form.get("snapshot"):
         control.take_snapshot(BEFORE_DELETION)
     if form.get("action") == "clear":
         control.remove_bounces(owner)
         return done("pages.bounces", "cleared", owner=owner)
-    if form.get("action") == "delete":
-        email = form.get("email", "")
-        if not email or not control.remove_bounces(owner, [email]):
-            raise UnknownNameError("bounce of", email)
+    if is_deletion:
+        control.remove_bounces(owner, [email])
         return done("pages.bounces", "deleted", owner=owner)
     try:
         control.put_bounces(owner, [_read_bounce(control, owner)])

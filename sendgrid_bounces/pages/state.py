@@ -98,6 +98,7 @@ def change_snapshots(control: Control) -> Response:
     """Save, restore or remove a snapshot."""
     name, action = request.form.get("name", ""), request.form.get("action")
     if action == "restore":
+        find_snapshot(control.snapshots(), name)  # fail before another one is replaced
         if request.form.get("snapshot") and name != BEFORE_RESTORE:
             control.take_snapshot(BEFORE_RESTORE)
         control.restore_snapshot(name)

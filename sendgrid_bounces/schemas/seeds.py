@@ -162,7 +162,9 @@ def read_seed(
     """
     reader = _Reader(now, doubts)
     try:
-        document = load(SEED, parse(text))
+        raw = parse(text)
+        _check_number(raw)
+        document = load(SEED, raw)
         accounts = [
             reader.account(raw, f"accounts[{i}]")
             for i, raw in enumerate(document["accounts"])
@@ -175,6 +177,24 @@ def read_seed(
     if reader.problems:
         raise ParametersError(reader.problems)
     return Seed(accounts, rules, sources)
+
+
+def _check_number(document: Any) -> None:
+    """Check the number of names in a document that is not validated yet.
+
+    :raises ParametersError: if there are more than :data:`MAX_NAMES`.
+    """
+    number, mappings = 0, [document]
+    while mappings:
+        mapping = mappings.pop()
+        for field in ("accounts", "customers", "domains", "sources"):
+            found = mapping.get(field) if isinstance(mapping, dict) else None
+            if isinstance(found, list):
+                number += len(found)
+                mappings += found
+        if number > MAX_NAMES:
+            rule = f"more than {MAX_NAMES:,} accounts, domains and sources"
+            raise ParametersError([("", rule)])
 
 
 class _Reader:
@@ -269,9 +289,6 @@ class _Reader:
         if (kind, name) in self._names:
             self._report([(path, f"duplicate {kind} {name!r}")])
         self._names.add((kind, name))
-        if len(self._names) > MAX_NAMES:
-            rule = f"more than {MAX_NAMES:,} accounts, domains and sources"
-            raise ParametersError([("", rule)])
 
     def _report(self, problems: Iterable[Problem]) -> None:
         self.problems += problems

@@ -6,6 +6,9 @@ from contextlib import closing
 import pytest
 
 from sendgrid_bounces.cli import accounts
+from sendgrid_bounces.cli.contents import count_owned
+from sendgrid_bounces.control.documents import AccountReport
+from sendgrid_bounces.core.errors import UnknownNameError
 from sendgrid_bounces.storage.database import open_storage
 
 
@@ -175,6 +178,16 @@ def test_key_is_set_on_the_named_account_only(acme, url, monkeypatch) -> None:
     assert "no account 'acme'" in acme("account", "set-key", "acme", code=1).stderr
     with closing(open_storage(url)) as storage:
         assert storage.accounts.get("other").key_hash == "others"
+
+
+def test_account_that_another_command_removes_is_reported() -> None:
+    """A hostile server may also describe accounts that are customers of each other."""
+    first = AccountReport("a", None, "UTC", "b", 1, ("b", "gone"), ())
+    second = AccountReport("b", None, "UTC", "a", 2, ("a",), ())
+    owned = count_owned([first, second], "a")
+    assert owned == {"customer": 1, "domain": 0, "bounce": 3}
+    with pytest.raises(UnknownNameError, match="there is no account 'gone'"):
+        count_owned([first, second], "gone")
 
 
 def test_unusual_names_of_domains_are_added_with_a_warning(acme) -> None:

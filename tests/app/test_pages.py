@@ -956,6 +956,21 @@ def test_deletion_takes_a_snapshot(browser) -> None:
     assert (snapshot["name"], snapshot["bounces"]) == ("before-deletion", 1)
 
 
+@pytest.mark.parametrize(
+    ("path", "form"),
+    [
+        (PAGES[1], {"action": "delete", "email": "unknown@x"}),
+        (PAGES[1].replace("acme", "unknown"), {"action": "clear"}),
+        ("/_emulator/ui/snapshots", {"action": "restore", "name": "unknown"}),
+    ],
+)
+def test_refused_change_replaces_no_snapshot(browser, path: str, form: dict) -> None:
+    """It can have the only copy of an earlier state."""
+    data = {**form, "snapshot": "yes"}
+    assert browser.post(path, data=data, headers=ORIGIN).status_code == 404
+    assert browser.get("/_emulator/snapshots").json["snapshots"] == []
+
+
 def test_bad_bounce_has_its_message_beside_the_field(browser) -> None:
     form = {"action": "add", "email": "<b@x", "created": "never"}
     answer = browser.post(PAGES[1], data=form, headers=ORIGIN)

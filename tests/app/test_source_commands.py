@@ -14,7 +14,7 @@ from test_source_endpoints import PUBLIC_KEY, REQUESTS, TOKEN, mailgun_body
 
 from sendgrid_bounces.cli import captures, main
 from sendgrid_bounces.core.errors import ParametersError
-from sendgrid_bounces.core.sources import SourceCounts
+from sendgrid_bounces.core.sources import SourceCounts, SourceSettings
 from sendgrid_bounces.emulator import EXTENSION
 from sendgrid_bounces.schemas.sources import read_source
 from sendgrid_bounces.storage.database import open_storage
@@ -306,6 +306,13 @@ class TestSeeds:
     def test_owner_must_exist(self, client: FlaskClient):
         seed = {**SEED, "sources": [{**MAIL, "name": "x", "owner": "nobody"}]}
         assert client.post("/_emulator/seed", json=seed).status_code == 404
+
+    def test_source_of_an_account_with_a_slash_is_removed(self, client: FlaskClient):
+        storage = client.application.extensions[EXTENSION].storage
+        name = "bounces receive a/b"
+        storage.sources.add(name, "acme", "mail", SourceSettings())
+        assert client.delete(f"/_emulator/sources/{name}").status_code == 200
+        assert name not in self.sources(client)
 
     def test_reset_restores_the_sources_of_the_seed(self, client: FlaskClient):
         client.post("/_emulator/sources", json={**MAIL, "name": "more"})
