@@ -34,7 +34,7 @@ from sendgrid_bounces.schemas.loader import parse, read_text
 from sendgrid_bounces.schemas.sources import SourceSeed, read_source
 
 #: Accounts, domains and sources in a seed. Others wait while they are stored.
-MAX_NAMES = 10_000
+MAX_NAMES = 1_000
 
 
 def _check_name(text: str) -> None:
@@ -193,7 +193,7 @@ def _check_number(document: Any) -> None:
                 number += len(found)
                 mappings += found
         if number > MAX_NAMES:
-            rule = f"more than {MAX_NAMES:,} accounts, domains and sources"
+            rule = f"more than {MAX_NAMES:,} accounts, domains and sources: divide it"
             raise ParametersError([("", rule)])
 
 

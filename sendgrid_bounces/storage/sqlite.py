@@ -217,7 +217,9 @@ class SQLiteEngine(Engine):
 
     def is_stored_in(self, path: Path) -> bool:
         """Return whether *path* is a file of the database."""
-        files = [self._file, *self._journal, Path(f"{self.location}{LOG_SUFFIX}")]
+        endings = ("", *JOURNAL_SUFFIXES)
+        log = [Path(f"{self.location}{LOG_SUFFIX}{each}") for each in endings]
+        files = [self._file, *self._journal, *log]
         return any(file.exists() and file.samefile(path) for file in files)
 
     def close(self) -> None:

@@ -383,13 +383,13 @@ def test_replay_after_a_change_of_the_clock_has_no_effect(
         ("mailgun", lambda path: path.write_text(" \n"), "the file is empty"),
         ("mailgun", lambda path: path.write_bytes(b"\xff"), "not UTF-8"),
         ("mailgun", lambda path: (path.unlink(), path.mkdir()), "not a file"),
-        (
-            "mailgun",
-            lambda path: (
-                path.unlink(),
-                path.symlink_to(path.parent / "bounces.sqlite3"),
-            ),
-            "belongs to the database itself",
+        *(
+            (
+                "mailgun",
+                lambda path, name=name: (path.unlink(), path.symlink_to(name)),
+                "belongs to the database itself",
+            )
+            for name in ("bounces.sqlite3", "bounces.sqlite3-wal")
         ),
     ],
 )

@@ -247,7 +247,7 @@ def test_all_problems_are_reported() -> None:
 def test_reading_stops_after_100_invalid_elements(text: str) -> None:
     """The time to report each of many elements would be longer than to read them."""
     with pytest.raises(ParametersError) as raised:
-        _read(text % ", ".join(["1"] * 5_000))
+        _read(text % ", ".join(["1"] * 900))
 
     assert len(raised.value.problems) == 100
     assert "[99]" in raised.value.problems[99][0]
