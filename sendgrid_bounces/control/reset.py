@@ -76,9 +76,8 @@ def reset_account(emulator: Emulator, name: str, *, empty: bool) -> None:
             _replace_domain(storage, name, domains)
         storage.contents.sweep()
         storage.faults.remove_owned(**limits)
-        storage.sources.remove_owned(owner)
         for each in owned:
-            storage.pulls.remove_owned(each)
+            storage.contents.remove_owned(each)
         for source in sources:
             seeding.apply_source(storage, source)
         for seed in found:

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+#: The problem of a pull that is running, or was killed.
+UNFINISHED = "the pull has not ended"
+
 
 @dataclass(frozen=True, slots=True)
 class Pull:

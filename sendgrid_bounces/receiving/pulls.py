@@ -1,12 +1,12 @@
 """Copy the bounces of a live account into a list, window by window."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from sendgrid_bounces.core.bounces import BounceType
 from sendgrid_bounces.core.clock import Clock
 from sendgrid_bounces.core.errors import BounceError, ConflictError
-from sendgrid_bounces.core.pulls import Pull, WindowResult
+from sendgrid_bounces.core.pulls import UNFINISHED, Pull, WindowResult
 from sendgrid_bounces.sources.pull import Reader, Window
 from sendgrid_bounces.storage.database import Storage
 
@@ -14,9 +14,6 @@ SERVICE = "sendgrid"
 
 #: Seconds by which a pull overlaps the one before it, since rows can appear late.
 OVERLAP = 60 * 60
-
-#: The problem of a pull that is running, or was killed.
-UNFINISHED = "the pull has not ended"
 
 #: Called after each window with the seconds that were read, and those of the period.
 Progress = Callable[[int, int], None]
@@ -138,10 +135,24 @@ def _windows(
     The addresses are None unless bounces are to be removed and the window is complete.
     """
     for window in reader.read("bounces", start, end):
-        bounces, is_complete = dict(window.bounces), window.is_complete
+        parts: Iterable[Window] = [window]
         if options.has_blocks:
-            for blocks in reader.read("blocks", window.start, window.end):
-                is_complete = is_complete and blocks.is_complete
-                bounces = {**blocks.bounces, **bounces}
-        found = replace(window, bounces=bounces)
-        yield found, {*bounces} if options.is_full and is_complete else None
+            blocks = reader.read("blocks", window.start, window.end)
+            parts = (_with_blocks(window, each) for each in blocks)
+        for part in parts:
+            is_final = options.is_full and part.is_complete
+            yield part, {*part.bounces} if is_final else None
+
+
+def _with_blocks(window: Window, blocks: Window) -> Window:
+    """Return *blocks*, a part of *window*, with the bounces of the same time."""
+    bounces = {
+        email: bounce
+        for email, bounce in window.bounces.items()
+        if blocks.start <= bounce.created <= blocks.end
+    }
+    return replace(
+        blocks,
+        bounces={**blocks.bounces, **bounces},
+        is_complete=window.is_complete and blocks.is_complete,
+    )

@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from peewee import fn
@@ -157,12 +157,22 @@ class AccountStore:
         rows = self._engine.fetch(self._find_customer, (username, reseller.bounce_list))
         return _account(rows[0]) if rows else None
 
-    def find_owner(self, name: str) -> tuple[str, str] | None:
-        """Return the account that *name* means, and the domain if it is one's name."""
-        if account := self.find(name):
-            return account.username, ""
-        domain = self.find_domain(name)
-        return (domain.account.username, domain.name) if domain else None
+    def find_owners(self, names: Iterable[str]) -> dict[str, tuple[str, ...]]:
+        """Return the account that each of *names* means, with its reseller.
+
+        The name of a domain means the account of the domain, and the domain.
+        """
+        accounts = {account.username: account for account in self.all()}
+        usernames = {account.id: account.username for account in accounts.values()}
+        owners: dict[str, tuple[str, ...]] = {}
+        for name in names:
+            domain = None if name in accounts else self.find_domain(name)
+            account = domain.account if domain else accounts.get(name)
+            if account:
+                reseller = usernames.get(account.reseller or 0, "")
+                found = (account.username, reseller, domain.name if domain else "")
+                owners[name] = found
+        return owners
 
     def all(self) -> list[Account]:
         """Return all accounts in the order of their names."""

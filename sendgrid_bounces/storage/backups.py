@@ -153,6 +153,7 @@ def restore_backup(
         storage.contents.clear(CLEARED_TABLES)
         copy = partial(_copy_rows, backup.engine, engine)
         copy(CLEARED_TABLES, report, lists.__getitem__)
+        storage.pulls.end_running()
         storage.contents.sweep()
         storage.faults.clear()  # late: calls that match a fault rule wait
         copy([FaultRow], ignore_progress)

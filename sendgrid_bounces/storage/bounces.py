@@ -57,6 +57,12 @@ SEARCH_SIZE = 20_000
 #: pattern: less than a client of a database server waits.
 SEARCH_TIMEOUT = 4
 
+#: Seconds by which each row that a long search has found prolongs it.
+SECONDS_PER_ROW = 0.0002
+
+#: The least time in seconds for a query; databases count milliseconds.
+MIN_SEARCH = 0.001
+
 #: The filters of such a query.
 PATTERNS = {"pattern", "email_globs", "status_glob"}
 
@@ -341,13 +347,16 @@ class BounceStore:
             if position is None:
                 return
             ranges = _ranges(walk, filters, *position)
+        seconds = float(SEARCH_TIMEOUT)
         while limit is None or limit > 0:
             size = BATCH_SIZE if limit is None else min(BATCH_SIZE, limit)
             wanted = size + 1  # one more row shows where the next batch begins
-            rows = self._fetch(walk.rows, bounce_list, ranges[0], wanted)
+            began = time.monotonic()
+            fetch = partial(self._fetch, walk.rows, bounce_list, seconds=seconds)
+            rows = fetch(ranges[0], wanted)
             if len(ranges) > 1 and len(rows) < wanted:
-                rest = wanted - len(rows)
-                rows += self._fetch(walk.rows, bounce_list, ranges[1], rest)
+                rows += fetch(ranges[1], wanted - len(rows))
+            seconds -= time.monotonic() - began - len(rows) * SECONDS_PER_ROW
             if rows:
                 yield rows[:size]
             if len(rows) <= size:
@@ -371,11 +380,17 @@ class BounceStore:
         return None
 
     def _fetch(
-        self, statement: Statement, bounce_list: int, filters: Filters, *bounds: int
+        self,
+        statement: Statement,
+        bounce_list: int,
+        filters: Filters,
+        *bounds: int,
+        seconds: float | None = None,
     ) -> list[Any]:
         """Run *statement*.
 
         :param bounds: limit and offset, for a statement with these.
+        :param seconds: that a search may take; None for :data:`SEARCH_TIMEOUT`.
         :raises StorageError: if the filters need a search that takes too long.
         """
         text, values = self._prepare(statement, bounce_list, filters)
@@ -383,7 +398,8 @@ class BounceStore:
         if PATTERNS.isdisjoint(filters):
             rows = self._engine.fetch(text, values)
         else:
-            rows = self._engine.search(text, values, SEARCH_TIMEOUT)
+            limit = SEARCH_TIMEOUT if seconds is None else max(seconds, MIN_SEARCH)
+            rows = self._engine.search(text, values, limit)
         if not rows:
             self._lists.check(bounce_list)
         return rows

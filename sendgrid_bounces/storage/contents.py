@@ -109,7 +109,7 @@ class ContentsStore:
         return {str(name) for q in queries for (name,) in self._engine.fetch_query(q)}
 
     def remove_owned(self, owner: str) -> None:
-        """Delete the sources and the pull of *owner*."""
+        """Delete the sources and the pull of an account, or of a folded domain."""
         for table in OWNED_TABLES:
             self._engine.execute_query(table.delete().where(table.owner == owner))
 

@@ -296,9 +296,9 @@ class Engine:
         )
         return StorageError(f"{self}: {reason}", reason=reason)
 
-    def search_timeout(self, seconds: float) -> StorageError:
-        """Return the error for a query that was stopped after *seconds*."""
-        reason = f"the search took longer than {seconds} seconds"
+    def search_timeout(self) -> StorageError:
+        """Return the error for a query that was stopped."""
+        reason = "the search took too long"
         return StorageError(f"{self}: {reason}", reason=reason)
 
     def check_writable(self) -> None:

@@ -175,7 +175,7 @@ class MySQLEngine(Engine):
             return self.fetch(limited, values)
         except StorageError as error:
             if error.code in STOPPED:
-                raise self.search_timeout(seconds) from error
+                raise self.search_timeout() from error
             raise
 
     def _fetch(self, text: str, values: Sequence[object]) -> list[Row]:

@@ -5,7 +5,7 @@ from dataclasses import asdict, replace
 
 from sendgrid_bounces.core.bounces import Bounce, BounceQuery, BounceType, fold
 from sendgrid_bounces.core.clock import Clock
-from sendgrid_bounces.core.pulls import Pull, WindowResult
+from sendgrid_bounces.core.pulls import UNFINISHED, Pull, WindowResult
 from sendgrid_bounces.core.sources import ReceivedBounce
 from sendgrid_bounces.storage.bounces import BounceStore, as_bounce
 from sendgrid_bounces.storage.compiled import Compiled
@@ -50,10 +50,12 @@ class PullStore:
             lambda: self._engine.execute(self._put, list(values.values()))
         )
 
-    def remove_owned(self, owner: str) -> None:
-        """Forget the latest pull of an account, or of a domain in lower case."""
-        query = PullRow.delete().where(PullRow.owner == owner)
-        self._engine.transact(lambda: self._engine.execute_query(query))
+    def end_running(self) -> None:
+        """Record that no pull is running, since a backup has replaced the lists."""
+        ended = {"failed": None, "problem": ""}
+        self._engine.execute_query(
+            PullRow.update(ended).where(PullRow.problem == UNFINISHED)
+        )
 
     def apply(
         self,

@@ -99,7 +99,8 @@ class SnapshotStore:
     def restore(self, name: str) -> None:
         """Replace the current state by the snapshot *name*.
 
-        A source stays if its owner is the same account, or domain of the same account.
+        A source stays if its owner is the same account, or domain of the same account,
+        with the same reseller.
 
         :raises UnknownNameError: if there is no such snapshot.
         """
@@ -108,8 +109,7 @@ class SnapshotStore:
             lock = SnapshotRow.update(name=name).where(SnapshotRow.name == name)
             self._engine.execute_query(lock)
             snapshot = self._find(name)
-            find_owner = self._accounts.find_owner
-            owners = {each: find_owner(each) for each in self._contents.owners()}
+            owners = self._accounts.find_owners(self._contents.owners())
             self._contents.clear(SNAPSHOT_TABLES)
             lists: dict[int, int] = {}
             for position in count():
@@ -123,8 +123,9 @@ class SnapshotStore:
                     raise StorageError(reason) from None
                 self._restore_chunk(chunk, lists)
             self._contents.sweep()
+            found = self._accounts.find_owners(owners)
             for owner, before in owners.items():
-                if find_owner(owner) != before:
+                if found.get(owner) != before:
                     self._contents.remove_owned(owner)
             # The next pull reads again what pulls have added since the snapshot.
             unknown = {"start": None, "end": None, "failed": None, "problem": ""}

@@ -163,11 +163,6 @@ class SourceStore:
         if not self._engine.transact(lambda: self._engine.execute_query(query)):
             raise UnknownNameError("source", name)
 
-    def remove_owned(self, owner: str) -> None:
-        """Remove the sources of an account, or of a domain in lower case."""
-        query = SourceRow.delete().where(SourceRow.owner == owner)
-        self._engine.transact(lambda: self._engine.execute_query(query))
-
     def receive(
         self,
         bounce_list: int,

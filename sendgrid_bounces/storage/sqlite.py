@@ -177,7 +177,7 @@ class SQLiteEngine(Engine):
             return self.fetch(text, values)
         except StorageError as error:
             if str(error).endswith(INTERRUPTED):
-                raise self.search_timeout(seconds) from error
+                raise self.search_timeout() from error
             raise
         finally:
             connection.set_progress_handler(None, 0)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, suppress
+from dataclasses import replace
 from types import SimpleNamespace
 
 import httpx
@@ -21,6 +22,7 @@ from sendgrid_bounces.core.errors import ConflictError, UnknownNameError
 from sendgrid_bounces.receiving.pulls import OVERLAP, Options, pull
 from sendgrid_bounces.sources import pull as module
 from sendgrid_bounces.sources.pull import PullError, Reader
+from sendgrid_bounces.storage.backups import open_backup, restore_backup, write_backup
 from sendgrid_bounces.storage.bounces import as_bounce
 from sendgrid_bounces.storage.contents import RESET_TABLES
 from sendgrid_bounces.storage.database import Storage, open_storage
@@ -165,6 +167,28 @@ def test_blocks_are_pulled_on_request(local, live, reader, clock) -> None:
     assert _pull(local, reader, clock, has_blocks=True, is_full=True).removed == 1
 
 
+def test_many_blocks_are_stored_in_parts(
+    local, live, reader, clock, monkeypatch
+) -> None:
+    """A part is in memory as a whole, and other writes wait for it."""
+    soft = [replace(each, status="4.2.2", code="452") for each in _many(1_200, 3_600)]
+    _put(live, bounce("hard@x", created=NOW - 1_800), *soft)
+    monkeypatch.setattr(module, "MAX_PAGES", 1)
+    sizes = []
+    apply = PullStore.apply
+
+    def apply_and_count(store, bounce_list, start, end, bounces, *rest, **options):
+        sizes.append(len(bounces))
+        return apply(store, bounce_list, start, end, bounces, *rest, **options)
+
+    monkeypatch.setattr(PullStore, "apply", apply_and_count)
+    assert _pull(local, reader, clock, has_blocks=True, is_full=True).changed == 1_201
+    assert _rows(local) == _rows(live.emulator.storage, "live")
+    assert max(sizes) < 600
+    _delete(live, "hard@x")
+    assert _pull(local, reader, clock, has_blocks=True, is_full=True).removed == 1
+
+
 def test_text_of_a_window_is_limited(local, live, reader, clock, monkeypatch) -> None:
     """A window is in memory as a whole."""
     _put(live, bounce("a@example.com", reason="x" * 60), bounce("b@x", reason="y" * 60))
@@ -269,6 +293,27 @@ def test_pull_of_a_list_that_is_emptied_meanwhile_is_not_recorded(
     assert _pull(local, reader, clock).changed == 1
 
 
+def test_restore_of_a_backup_ends_a_running_pull(
+    local, live, reader, clock, tmp_path, monkeypatch
+) -> None:
+    """The backup has the record of the same pull, and an earlier state of the list."""
+    _put(live, bounce("a@x"))
+    read = reader.read
+
+    def read_and_restore(*arguments):
+        write_backup(local.engine, tmp_path / "backup")
+        yield from read(*arguments)
+        with open_backup(tmp_path / "backup") as backup:
+            restore_backup(local, backup)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(reader, "read", read_and_restore)
+        with pytest.raises(ConflictError):
+            _pull(local, reader, clock)
+    assert _rows(local) == []
+    assert _pull(local, reader, clock).changed == 1
+
+
 def test_pull_that_waits_for_a_reset_forgets_the_one_before(
     local, live, reader, clock, database_url, monkeypatch
 ) -> None:
@@ -286,7 +331,7 @@ def test_pull_that_waits_for_a_reset_forgets_the_one_before(
         def reset() -> Future:
             pulled = pool.submit(_pull, local, reader, clock)
             found.wait(0.3)  # it is found too early, or the pull waits
-            other.pulls.remove_owned("acme")
+            other.contents.remove_owned("acme")
             bounce_list = other.accounts.get("acme").bounce_list
             other.bounces.delete(bounce_list, BounceQuery(), clock=clock)
             return pulled

@@ -326,7 +326,9 @@ class TestSeeds:
         body, headers = REQUESTS["mail"]
         for name in ("mx", "mg", "other"):
             client.post(f"/_sources/{name}", data=body, headers=headers)
-        client.post("/_emulator/sources", json={**MAIL, "name": "more"})
+        for name, owner in (("more", "acme"), ("domains", "mg.example.com")):
+            extra = {**MAIL, "name": name, "owner": owner}
+            assert client.post("/_emulator/sources", json=extra).status_code == 201
         client.delete("/_emulator/sources/mg")
         client.post("/_emulator/reset?account=acme")
         assert self.sources(client) == {"mg": 0, "mx": 0, "other": 1}

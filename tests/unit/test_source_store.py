@@ -422,6 +422,18 @@ def test_restored_snapshot_keeps_the_sources_of_the_same_owners(
     assert found == (["hook"] if saved == present else [])
 
 
+def test_restored_customer_of_another_reseller_has_no_sources(storage: Storage):
+    accounts = storage.accounts
+    first, second = accounts.add("first"), accounts.add("second")
+    accounts.add("customer", first)
+    storage.snapshots.take("one", NOW)
+    accounts.remove("customer")
+    accounts.add("customer", second)
+    storage.sources.add("hook", "customer", "postmark", SourceSettings())
+    storage.snapshots.restore("one")
+    assert storage.sources.all() == []
+
+
 def test_concurrent_requests_list_an_event_once(
     storage: Storage, bounce_list: int, database_url: str, source: Source
 ):
@@ -556,5 +568,5 @@ class TestSources:
 
     def test_sources_of_an_owner_are_removed(self, storage: Storage, source: Source):
         storage.sources.add("two", "other", "mail", SourceSettings())
-        storage.sources.remove_owned("acme")
+        storage.contents.remove_owned("acme")
         assert [found.name for found in storage.sources.all()] == ["two"]
