@@ -119,7 +119,7 @@ class TestAccount:
 
         test_app.acquire()
         try:
-            self._emulator.storage.engine.transact(create)
+            self._accounts.transact(create)
             if username:  # an earlier test may have used the same name
                 self._emulator.storage.requests.remove_owned(account=username)
         except BaseException:
@@ -401,9 +401,12 @@ class TestAccount:
         return self._accounts.get(self.username).bounce_list
 
     def _remove(self) -> None:
-        for name in self._names:
-            with suppress(UnknownNameError):
-                self._accounts.remove(name)
+        def remove() -> None:
+            for name in self._names:
+                with suppress(UnknownNameError):
+                    self._accounts.remove(name)
+
+        self._accounts.transact(remove)
         for id_ in self._faults:
             with suppress(UnknownNameError):
                 self.control.remove_fault(id_)

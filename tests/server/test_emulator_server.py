@@ -310,6 +310,25 @@ def test_error_responses_are_not_exceptions(server: EmulatorServer) -> None:
         assert account.bounces() == []
 
 
+def test_account_is_created_and_removed_as_other_changes_wait(
+    server: EmulatorServer, monkeypatch
+) -> None:
+    """On MariaDB, test processes that share a database would lock each other out."""
+    calls = []
+    transact = AccountStore.transact
+
+    def record(store: AccountStore, action):
+        calls.append(action.__name__)
+        return transact(store, action)
+
+    monkeypatch.setattr(AccountStore, "transact", record)
+    server.double().close()
+    assert [name for name in calls if name in ("create", "remove")] == [
+        "create",
+        "remove",
+    ]
+
+
 def test_account_removed_by_the_test_can_be_closed(server: EmulatorServer) -> None:
     """Closing ignores accounts that no longer exist."""
     with server.double() as account:
