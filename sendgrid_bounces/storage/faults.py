@@ -5,6 +5,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from secrets import randbelow
 from typing import Any
 
 import peewee
@@ -47,6 +48,9 @@ _VERSION_AND_CLOCK = peewee.Select(
         ClockRow.select(ClockRow.ahead),
     ]
 )
+
+#: The largest first version of the set of rules.
+MAX_FIRST = 2**30
 
 _CONFLICT_TARGET = {"conflict_target": [FaultSetRow.only]}
 
@@ -241,8 +245,12 @@ class FaultStore:
         return True
 
     def _lock_set(self) -> None:
-        """Change the version of the set; other changes wait for this transaction."""
-        self._engine.execute(self._next_version, (1, 1, 1))
+        """Change the version of the set; other changes wait for this transaction.
+
+        The first version is random: another database can take the place of this one
+        while servers use it, and they keep the rules of a version.
+        """
+        self._engine.execute(self._next_version, (1, randbelow(MAX_FIRST) + 1, 1))
 
     def _check_number(self, added: int) -> None:
         number = self._engine.fetch(self._number)[0][0] + added

@@ -87,6 +87,18 @@ def test_rule_matches_if_every_matcher_does(
     assert FaultRule(**matcher).matches(info) is matches
 
 
+def test_versions_of_rules_differ_between_databases(storage: Storage) -> None:
+    """A server keeps the rules of a version, and its database can be replaced."""
+    read_version = "SELECT version FROM fault_set"
+    storage.faults.add([FaultRule(status=503)])
+    ((first,),) = storage.engine.fetch(read_version)
+    storage.engine.transact(lambda: storage.engine.execute("DELETE FROM fault_set"))
+    storage.faults.clear()
+    assert storage.engine.fetch(read_version) not in ([(first,)], [(first + 1,)])
+    storage.faults.add([FaultRule(status=503)])
+    assert storage.faults.read_with_clock()[0]
+
+
 def test_addresses_are_folded_once_for_all_rules(monkeypatch) -> None:
     """There can be a thousand rules, and thousands of addresses."""
     folded = []
