@@ -17,6 +17,7 @@ from sendgrid_bounces.cli.mailboxes import Incoming, read_mails
 from sendgrid_bounces.cli.options import database_option, server_url
 from sendgrid_bounces.core.clock import Clock
 from sendgrid_bounces.core.errors import BounceError, StorageError, UnknownNameError
+from sendgrid_bounces.core.files import folder_beside, sync
 from sendgrid_bounces.core.messages import pluralize, printable
 from sendgrid_bounces.core.sources import SourceCounts, pipe_name
 
@@ -217,8 +218,13 @@ def _keep_unread(mail: Incoming, batch: "Batch", folder: Path | None) -> bool:
         return False
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
-        name = f"{hashlib.sha256(mail.raw).hexdigest()[:20]}.eml"
-        (folder / name).write_bytes(mail.raw)
+        target = folder / f"{hashlib.sha256(mail.raw).hexdigest()[:20]}.eml"
+        with folder_beside(target) as temporary:
+            copy = temporary / target.name
+            copy.write_bytes(mail.raw)
+            sync(copy)
+            copy.replace(target)
+        sync(folder)
     return True
 
 

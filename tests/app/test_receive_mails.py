@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from sendgrid_bounces.cli import main
+from sendgrid_bounces.cli import main, receive
 from sendgrid_bounces.core.errors import StorageError
 from sendgrid_bounces.core.sources import Source, SourceCounts
 from sendgrid_bounces.receiving import delivery
@@ -230,6 +230,29 @@ def test_unreadable_mail_is_named_and_copied(run: Run, url: str, tmp_path: Path)
     source = read_source(url, "bounces receive acme")
     assert source.counts == SourceCounts(skipped=2)
     assert source.problem == "a bounce mail without a recipient"
+
+
+def test_copy_of_an_unreadable_mail_is_complete_or_absent(
+    run: Run, tmp_path: Path, monkeypatch
+):
+    """The mail system deletes the mail afterwards, or tries again."""
+    synced = []
+
+    def fail_second(path: Path) -> None:
+        synced.append(path)
+        if len(synced) == 2:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(receive, "sync", fail_second)
+    folder = tmp_path / "unread"
+    arguments = ("bounces", "receive", "acme", "--unread", str(folder))
+    assert "No space left" in run(*arguments, stdin=UNREADABLE, code=75).stderr
+    first = synced[0]
+    assert first.name.endswith(".eml")
+    monkeypatch.setattr(receive, "sync", synced.append)
+    run(*arguments, stdin=UNREADABLE)
+    assert [each.name for each in folder.iterdir()] == [first.name]
+    assert synced[-1] == folder
 
 
 @pytest.mark.parametrize("stdin", [b"", b"\0\xff", b"hello\n", VACATION, b"\n" * 9])
