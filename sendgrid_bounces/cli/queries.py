@@ -117,7 +117,7 @@ def walk(
         batch = control.bounces(owner, query, limit=size, offset=offset, after=after)
         yield batch
         limit = None if limit is None else limit - len(batch.bounces)
-        if batch.next is None or limit == 0:
+        if batch.next is None or not batch.bounces or limit == 0:
             return
         offset, after = 0, batch.next
 

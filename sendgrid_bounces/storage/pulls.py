@@ -68,7 +68,7 @@ class PullStore:
         present: Iterable[str] | None = None,
         excluded_type: BounceType | None = None,
     ) -> WindowResult:
-        """Store the bounces of a window in one transaction.
+        """Store the bounces of a window in one transaction, and remove others in more.
 
         A newer bounce on the list is kept. A recorded deletion stays in effect.
 
@@ -80,7 +80,7 @@ class PullStore:
         window = BounceQuery(created_from=start, created_before=end + 1)
         known = None if present is None else {*present}
 
-        def apply() -> WindowResult:
+        def store() -> tuple[int, list[str]]:
             unchanged, missing = set(), []
             for rows in self._bounces.find(bounce_list, window):
                 for stored in map(as_bounce, rows):
@@ -101,12 +101,13 @@ class PullStore:
             listed = self._sources.receive(
                 bounce_list, received, (), clock.now(), clock.system.now()
             )
-            removed = sum(
-                self._bounces.delete(
-                    bounce_list, replace(window, emails=tuple(chunk)), clock=clock
-                )
-                for chunk in chunks(missing)
-            )
-            return WindowResult(len(bounces), sum(listed), removed)
+            return sum(listed), missing
 
-        return self._engine.transact(apply)
+        changed, missing = self._engine.transact(store)
+        removed = sum(  # one by one, so that other writes do not wait for all of them
+            self._bounces.delete(
+                bounce_list, replace(window, emails=tuple(chunk)), clock=clock
+            )
+            for chunk in chunks(missing)
+        )
+        return WindowResult(len(bounces), changed, removed)

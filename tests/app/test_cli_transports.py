@@ -21,7 +21,7 @@ from flask.testing import FlaskClient
 from sendgrid_bounces.cli import connection, main, queries, transport
 from sendgrid_bounces.cli.remote import RemoteControl, find_server
 from sendgrid_bounces.cli.transport import ServerError
-from sendgrid_bounces.control.documents import BounceOwner
+from sendgrid_bounces.control.documents import BounceBatch, BounceOwner
 from sendgrid_bounces.control.service import Control
 from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.emulator import EXTENSION
@@ -698,6 +698,13 @@ def test_stalled_lines_are_a_timeout(
         },
     )
     assert answer.status_code == status
+
+
+def test_empty_batch_of_a_foreign_server_is_the_last() -> None:
+    """A list would never end."""
+    empty = BounceBatch((), "1-1")
+    control = SimpleNamespace(bounces=lambda *_, **__: empty)
+    assert [*queries.walk(control, "acme")] == [empty]
 
 
 @pytest.mark.parametrize("content_type", ["application/x-ndjson", "text/csv"])

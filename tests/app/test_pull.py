@@ -22,6 +22,7 @@ from sendgrid_bounces.core.errors import ConflictError, UnknownNameError
 from sendgrid_bounces.receiving.pulls import OVERLAP, Options, pull
 from sendgrid_bounces.sources import pull as module
 from sendgrid_bounces.sources.pull import PullError, Reader
+from sendgrid_bounces.storage import deletions
 from sendgrid_bounces.storage.backups import open_backup, restore_backup, write_backup
 from sendgrid_bounces.storage.bounces import as_bounce
 from sendgrid_bounces.storage.contents import RESET_TABLES
@@ -187,6 +188,22 @@ def test_many_blocks_are_stored_in_parts(
     assert max(sizes) < 600
     _delete(live, "hard@x")
     assert _pull(local, reader, clock, has_blocks=True, is_full=True).removed == 1
+
+
+def test_many_bounces_are_removed_in_parts(
+    local, live, reader, clock, monkeypatch
+) -> None:
+    """Other writes would wait until all are removed."""
+    bounce_list = local.accounts.get("acme").bounce_list
+    local.bounces.put(bounce_list, _many(30))
+    monkeypatch.setattr(deletions, "CHUNK_SIZE", 10)
+    commits = []
+    commit = type(local.engine)._commit
+    monkeypatch.setattr(
+        type(local.engine), "_commit", lambda *args: commits.append(1) or commit(*args)
+    )
+    assert _pull(local, reader, clock, is_full=True).removed == 30
+    assert len(commits) == 6  # the record of the pull, the window, three parts, the end
 
 
 def test_text_of_a_window_is_limited(local, live, reader, clock, monkeypatch) -> None:
