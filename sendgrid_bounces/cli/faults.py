@@ -48,7 +48,7 @@ FIELDS: dict[str, tuple[Any, str]] = {
     "truncate": (int, "Send only the first N bytes of the body."),
 }
 
-_FIELD_NAME = re.compile(rf"'({'|'.join([*FIELDS, 'malformed'])})'")
+_NAME = re.compile(rf"'({'|'.join([*FIELDS, 'malformed'])})'")
 
 
 def _flag(name: str) -> str:
@@ -171,11 +171,12 @@ def clear_faults(yes: bool) -> None:  # noqa: FBT001 - click passes options by n
 @contextmanager
 def _naming_options() -> Iterator[None]:
     """Name options instead of fields in problems."""
+    fields = {*FIELDS, "malformed"}
     try:
         yield
     except ParametersError as error:
         problems = [
-            (_flag(field) if field else "", _FIELD_NAME.sub(_quoted_flag, text))
+            (_flag(field) if field in fields else field, _NAME.sub(_quoted_flag, text))
             for field, text in error.problems
         ]
         raise click.UsageError(str(ParametersError(problems))) from None
