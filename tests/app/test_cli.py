@@ -234,6 +234,7 @@ def test_letters_that_the_encoding_lacks_are_escaped(acme, url: str) -> None:
     assert rb"\u03b1@example.com" in ended.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "code", "message"),
     [

@@ -207,6 +207,7 @@ def test_interrupted_export_leaves_no_file(tmp_path: Path, number: int) -> None:
     assert [*tmp_path.iterdir()] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["/dev/stdout", "/dev/fd/1"])
 def test_export_is_written_to_a_pipe(acme, url, target: str) -> None:
     """Its name leads to no file, as that of a process substitution does."""

@@ -69,6 +69,7 @@ def test_command_that_fails_creates_no_database(run, tmp_path, command: str) -> 
     assert not typo.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "code"),
     [

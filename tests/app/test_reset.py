@@ -70,6 +70,7 @@ def _storage(client: FlaskClient) -> Storage:
     return client.application.extensions[EXTENSION].storage
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("target", ["", "?account=acme"])
 def test_reset_changes_nothing_if_the_log_cannot_be_written(
