@@ -1,6 +1,7 @@
 """Commands for Mailgun domains."""
 
 import re
+from contextlib import suppress
 
 import click
 
@@ -16,6 +17,7 @@ from sendgrid_bounces.cli.output import (
     echo_table,
 )
 from sendgrid_bounces.control.documents import LISTS, render_domain
+from sendgrid_bounces.core.errors import UnknownNameError
 from sendgrid_bounces.core.messages import pluralize, printable
 
 _HOST_NAME = re.compile(r"[\w-]+(\.[\w-]+)*\.?")
@@ -40,11 +42,12 @@ def add_domain(name: str, account: str, share_list: bool) -> None:  # noqa: FBT0
     """Add the domain NAME to ACCOUNT. Its API key is that of ACCOUNT."""
     with open_control() as control:
         control.add_domain(name, account, shares_list=share_list)
-        is_account = any(each.name == name.lower() for each in control.accounts())
-    if is_account:
-        echo_warning(
-            f"{name.lower()} is an account, too; as OWNER, it means the account's list"
-        )
+        folded = name.lower()
+        with suppress(UnknownNameError):
+            control.account(folded)
+            echo_warning(
+                f"{folded} is an account, too; as OWNER, it means the account's list"
+            )
     if not _HOST_NAME.fullmatch(name):
         echo_warning(f"{printable(name)} is not a domain name")
     click.echo(f"added {printable(name)}")

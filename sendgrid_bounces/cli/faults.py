@@ -48,7 +48,9 @@ FIELDS: dict[str, tuple[Any, str]] = {
     "truncate": (int, "Send only the first N bytes of the body."),
 }
 
-_NAME = re.compile(rf"'({'|'.join([*FIELDS, 'malformed'])})'")
+#: The names of the fields that have an option or a flag.
+_NAMES = (*FIELDS, "malformed")
+_NAME = re.compile(rf"'({'|'.join(_NAMES)})'")
 
 
 def _flag(name: str) -> str:
@@ -171,12 +173,11 @@ def clear_faults(yes: bool) -> None:  # noqa: FBT001 - click passes options by n
 @contextmanager
 def _naming_options() -> Iterator[None]:
     """Name options instead of fields in problems."""
-    fields = {*FIELDS, "malformed"}
     try:
         yield
     except ParametersError as error:
         problems = [
-            (_flag(field) if field in fields else field, _NAME.sub(_quoted_flag, text))
+            (_flag(field) if field in _NAMES else field, _NAME.sub(_quoted_flag, text))
             for field, text in error.problems
         ]
         raise click.UsageError(str(ParametersError(problems))) from None

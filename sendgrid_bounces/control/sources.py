@@ -65,10 +65,7 @@ def _check_files(settings: SourceSettings, engine: Engine) -> None:
     :raises ParametersError: if one cannot.
     """
     problems = []
-    for name in ("key_file", "token_file", "certificate_file"):
-        path = getattr(settings, name)
-        if not path:
-            continue
+    for name, path in settings.files.items():
         if not (Path(path).is_file() and os.access(path, os.R_OK)):
             problems.append((name, f"cannot read {path}"))
         elif engine.is_stored_in(Path(path)):

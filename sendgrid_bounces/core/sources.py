@@ -34,6 +34,10 @@ class ReceivedBounce:
     only_if_unknown: bool = False
 
 
+#: The fields of the settings that are paths of files.
+FILE_FIELDS = ("key_file", "token_file", "certificate_file")
+
+
 @dataclass(frozen=True, slots=True)
 class SourceSettings:
     """How a source verifies requests. Empty fields do not apply.
@@ -60,6 +64,12 @@ class SourceSettings:
     def as_dict(self) -> dict[str, Any]:
         """Return the fields that are not empty, by name."""
         return {name: value for name, value in asdict(self).items() if value}
+
+    @property
+    def files(self) -> dict[str, str]:
+        """The paths of files that are not empty, by the names of their fields."""
+        paths = {name: getattr(self, name) for name in FILE_FIELDS}
+        return {name: path for name, path in paths.items() if path}
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -21,8 +21,8 @@ def load_secrets(
         SQLite has on it.
     :raises SecretError: if one cannot be read, or is empty.
     """
-    for path in (settings.key_file, settings.token_file, settings.certificate_file):
-        if path and Path(path).is_file() and engine.is_stored_in(Path(path)):
+    for path in settings.files.values():
+        if Path(path).is_file() and engine.is_stored_in(Path(path)):
             raise SecretError(f"{path} belongs to the database itself")
     key = settings.key or _read("key", settings.key_file, settings.key_variable)
     token = _read("token", settings.token_file, settings.token_variable)

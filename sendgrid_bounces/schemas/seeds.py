@@ -33,7 +33,7 @@ from sendgrid_bounces.schemas.faults import Operations, read_fault_rules
 from sendgrid_bounces.schemas.loader import parse, read_text
 from sendgrid_bounces.schemas.sources import SourceSeed, read_source
 
-#: Accounts, domains and sources in a seed. Others wait while they are stored.
+#: Accounts, domains and sources in a seed. Other writes wait while they are stored.
 MAX_NAMES = 1_000
 
 

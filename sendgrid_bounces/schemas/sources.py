@@ -10,9 +10,7 @@ from marshmallow import ValidationError, validate
 from sendgrid_bounces.core.accounts import NAME_RULE, is_name
 from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.core.names import SLUG, SLUG_RULE
-from sendgrid_bounces.core.sources import (
-    SourceSettings,
-)
+from sendgrid_bounces.core.sources import FILE_FIELDS, SourceSettings
 from sendgrid_bounces.schemas.base import (
     List,
     Problem,
@@ -135,7 +133,7 @@ def read_source(raw: Any) -> SourceSeed:
         for name in ("key_variable", "token_variable")
         if name in values
     }
-    for name in ("key_file", "token_file", "certificate_file"):
+    for name in FILE_FIELDS:
         if name in values:
             settings[name] = str(Path(values[name]).absolute())
     if "key" in values:

@@ -48,9 +48,9 @@ REQUEST_CONDITIONS: Mapping[str, Callable[[Any], Any]] = {
 }
 
 
-#: Seconds that a failed attempt to log a request may take without a pause after it,
-#: and the length of the pause, relative to that of the attempt, and in seconds: the
-#: processes of a server make attempts in turn, and a request waits for each.
+#: Seconds that a failed attempt to log a request may take without a pause after it.
+#: The pause is ``PAUSE`` times as long as the attempt, and ``MAX_PAUSE`` seconds at
+#: most: the processes of a server make attempts in turn, and a request waits for each.
 PATIENCE, PAUSE, MAX_PAUSE = 0.5, 10, 30
 
 
