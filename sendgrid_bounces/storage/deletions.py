@@ -10,16 +10,19 @@ import hashlib
 import json
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from functools import cached_property
 from itertools import accumulate
+from typing import TypeVar
+
+import peewee
 
 from sendgrid_bounces.core.bounces import EARLIEST, Bounce, BounceQuery, fold
 from sendgrid_bounces.core.sources import RETENTION
 from sendgrid_bounces.storage.compiled import Compiled
-from sendgrid_bounces.storage.engine import Engine
-from sendgrid_bounces.storage.sql import COUNT_ALL
+from sendgrid_bounces.storage.engine import Engine, Row
+from sendgrid_bounces.storage.sql import COUNT_ALL, outside, primary_key
 from sendgrid_bounces.storage.tables import (
     BounceListRow,
     DeletionRow,
@@ -35,6 +38,12 @@ ANY_ADDRESS = ""
 
 #: How many deletions of a list are recorded as conditions; more replace the oldest.
 MAX_CONDITIONS = 5_000
+
+#: How many old records a transaction deletes, so that it is short after a pause. It is
+#: more than a request can add.
+MAX_PURGED = 20_000
+
+Value = TypeVar("Value")
 
 _NOTHING = BounceQuery()
 
@@ -74,12 +83,8 @@ class DeletionStore:
             BounceListRow.update(id=0).where(BounceListRow.id == 0)
         )
     )
-    _purge = Compiled(
-        lambda engine: engine.compile(
-            DeletionRow.delete().where(
-                (DeletionRow.deleted < 0) | (DeletionRow.deleted > 0)
-            )
-        )
+    _expired = Compiled(
+        lambda engine: engine.compile(outside(DeletionRow, DeletionRow.deleted))
     )
 
     def __init__(self, engine: Engine) -> None:
@@ -110,8 +115,10 @@ class DeletionStore:
             self._forget_oldest(bounce_list)
 
     def purge(self, now: int) -> None:
-        """Delete the records of deletions that are older than :data:`RETENTION`."""
-        self._engine.execute(self._purge, (now - RETENTION, now + MAX_AHEAD))
+        """Delete records of deletions that are older than :data:`RETENTION`."""
+        bounds = (now - RETENTION, now + MAX_AHEAD)
+        expired = self._engine.fetch(self._expired, (*bounds, MAX_PURGED))
+        delete_rows(self._engine, DeletionRow, expired)
 
     def find(self, bounce_list: int, bounces: Sequence[Bounce]) -> list[bool]:
         """Return whether a later deletion would have removed each of *bounces*."""
@@ -142,9 +149,8 @@ class DeletionStore:
         number = self._engine.fetch(self._number, key)[0][0]
         if number > MAX_CONDITIONS:
             surplus = number - MAX_CONDITIONS + MAX_CONDITIONS // 10  # not each time
-            ids = [id_ for (id_,) in self._engine.fetch(self._oldest, (*key, surplus))]
-            query = DeletionRow.delete().where(DeletionRow.id.in_(ids))
-            self._engine.execute_query(query)
+            oldest = self._engine.fetch(self._oldest, (*key, surplus))
+            delete_rows(self._engine, DeletionRow, oldest)
 
 
 class Deletions:
@@ -190,10 +196,19 @@ def digest(text: str) -> str:
     return hashlib.sha256(fold(text).encode()).hexdigest() if text else ""
 
 
-def chunks(values: Sequence[str]) -> Iterator[Sequence[str]]:
+def chunks(values: Sequence[Value]) -> Iterator[Sequence[Value]]:
     """Yield *values* in lists that fit into one statement."""
     for start in range(0, len(values), CHUNK_SIZE):
         yield values[start : start + CHUNK_SIZE]
+
+
+def delete_rows(
+    engine: Engine, table: type[peewee.Model], found: Iterable[Row]
+) -> None:
+    """Delete the rows of *table* with the identifiers that a query has *found*."""
+    key = primary_key(table)
+    for ids in chunks([id_ for (id_,) in found]):
+        engine.execute_query(table.delete().where(key.in_(ids)))
 
 
 def _is_in(instant: int, starts: Sequence[int], latest_ends: Sequence[int]) -> bool:

@@ -27,10 +27,16 @@ from sendgrid_bounces.core.sources import (
 )
 from sendgrid_bounces.storage.bounces import upsert_values
 from sendgrid_bounces.storage.compiled import Compiled
-from sendgrid_bounces.storage.deletions import MAX_AHEAD, DeletionStore, chunks
+from sendgrid_bounces.storage.deletions import (
+    MAX_AHEAD,
+    MAX_PURGED,
+    DeletionStore,
+    chunks,
+    delete_rows,
+)
 from sendgrid_bounces.storage.engine import Engine
 from sendgrid_bounces.storage.lists import ListStore
-from sendgrid_bounces.storage.sql import COUNT_ALL
+from sendgrid_bounces.storage.sql import COUNT_ALL, outside
 from sendgrid_bounces.storage.tables import (
     BounceRow,
     EventRow,
@@ -84,11 +90,7 @@ class SourceStore:
     _put_event = Compiled(
         lambda engine: engine.compile_upsert(EventRow, ("bounce_list", "digest"))
     )
-    _purge_events = Compiled(
-        lambda engine: engine.compile(
-            EventRow.delete().where((EventRow.seen < 0) | (EventRow.seen > 0))
-        )
-    )
+    _expired = Compiled(lambda engine: engine.compile(outside(EventRow, EventRow.seen)))
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -301,9 +303,10 @@ class SourceStore:
         return found
 
     def _purge(self, now: int, system: int) -> None:
-        """Delete old keys and old deletions."""
+        """Delete old keys and old deletions, some of them if there are many."""
         bounds = (system - RETENTION, system + MAX_AHEAD)
-        self._engine.execute(self._purge_events, bounds)
+        expired = self._engine.fetch(self._expired, (*bounds, MAX_PURGED))
+        delete_rows(self._engine, EventRow, expired)
         self._deletions.purge(now)
 
 

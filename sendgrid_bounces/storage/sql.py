@@ -78,6 +78,17 @@ def upsert(
     return table.insert(dict.fromkeys(values)).on_conflict(**conflict)
 
 
+def outside(
+    table: type[peewee.Model], field: peewee.Field
+) -> "peewee.ModelSelect[Any]":
+    """Return a query for the identifiers of some rows with *field* outside of bounds.
+
+    Its values are the lower bound, the upper bound, and the maximum number of rows.
+    """
+    is_outside = (field < 0) | (field > 0)
+    return table.select(primary_key(table)).where(is_outside).limit(1)
+
+
 def create_statements(
     table: type[peewee.Model], builder: peewee.Database
 ) -> tuple[str, list[str]]:

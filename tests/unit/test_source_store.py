@@ -368,6 +368,24 @@ def test_old_keys_and_deletions_are_purged(
     assert kept_rows(storage) == (3, 3)
 
 
+def test_a_request_purges_a_limited_number_of_records(
+    storage: Storage, bounce_list: int, source: Source, monkeypatch
+):
+    """Those of a busy day would keep out other writers for seconds."""
+    monkeypatch.setattr(deletions, "MAX_PURGED", 3)
+    monkeypatch.setattr(sources, "MAX_PURGED", 3)
+    given = [ReceivedBounce(bounce(f"{number}@x"), f"{number}") for number in range(5)]
+    storage.sources.receive(bounce_list, given, (), NOW)
+    query = BounceQuery(emails=tuple(f"{number}@x" for number in range(5)))
+    assert delete(storage, bounce_list, query, now=NOW) == 5
+
+    kept = []
+    for day in (3, 4):
+        receive(storage, bounce_list, key="new", now=NOW + day * 24 * HOUR)
+        kept.append(kept_rows(storage))
+    assert kept == [(3, 2), (1, 0)]
+
+
 def test_many_events_arrive_at_once(storage: Storage, bounce_list: int, source: Source):
     given = [ReceivedBounce(bounce(f"{i}@x"), f"{i}") for i in range(2_345)]
     assert all(storage.sources.receive(bounce_list, given, (), NOW))
