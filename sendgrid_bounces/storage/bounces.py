@@ -317,7 +317,7 @@ class BounceStore:
 
     def _delete(self, bounce_list: int, query: BounceQuery) -> int:
         text, values = self._prepare(DELETE, bounce_list, _filters(query))
-        return self._engine.execute(text, values)
+        return self._engine.execute_delete(text, values)
 
     def _delete_and_record(self, bounce_list: int, query: BounceQuery, now: int) -> int:
         """Delete the bounces that match, and record the deletion if there are any."""

@@ -8,6 +8,7 @@ import peewee
 from sendgrid_bounces.core.contents import Counts
 from sendgrid_bounces.storage.compiled import Compiled
 from sendgrid_bounces.storage.engine import Engine
+from sendgrid_bounces.storage.rows import delete_rows
 from sendgrid_bounces.storage.sql import COUNT_ALL
 from sendgrid_bounces.storage.tables import (
     TABLES,
@@ -71,22 +72,9 @@ class ContentsStore:
             BounceListRow.select(peewee.fn.MAX(BounceListRow.id))
         )
     )
-    _kept = Compiled(
+    _unnamed = Compiled(
         lambda engine: engine.compile(
-            BounceListRow.select(BounceListRow.id).where(
-                *IS_UNNAMED, BounceListRow.id == 0
-            )
-        )
-    )
-    _empty = Compiled(
-        lambda engine: [
-            engine.compile(table.delete().where(table.bounce_list == 0))
-            for table in LIST_TABLES
-        ]
-    )
-    _delete_lists = Compiled(
-        lambda engine: engine.compile(
-            BounceListRow.delete().where(*IS_UNNAMED, BounceListRow.id != 0)
+            BounceListRow.select(BounceListRow.id).where(*IS_UNNAMED)
         )
     )
     _delete_ownerless = Compiled(
@@ -120,7 +108,7 @@ class ContentsStore:
         identifiers. A concurrent request cannot write to the list of another account.
         """
         for table in reversed(tables):
-            self._engine.execute(self._clear[table])
+            self._engine.execute_delete(self._clear[table])
 
     def sweep(self) -> None:
         """Delete the lists that no account or domain refers to, with their bounces.
@@ -130,10 +118,11 @@ class ContentsStore:
         The newest list stays, without bounces: SQLite would reuse its identifier for
         the next list, to which a concurrent request might write.
         """
-        newest = self._engine.fetch(self._newest)[0]
-        for kept in self._engine.fetch(self._kept, newest):
-            for text in self._empty:
-                self._engine.execute(text, kept)
-        self._engine.execute(self._delete_lists, newest)
+        (newest,) = self._engine.fetch(self._newest)
+        unnamed = self._engine.fetch(self._unnamed)
+        for table in LIST_TABLES:
+            delete_rows(self._engine, table.bounce_list, unnamed)
+        removed = [each for each in unnamed if each != newest]
+        delete_rows(self._engine, BounceListRow.id, removed)
         for text in self._delete_ownerless:
             self._engine.execute(text)

@@ -10,19 +10,17 @@ import hashlib
 import json
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import cached_property
 from itertools import accumulate
-from typing import TypeVar
-
-import peewee
 
 from sendgrid_bounces.core.bounces import EARLIEST, Bounce, BounceQuery, fold
 from sendgrid_bounces.core.sources import RETENTION
 from sendgrid_bounces.storage.compiled import Compiled
-from sendgrid_bounces.storage.engine import Engine, Row
-from sendgrid_bounces.storage.sql import COUNT_ALL, outside, primary_key
+from sendgrid_bounces.storage.engine import Engine
+from sendgrid_bounces.storage.rows import chunks, delete_rows
+from sendgrid_bounces.storage.sql import COUNT_ALL, outside
 from sendgrid_bounces.storage.tables import (
     BounceListRow,
     DeletionRow,
@@ -30,8 +28,8 @@ from sendgrid_bounces.storage.tables import (
     SourceRow,
 )
 
-#: Digests in one statement, and seconds that the clock of another server may be ahead.
-CHUNK_SIZE, MAX_AHEAD = 500, 60 * 60
+#: Seconds that the clock of another server may be ahead.
+MAX_AHEAD = 60 * 60
 
 #: The address of a deletion that is recorded as its conditions.
 ANY_ADDRESS = ""
@@ -42,8 +40,6 @@ MAX_CONDITIONS = 5_000
 #: How many old records a transaction deletes, so that it is short after a pause. It is
 #: more than a request can add.
 MAX_PURGED = 20_000
-
-Value = TypeVar("Value")
 
 _NOTHING = BounceQuery()
 
@@ -118,7 +114,7 @@ class DeletionStore:
         """Delete records of deletions that are older than :data:`RETENTION`."""
         bounds = (now - RETENTION, now + MAX_AHEAD)
         expired = self._engine.fetch(self._expired, (*bounds, MAX_PURGED))
-        delete_rows(self._engine, DeletionRow, expired)
+        delete_rows(self._engine, DeletionRow.id, expired)
 
     def find(self, bounce_list: int, bounces: Sequence[Bounce]) -> list[bool]:
         """Return whether a later deletion would have removed each of *bounces*."""
@@ -150,7 +146,7 @@ class DeletionStore:
         if number > MAX_CONDITIONS:
             surplus = number - MAX_CONDITIONS + MAX_CONDITIONS // 10  # not each time
             oldest = self._engine.fetch(self._oldest, (*key, surplus))
-            delete_rows(self._engine, DeletionRow, oldest)
+            delete_rows(self._engine, DeletionRow.id, oldest)
 
 
 class Deletions:
@@ -194,21 +190,6 @@ class Deletions:
 def digest(text: str) -> str:
     """Return the digest of an address in any letter case; empty for an empty text."""
     return hashlib.sha256(fold(text).encode()).hexdigest() if text else ""
-
-
-def chunks(values: Sequence[Value]) -> Iterator[Sequence[Value]]:
-    """Yield *values* in lists that fit into one statement."""
-    for start in range(0, len(values), CHUNK_SIZE):
-        yield values[start : start + CHUNK_SIZE]
-
-
-def delete_rows(
-    engine: Engine, table: type[peewee.Model], found: Iterable[Row]
-) -> None:
-    """Delete the rows of *table* with the identifiers that a query has *found*."""
-    key = primary_key(table)
-    for ids in chunks([id_ for (id_,) in found]):
-        engine.execute_query(table.delete().where(key.in_(ids)))
 
 
 def _is_in(instant: int, starts: Sequence[int], latest_ends: Sequence[int]) -> bool:

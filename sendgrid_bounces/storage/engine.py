@@ -126,6 +126,13 @@ class Engine:
         """Run a statement and return the number of changed rows."""
         return int(self._run(text, values).rowcount)
 
+    def execute_delete(self, text: str, values: Sequence[object] = ()) -> int:
+        """Run a DELETE statement for any number of rows; return how many there were.
+
+        It is a part of the current transaction.
+        """
+        return self.execute(text, values)
+
     def execute_insert(self, text: str, values: Sequence[object] = ()) -> int:
         """Run an INSERT statement and return the identifier of the row."""
         return int(self._run(text, values).lastrowid or 0)
@@ -148,6 +155,10 @@ class Engine:
     def execute_query(self, query: peewee.Query) -> int:
         """Compile and run a statement that runs too rarely to keep its text."""
         return self.execute(*query.bind(self._builder).sql())
+
+    def delete_query(self, query: peewee.Query) -> int:
+        """Compile a DELETE statement and run it like :meth:`execute_delete`."""
+        return self.execute_delete(*query.bind(self._builder).sql())
 
     def insert(self, table: type[peewee.Model], **values: object) -> int:
         """Insert a row into *table* and return its identifier."""

@@ -22,8 +22,12 @@ if TYPE_CHECKING:
     import ssl
 
 #: Seconds to wait for a connection, for the answer to a read, and for the answer to a
-#: write, which may be the deletion of a million rows.
+#: write, which may be the deletion of :data:`DELETED_ROWS`.
 CONNECT_TIMEOUT, READ_TIMEOUT, WRITE_TIMEOUT = 5, 5, 60
+
+#: How many rows one statement deletes. Each statement has to pass the rows that the
+#: earlier ones of its transaction have deleted.
+DELETED_ROWS = 100_000
 
 #: Seconds that a process waits while another process creates the tables; less than
 #: READ_TIMEOUT.
@@ -87,10 +91,13 @@ FIND_ENGINES = (
     "WHERE table_schema = DATABASE()"
 )
 
-#: Statements that make sessions alike on all servers.
+#: Statements that make sessions alike on all servers, which have defaults for them.
 SESSION = (
-    "SET SESSION autocommit = 1",  # the server can have a default for each session
-    "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'",
+    (
+        "SET SESSION autocommit = 1, completion_type = 'NO_CHAIN', "
+        f"foreign_key_checks = 1, sql_safe_updates = 0, sql_select_limit = {2**64 - 1},"
+        " sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'"
+    ),
     "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
 )
 
@@ -200,6 +207,15 @@ class MySQLEngine(Engine):
             if not is_free:
                 raise StorageError(f"{self}: {BUSY}")
             return _repeat(partial(self._transact_once, action, consistent=consistent))
+
+    def execute_delete(self, text: str, values: Sequence[object] = ()) -> int:
+        """Run a DELETE statement in parts, of which each has :data:`WRITE_TIMEOUT`."""
+        deleted = 0
+        while True:
+            number = self.execute(f"{text} LIMIT {DELETED_ROWS}", values)
+            deleted += number
+            if number < DELETED_ROWS:
+                return deleted
 
     def limit_writers(self, most: int) -> None:
         """Run at most *most* transactions at the same time."""

@@ -9,8 +9,8 @@ from sendgrid_bounces.core.pulls import UNFINISHED, Pull, WindowResult
 from sendgrid_bounces.core.sources import ReceivedBounce
 from sendgrid_bounces.storage.bounces import BounceStore, as_bounce
 from sendgrid_bounces.storage.compiled import Compiled
-from sendgrid_bounces.storage.deletions import chunks
 from sendgrid_bounces.storage.engine import Engine
+from sendgrid_bounces.storage.rows import chunks
 from sendgrid_bounces.storage.sources import SourceStore
 from sendgrid_bounces.storage.tables import PullRow
 

@@ -1,11 +1,29 @@
-"""Read whole tables in batches."""
+"""Read and delete rows in batches."""
 
 from collections.abc import Iterator, Sequence
+from typing import TypeVar
 
 import peewee
 
 from sendgrid_bounces.storage import sql
 from sendgrid_bounces.storage.engine import Engine, Row
+
+#: Values in one statement.
+CHUNK_SIZE = 500
+
+Value = TypeVar("Value")
+
+
+def chunks(values: Sequence[Value]) -> Iterator[Sequence[Value]]:
+    """Yield *values* in lists that fit into one statement."""
+    for start in range(0, len(values), CHUNK_SIZE):
+        yield values[start : start + CHUNK_SIZE]
+
+
+def delete_rows(engine: Engine, field: peewee.Field, found: Sequence[Row]) -> None:
+    """Delete the rows with a value of *field* that a query has *found*."""
+    for values in chunks([value for (value,) in found]):
+        engine.delete_query(field.model.delete().where(field.in_(values)))
 
 
 def read_rows(

@@ -31,11 +31,10 @@ from sendgrid_bounces.storage.deletions import (
     MAX_AHEAD,
     MAX_PURGED,
     DeletionStore,
-    chunks,
-    delete_rows,
 )
 from sendgrid_bounces.storage.engine import Engine
 from sendgrid_bounces.storage.lists import ListStore
+from sendgrid_bounces.storage.rows import chunks, delete_rows
 from sendgrid_bounces.storage.sql import COUNT_ALL, outside
 from sendgrid_bounces.storage.tables import (
     BounceRow,
@@ -306,7 +305,7 @@ class SourceStore:
         """Delete old keys and old deletions, some of them if there are many."""
         bounds = (system - RETENTION, system + MAX_AHEAD)
         expired = self._engine.fetch(self._expired, (*bounds, MAX_PURGED))
-        delete_rows(self._engine, EventRow, expired)
+        delete_rows(self._engine, EventRow.id, expired)
         self._deletions.purge(now)
 
 

@@ -22,7 +22,7 @@ from sendgrid_bounces.core.errors import ConflictError, UnknownNameError
 from sendgrid_bounces.receiving.pulls import OVERLAP, Options, pull
 from sendgrid_bounces.sources import pull as module
 from sendgrid_bounces.sources.pull import PullError, Reader
-from sendgrid_bounces.storage import deletions
+from sendgrid_bounces.storage import rows
 from sendgrid_bounces.storage.backups import open_backup, restore_backup, write_backup
 from sendgrid_bounces.storage.bounces import as_bounce
 from sendgrid_bounces.storage.contents import RESET_TABLES
@@ -196,7 +196,7 @@ def test_many_bounces_are_removed_in_parts(
     """Other writes would wait until all are removed."""
     bounce_list = local.accounts.get("acme").bounce_list
     local.bounces.put(bounce_list, _many(30))
-    monkeypatch.setattr(deletions, "CHUNK_SIZE", 10)
+    monkeypatch.setattr(rows, "CHUNK_SIZE", 10)
     commits = []
     commit = type(local.engine)._commit
     monkeypatch.setattr(

@@ -2,15 +2,18 @@
 
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import replace
 from threading import Barrier
+from typing import Any
 
 import pytest
 from conftest import bounce, leftovers
 
 from sendgrid_bounces.core.bounces import BounceQuery
+from sendgrid_bounces.core.clock import Clock
 from sendgrid_bounces.core.errors import (
     NameTakenError,
     ParametersError,
@@ -20,8 +23,10 @@ from sendgrid_bounces.core.errors import (
 from sendgrid_bounces.core.pulls import Pull
 from sendgrid_bounces.core.sources import ReceivedBounce, SourceSettings
 from sendgrid_bounces.storage import accounts as account_module
+from sendgrid_bounces.storage import mysql
 from sendgrid_bounces.storage.accounts import AccountStore
 from sendgrid_bounces.storage.database import Storage, open_storage
+from sendgrid_bounces.storage.tables import BounceRow
 
 
 @pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
@@ -235,6 +240,36 @@ def test_lists_with_another_name_are_kept(storage: Storage) -> None:
     ] == [1, 1]
     with pytest.raises(StorageError, match="was removed or replaced"):
         storage.bounces.count(gone.bounce_list, BounceQuery())
+
+
+@pytest.mark.parametrize("engine", ["mysql"], indirect=True)
+@pytest.mark.parametrize("action", ["delete", "remove", "clear"])
+def test_many_rows_are_deleted_in_parts(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch, action: str
+) -> None:
+    """The time that a statement may take is limited."""
+    monkeypatch.setattr(mysql, "DELETED_ROWS", 10)
+    account = storage.accounts.add("acme")
+    storage.bounces.put(account.bounce_list, [bounce(f"{i}@x") for i in range(35)])
+    numbers: list[int] = []
+    execute = type(storage.engine).execute
+
+    def count(*args: Any) -> int:
+        numbers.append(execute(*args))
+        return numbers[-1]
+
+    monkeypatch.setattr(type(storage.engine), "execute", count)
+    actions: dict[str, Callable[[], object]] = {
+        "delete": lambda: storage.bounces.delete(
+            account.bounce_list, BounceQuery(), clock=Clock()
+        ),
+        "remove": lambda: storage.accounts.remove("acme"),
+        "clear": lambda: storage.contents.clear([BounceRow]),
+    }
+    storage.engine.transact(actions[action])
+
+    assert max(numbers) == 10
+    assert storage.contents.counts().bounces == 0
 
 
 def test_lists_stay_until_they_are_swept(storage: Storage) -> None:

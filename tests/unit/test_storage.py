@@ -505,7 +505,20 @@ def test_tables_have_transactions(database_url: str, monkeypatch) -> None:
 
 @pytest.mark.mysql
 @pytest.mark.parametrize("engine", ["mysql"], indirect=True)
-def test_statements_are_committed(database_url: str, monkeypatch) -> None:
+@pytest.mark.parametrize(
+    ("variable", "strange", "expected"),
+    [
+        ("autocommit", "0", 1),
+        ("completion_type", "'CHAIN'", "NO_CHAIN"),
+        ("foreign_key_checks", "0", 1),
+        ("sql_safe_updates", "1", 0),
+        ("sql_select_limit", "5", 2**64 - 1),
+        ("sql_mode", "'ANSI_QUOTES'", "STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION"),
+    ],
+)
+def test_sessions_are_alike(
+    database_url: str, monkeypatch, variable: str, strange: str, expected: object
+) -> None:
     """Whatever the server's ``init_connect`` does, which the driver does not notice."""
     with closing(open_storage(database_url)) as storage:
         storage.engine.connections.discard()
@@ -513,11 +526,11 @@ def test_statements_are_committed(database_url: str, monkeypatch) -> None:
 
         def connect_strangely(options: dict) -> object:
             connection = connect(options)
-            connection.cursor().execute("SET autocommit = 0")
+            connection.cursor().execute(f"SET {variable} = {strange}")
             return connection
 
         monkeypatch.setattr(storage.engine, "_driver_connect", connect_strangely)
-        assert storage.engine.fetch("SELECT @@autocommit") == [(1,)]
+        assert storage.engine.fetch(f"SELECT @@{variable}") == [(expected,)]
 
 
 @pytest.mark.mysql
