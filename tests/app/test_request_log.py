@@ -58,6 +58,8 @@ CSV = {"file": (BytesIO(b"address\n1@x.example\n2@x.example\n"), "a.csv")}
         ("POST", BOUNCES.replace("3", "2"), {"auth": MAILGUN, "data": {"address": "c@x.example"}}, {"dialect": "mailgun.v2", "rows": 1, "parameters": {"address": "c@x.example"}}),
         ("POST", f"{BOUNCES}/import", {"auth": MAILGUN, "data": CSV}, {"operation": "import", "rows": 2, "status": 202}),
         ("DELETE", f"{BOUNCES}/no%40x.example", {"auth": MAILGUN}, {"operation": "remove", "rows": 0, "status": 404}),
+        ("DELETE", f"{BOUNCES}/a+b@x.example", {"auth": MAILGUN}, {"path": f"{BOUNCES}/a b@x.example"}),
+        ("GET", f"{BOUNCES}/a%2Bb@x.example", {"auth": MAILGUN}, {"path": f"{BOUNCES}/a+b@x.example"}),
         ("PUT", f"/api/bounces.get.json?{ACME}", {}, {"operation": None, "account": None, "status": 405}),
         ("GET", "/v3/nowhere?x=1", {}, {"operation": None, "domain": None, "status": 404, "parameters": {"x": "1"}}),
         ("POST", "/api/bounces.get.json?limit=1", {"data": b"%ff=%ff"}, {"status": 400, "parameters": {"limit": "1"}}),

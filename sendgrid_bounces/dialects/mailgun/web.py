@@ -245,8 +245,12 @@ def read_request_info(dialect: str) -> RequestInfo:
         emails = NAMED_EMAILS[operation]() if operation in NAMED_EMAILS else []
     except (RequestError, HTTPException, ValueError, RecursionError):
         emails = []
+    path = request.path
+    if operation in PATH_OPERATIONS and emails:  # not the same as decoded by WSGI
+        path = "/".join([*path.split("/", 4)[:4], *emails])
     return replace(
         info,
+        path=path,
         operation=operation,
         domain=str(values["domain"]).lower(),
         emails=tuple(emails),
@@ -267,9 +271,11 @@ def _added_emails() -> list[str]:
     return [address for address in addresses if isinstance(address, str)]
 
 
+#: The operations with an address in the path.
+PATH_OPERATIONS = ("find", "remove")
+
 #: Operation -> the addresses that a request names.
 NAMED_EMAILS: Mapping[str, Callable[[], list[str]]] = {
     "add": _added_emails,
-    "find": lambda: [path_address()],
-    "remove": lambda: [path_address()],
+    **dict.fromkeys(PATH_OPERATIONS, lambda: [path_address()]),
 }
