@@ -53,6 +53,16 @@ INVALID_NAME = "invalid key (missing space after the colon?)"
 #: Secrets that are written alike everywhere.
 _PLAIN_SECRET = re.compile(r"[A-Za-z0-9_.~:+/=@,!$*;^|()\[\]{} -]*")
 
+#: Words before the credential in a header field.
+_SCHEMES = ("basic", "bearer")
+
+#: A header field: its first word, blanks, and the rest, which is all if it is one word.
+_FIELD_PARTS = re.compile(
+    r"(basic|bearer|\S+(?=\s)|)(\s*)(.*)", re.DOTALL | re.IGNORECASE
+)
+
+_BASE64 = re.compile("[A-Za-z0-9+/]*")
+
 _PRINTABLE_NAME = re.compile("[A-Za-z0-9_-]{1,40}")
 
 #: The names of parameters, if none of them contains a name with its value.
@@ -335,16 +345,20 @@ def find_credentials(field: str) -> list[str]:
     """Return the credentials in a header field such as ``Authorization``.
 
     A malformed field may have one at any place: each word that looks like a key is one.
+    A field without a scheme is one, too, which can have blanks. The blank after a
+    scheme can be missing, and the Base64 can have an invalid end.
     """
-    scheme, *others = field.split(None, 1) or [""]
-    credentials = others[0].strip() if others else scheme
+    text = field.strip()
+    scheme, blanks, credentials = _FIELD_PARTS.findall(text)[0]
     found = [credentials, *filter(_is_random, _FIELD_SEPARATORS.split(field))]
+    if scheme and not (blanks and scheme.lower() in _SCHEMES):
+        found.append(text)
     if scheme.lower() == "basic":
-        padded = credentials + "=" * (-len(credentials) % 4)
-        with suppress(ValueError):
-            decoded = b64decode(padded.translate(_FROM_URL_SAFE), validate=True)
-            for text in {decoded.decode(errors="replace"), decoded.decode("latin-1")}:
-                found += _basic_credentials(text)
+        encoded = _BASE64.findall(credentials.translate(_FROM_URL_SAFE))[0]
+        encoded = encoded[: len(encoded) - (len(encoded) % 4 == 1)]
+        decoded = b64decode(encoded + "=" * (-len(encoded) % 4))
+        for each in {decoded.decode(errors="replace"), decoded.decode("latin-1")}:
+            found += _basic_credentials(each)
     return found
 
 
@@ -450,6 +464,7 @@ def _spellings(secret: str) -> list[str]:
             json.dumps(form)[1:-1],
             json.dumps(form, ensure_ascii=False)[1:-1],
             escape(form, quote=False),
+            escape(form),
         )
     ]
 

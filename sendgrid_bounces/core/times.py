@@ -10,8 +10,8 @@ from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.core.messages import got
 from sendgrid_bounces.core.timezones import DAY, HOUR, TimeZone, time_zone
 
-#: A point in time: text, seconds since 1970, or a datetime.
-Time = str | float | datetime
+#: A point in time: text, seconds since 1970, a datetime, or a date: its beginning.
+Time = str | float | date
 
 #: Longest text of a time or a duration.
 MAX_TIME_LENGTH, MAX_DURATION_LENGTH = 64, 32
@@ -53,8 +53,9 @@ def parse_time(time: Time, zone: TimeZone) -> int:
     """
     if isinstance(time, datetime):
         return zone.instant(time)
-    text = str(time) if isinstance(time, int | float) else time.strip()
-    if len(text) <= MAX_TIME_LENGTH and not isinstance(time, bool):
+    text = time.isoformat() if isinstance(time, date) else str(time).strip()
+    is_time = isinstance(time, str | int | float | date) and not isinstance(time, bool)
+    if is_time and len(text) <= MAX_TIME_LENGTH:
         for form in TIME_FORMS:
             if match := form.pattern.fullmatch(text):
                 return _read_form(form, match, zone)

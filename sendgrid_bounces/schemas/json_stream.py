@@ -11,6 +11,9 @@ from sendgrid_bounces.schemas.base import as_mapping
 #: Characters of the longest element.
 MAX_RECORD = 1_048_576
 
+#: Members of the object that has the array.
+MAX_MEMBERS = 1_000
+
 #: Characters that are read at once.
 CHUNK = 65_536
 
@@ -41,6 +44,7 @@ class JSONStream:
         self._counted = 0
         self._is_complete = False
         self._is_in_object = False
+        self._members = 0
         self.line = 1
 
     def enter_array(self) -> None:
@@ -84,6 +88,9 @@ class JSONStream:
                 return False
 
     def _key(self) -> Any:
+        self._members += 1
+        if self._members > MAX_MEMBERS:
+            raise self._invalid(f"more than {MAX_MEMBERS:,} members of the object")
         key = self._value()
         self._expect(":", "expected ':'")
         return key

@@ -344,6 +344,8 @@ class SQLiteEngine(Engine):
             with suppress(OSError):  # SQLite reports the reason
                 flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
                 os.close(os.open(self._target, flags, 0o600))
+        if not self.identity:
+            self._check_names()
         connection = sqlite3.connect(
             f"{self._file.as_uri()}?mode={'rwc' if self._create else 'rw'}",
             uri=True,
@@ -380,6 +382,20 @@ class SQLiteEngine(Engine):
                     if is_over or not str(error).endswith(LOCKED):
                         raise
                 time.sleep(RETRY_INTERVAL)
+
+    def _check_names(self) -> None:
+        """Check that the file has one name.
+
+        SQLite has a write-ahead log for each name, so that the processes that use one
+        do not see, and can undo, what others have written by another.
+        """
+        with suppress(OSError):  # SQLite reports the reason
+            number = self._target.stat().st_nlink
+            if number > 1:
+                raise StorageError(
+                    f"{self} has {number} names (hard links), which would have "
+                    "different contents: remove the others, or use a copy of the file"
+                )
 
     def _check_folder(self) -> None:
         if not self._file.parent.is_dir():

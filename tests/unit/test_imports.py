@@ -166,6 +166,17 @@ def read(file_format: str, content: str, options: ImportOptions = OPTIONS) -> li
     return list(read_bounces(io.StringIO(content, newline=""), file_format, options))
 
 
+@pytest.mark.parametrize("text", ['{%s, "bounces": []}', '{"bounces": [], %s}'])
+def test_members_beside_the_array_are_limited(text: str) -> None:
+    """They are no rows, of which there is a limit."""
+    rest = ", ".join('"a": 0' for _ in range(json_stream.MAX_MEMBERS - 1))
+    assert read("json", text % rest) == []
+    with pytest.raises(
+        ParametersError, match="line 1: invalid JSON: more than 1,000 m"
+    ):
+        read("json", text % f'{rest}, "b": 0')
+
+
 def test_rendered_record_is_read_unchanged() -> None:
     """An export has every field of a record."""
     given = Bounce("Ann@example.com", "5.1.1", "552", "no", CREATED, reported=True)

@@ -142,6 +142,7 @@ def test_names_of_users_are_no_credentials() -> None:
     encoded = base64.b64encode(b"marketing-department-01:secret12").decode()
     assert "marketing-department-01" not in find_credentials(f"Basic {encoded}")
     assert find_credentials("Bearer production") == ["production"]
+    assert find_credentials("an old key") == ["old key", "an old key"]
     assert find_credentials("") == [""]
 
 
@@ -153,10 +154,23 @@ def test_basic_credentials_are_found_in_each_encoding(encoding: str) -> None:
         assert key in find_credentials(f"Basic {encoded}")
 
 
+@pytest.mark.parametrize("field", ["Basic {}==", "Basic {}?", "Basic{}", "bAsIc  {} x"])
+def test_key_in_malformed_basic_credentials_is_found(field: str) -> None:
+    for key in ("s3cret", "s3cret-k", "s3cret-ke"):
+        encoded = base64.b64encode(f"api:{key}".encode()).decode()
+        assert key in find_credentials(field.format(encoded))
+    assert "s3cret-key" in find_credentials("Bearers3cret-key")
+
+
 def test_known_credential_is_redacted_without_its_escapes() -> None:
     """A client can have percent-encoded it twice."""
     redactor = Redactor(secrets=["a%2522b%25C3%25A9c"])
     assert redactor.redact_text('x a"béc y') == "x *** y"
+
+
+def test_known_credential_is_redacted_in_html() -> None:
+    redactor = Redactor(secrets=['it\'s "it"'])
+    assert redactor.redact_text("x it&#x27;s &quot;it&quot; y") == "x *** y"
 
 
 def test_credential_of_many_spellings_is_one() -> None:

@@ -257,6 +257,21 @@ def test_log_of_a_linked_file_is_watched(tmp_path: Path) -> None:
             storage.accounts.add("after", key_hash="", key_tag=0)
 
 
+def test_file_with_two_names_is_refused(tmp_path: Path) -> None:
+    """A write by one of them would be lost by a write by the other."""
+    file, link = tmp_path / "bounces.sqlite3", tmp_path / "link.sqlite3"
+    with closing(open_storage(f"sqlite:///{file}")) as storage:
+        storage.accounts.add("acme")
+        link.hardlink_to(file)
+        storage.accounts.add("more")  # no other process can open the file now
+        for name in (file, link):
+            with pytest.raises(StorageError, match=r"has 2 names \(hard links\)"):
+                open_storage(f"sqlite:///{name}")
+    link.unlink()
+    with closing(open_storage(f"sqlite:///{file}")) as storage:
+        assert storage.accounts.count() == 2
+
+
 def test_full_disk_is_named(storage: Storage, monkeypatch) -> None:
     """SQLite reports an error of reading or writing if it cannot create a file."""
     if storage.engine.name == "mysql":

@@ -1,7 +1,8 @@
 """Times and durations as text."""
 
 import re
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
+from typing import Any
 
 import pytest
 from conftest import NOW
@@ -76,8 +77,8 @@ def test_other_text_is_not_a_time(text: str) -> None:
         parse_time(text, TOKYO)
 
 
-@pytest.mark.parametrize("time", [float("nan"), float("inf"), True, 1e300])
-def test_other_numbers_are_not_times(time: float) -> None:
+@pytest.mark.parametrize("time", [float("nan"), float("inf"), True, 1e300, b"1", [1]])
+def test_other_objects_are_not_times(time: Any) -> None:
     with pytest.raises(ValueError, match="must be a time"):
         parse_time(time, TOKYO)
 
@@ -93,6 +94,10 @@ def test_other_numbers_are_not_times(time: float) -> None:
 )
 def test_numbers_and_datetimes_are_times(time) -> None:
     assert parse_instant(time) == NOW
+
+
+def test_date_is_its_first_instant() -> None:
+    assert parse_time(date(2012, 2, 15), TOKYO) == NOW - 21 * 60 * 60
 
 
 def test_first_form_that_matches_is_the_only_one() -> None:
