@@ -256,7 +256,7 @@ class TestAccount:
             found = [request for request in requests if matches(request, conditions)]
             if len(found) >= count:
                 return found
-            if time.monotonic() >= deadline:
+            if not time.monotonic() < deadline:  # also if it is not a number
                 raise AssertionError(
                     f"expected {pluralize(count, 'request')} with "
                     f"{_render(conditions)} within "

@@ -21,7 +21,11 @@ def deliver(emulator: Emulator, owner: str, kind: str, payload: Any) -> list[Bou
         raise ParametersError([("kind", f"must be one of {', '.join(KINDS)}")])
     now, storage = emulator.clock.now(), emulator.storage
     try:
-        batch = KINDS[kind].parse(_encode(payload), {}, now)
+        body = _encode(payload)
+    except (TypeError, ValueError) as error:
+        raise ParametersError([("payload", f"cannot be sent: {error}")]) from None
+    try:
+        batch = KINDS[kind].parse(body, {}, now)
     except PayloadError as error:
         raise ParametersError([("payload", str(error))]) from None
     source = delivery.open_source(storage, f"deliver {kind} {owner}", owner, kind)

@@ -177,3 +177,5 @@ def test_wait_for_returns_requests_of_other_threads() -> None:
         assert [request.operation for request in found] == ["count"]
         with pytest.raises(AssertionError, match="expected 2 requests .* got 1"):
             account.wait_for(operation="count", count=2, timeout=0.05)
+        with pytest.raises(AssertionError, match="within nan s, got 1"):
+            account.wait_for(operation="count", count=2, timeout=float("nan"))

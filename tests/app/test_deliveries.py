@@ -78,6 +78,8 @@ def test_46_repeats_leave_one_bounce_and_a_deletion_holds(account: TestAccount):
         ("brevo", {}, "kind: must be one of mail, mailgun"),
         ("sendgrid", "{", "payload: the body is not valid JSON"),
         ("postmark", [], "payload: the body must be a JSON object"),
+        ("postmark", {"key": {1}}, "payload: cannot be sent: Object of type set"),
+        ("postmark", "\ud800", "payload: cannot be sent: 'utf-8' codec"),
     ],
 )
 def test_invalid_arguments_are_rejected(account: TestAccount, kind, payload, problem):
