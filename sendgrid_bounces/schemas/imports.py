@@ -253,8 +253,6 @@ def _read_header(
     names = list(map(str.strip, cells))
     while names and not names[-1]:
         names.pop()
-    if len(names) > MAX_COLUMNS:
-        raise ParametersError([("line 1", f"more than {MAX_COLUMNS} columns")])
     try:
         return len(names), _columns(names, ignores_unknown)
     except ParametersError as error:
@@ -268,8 +266,11 @@ def _columns(
 ) -> dict[int, str]:
     """Return the field of each known column, by its number.
 
-    :raises ParametersError: if a name is unknown or repeated, or the address missing.
+    :raises ParametersError: if a name is unknown or repeated, or the address missing,
+        or if there are too many.
     """
+    if len(names) > MAX_COLUMNS:
+        raise ParametersError([("", f"more than {MAX_COLUMNS} {noun}s")])
     spelt, names = names, list(map(_normalized, names))
     layout = next((LAYOUTS[name] for name in LAYOUTS if name in names), None)
     if layout is None:

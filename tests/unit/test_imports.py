@@ -232,6 +232,7 @@ def test_unknown_columns_are_named_or_skipped() -> None:
         ("json", '[{"Address": "a@x", "MessageHash": 1}]', "unknown field 'MessageHash'"),
         ("csv", "address,email\na@x,b@x\n", "line 1: unknown column 'address'"),
         ("csv", "email" + ",x" * 100, "line 1: more than 100 columns"),
+        ("json", json.dumps([{"email": "a@x", **dict.fromkeys(map(str, range(100)))}]), "line 1.: more than 100 fields"),
         ("csv", "email\na@x\n\udcff@x\n", "line 3: not UTF-8 text; .* --encoding"),
         ("json", '[\n{"email":\n "\udcff"}]', "line 3: not UTF-8 text; .* --encoding"),
         ("text", f"a@x\n{'b' * 1_048_577}", "line 2: a line of more than 1,048,576"),
