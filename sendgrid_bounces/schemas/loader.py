@@ -14,7 +14,7 @@ from sendgrid_bounces.schemas.base import as_mapping, duplicate_key
 MAX_ALIASED = 100_000
 
 #: Most levels of brackets. PyYAML looks back at every open bracket for each token.
-MAX_DEPTH = 100
+MAX_DEPTH = 20
 
 _TAGS = {f"tag:yaml.org,2002:{kind}" for kind in ("map", "seq", "str", "int", "null")}
 

@@ -1,6 +1,7 @@
 """Receive requests without a thread: TLS handshakes, heads and short bodies."""
 
 import re
+import socket
 import ssl
 import time
 from typing import Any
@@ -9,7 +10,12 @@ from gunicorn.http import get_parser
 from gunicorn.http.errors import LimitRequestHeaders
 from gunicorn.sock import ssl_wrap_socket
 
-from sendgrid_bounces.server.sockets import MIN_RATE, ClientWaits, IdleTimeoutSocket
+from sendgrid_bounces.server.sockets import (
+    GRACE,
+    MIN_RATE,
+    ClientWaits,
+    IdleTimeoutSocket,
+)
 
 #: Bytes of the longest head, and of the longest body that is received with it.
 MAX_HEAD, MAX_SHORT_BODY = 64 * 1024, 64 * 1024
@@ -72,21 +78,17 @@ class Arrival:
         self._is_touched = True
         if self._is_complete:
             self._begin()
-        self._conn.sock.settimeout(0)
+        conn = self._conn
+        conn.sock.settimeout(0)
+        if conn.cfg.is_ssl and not isinstance(conn.sock, ssl.SSLSocket):
+            conn.sock = ssl_wrap_socket(conn.sock, conn.cfg)
         try:
-            if self._conn.parser is None:
-                self._create_parser()
-            self._buffer += self._conn.parser.unreader.take_buffered()
-            while not self._has_enough():
-                piece = self._conn.sock.recv(PIECE)
-                if not piece:
-                    break  # the parser reports the early end
-                self._buffer += piece
-                self._credit += len(piece) / MIN_RATE
+            with self._waits.waiting(conn.sock, socket.SHUT_RDWR, GRACE):
+                self._receive_available()
         except (BlockingIOError, ssl.SSLWantReadError):
             return False
-        self._conn.parser.unreader.unread(self._buffer)
-        self._conn.sock.limit(self._waits)
+        conn.parser.unreader.unread(self._buffer)
+        conn.sock.limit(self._waits)
         self._is_complete = True
         return True
 
@@ -113,14 +115,23 @@ class Arrival:
         self._searched = self._needed = 0
         self._has_long_body = False
 
-    def _create_parser(self) -> None:
-        """Create the parser, after the TLS handshake if there is one."""
+    def _receive_available(self) -> None:
+        """Receive a TLS handshake, if there is one, and enough of the request.
+
+        :raises BlockingIOError: if more has to arrive, like ``SSLWantReadError``.
+        """
         conn = self._conn
-        if conn.cfg.is_ssl:
-            if not isinstance(conn.sock, ssl.SSLSocket):
-                conn.sock = ssl_wrap_socket(conn.sock, conn.cfg)
-            conn.sock.do_handshake()
-        conn.parser = get_parser(conn.cfg, conn.sock, conn.client)
+        if conn.parser is None:
+            if conn.cfg.is_ssl:
+                conn.sock.do_handshake()
+            conn.parser = get_parser(conn.cfg, conn.sock, conn.client)
+        self._buffer += conn.parser.unreader.take_buffered()
+        while not self._has_enough():
+            piece = conn.sock.recv(PIECE)
+            if not piece:
+                break  # the parser reports the early end
+            self._buffer += piece
+            self._credit += len(piece) / MIN_RATE
 
     def _has_enough(self) -> bool:
         """Return whether the head, and the body if it is short, are complete."""

@@ -7,6 +7,7 @@ import ssl
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any
 
 from gunicorn.sock import ssl_context as create_context
@@ -43,8 +44,21 @@ class ListenError(BounceError):
         self.code = code
 
 
+@dataclass(frozen=True, slots=True)
+class _Wait:
+    """A thread that waits for a client.
+
+    :param how: SHUT_RD or SHUT_RDWR, which ends the wait.
+    :param latest: when the wait should have ended.
+    """
+
+    since: float
+    how: int
+    latest: float
+
+
 class ClientWaits:
-    """The threads of a server that wait for clients, and since when.
+    """The threads of a server that wait for clients.
 
     :param idle_timeout: seconds that a client may keep a thread waiting. It earns a
         second for each ``MIN_RATE`` bytes that it sends.
@@ -52,19 +66,34 @@ class ClientWaits:
 
     def __init__(self, idle_timeout: float) -> None:
         self.idle_timeout = idle_timeout
-        self._since: dict[IdleTimeoutSocket, tuple[float, int]] = {}
+        self._waits: dict[IdleTimeoutSocket, _Wait] = {}
 
     @contextmanager
-    def waiting(self, client: "IdleTimeoutSocket", how: int) -> Iterator[None]:
+    def waiting(
+        self, client: "IdleTimeoutSocket", how: int, seconds: float
+    ) -> Iterator[None]:
         """Record that a thread waits for *client*.
 
         :param how: SHUT_RD or SHUT_RDWR, which ends the wait.
+        :param seconds: how long the wait should last at most.
         """
-        self._since[client] = time.monotonic(), how
+        since = time.monotonic()
+        self._waits[client] = _Wait(since, how, since + seconds + GRACE)
         try:
             yield
         finally:
-            del self._since[client]
+            del self._waits[client]
+
+    def disconnect_overdue(self) -> None:
+        """Disconnect the clients whose waits should have ended.
+
+        OpenSSL reads as long as records without data arrive, such as key updates of
+        TLS 1.3, and so longer than the timeout of the socket.
+        """
+        now = time.monotonic()
+        for client, wait in self._waits.copy().items():
+            if wait.latest < now:
+                client.disconnect(wait.how)
 
     def disconnect(self, how: int | None = None, *, kept: int = 0) -> None:
         """Disconnect the clients that keep threads waiting, except *kept* of them.
@@ -76,16 +105,14 @@ class ClientWaits:
         :param how: only those that threads wait for in this way; None for all.
         """
         waiting = [
-            (client, since, ends)
-            for client, (since, ends) in self._since.copy().items()
-            if how is None or ends == how
+            (client, wait)
+            for client, wait in self._waits.copy().items()
+            if how is None or wait.how == how
         ]
         latest = time.monotonic() - GRACE
-        for client, since, ends in waiting[: max(len(waiting) - kept, 0)]:
-            if since < latest or client.has_slow_turn:
-                client.is_stalled = True
-                with suppress(OSError):  # the thread has closed it
-                    socket.socket.shutdown(client, ends)
+        for client, wait in waiting[: max(len(waiting) - kept, 0)]:
+            if wait.since < latest or client.has_slow_turn:
+                client.disconnect(wait.how)
 
 
 class IdleTimeoutSocket(socket.socket):
@@ -110,6 +137,12 @@ class IdleTimeoutSocket(socket.socket):
         self.idle_timeout = self.credit = waits.idle_timeout
         self.turn_began = math.inf
 
+    def disconnect(self, how: int) -> None:
+        """End the wait of another thread for the client."""
+        self.is_stalled = True
+        with suppress(OSError):  # the thread has closed it
+            socket.socket.shutdown(self, how)
+
     def begin_turn(self) -> None:
         """Measure the rate of a long body from now on."""
         self.turn_began, self.turn_bytes = time.monotonic(), 0
@@ -132,8 +165,9 @@ class IdleTimeoutSocket(socket.socket):
         if not timeout:
             return super().recv(*arguments)
         began = time.monotonic()
-        with self._checking_stalled(), self.waits.waiting(self, socket.SHUT_RD):
-            self.settimeout(max(min(timeout, self.credit), 0.001))
+        how, seconds = socket.SHUT_RD, max(min(timeout, self.credit), 0.001)
+        with self._checking_stalled(), self.waits.waiting(self, how, seconds):
+            self.settimeout(seconds)
             try:
                 data = super().recv(*arguments)
             finally:
@@ -145,9 +179,9 @@ class IdleTimeoutSocket(socket.socket):
 
     def sendall(self, data: Any, *flags: Any) -> None:
         """Send all bytes, in pieces: a client that reads slowly is not stalled."""
-        how = socket.SHUT_RDWR
+        how, seconds = socket.SHUT_RDWR, self.idle_timeout
         for start in range(0, len(data), PIECE):
-            with self._checking_stalled(), self.waits.waiting(self, how):
+            with self._checking_stalled(), self.waits.waiting(self, how, seconds):
                 super().sendall(data[start : start + PIECE], *flags)
 
     @contextmanager

@@ -213,6 +213,7 @@ class Worker(ThreadWorker):
         for conn in takewhile(lambda conn: conn.timeout <= now, self.pending_conns):
             self._log_timeout(conn)
         super().murder_pending()
+        self.waits.disconnect_overdue()
         self._give_turns()
         if self._has_uploads():
             self.waits.disconnect(socket.SHUT_RD)

@@ -1,0 +1,86 @@
+"""Threads that wait for clients, and the clients that are disconnected."""
+
+import socket
+import threading
+from contextlib import ExitStack
+from types import SimpleNamespace
+
+import pytest
+
+from sendgrid_bounces.server import arrival, sockets
+from sendgrid_bounces.server.arrival import Arrival
+from sendgrid_bounces.server.sockets import ClientWaits, IdleTimeoutSocket
+
+
+@pytest.fixture
+def pair():
+    """A socket of the server, and the client's."""
+    with ExitStack() as stack:
+        ours, theirs = socket.socketpair()
+        stack.enter_context(theirs)
+        yield stack.enter_context(IdleTimeoutSocket(fileno=ours.detach())), theirs
+
+
+@pytest.mark.parametrize(
+    ("seconds", "is_overdue"), [(-2 * sockets.GRACE, True), (60, False)]
+)
+def test_client_of_an_overdue_wait_is_disconnected(pair, seconds, is_overdue) -> None:
+    client, other = pair
+    waits = ClientWaits(idle_timeout=30)
+    with waits.waiting(client, socket.SHUT_RDWR, seconds):
+        waits.disconnect_overdue()
+    other.settimeout(0)
+    try:
+        assert (other.recv(1) == b"") is is_overdue
+    except BlockingIOError:
+        assert not is_overdue
+    assert client.is_stalled is is_overdue
+
+
+def test_client_of_a_wait_that_has_ended_is_kept(pair) -> None:
+    client, _ = pair
+    waits = ClientWaits(idle_timeout=30)
+    with waits.waiting(client, socket.SHUT_RDWR, -2 * sockets.GRACE):
+        pass
+    waits.disconnect_overdue()
+    assert not client.is_stalled
+
+
+def test_receiving_ends_although_more_records_without_data_arrive(
+    pair, monkeypatch
+) -> None:
+    """OpenSSL reads them in one call, which no timeout of a socket ends."""
+    monkeypatch.setattr(arrival, "GRACE", 0)
+    monkeypatch.setattr(sockets, "GRACE", 0.01)
+
+    def read_records(client: IdleTimeoutSocket, _size: int) -> bytes:
+        pause = threading.Event()
+        for _ in range(5_000):
+            if client.is_stalled:
+                raise ConnectionResetError
+            pause.wait(0.001)
+        raise AssertionError("not disconnected")
+
+    monkeypatch.setattr(IdleTimeoutSocket, "recv", read_records)
+    unreader = SimpleNamespace(take_buffered=lambda: b"")
+    conn = SimpleNamespace(
+        sock=pair[0],
+        cfg=SimpleNamespace(is_ssl=False),
+        parser=SimpleNamespace(unreader=unreader),
+    )
+    waits = ClientWaits(idle_timeout=30)
+    arriving, errors = Arrival(conn, waits), list[Exception]()
+
+    def receive() -> None:
+        try:
+            arriving.receive()
+        except ConnectionResetError as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=receive)
+    thread.start()
+    while thread.is_alive():
+        waits.disconnect_overdue()
+        thread.join(0.01)
+    conn.sock.close()
+    assert len(errors) == 1
