@@ -238,6 +238,8 @@ class Authenticator:
             self._tags[salt, digest] = tag
         accounts = self._accounts.with_tag(tag)
         found = [a for a in accounts if self._has_key(a, key, digest)]
+        if not found and self._read_tag_salt() != salt:  # a restore came in between
+            return self._find_by_key(key)
         if is_new and not found and not self._accept_any:
             self._failed.add(self._client(), self._digest(""), digest)
         return found

@@ -271,12 +271,12 @@ class BounceStore:
         if any(query.has_patterns for query in queries):
             raise ValueError("a deletion must not have patterns")
         deletions, now = self._deletions, clock.now()
+        deletions.purge(now)  # before the transaction, which can be a long one
 
         def delete_all() -> int:
             delete = self._delete
             if deletions.are_needed():
                 deletions.lock(bounce_list)
-                deletions.purge(now)
                 delete = partial(self._delete_and_record, now=now)
             deleted = sum(delete(bounce_list, query) for query in queries)
             if not deleted:

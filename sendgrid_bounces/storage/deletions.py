@@ -12,7 +12,7 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import accumulate
 
 from sendgrid_bounces.core.bounces import EARLIEST, Bounce, BounceQuery, fold
@@ -113,8 +113,9 @@ class DeletionStore:
     def purge(self, now: int) -> None:
         """Delete records of deletions that are older than :data:`RETENTION`."""
         bounds = (now - RETENTION, now + MAX_AHEAD)
-        expired = self._engine.fetch(self._expired, (*bounds, MAX_PURGED))
-        delete_rows(self._engine, DeletionRow.id, expired)
+        if expired := self._engine.fetch(self._expired, (*bounds, MAX_PURGED)):
+            delete = partial(delete_rows, self._engine, DeletionRow.id, expired)
+            self._engine.transact(delete)
 
     def find(self, bounce_list: int, bounces: Sequence[Bounce]) -> list[bool]:
         """Return whether a later deletion would have removed each of *bounces*."""

@@ -13,6 +13,7 @@ from conftest import QUICK_COSTS
 from sendgrid_bounces import auth
 from sendgrid_bounces.auth import Authenticator
 from sendgrid_bounces.core import attempts
+from sendgrid_bounces.core.accounts import Account
 from sendgrid_bounces.core.attempts import MAX_ATTEMPTS, HashQueue, client_at
 from sendgrid_bounces.core.errors import (
     CredentialsError,
@@ -501,6 +502,24 @@ def test_keys_are_stored_as_salted_hashes(storage, tmp_path) -> None:
     assert all(key_hash.startswith("scrypt:32768:8:1$") for key_hash in hashes)
     for path in tmp_path.iterdir():
         assert b"s3cret-in-clear" not in path.read_bytes()
+
+
+def test_restore_between_the_salt_and_the_account_is_noticed(
+    storage, monkeypatch
+) -> None:
+    """The restored accounts have other tags for the same keys."""
+    authenticator = Authenticator(storage, QUICK_COSTS)
+    account = storage.accounts.add("acme", **authenticator.hash_key("s3cret"))
+    find = storage.accounts.with_tag
+
+    def restore(tag: int) -> list[Account]:
+        monkeypatch.setattr(storage.accounts, "with_tag", find)
+        storage.engine.execute("UPDATE about SET key_salt = 'another'")
+        storage.accounts.change(account, **authenticator.hash_key("s3cret"))
+        return find(tag)
+
+    monkeypatch.setattr(storage.accounts, "with_tag", restore)
+    assert authenticator.authenticate_key("s3cret").username == "acme"
 
 
 def test_any_creates_an_account_on_first_use(storage) -> None:

@@ -204,6 +204,7 @@ def test_seed_can_be_json(storage, authenticator) -> None:
             "aliases expand to more than 100000 values",
         ),
         ("[" * 100_000, "nested too deeply"),
+        ("[" * 21 + "a" + "]" * 21, "nested too deeply"),
         ('accounts: [{username: a, api_key: "a\\0"}]', "accounts[0].api_key: must not"),
         ('{"accounts": [{"username": 1.5}]}', "accounts[0].username: must be text"),
         ('{"accounts": [{"username": "\\ud800"}]}', "lone surrogates"),

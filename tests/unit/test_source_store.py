@@ -21,7 +21,7 @@ from sendgrid_bounces.core.sources import (
     SourceSettings,
 )
 from sendgrid_bounces.storage import deletions, mysql, sources
-from sendgrid_bounces.storage.bounces import as_bounce
+from sendgrid_bounces.storage.bounces import BounceStore, as_bounce
 from sendgrid_bounces.storage.database import Storage, open_storage
 from sendgrid_bounces.storage.sources import SourceStore
 
@@ -92,6 +92,48 @@ def test_event_and_deletion_do_not_wait_for_each_other(
     assert receive(storage, bounce_list, email="c@x")
     threads[0].join(10)
     assert deleted == [1]
+
+
+@pytest.mark.parametrize("engine", ["mysql"], indirect=True)
+@pytest.mark.parametrize("age", [1, 50])
+def test_long_deletion_delays_no_other_list(
+    storage: Storage, bounce_list: int, source: Source, monkeypatch, age: int
+):
+    """It locks no record of an earlier deletion or event."""
+    other = storage.accounts.add("another").bounce_list
+    earlier = NOW - age * HOUR
+    for each in (bounce_list, other):
+        storage.bounces.put(each, [bounce("a@x"), bounce("b@x")])
+        delete(storage, each, BounceQuery(emails=("b@x",)), now=earlier)
+        receive(storage, each, key="old", now=earlier)
+    started, may_end, done = threading.Event(), threading.Event(), list[str]()
+    delete_now = BounceStore._delete_and_record
+
+    def delete_slowly(store: BounceStore, id_: int, *others, **more) -> int:
+        deleted = delete_now(store, id_, *others, **more)
+        if id_ == bounce_list:
+            started.set()
+            may_end.wait(10)
+        return deleted
+
+    monkeypatch.setattr(BounceStore, "_delete_and_record", delete_slowly)
+
+    def change_other() -> None:
+        receive(storage, other, key="new", email="c@x")
+        delete(storage, other, BounceQuery(emails=("a@x",)), now=NOW)
+        done.append("in time")
+
+    slow = threading.Thread(target=lambda: delete(storage, bounce_list, now=NOW))
+    quick = threading.Thread(target=change_other)
+    slow.start()
+    started.wait(10)
+    quick.start()
+    quick.join(5)
+    found = [*done]
+    may_end.set()
+    slow.join()
+    quick.join()
+    assert found == ["in time"]
 
 
 def test_event_of_an_unknown_address_is_listed(storage: Storage, bounce_list: int):
