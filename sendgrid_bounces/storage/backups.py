@@ -22,7 +22,7 @@ from sendgrid_bounces.storage import schema, sql
 from sendgrid_bounces.storage.contents import ContentsStore
 from sendgrid_bounces.storage.database import Storage
 from sendgrid_bounces.storage.engine import Engine
-from sendgrid_bounces.storage.rows import read_last_first, read_rows
+from sendgrid_bounces.storage.rows import read_rows
 from sendgrid_bounces.storage.sqlite import JOURNAL_SUFFIXES, SQLiteEngine
 from sendgrid_bounces.storage.sqlite_copy import (
     Report,
@@ -40,7 +40,6 @@ from sendgrid_bounces.storage.tables import (
     EventRow,
     FaultRow,
     FaultSetRow,
-    PullRow,
     RequestRow,
     SnapshotChunkRow,
 )
@@ -55,7 +54,7 @@ RESTORED_TABLES = tuple(
 )
 
 #: The tables that can get rows from other processes while a restore copies.
-SHARED_TABLES = (BounceRow, EventRow, DeletionRow, PullRow)
+SHARED_TABLES = (BounceRow, EventRow, DeletionRow)
 
 #: Those that a restore clears first.
 CLEARED_TABLES = tuple(t for t in RESTORED_TABLES if t is not FaultRow)
@@ -160,7 +159,39 @@ def restore_backup(
         storage.requests.move(backup.key_salt)
         _write_key_salt(engine, backup.key_salt)
 
+    if engine.has_row_locks:
+        _reserve_identifiers(backup.engine, engine)
     storage.accounts.transact(replace)
+
+
+def _reserve_identifiers(source: Engine, target: Engine) -> None:
+    """Let all new rows have higher identifiers than those of *source*.
+
+    Otherwise, an upsert that is processed beside a restore could get the identifier of
+    a restored row, and replace it.
+    """
+
+    def insert_last() -> None:
+        bounce_list = target.insert(BounceListRow)
+        for table in SHARED_TABLES:
+            fields = sql.fields_of(table)
+            last = table.select(*fields).order_by(sql.primary_key(table).desc())
+            text = target.compile(sql.insert_absent(table, fields))
+            for row in source.fetch_query(last.limit(1)):
+                names = [field.name for field in fields]
+                values = {
+                    **dict(zip(names, row, strict=True)),
+                    "bounce_list": bounce_list,
+                }
+                target.execute(text, list(values.values()))
+        target.execute_query(
+            BounceListRow.delete().where(BounceListRow.id == bounce_list)
+        )
+
+    target.transact(insert_last)
+    # A statement that runs has its identifiers, and a lock of its list.
+    wait = BounceListRow.update(id=BounceListRow.id)
+    target.transact(lambda: target.execute_query(wait))
 
 
 class _Lists(dict[int, int]):
@@ -233,8 +264,7 @@ def _copy_rows(
         text = target.compile(insert(table, fields))
         lists = [field.name == "bounce_list" for field in fields]
         size = BATCH_CHUNKS if table is SnapshotChunkRow else BATCH_ROWS
-        read = read_last_first if is_shared else read_rows
-        for rows in read(source, table, fields, size):
+        for rows in read_rows(source, table, fields, size):
             placed = (
                 [
                     place(value) if is_list else value

@@ -43,23 +43,3 @@ def read_rows(
     while rows := engine.fetch(text, (last, size)):
         last = rows[-1][0]
         yield [row[1:] for row in rows]
-
-
-def read_last_first(
-    engine: Engine,
-    table: type[peewee.Model],
-    fields: Sequence[peewee.Field],
-    size: int,
-) -> Iterator[list[Row]]:
-    """Yield the rows of *table* like :func:`read_rows`, but the last one first.
-
-    After the insert of the last identifier, MariaDB gives higher identifiers to other
-    transactions. Otherwise, an upsert could replace a restored row of another list.
-    """
-    last = table.select(*fields).order_by(sql.primary_key(table).desc()).limit(1)
-    before = engine.fetch_query(last)
-    for rows in read_rows(engine, table, fields, size):
-        yield before
-        before = rows
-    if len(before) > 1:
-        yield before[:-1]

@@ -19,7 +19,7 @@ from sendgrid_bounces.storage.accounts import AccountStore
 from sendgrid_bounces.storage.compiled import Compiled
 from sendgrid_bounces.storage.contents import SNAPSHOT_TABLES, ContentsStore
 from sendgrid_bounces.storage.engine import Engine, Row
-from sendgrid_bounces.storage.rows import read_rows
+from sendgrid_bounces.storage.rows import delete_rows, read_rows
 from sendgrid_bounces.storage.tables import (
     AccountRow,
     BounceListRow,
@@ -87,8 +87,12 @@ class SnapshotStore:
                 raise ConflictError(
                     f"there are already {MAX_SNAPSHOTS} snapshots: remove one of them"
                 )
-            is_in_snapshot = SnapshotChunkRow.snapshot == snapshot
-            self._engine.execute_query(SnapshotChunkRow.delete().where(is_in_snapshot))
+            # By identifiers: a range would keep out other snapshots until the end.
+            replaced = SnapshotChunkRow.select(SnapshotChunkRow.id).where(
+                SnapshotChunkRow.snapshot == snapshot
+            )
+            found = self._engine.fetch_query(replaced)
+            delete_rows(self._engine, SnapshotChunkRow.id, found)
             stored = self._store(snapshot)
             amounts = [stored[table] for table in (AccountRow, DomainRow, BounceRow)]
             self._engine.execute(self._put, (name, now, *amounts))
