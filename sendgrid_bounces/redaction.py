@@ -58,7 +58,7 @@ _SCHEMES = ("basic", "bearer")
 
 #: A header field: its first word, blanks, and the rest, which is all if it is one word.
 _FIELD_PARTS = re.compile(
-    r"(basic|bearer|\S+(?=\s)|)(\s*)(.*)", re.DOTALL | re.IGNORECASE
+    r"(basic|bearer|[^ \t]+(?=[ \t])|)([ \t]*)(.*)", re.DOTALL | re.IGNORECASE
 )
 
 _BASE64 = re.compile("[A-Za-z0-9+/]*")
@@ -348,7 +348,7 @@ def find_credentials(field: str) -> list[str]:
     A field without a scheme is one, too, which can have blanks. The blank after a
     scheme can be missing, and the Base64 can have an invalid end.
     """
-    text = field.strip()
+    text = field.strip(" \t")  # of Latin-1, which has other blanks inside of UTF-8
     scheme, blanks, credentials = _FIELD_PARTS.findall(text)[0]
     found = [credentials, *filter(_is_random, _FIELD_SEPARATORS.split(field))]
     if scheme and not (blanks and scheme.lower() in _SCHEMES):

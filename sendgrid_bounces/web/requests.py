@@ -286,7 +286,7 @@ class StrictRequest(flask.Request):
         """
         field = self.environ.get("HTTP_AUTHORIZATION", "")
         scheme, _, token = field.partition(" ")
-        return token.strip() if scheme.lower() == "bearer" else ""
+        return token.strip(" \t") if scheme.lower() == "bearer" else ""
 
     @cached_property
     def authorization(self) -> Authorization | None:

@@ -162,6 +162,14 @@ def test_key_in_malformed_basic_credentials_is_found(field: str) -> None:
     assert "s3cret-key" in find_credentials("Bearers3cret-key")
 
 
+@pytest.mark.parametrize("key", ["liberta-città", "Åå-Åkey-Å", "\u0420-key-\u0420"])
+@pytest.mark.parametrize("field", ["Bearer {}", "{}"])
+def test_key_that_ends_with_a_blank_of_latin_1_is_found(field: str, key: str) -> None:
+    """As WSGI servers decode the last byte of its UTF-8."""
+    found = find_credentials(field.format(key.encode().decode("latin-1")))
+    assert REDACTOR.with_secrets(found).redact_text(f"x {key} y") == "x *** y"
+
+
 def test_known_credential_is_redacted_without_its_escapes() -> None:
     """A client can have percent-encoded it twice."""
     redactor = Redactor(secrets=["a%2522b%25C3%25A9c"])
