@@ -14,7 +14,12 @@ from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.core.timezones import time_zone
 from sendgrid_bounces.schemas.base import as_mapping
 from sendgrid_bounces.schemas.bounces import read_record
-from sendgrid_bounces.schemas.imports import READERS, find_records, rename_fields
+from sendgrid_bounces.schemas.imports import (
+    READERS,
+    find_records,
+    limit_rows,
+    rename_fields,
+)
 from sendgrid_bounces.schemas.queries import (
     COUNT,
     DELETE,
@@ -50,7 +55,7 @@ def read_records() -> Records:
         yield from _read_lines()
     elif file_format := FILE_FORMATS.get(request.mimetype):
         file = io.StringIO(api.read_text(), newline="")
-        yield from READERS[file_format](file, False)  # noqa: FBT003 - by position
+        yield from limit_rows(READERS[file_format](file, False))  # noqa: FBT003 - by position
     else:
         document = api.read_json()
         records = find_records(document)

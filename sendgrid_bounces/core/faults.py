@@ -12,7 +12,22 @@ from functools import lru_cache
 from typing import Any
 
 from sendgrid_bounces.core.bounces import fold
+from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.core.requests import RequestInfo
+
+#: The maximum number of fault rules; each request is compared with all rules.
+MAX_FAULT_RULES = 1_000
+
+
+def check_number(number: int, name: str = "") -> None:
+    """Check a number of fault rules.
+
+    :param name: the argument that an error is about.
+    :raises ParametersError: if it is larger than :data:`MAX_FAULT_RULES`.
+    """
+    if number > MAX_FAULT_RULES:
+        problem = f"there may be at most {MAX_FAULT_RULES} rules (got {number})"
+        raise ParametersError([(name, problem)])
 
 
 @dataclass(frozen=True, slots=True)

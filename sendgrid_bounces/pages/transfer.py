@@ -24,20 +24,21 @@ from sendgrid_bounces.pages.filters import read_filter
 from sendgrid_bounces.pages.web import SECURITY_HEADERS, done, page, render
 from sendgrid_bounces.schemas.exports import WRITERS, Record
 from sendgrid_bounces.schemas.formats import EXPORT_FORMATS, IMPORT_FORMATS
-from sendgrid_bounces.schemas.imports import READERS, ImportOptions, read_bounces
+from sendgrid_bounces.schemas.imports import (
+    READERS,
+    ImportOptions,
+    limit_rows,
+    read_bounces,
+)
 from sendgrid_bounces.storage.bounces import as_bounce
 from sendgrid_bounces.web.requests import request
 from sendgrid_bounces.web.responses import send_rest
 
-#: Bytes and rows of an imported file. The command line has no limit.
-MAX_FILE, MAX_ROWS = 25 * 1024 * 1024, 1_000_000
+#: Bytes of an imported file. The command line has no limit.
+MAX_FILE = 25 * 1024 * 1024
 
 TOO_LARGE = (
     f"larger than {MAX_FILE >> 20} MiB; use the command sendgrid-bounces bounces import"
-)
-
-TOO_MANY = (
-    f"more than {MAX_ROWS:,} rows; use the command sendgrid-bounces bounces import"
 )
 
 #: The media type of each format of an export.
@@ -143,11 +144,8 @@ def _read(
         raise ParametersError([("", f"unknown or unsupported encoding {encoding!r}")])
     text = io.TextIOWrapper(file, encoding or "utf-8-sig", errors, newline="")
     try:
-        found = request.while_connected(read_bounces(text, file_format, options))
-        for number, bounce in enumerate(found):
-            if number == MAX_ROWS:
-                raise ParametersError([("", TOO_MANY)])
-            yield bounce
+        found = limit_rows(read_bounces(text, file_format, options))
+        yield from request.while_connected(found)
     except UnicodeError:
         raise ParametersError([("", f"must be {encoding} text")]) from None
     finally:

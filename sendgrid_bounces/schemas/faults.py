@@ -8,7 +8,7 @@ from marshmallow import ValidationError, fields, missing, validate
 
 from sendgrid_bounces.core.accounts import MAX_NAME
 from sendgrid_bounces.core.errors import ParametersError
-from sendgrid_bounces.core.faults import FaultRule
+from sendgrid_bounces.core.faults import FaultRule, check_number
 from sendgrid_bounces.schemas.base import (
     MAX_PROBLEMS,
     MESSAGES,
@@ -199,10 +199,12 @@ def read_fault_rule(raw: Any, operations: Operations) -> FaultRule:
 def read_fault_rules(raws: Any, operations: Operations) -> list[FaultRule]:
     """Return the fault rules of a list of mappings, or of one mapping.
 
-    :raises ParametersError: with every problem and its path, such as ``[0].status``.
+    :raises ParametersError: with every problem and its path, such as ``[0].status``, or
+        if there are too many.
     """
     if not isinstance(raws, list):
         return [read_fault_rule(raws, operations)]
+    check_number(len(raws))
     rules: list[FaultRule] = []
     problems: list[Problem] = []
     for i, raw in enumerate(raws):

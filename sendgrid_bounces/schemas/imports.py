@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from sendgrid_bounces.core.bounces import Bounce
 from sendgrid_bounces.core.errors import ParametersError
@@ -18,6 +18,7 @@ from sendgrid_bounces.schemas.bounces import FIELDS, read_record, read_text_reco
 from sendgrid_bounces.schemas.cells import MAX_COLUMNS, MAX_ROW, clean_cells, read_rows
 from sendgrid_bounces.schemas.json_stream import ENCODING_RULE, UNDECODED, JSONStream
 
+Value = TypeVar("Value")
 Record = dict[str, Any]
 
 #: The place of a record in its file, and the record or the problem with it.
@@ -46,6 +47,13 @@ SEPARATORS = ",;\t"
 
 #: Blank rows that a file may have: as many as a sheet has rows.
 MAX_BLANK_ROWS = 1_048_576
+
+#: Rows of a file that a client sends. The command line has no limit.
+MAX_ROWS = 1_000_000
+
+TOO_MANY_ROWS = (
+    f"more than {MAX_ROWS:,} rows; use the command sendgrid-bounces bounces import"
+)
 
 #: Characters of the longest header of a CSV file.
 MAX_HEADER = 65_536
@@ -94,6 +102,17 @@ def read_bounces(
             options.on_invalid(located)
         else:
             yield bounce
+
+
+def limit_rows(rows: Iterable[Value]) -> Iterator[Value]:
+    """Yield the *rows* of a file that a client has sent.
+
+    :raises ParametersError: if there are more than :data:`MAX_ROWS`.
+    """
+    for number, row in enumerate(rows):
+        if number == MAX_ROWS:
+            raise ParametersError([("", TOO_MANY_ROWS)])
+        yield row
 
 
 def find_records(document: Any) -> list[Any]:

@@ -11,16 +11,20 @@ from typing import Any
 import peewee
 
 from sendgrid_bounces.core.clock import ClockState
-from sendgrid_bounces.core.errors import ParametersError, StorageError, UnknownNameError
-from sendgrid_bounces.core.faults import Counters, FaultRule, Match, StoredFault
+from sendgrid_bounces.core.errors import StorageError, UnknownNameError
+from sendgrid_bounces.core.faults import (
+    MAX_FAULT_RULES,
+    Counters,
+    FaultRule,
+    Match,
+    StoredFault,
+    check_number,
+)
 from sendgrid_bounces.core.requests import MAX_ID
 from sendgrid_bounces.storage.compiled import Compiled
 from sendgrid_bounces.storage.engine import Engine
 from sendgrid_bounces.storage.sql import COUNT_ALL, insert
 from sendgrid_bounces.storage.tables import ClockRow, FaultRow, FaultSetRow
-
-#: The maximum number of rules; each request is compared with all rules.
-MAX_FAULT_RULES = 1_000
 
 #: Seconds that counting a request waits for other writers before failing.
 COUNT_TIMEOUT = 30
@@ -138,7 +142,7 @@ class FaultStore:
 
         def add() -> list[int]:
             self._lock_set()
-            self._check_number(len(rules))
+            check_number(self._engine.fetch(self._number)[0][0] + len(rules), "faults")
             return [
                 self._engine.execute_insert(
                     self._insert, (_encode(rule.as_dict()), 0, 0, 0, 0)
@@ -165,7 +169,7 @@ class FaultStore:
                 name = hashlib.sha256(f"{seen[text]}:{text}".encode()).hexdigest()
                 query = FaultRow.insert(rule=text, planted=name).on_conflict_ignore()
                 self._engine.execute_query(query)
-            self._check_number(0)
+            check_number(self._engine.fetch(self._number)[0][0], "faults")
 
         self._engine.transact(add)
 
@@ -251,12 +255,6 @@ class FaultStore:
         while servers use it, and they keep the rules of a version.
         """
         self._engine.execute(self._next_version, (1, randbelow(MAX_FIRST) + 1, 1))
-
-    def _check_number(self, added: int) -> None:
-        number = self._engine.fetch(self._number)[0][0] + added
-        if number > MAX_FAULT_RULES:
-            problem = f"there may be at most {MAX_FAULT_RULES} rules (got {number})"
-            raise ParametersError([("faults", problem)])
 
 
 def _fault(row: Sequence[Any]) -> StoredFault:

@@ -12,6 +12,7 @@ from sendgrid_bounces.control import api
 from sendgrid_bounces.core import attempts
 from sendgrid_bounces.core.attempts import MAX_TOKENS
 from sendgrid_bounces.emulator import EXTENSION
+from sendgrid_bounces.schemas import imports
 
 TOKEN = "t0=ken"  # RFC 6750 has the sign at the end only
 CLOCK = "/_emulator/clock"
@@ -34,6 +35,16 @@ def _create(url: str, clock: FixedClock) -> Iterator:
 @pytest.fixture(name="control")
 def _control(make) -> FlaskClient:
     return make(CONTROL="on")
+
+
+def test_rows_of_a_file_are_limited(controlled_client, monkeypatch) -> None:
+    monkeypatch.setattr(imports, "MAX_ROWS", 2)
+    for text, status in (("a@x\nb@x\n", 201), ("c@x\nd@x\ne@x\n", 400)):
+        answer = controlled_client.post(
+            "/_emulator/bounces?owner=acme", data=text, content_type="text/plain"
+        )
+        assert answer.status_code == status, answer.text
+    assert "more than 1,000,000 rows" in answer.text
 
 
 @pytest.mark.parametrize("config", [{}, {"CONTROL": "off"}])

@@ -15,7 +15,12 @@ from sendgrid_bounces.control.effects import ConnectionDropped
 from sendgrid_bounces.core import requests
 from sendgrid_bounces.core.bounces import BounceQuery
 from sendgrid_bounces.core.errors import ParametersError, UnknownNameError
-from sendgrid_bounces.core.faults import Counters, FaultRule, StoredFault
+from sendgrid_bounces.core.faults import (
+    MAX_FAULT_RULES,
+    Counters,
+    FaultRule,
+    StoredFault,
+)
 from sendgrid_bounces.core.requests import RequestInfo
 from sendgrid_bounces.emulator import EXTENSION
 from sendgrid_bounces.schemas.faults import (
@@ -26,7 +31,7 @@ from sendgrid_bounces.schemas.faults import (
 from sendgrid_bounces.schemas.seeds import read_seed
 from sendgrid_bounces.seeding import apply_seed
 from sendgrid_bounces.storage.database import Storage, open_storage
-from sendgrid_bounces.storage.faults import MAX_FAULT_RULES, FaultStore
+from sendgrid_bounces.storage.faults import FaultStore
 from sendgrid_bounces.web.dialect import find_owner
 
 FAULTS = "/_emulator/faults"
@@ -348,6 +353,19 @@ def test_at_most_a_thousand_rules_are_stored(storage: Storage) -> None:
     with pytest.raises(ParametersError, match="1000 rules"):
         storage.faults.add([FaultRule(status=500)] * 2)
     assert len(storage.faults.all()) == MAX_FAULT_RULES - 1
+
+
+def test_too_many_rules_are_rejected_unread(controlled_client: FlaskClient) -> None:
+    """Reading and storing them would take long."""
+    rules = [{"status": "none"}] * (MAX_FAULT_RULES + 1)
+    for path, document, name in (
+        ("faults", rules, ""),
+        ("seed", {"accounts": [], "faults": rules}, "faults: "),
+    ):
+        answer = controlled_client.post(f"/_emulator/{path}", json=document)
+        problem = f"{name}there may be at most 1000 rules (got 1001)"
+        assert (answer.status_code, problem in answer.text) == (400, True), answer.text
+    assert controlled_client.get("/_emulator/faults").json == {"faults": []}
 
 
 def test_first_rule_that_triggers_wins(storage: Storage) -> None:

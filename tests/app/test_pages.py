@@ -50,6 +50,7 @@ from sendgrid_bounces.pages.chart import draw_chart
 from sendgrid_bounces.pages.snippets import as_curl, as_pytest
 from sendgrid_bounces.pages.web import NOTICES, STATIC
 from sendgrid_bounces.redaction import MASK
+from sendgrid_bounces.schemas import imports
 from sendgrid_bounces.schemas.faults import FAULT_RULE
 from sendgrid_bounces.storage import bounces as storage_bounces
 from sendgrid_bounces.storage.accounts import AccountStore
@@ -1054,7 +1055,7 @@ def test_uploads_may_be_larger_than_other_forms(browser, monkeypatch) -> None:
 
 
 def test_file_of_many_rows_is_refused(browser, monkeypatch) -> None:
-    monkeypatch.setattr(transfer, "MAX_ROWS", 2)
+    monkeypatch.setattr(imports, "MAX_ROWS", 2)
     assert _import(browser, "a.txt", b"a@x\nb@x\n").status_code == 303
     answer = _import(browser, "a.txt", b"c@x\nd@x\ne@x\n")
     assert answer.status_code == 400
