@@ -4,9 +4,10 @@ import errno
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
@@ -38,6 +39,14 @@ RETRY_INTERVAL = 0.05
 #: The endings that SQLite adds to the name of the file, for the write-ahead log and for
 #: the index of it that processes share.
 JOURNAL_SUFFIXES = ("-wal", "-shm")
+
+#: Bytes of the write-ahead log after which a writer empties it, which the automatic
+#: checkpoints cannot do while reads overlap. The writer waits for the reads.
+MAX_JOURNAL = 64 * 1024 * 1024
+
+#: Commits of a process after which it looks at the size, seconds that the writer waits,
+#: and seconds between two attempts.
+JOURNAL_STEP, CHECKPOINT_TIMEOUT, CHECKPOINT_INTERVAL = 64, 5, 30
 
 #: Seconds that a request waits for other writers of the log before it is not logged.
 LOG_TIMEOUT = 1
@@ -128,6 +137,7 @@ class SQLiteEngine(Engine):
         self._target = Path(os.path.realpath(path))
         self._journal = [Path(f"{self._target}{s}") for s in JOURNAL_SUFFIXES]
         self._journal_identities: Identities = []
+        self._commits, self._next_checkpoint = count(1), 0.0
         self._others: list[Engine] = []
         self._writers, self._failures = Writers(), Failures()
         builder = peewee.SqliteDatabase(None, field_types={UNIQUE_ID: "AUTOINCREMENT"})
@@ -159,7 +169,32 @@ class SQLiteEngine(Engine):
             self._renew_connection(error)
             raise
         self._failures.error = None
+        if not next(self._commits) % JOURNAL_STEP:
+            self._limit_journal()
         return result
+
+    def _limit_journal(self) -> None:
+        """Empty the write-ahead log if it has grown, unless this was tried just now."""
+        try:
+            size = self._journal[0].stat().st_size
+        except OSError:
+            return
+        now = time.monotonic()
+        if size <= MAX_JOURNAL or now < self._next_checkpoint:
+            return
+        self._next_checkpoint = now + CHECKPOINT_INTERVAL
+        with suppress(StorageError), self._busy_timeout(CHECKPOINT_TIMEOUT):
+            self.fetch("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    @contextmanager
+    def _busy_timeout(self, seconds: int) -> Iterator[None]:
+        """Wait for locks for *seconds* in the block."""
+        connection = self.connections.current()
+        connection.execute(f"PRAGMA busy_timeout = {seconds * 1000}")
+        try:
+            yield
+        finally:
+            connection.execute(f"PRAGMA busy_timeout = {self._timeout * 1000}")
 
     def _renew_connection(self, error: StorageError) -> None:
         """Close the connection of this thread if *error* says that it cannot write."""
@@ -318,10 +353,8 @@ class SQLiteEngine(Engine):
 
         :raises StorageError: if it does.
         """
-        connection = self.connections.current()
         deadline = time.monotonic() + self._timeout
-        connection.execute("PRAGMA busy_timeout = 0")
-        try:
+        with self._busy_timeout(0):
             while True:
                 try:
                     return super()._begin(consistent=True)
@@ -330,8 +363,6 @@ class SQLiteEngine(Engine):
                     if is_over or not _is_locked(error):
                         raise
                 time.sleep(RETRY_INTERVAL)
-        finally:
-            connection.execute(f"PRAGMA busy_timeout = {self._timeout * 1000}")
 
     def _connect(self) -> sqlite3.Connection:
         self.check_location()

@@ -257,6 +257,33 @@ def test_log_of_a_linked_file_is_watched(tmp_path: Path) -> None:
             storage.accounts.add("after", key_hash="", key_tag=0)
 
 
+def test_write_ahead_log_is_emptied_when_it_has_grown(
+    tmp_path: Path, monkeypatch
+) -> None:
+    """The automatic checkpoints cannot do so while reads overlap."""
+    monkeypatch.setattr(sqlite, "MAX_JOURNAL", 0)
+    monkeypatch.setattr(sqlite, "JOURNAL_STEP", 1)
+    monkeypatch.setattr(sqlite, "CHECKPOINT_TIMEOUT", 0)
+    file = tmp_path / "bounces.sqlite3"
+    log = Path(f"{file}-wal")
+    with (
+        closing(open_storage(f"sqlite:///{file}")) as storage,
+        closing(sqlite3.connect(file, isolation_level=None)) as reader,
+    ):
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM account").fetchall()
+        storage.accounts.add("first")
+        storage.accounts.add("second")
+        assert log.stat().st_size > 0
+        reader.execute("COMMIT")
+        storage.accounts.add("third")
+        assert log.stat().st_size > 0  # too soon after the last attempt
+        storage.engine._next_checkpoint = 0
+        storage.accounts.add("fourth")
+        assert log.stat().st_size == 0
+        assert storage.accounts.count() == 4
+
+
 def test_file_with_two_names_is_refused(tmp_path: Path) -> None:
     """A write by one of them would be lost by a write by the other."""
     file, link = tmp_path / "bounces.sqlite3", tmp_path / "link.sqlite3"
