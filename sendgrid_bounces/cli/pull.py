@@ -23,9 +23,9 @@ from sendgrid_bounces.core.timezones import DAY, time_zone
 
 if TYPE_CHECKING:
     from sendgrid_bounces.core.pulls import Pull
+    from sendgrid_bounces.emulator import Emulator
     from sendgrid_bounces.receiving.pulls import Options
     from sendgrid_bounces.sources.pull import Reader
-    from sendgrid_bounces.storage.database import Storage
 
 KEY_VARIABLE = "SENDGRID_API_KEY"
 
@@ -106,27 +106,27 @@ def pull_bounces(
     )
     key = _read_key(key_file, key_variable)
     with open_local() as emulator:
-        storage = emulator.storage
-        storage.accounts.named_list(owner)
+        emulator.storage.accounts.named_list(owner)
         with closing(Reader(key, api_url or API_URL)) as reader:
             if interval is None:
-                click.echo(_summary(_pull(storage, owner, reader, options), dry_run))
+                click.echo(_summary(_pull(emulator, owner, reader, options), dry_run))
             else:
-                _repeat(storage, owner, reader, options, interval)
+                _repeat(emulator, owner, reader, options, interval)
 
 
 def _pull(
-    storage: "Storage", owner: str, reader: "Reader", options: "Options"
+    emulator: "Emulator", owner: str, reader: "Reader", options: "Options"
 ) -> "Pull":
     """Pull once, with a progress bar at a terminal."""
     from sendgrid_bounces.receiving.pulls import pull
 
     with share_bar(f"Pulling {owner}") as progress:
-        return pull(storage, owner, reader, options, Clock(), progress)
+        storage, clock = emulator.storage, emulator.clock
+        return pull(storage, owner, reader, options, clock, progress)
 
 
 def _repeat(
-    storage: "Storage",
+    emulator: "Emulator",
     owner: str,
     reader: "Reader",
     options: "Options",
@@ -139,11 +139,11 @@ def _repeat(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     with suppress(KeyboardInterrupt):
-        _repeat_for_ever(storage, owner, reader, options, interval)
+        _repeat_for_ever(emulator, owner, reader, options, interval)
 
 
 def _repeat_for_ever(
-    storage: "Storage",
+    emulator: "Emulator",
     owner: str,
     reader: "Reader",
     options: "Options",
@@ -152,7 +152,7 @@ def _repeat_for_ever(
     pause = interval
     while True:
         try:
-            done = _pull(storage, owner, reader, options)
+            done = _pull(emulator, owner, reader, options)
         except BounceError as error:
             pause = min(pause * 2, max(MAX_BACKOFF, interval))
             now = render_instant(Clock().now())

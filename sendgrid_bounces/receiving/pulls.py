@@ -45,11 +45,13 @@ def pull(
 ) -> Pull:
     """Pull the bounces of an account into the list of *owner*, and record the result.
 
+    :param clock: that of the list. The times of the account, and of the pull, are those
+        of the clock's ``system``.
     :raises UnknownNameError: if *owner* does not exist.
     :raises BounceError: if the pull fails; its complete windows are stored.
     :raises ConflictError: if the list was reset, restored or removed meanwhile.
     """
-    end = clock.now()
+    end = clock.system.now()
 
     def begin() -> tuple[int, Pull, Pull]:
         named = storage.accounts.named_list(owner)
@@ -82,13 +84,13 @@ def pull(
             progress(window.end - start, end - start)
     except BounceError as error:
         if not options.is_dry_run:
-            failed = replace(last, failed=clock.now(), problem=str(error))
+            failed = replace(last, failed=clock.system.now(), problem=str(error))
             _finish(storage, begun, failed)
         raise
     done = Pull(
         last.owner,
         SERVICE,
-        finished=clock.now(),
+        finished=clock.system.now(),
         start=start,
         end=end,
         rows=result.rows,

@@ -19,12 +19,14 @@ from conftest import NOW, bounce
 from sendgrid_bounces.cli import main
 from sendgrid_bounces.core.bounces import BounceQuery
 from sendgrid_bounces.core.errors import ConflictError, UnknownNameError
+from sendgrid_bounces.core.timezones import DAY
 from sendgrid_bounces.receiving.pulls import OVERLAP, Options, pull
 from sendgrid_bounces.sources import pull as module
 from sendgrid_bounces.sources.pull import PullError, Reader
 from sendgrid_bounces.storage import rows
 from sendgrid_bounces.storage.backups import open_backup, restore_backup, write_backup
 from sendgrid_bounces.storage.bounces import as_bounce
+from sendgrid_bounces.storage.clock import SharedClock
 from sendgrid_bounces.storage.contents import RESET_TABLES
 from sendgrid_bounces.storage.database import Storage, open_storage
 from sendgrid_bounces.storage.pulls import PullStore
@@ -125,6 +127,20 @@ def test_all_rows_arrive_and_a_second_pull_changes_nothing(
 
     second = _pull(local, reader, clock, is_full=True)
     assert (second.rows, second.changed, second.removed) == (12_345, 0, 0)
+
+
+def test_pull_has_the_time_of_the_system(local, live, reader, clock) -> None:
+    """A deletion has that of the emulated clock, and is not forgotten."""
+    shared = SharedClock(local.clock, clock)
+    local.clock.change(lambda state: state.advanced(3 * DAY, NOW))
+    _put(live, bounce("a@example.com", created=NOW - 10))
+    done = _pull(local, reader, shared)
+    assert (done.finished, done.end) == (NOW, NOW)
+    bounce_list = local.accounts.get("acme").bounce_list
+    query = BounceQuery(emails=("a@example.com",))
+    assert local.bounces.delete(bounce_list, query, clock=shared) == 1
+    assert _pull(local, reader, shared, is_full=True).rows == 1
+    assert _rows(local) == []
 
 
 def test_only_get_requests_are_sent(local, live, reader, clock) -> None:
