@@ -92,7 +92,8 @@ class AccountControl:
 
         :raises UnknownNameError: if it does not exist.
         """
-        return self._removed(lambda: self.emulator.storage.accounts.remove(name))
+        store = self.emulator.storage.accounts
+        return store.transact(lambda: store.remove(name))
 
     def domains(self) -> list[DomainReport]:
         """Return the domains, sorted by name."""
@@ -130,7 +131,8 @@ class AccountControl:
 
         :raises UnknownNameError: if it does not exist.
         """
-        return self._removed(lambda: self.emulator.storage.accounts.remove_domain(name))
+        store = self.emulator.storage.accounts
+        return store.transact(lambda: store.remove_domain(name))
 
     def _count(self, lists: set[int]) -> dict[int, int]:
         """Return the number of bounces of each list."""
@@ -147,21 +149,6 @@ class AccountControl:
         if "api_key" in settings:
             settings |= self.emulator.authenticator.hash_key(settings.pop("api_key"))
         return settings
-
-    def _removed(self, remove: Any) -> Counts:
-        """Run *remove* in a transaction, and return the difference of the counts."""
-
-        def act() -> Counts:
-            before = self.emulator.storage.contents.counts()
-            remove()
-            after = self.emulator.storage.contents.counts()
-            return Counts(
-                before.accounts - after.accounts,
-                before.domains - after.domains,
-                before.bounces - after.bounces,
-            )
-
-        return self.emulator.storage.accounts.transact(act)
 
 
 def _report_accounts(

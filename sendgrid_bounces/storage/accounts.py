@@ -16,6 +16,7 @@ from sendgrid_bounces.core.accounts import (
     is_domain_name,
     is_name,
 )
+from sendgrid_bounces.core.contents import Counts
 from sendgrid_bounces.core.errors import (
     ConflictError,
     NameTakenError,
@@ -235,17 +236,16 @@ class AccountStore:
 
         self._engine.transact(change)
 
-    def remove(self, username: str, *, sweep: bool = True) -> int:
+    def remove(self, username: str, *, sweep: bool = True) -> Counts:
         """Remove an account with its customers, domains and bounces.
 
         :param sweep: whether to remove the lists, too, instead of leaving this to
             :meth:`.ContentsStore.sweep`.
-        :returns: the number of accounts removed.
+        :returns: what was removed.
         :raises UnknownNameError: if the account does not exist.
         """
 
-        def remove() -> int:
-            before = self.count()
+        def remove() -> None:
             account = self.get(username)
             is_removed = (AccountRow.id == account.id) | (
                 AccountRow.reseller == account.id
@@ -258,11 +258,8 @@ class AccountStore:
             self._engine.execute_query(
                 AccountRow.delete().where(AccountRow.id == account.id)
             )
-            if sweep:
-                self._contents.sweep()
-            return before - self.count()
 
-        return self._engine.transact(remove)
+        return self._remove(remove, sweep=sweep)
 
     def read_key_salt(self) -> str:
         """Return the salt of the tags by which accounts are found by their keys.
@@ -317,11 +314,12 @@ class AccountStore:
 
         return self._engine.transact(add)
 
-    def remove_domain(self, name: str, *, sweep: bool = True) -> None:
+    def remove_domain(self, name: str, *, sweep: bool = True) -> Counts:
         """Remove a domain, and its bounces unless its list has another name.
 
         :param sweep: whether to remove the list, too, instead of leaving this to
             :meth:`.ContentsStore.sweep`.
+        :returns: what was removed.
         :raises UnknownNameError: if the domain does not exist.
         """
 
@@ -329,10 +327,20 @@ class AccountStore:
             query = DomainRow.delete().where(DomainRow.name == name.lower())
             if not self._engine.execute_query(query):
                 raise UnknownNameError("domain", name)
-            if sweep:
-                self._contents.sweep()
 
-        self._engine.transact(remove)
+        return self._remove(remove, sweep=sweep)
+
+    def _remove(self, remove: Callable[[], None], *, sweep: bool) -> Counts:
+        """Run *remove* in a transaction; return what was removed."""
+
+        def count() -> Counts:
+            accounts, domains = self._contents.count_names()
+            remove()
+            bounces = self._contents.sweep() if sweep else 0
+            left, more = self._contents.count_names()
+            return Counts(accounts - left, domains - more, bounces)
+
+        return self._engine.transact(count)
 
     def _is_domain_with_source(self, name: str) -> bool:
         domain = self.find_domain(name)

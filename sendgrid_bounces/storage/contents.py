@@ -89,7 +89,7 @@ class ContentsStore:
 
     def counts(self) -> Counts:
         """Return the number of accounts, domains and bounces."""
-        return Counts(*(int(self._engine.fetch(text)[0][0]) for text in self._counts))
+        return Counts(*map(self._count, self._counts))
 
     def owners(self) -> set[str]:
         """Return the names of the owners of sources and of pulls."""
@@ -110,19 +110,33 @@ class ContentsStore:
         for table in reversed(tables):
             self._engine.execute_delete(self._clear[table])
 
-    def sweep(self) -> None:
+    def count_names(self) -> tuple[int, int]:
+        """Return the number of accounts and of domains."""
+        accounts, domains, _ = self._counts
+        return self._count(accounts), self._count(domains)
+
+    def sweep(self) -> int:
         """Delete the lists that no account or domain refers to, with their bounces.
 
         Sources and pulls of absent accounts and domains go, too.
 
         The newest list stays, without bounces: SQLite would reuse its identifier for
         the next list, to which a concurrent request might write.
+
+        :returns: the number of bounces deleted.
         """
         (newest,) = self._engine.fetch(self._newest)
         unnamed = self._engine.fetch(self._unnamed)
-        for table in LIST_TABLES:
+        deleted = [
             delete_rows(self._engine, table.bounce_list, unnamed)
+            for table in LIST_TABLES
+        ]
         removed = [each for each in unnamed if each != newest]
         delete_rows(self._engine, BounceListRow.id, removed)
         for text in self._delete_ownerless:
             self._engine.execute(text)
+        return deleted[LIST_TABLES.index(BounceRow)]
+
+    def _count(self, text: str) -> int:
+        """Return the number that the query *text* finds."""
+        return int(self._engine.fetch(text)[0][0])

@@ -15,6 +15,7 @@ from sendgrid_bounces.core.errors import StorageError
 from sendgrid_bounces.core.hosts import is_loopback
 from sendgrid_bounces.storage import sql
 from sendgrid_bounces.storage.engine import Engine, Result, Row
+from sendgrid_bounces.storage.rows import chunks
 from sendgrid_bounces.storage.tables import TABLES, RequestRow
 from sendgrid_bounces.storage.writers import Transactions
 
@@ -22,12 +23,17 @@ if TYPE_CHECKING:
     import ssl
 
 #: Seconds to wait for a connection, for the answer to a read, and for the answer to a
-#: write, which may be the deletion of :data:`DELETED_ROWS`.
+#: write.
 CONNECT_TIMEOUT, READ_TIMEOUT, WRITE_TIMEOUT = 5, 5, 60
 
-#: How many rows one statement deletes. Each statement has to pass the rows that the
-#: earlier ones of its transaction have deleted.
+#: How many rows are found and deleted at once. Each time, the server has to pass the
+#: rows that the transaction has deleted before.
 DELETED_ROWS = 100_000
+
+#: The statements for that.
+FIND = "SELECT `id` FROM {0} WHERE {1} LIMIT {2}"
+DELETE_FOUND = "DELETE {0} FROM {0} FORCE INDEX (PRIMARY) WHERE `id` IN ({1}) AND {2}"
+DELETE_ANY = "DELETE FROM {0} LIMIT {1}"
 
 #: Seconds that a process waits while another process creates the tables; less than
 #: READ_TIMEOUT.
@@ -209,11 +215,25 @@ class MySQLEngine(Engine):
             return _repeat(partial(self._transact_once, action, consistent=consistent))
 
     def execute_delete(self, text: str, values: Sequence[object] = ()) -> int:
-        """Run a DELETE statement in parts, of which each has :data:`WRITE_TIMEOUT`."""
-        deleted = 0
+        """Run a DELETE statement in parts, of which each has :data:`WRITE_TIMEOUT`.
+
+        Rows that meet a condition are found first, without locks. The statement itself
+        may read the whole table, and wait for the locked rows of others.
+        """
+        head, _, condition = text.partition(" WHERE ")
+        table, deleted = head.removeprefix("DELETE FROM "), 0
         while True:
-            number = self.execute(f"{text} LIMIT {DELETED_ROWS}", values)
-            deleted += number
+            if condition:
+                find = FIND.format(table, condition, DELETED_ROWS)
+                found = [id_ for (id_,) in self.fetch(find, values)]
+                number = len(found)
+                for ids in chunks(found):
+                    marks = ", ".join(["%s"] * len(ids))
+                    delete = DELETE_FOUND.format(table, marks, condition)
+                    deleted += self.execute(delete, [*ids, *values])
+            else:
+                number = self.execute(DELETE_ANY.format(table, DELETED_ROWS))
+                deleted += number
             if number < DELETED_ROWS:
                 return deleted
 

@@ -20,10 +20,12 @@ def chunks(values: Sequence[Value]) -> Iterator[Sequence[Value]]:
         yield values[start : start + CHUNK_SIZE]
 
 
-def delete_rows(engine: Engine, field: peewee.Field, found: Sequence[Row]) -> None:
-    """Delete the rows with a value of *field* that a query has *found*."""
-    for values in chunks([value for (value,) in found]):
+def delete_rows(engine: Engine, field: peewee.Field, found: Sequence[Row]) -> int:
+    """Delete the rows with a value of *field* that a query has *found*; count them."""
+    return sum(
         engine.delete_query(field.model.delete().where(field.in_(values)))
+        for values in chunks([value for (value,) in found])
+    )
 
 
 def read_rows(

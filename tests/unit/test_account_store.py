@@ -77,7 +77,7 @@ def test_removal_includes_customers_domains_and_bounces(
     assert storage.accounts.get("reseller").is_reseller
     with monkeypatch.context() as patch:
         patch.setattr(AccountStore, "all", None)  # there may be 10,000 accounts
-        assert storage.accounts.remove("reseller") == 2
+        assert storage.accounts.remove("reseller").accounts == 2
     assert [other] == storage.accounts.all()
     assert shared.bounce_list == other.bounce_list
     assert [(other.bounce_list,)] == storage.engine.fetch(
@@ -270,6 +270,39 @@ def test_many_rows_are_deleted_in_parts(
 
     assert max(numbers) == 10
     assert storage.contents.counts().bounces == 0
+
+
+@pytest.mark.parametrize("engine", ["mysql"], indirect=True)
+@pytest.mark.parametrize("action", ["delete", "remove"])
+def test_deletion_waits_for_no_other_list(storage: Storage, action: str) -> None:
+    """Not even if its list has most of the rows, so that no index is of use."""
+    acme, other = storage.accounts.add("acme"), storage.accounts.add("other")
+    storage.bounces.put(acme.bounce_list, [bounce(f"{i}@x") for i in range(500)])
+    stored, may_end = threading.Event(), threading.Event()
+
+    def import_slowly() -> None:
+        storage.bounces.put(other.bounce_list, [bounce(f"{i}@y") for i in range(50)])
+        stored.set()
+        may_end.wait(10)
+
+    actions: dict[str, Callable[[], object]] = {
+        "delete": lambda: storage.bounces.delete(
+            acme.bounce_list, BounceQuery(), clock=Clock()
+        ),
+        "remove": lambda: storage.accounts.remove("acme"),
+    }
+    slow = threading.Thread(target=storage.engine.transact, args=(import_slowly,))
+    quick = threading.Thread(target=actions[action])
+    slow.start()
+    stored.wait(10)
+    quick.start()
+    quick.join(5)
+    is_late = quick.is_alive()
+    may_end.set()
+    slow.join()
+    quick.join()
+    assert not is_late
+    assert storage.contents.counts().bounces == 50
 
 
 def test_lists_stay_until_they_are_swept(storage: Storage) -> None:
