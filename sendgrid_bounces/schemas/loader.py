@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ import yaml
 from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.schemas.base import as_mapping, duplicate_key
 
-#: Most values in a document with aliases: a few lines can stand for billions of values.
-MAX_ALIASED = 100_000
+#: Most values, and characters of them, in a document with aliases: a few lines can
+#: stand for billions.
+MAX_ALIASED, MAX_ALIASED_TEXT = 100_000, 8 * 1024 * 1024
 
 #: Most levels of brackets. PyYAML looks back at every open bracket for each token.
 MAX_DEPTH = 20
@@ -83,10 +85,23 @@ def parse(text: str) -> Any:
 def _parse_yaml(text: str) -> Any:
     loader = _Loader(text)
     document = loader.get_single_data()
-    if loader.has_alias and _count_values(document, {}) > MAX_ALIASED:
-        message = f"aliases expand to more than {MAX_ALIASED} values"
-        raise ParametersError([("", message)])
+    if loader.has_alias:
+        _check_aliases(document)
     return document
+
+
+def _check_aliases(document: Any) -> None:
+    """Check that a document with aliases is not too large.
+
+    :raises ParametersError: if it is.
+    """
+    for weigh, most, nouns in (
+        (lambda _: 1, MAX_ALIASED, "values"),
+        (lambda value: len(str(value)), MAX_ALIASED_TEXT, "characters"),
+    ):
+        if _weight(document, weigh, most, {}) > most:
+            message = f"aliases expand to more than {most} {nouns}"
+            raise ParametersError([("", message)])
 
 
 def _check_nodes(root: yaml.Node) -> bool:
@@ -136,15 +151,19 @@ def _message(error: Exception) -> str:
     return "a value does not match its tag"
 
 
-def _count_values(value: Any, known: dict[int, int]) -> int:
-    """Return the number of values in *value*, counting each repetition.
+def _weight(
+    value: Any, weigh: Callable[[Any], int], most: int, known: dict[int, int]
+) -> int:
+    """Return the weight of *value*, with that of each repetition.
 
-    :param known: the numbers of the collections counted so far, by identity.
+    :param weigh: returns the weight of a value that is no collection.
+    :param most: the weight of a collection that contains itself.
+    :param known: the weights of collections so far, by identity.
     """
     if not isinstance(value, dict | list):
-        return 1
+        return weigh(value)
     if id(value) not in known:
-        known[id(value)] = MAX_ALIASED  # if a collection contains itself
+        known[id(value)] = most
         parts = value.values() if isinstance(value, dict) else value
-        known[id(value)] = 1 + sum(_count_values(part, known) for part in parts)
+        known[id(value)] = 1 + sum(_weight(part, weigh, most, known) for part in parts)
     return known[id(value)]

@@ -81,9 +81,10 @@ class SnapshotStore:
         """
 
         def take() -> Snapshot:
+            names = {snapshot.name for snapshot in self.all()}
             self._engine.execute(self._put, (name, now, 0, 0, 0))  # locks the row
             snapshot = self._find(name)
-            if len(self.all()) > MAX_SNAPSHOTS:
+            if name not in names and len(names) >= MAX_SNAPSHOTS:
                 raise ConflictError(
                     f"there are already {MAX_SNAPSHOTS} snapshots: remove one of them"
                 )

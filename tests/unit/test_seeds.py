@@ -203,6 +203,10 @@ def test_seed_can_be_json(storage, authenticator) -> None:
             + "]",
             "aliases expand to more than 100000 values",
         ),
+        (
+            f"accounts: [&t {'x' * 9_000}, {', '.join(['*t'] * 1_000)}]",
+            "aliases expand to more than 8388608 characters",
+        ),
         ("[" * 100_000, "nested too deeply"),
         ("[" * 21 + "a" + "]" * 21, "nested too deeply"),
         ('accounts: [{username: a, api_key: "a\\0"}]', "accounts[0].api_key: must not"),
