@@ -10,6 +10,7 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryFile
+from threading import Lock
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, unquote
 from zlib import crc32
@@ -40,12 +41,12 @@ RETRY_INTERVAL = 0.05
 #: the index of it that processes share.
 JOURNAL_SUFFIXES = ("-wal", "-shm")
 
-#: Bytes of the write-ahead log after which a writer empties it, which the automatic
-#: checkpoints cannot do while reads overlap. The writer waits for the reads.
+#: Bytes of the write-ahead log after which it is emptied, which the automatic
+#: checkpoints cannot do while reads overlap.
 MAX_JOURNAL = 64 * 1024 * 1024
 
-#: Commits of a process after which it looks at the size, seconds that the writer waits,
-#: and seconds between two attempts.
+#: Commits of a process after which it looks at the size, seconds that it waits until
+#: reads end, and seconds after which it may do so again.
 JOURNAL_STEP, CHECKPOINT_TIMEOUT, CHECKPOINT_INTERVAL = 64, 5, 30
 
 #: Seconds that a request waits for other writers of the log before it is not logged.
@@ -138,6 +139,7 @@ class SQLiteEngine(Engine):
         self._journal = [Path(f"{self._target}{s}") for s in JOURNAL_SUFFIXES]
         self._journal_identities: Identities = []
         self._commits, self._next_checkpoint = count(1), 0.0
+        self._checkpoint = Lock()
         self._others: list[Engine] = []
         self._writers, self._failures = Writers(), Failures()
         builder = peewee.SqliteDatabase(None, field_types={UNIQUE_ID: "AUTOINCREMENT"})
@@ -174,17 +176,24 @@ class SQLiteEngine(Engine):
         return result
 
     def _limit_journal(self) -> None:
-        """Empty the write-ahead log if it has grown, unless this was tried just now."""
+        """Empty the write-ahead log if it has grown, unless this failed just now.
+
+        Other threads that want to do so wait until it has ended.
+        """
+        if not self._has_grown():
+            return
+        with self._checkpoint, suppress(StorageError):
+            if self._has_grown() and time.monotonic() >= self._next_checkpoint:
+                with self._busy_timeout(CHECKPOINT_TIMEOUT):
+                    self.fetch("PRAGMA wal_checkpoint(TRUNCATE)")
+                if self._has_grown():
+                    self._next_checkpoint = time.monotonic() + CHECKPOINT_INTERVAL
+
+    def _has_grown(self) -> bool:
         try:
-            size = self._journal[0].stat().st_size
+            return self._journal[0].stat().st_size > MAX_JOURNAL
         except OSError:
-            return
-        now = time.monotonic()
-        if size <= MAX_JOURNAL or now < self._next_checkpoint:
-            return
-        self._next_checkpoint = now + CHECKPOINT_INTERVAL
-        with suppress(StorageError), self._busy_timeout(CHECKPOINT_TIMEOUT):
-            self.fetch("PRAGMA wal_checkpoint(TRUNCATE)")
+            return False
 
     @contextmanager
     def _busy_timeout(self, seconds: int) -> Iterator[None]:
@@ -203,6 +212,7 @@ class SQLiteEngine(Engine):
 
     def search(self, text: str, values: Sequence[object], seconds: float) -> list[Row]:
         """Run a query that no index answers, and return all rows."""
+        self._limit_journal()  # which fails if one search begins before another ends
         connection = self.connections.current()
         deadline = time.monotonic() + seconds
         connection.set_progress_handler(

@@ -281,6 +281,11 @@ def test_write_ahead_log_is_emptied_when_it_has_grown(
         storage.engine._next_checkpoint = 0
         storage.accounts.add("fourth")
         assert log.stat().st_size == 0
+        monkeypatch.setattr(sqlite, "JOURNAL_STEP", 1_000)
+        storage.accounts.change(storage.accounts.get("fourth"), profile="recorded")
+        assert log.stat().st_size > 0
+        assert storage.engine.search("SELECT 7", (), 1) == [(7,)]
+        assert log.stat().st_size == 0
         assert storage.accounts.count() == 4
 
 
