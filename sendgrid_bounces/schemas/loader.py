@@ -72,7 +72,9 @@ def parse(text: str) -> Any:
     """
     try:
         return json.loads(text, object_pairs_hook=as_mapping)
-    except (ValueError, RecursionError):  # then the YAML parser reports the error
+    except RecursionError:  # YAML may have fewer levels
+        raise ParametersError([("", "nested too deeply")]) from None
+    except ValueError:  # then the YAML parser reports the error
         pass
     try:
         return _parse_yaml(text)

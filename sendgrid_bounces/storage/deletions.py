@@ -38,8 +38,8 @@ ANY_ADDRESS = ""
 MAX_CONDITIONS = 5_000
 
 #: How many old records a transaction deletes, so that it is short after a pause. It is
-#: more than a request can add.
-MAX_PURGED = 20_000
+#: more than a request can add: a mebibyte of addresses.
+MAX_PURGED = 200_000
 
 _NOTHING = BounceQuery()
 

@@ -9,7 +9,7 @@ from conftest import NOW, OPERATIONS, QUICK_COSTS, bounce
 from sendgrid_bounces.auth import Authenticator
 from sendgrid_bounces.core.bounces import BounceQuery
 from sendgrid_bounces.core.errors import BounceError, ParametersError
-from sendgrid_bounces.schemas import base, seeds
+from sendgrid_bounces.schemas import base, loader, seeds
 from sendgrid_bounces.schemas.base import MAX_PROBLEMS
 from sendgrid_bounces.schemas.seeds import Seed, read_seed, read_seed_file
 from sendgrid_bounces.seeding import apply_seed
@@ -104,6 +104,13 @@ def test_seed_can_be_json(storage, authenticator) -> None:
     apply_seed(storage, authenticator, _read(json.dumps(seed)))
 
     assert storage.engine.fetch("SELECT email FROM bounce") == [("\U0001f600@x",)]
+
+
+def test_json_that_is_nested_too_deeply_is_not_read_as_yaml(monkeypatch) -> None:
+    """YAML takes long, and its length is limited."""
+    monkeypatch.setattr(loader, "_parse_yaml", None)
+    with pytest.raises(ParametersError, match="nested too deeply"):
+        loader.parse("[" * 100_000 + "]" * 100_000)
 
 
 @pytest.mark.parametrize(

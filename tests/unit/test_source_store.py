@@ -20,6 +20,8 @@ from sendgrid_bounces.core.sources import (
     SourceCounts,
     SourceSettings,
 )
+from sendgrid_bounces.dialects.sendgrid import v3
+from sendgrid_bounces.sources import payloads
 from sendgrid_bounces.storage import deletions, mysql, sources
 from sendgrid_bounces.storage.bounces import BounceStore, as_bounce
 from sendgrid_bounces.storage.database import Storage, open_storage
@@ -426,6 +428,12 @@ def test_a_request_purges_a_limited_number_of_records(
         receive(storage, bounce_list, key="new", now=NOW + day * 24 * HOUR)
         kept.append(kept_rows(storage))
     assert kept == [(3, 2), (1, 0)]
+
+
+def test_a_request_purges_more_than_one_adds() -> None:
+    """Otherwise, the records would become more and more."""
+    assert deletions.MAX_PURGED > payloads.MAX_EVENTS
+    assert v3.MAX_BODY / len('"a@x",') < deletions.MAX_PURGED
 
 
 def test_many_events_arrive_at_once(storage: Storage, bounce_list: int, source: Source):
