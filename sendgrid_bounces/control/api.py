@@ -46,6 +46,9 @@ MAX_BODY = 8 * 1024 * 1024
 #: Maximum length of YAML in a request in characters: PyYAML takes seconds for these.
 MAX_YAML = 256 * 1024
 
+#: Characters of YAML that can begin a value, which takes hundreds of bytes of memory.
+INDICATORS, MAX_INDICATORS = ",:?-[{", 100_000
+
 #: The path of the OpenAPI description.
 DESCRIPTION_PATH = f"{CONTROL_PATH}/openapi.json"
 
@@ -144,12 +147,15 @@ def read_seed() -> str:
 
 def check_length(seed: str) -> str:
     """Check that *seed* is short or JSON, and return the same."""
-    if len(seed) > MAX_YAML:
+    if len(seed) > MAX_YAML or sum(map(seed.count, INDICATORS)) > MAX_INDICATORS:
         _check_values(seed)
         try:
             json.loads(seed)
         except (ValueError, RecursionError) as error:
-            rule = f"YAML must have at most {MAX_YAML:,} characters (use JSON for more)"
+            rule = (
+                f"YAML must have at most {MAX_YAML:,} characters, and at most "
+                f"{MAX_INDICATORS:,} of {INDICATORS} (use JSON for more)"
+            )
             raise ParametersError([("", f"{rule}; not JSON: {error}")]) from None
     return seed
 

@@ -20,7 +20,7 @@ from sendgrid_bounces.core.sources import RETENTION
 from sendgrid_bounces.storage.compiled import Compiled
 from sendgrid_bounces.storage.engine import Engine
 from sendgrid_bounces.storage.rows import chunks, delete_rows
-from sendgrid_bounces.storage.sql import COUNT_ALL, outside
+from sendgrid_bounces.storage.sql import COUNT_ALL, is_outside, outside
 from sendgrid_bounces.storage.tables import (
     BounceListRow,
     DeletionRow,
@@ -114,8 +114,10 @@ class DeletionStore:
         """Delete records of deletions that are older than :data:`RETENTION`."""
         bounds = (now - RETENTION, now + MAX_AHEAD)
         if expired := self._engine.fetch(self._expired, (*bounds, MAX_PURGED)):
-            delete = partial(delete_rows, self._engine, DeletionRow.id, expired)
-            self._engine.transact(delete)
+            is_old = is_outside(DeletionRow.deleted, *bounds)  # not renewed meanwhile
+            self._engine.transact(
+                partial(delete_rows, self._engine, DeletionRow.id, expired, is_old)
+            )
 
     def find(self, bounce_list: int, bounces: Sequence[Bounce]) -> list[bool]:
         """Return whether a later deletion would have removed each of *bounces*."""

@@ -1,7 +1,7 @@
 """Read and delete rows in batches."""
 
 from collections.abc import Iterator, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import peewee
 
@@ -20,10 +20,16 @@ def chunks(values: Sequence[Value]) -> Iterator[Sequence[Value]]:
         yield values[start : start + CHUNK_SIZE]
 
 
-def delete_rows(engine: Engine, field: peewee.Field, found: Sequence[Row]) -> int:
-    """Delete the rows with a value of *field* that a query has *found*; count them."""
+def delete_rows(
+    engine: Engine, field: peewee.Field, found: Sequence[Row], *conditions: Any
+) -> int:
+    """Delete the rows with a value of *field* that a query has *found*; count them.
+
+    :param conditions: that the rows must still meet.
+    """
+    delete = field.model.delete
     return sum(
-        engine.delete_query(field.model.delete().where(field.in_(values)))
+        engine.delete_query(delete().where(field.in_(values), *conditions))
         for values in chunks([value for (value,) in found])
     )
 

@@ -79,12 +79,13 @@ class SnapshotStore:
 
         :raises ConflictError: if there would be more than :data:`MAX_SNAPSHOTS`.
         """
+        names = {snapshot.name for snapshot in self.all()}
 
         def take() -> Snapshot:
-            names = {snapshot.name for snapshot in self.all()}
-            self._engine.execute(self._put, (name, now, 0, 0, 0))  # locks the row
+            # First a lock of the row: what the transaction sees begins with a query.
+            self._engine.execute(self._put, (name, now, 0, 0, 0))
             snapshot = self._find(name)
-            if name not in names and len(names) >= MAX_SNAPSHOTS:
+            if name not in names and len(self.all()) > MAX_SNAPSHOTS:
                 raise ConflictError(
                     f"there are already {MAX_SNAPSHOTS} snapshots: remove one of them"
                 )

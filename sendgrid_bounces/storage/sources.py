@@ -35,7 +35,7 @@ from sendgrid_bounces.storage.deletions import (
 from sendgrid_bounces.storage.engine import Engine
 from sendgrid_bounces.storage.lists import ListStore
 from sendgrid_bounces.storage.rows import chunks, delete_rows
-from sendgrid_bounces.storage.sql import COUNT_ALL, outside
+from sendgrid_bounces.storage.sql import COUNT_ALL, is_outside, outside
 from sendgrid_bounces.storage.tables import (
     BounceRow,
     EventRow,
@@ -305,7 +305,8 @@ class SourceStore:
         """Delete old keys and old deletions, some of them if there are many."""
         bounds = (system - RETENTION, system + MAX_AHEAD)
         expired = self._engine.fetch(self._expired, (*bounds, MAX_PURGED))
-        delete_rows(self._engine, EventRow.id, expired)
+        is_old = is_outside(EventRow.seen, *bounds)  # not repeated meanwhile
+        delete_rows(self._engine, EventRow.id, expired, is_old)
         self._deletions.purge(now)
 
 

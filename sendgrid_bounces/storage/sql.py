@@ -78,6 +78,11 @@ def upsert(
     return table.insert(dict.fromkeys(values)).on_conflict(**conflict)
 
 
+def is_outside(field: peewee.Field, start: int = 0, end: int = 0) -> Any:
+    """Return the condition that *field* is less than *start* or greater than *end*."""
+    return (field < start) | (field > end)
+
+
 def outside(
     table: type[peewee.Model], field: peewee.Field
 ) -> "peewee.ModelSelect[Any]":
@@ -85,8 +90,7 @@ def outside(
 
     Its values are the lower bound, the upper bound, and the maximum number of rows.
     """
-    is_outside = (field < 0) | (field > 0)
-    return table.select(primary_key(table)).where(is_outside).limit(1)
+    return table.select(primary_key(table)).where(is_outside(field)).limit(1)
 
 
 def create_statements(

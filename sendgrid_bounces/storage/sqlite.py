@@ -175,19 +175,24 @@ class SQLiteEngine(Engine):
             self._limit_journal()
         return result
 
-    def _limit_journal(self) -> None:
-        """Empty the write-ahead log if it has grown, unless this failed just now.
+    def _limit_journal(self, seconds: float = 0) -> None:
+        """Empty the write-ahead log if it has grown.
 
-        Other threads that want to do so wait until it has ended.
+        :param seconds: that the thread may wait until the reads that run have ended,
+            unless another one has waited in vain just now.
         """
         if not self._has_grown():
             return
-        with self._checkpoint, suppress(StorageError):
-            if self._has_grown() and time.monotonic() >= self._next_checkpoint:
-                with self._busy_timeout(CHECKPOINT_TIMEOUT):
-                    self.fetch("PRAGMA wal_checkpoint(TRUNCATE)")
-                if self._has_grown():
-                    self._next_checkpoint = time.monotonic() + CHECKPOINT_INTERVAL
+        with self._checkpoint, suppress(StorageError), self._busy_timeout(0):
+            now = time.monotonic()
+            deadline = now + (seconds if now >= self._next_checkpoint else 0)
+            while self._has_grown():  # an attempt that waits keeps out writers
+                self.fetch("PRAGMA wal_checkpoint(TRUNCATE)")
+                if time.monotonic() >= deadline:
+                    break
+                time.sleep(RETRY_INTERVAL)
+            if seconds and self._has_grown():
+                self._next_checkpoint = time.monotonic() + CHECKPOINT_INTERVAL
 
     def _has_grown(self) -> bool:
         try:
@@ -212,7 +217,8 @@ class SQLiteEngine(Engine):
 
     def search(self, text: str, values: Sequence[object], seconds: float) -> list[Row]:
         """Run a query that no index answers, and return all rows."""
-        self._limit_journal()  # which fails if one search begins before another ends
+        # This fails if one search begins before another ends.
+        self._limit_journal(CHECKPOINT_TIMEOUT)
         connection = self.connections.current()
         deadline = time.monotonic() + seconds
         connection.set_progress_handler(

@@ -7,7 +7,7 @@ from urllib.parse import unquote
 
 from sendgrid_bounces.core.bounces import fold
 from sendgrid_bounces.core.errors import ParametersError
-from sendgrid_bounces.core.messages import suggest
+from sendgrid_bounces.core.messages import got, suggest
 from sendgrid_bounces.core.requests import LoggedRequest
 from sendgrid_bounces.core.times import render_instant
 from sendgrid_bounces.schemas.faults import Operations, check_names
@@ -18,6 +18,9 @@ MAX_LISTED = 20
 #: The conditions of an assertion: fields of a logged request, and addresses.
 CONDITIONS = (*(field.name for field in fields(LoggedRequest)), "email")
 
+#: The types of conditions that are not only compared.
+_TYPES = {"email": str, "dialect": str | None, "operation": str | None}
+
 #: Parameters with addresses as values.
 _ADDRESSES = ("email", "address")
 
@@ -27,12 +30,17 @@ def check_conditions(conditions: Mapping[str, Any], operations: Operations) -> N
 
     :param operations: the operations of each dialect.
     :raises TypeError: if a name is unknown.
-    :raises ParametersError: if the operation or the dialect is unknown.
+    :raises ParametersError: if the operation or the dialect is unknown, or the address
+        no text.
     """
     for name in conditions:
         if name not in CONDITIONS:
             hint = suggest(name, CONDITIONS, "valid conditions")
             raise TypeError(f"unknown condition {name!r} ({hint})")
+    for name, types in _TYPES.items():
+        value = conditions.get(name, "")
+        if not isinstance(value, types):
+            raise ParametersError([(name, f"must be text{got(value)}")])
     dialect, operation = conditions.get("dialect"), conditions.get("operation")
     if problems := [*check_names(operations, dialect, operation)]:
         raise ParametersError(problems)

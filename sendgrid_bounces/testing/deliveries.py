@@ -22,7 +22,7 @@ def deliver(emulator: Emulator, owner: str, kind: str, payload: Any) -> list[Bou
     now, storage = emulator.clock.now(), emulator.storage
     try:
         body = _encode(payload)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise ParametersError([("payload", f"cannot be sent: {error}")]) from None
     try:
         batch = KINDS[kind].parse(body, {}, now)

@@ -87,6 +87,9 @@ def test_unknown_condition_is_rejected() -> None:
         ({"operation": "delet"}, "operation: must be one of .*got 'delet'"),
         ({"dialect": "mailgn"}, "dialect: must be one of .*got 'mailgn'"),
         ({"dialect": "mailgun", "operation": "count"}, "operation: must be one of"),
+        ({"email": None}, "email: must be text"),
+        ({"email": 5}, "email: must be text .got 5"),
+        ({"operation": ["get"]}, "operation: must be text"),
     ],
 )
 def test_condition_that_no_request_can_match_is_rejected(conditions, message) -> None:

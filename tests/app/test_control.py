@@ -314,3 +314,15 @@ def test_long_yaml_is_refused(control, monkeypatch) -> None:
     answer = control.post("/_emulator/seed", data=yaml)
     assert answer.status_code == 400
     assert "YAML must have at most 40 characters" in answer.json["error"]
+
+
+def test_yaml_of_many_values_is_refused(control, monkeypatch) -> None:
+    """Each takes hundreds of bytes of memory."""
+    monkeypatch.setattr(api, "MAX_INDICATORS", 4)
+    for seed, status in (
+        ("accounts: [{username: a}]", 200),
+        ("accounts: [{username: a, domains: []}]", 400),
+        ('{"accounts": [{"username": "a", "domains": []}]}', 200),
+    ):
+        answer = control.post("/_emulator/seed", data=seed)
+        assert answer.status_code == status, answer.text

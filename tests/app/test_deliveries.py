@@ -1,5 +1,6 @@
 """``deliver()`` of a test account: payloads of sources without HTTP."""
 
+import functools
 import json
 import threading
 from collections.abc import Iterator
@@ -79,6 +80,7 @@ def test_46_repeats_leave_one_bounce_and_a_deletion_holds(account: TestAccount):
         ("sendgrid", "{", "payload: the body is not valid JSON"),
         ("postmark", [], "payload: the body must be a JSON object"),
         ("postmark", {"key": {1}}, "payload: cannot be sent: Object of type set"),
+        ("postmark", functools.reduce(lambda x, _: [x], range(9_999), 1), "payload: "),
         ("postmark", "\ud800", "payload: cannot be sent: 'utf-8' codec"),
     ],
 )

@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 
 import pytest
@@ -364,6 +365,18 @@ def test_concurrent_calls_are_serialized(storage, database_url) -> None:
         thread.join()
     assert failures == []
     assert state(storage) == before
+
+
+def test_equal_snapshots_are_taken_at_the_same_time(database_url) -> None:
+    """In an empty database, where nothing tells them apart."""
+    with closing(open_storage(database_url)) as empty:
+        empty.contents.clear(snapshots.SNAPSHOT_TABLES)
+        for number in range(20):
+            with ThreadPoolExecutor(8) as pool:
+                taken = pool.map(
+                    lambda _, n=number: empty.snapshots.take(f"{n}", NOW), range(8)
+                )
+                assert {snapshot.bounces for snapshot in taken} == {0}
 
 
 def test_unknown_snapshots_are_rejected(storage) -> None:

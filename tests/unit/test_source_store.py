@@ -430,6 +430,26 @@ def test_a_request_purges_a_limited_number_of_records(
     assert kept == [(3, 2), (1, 0)]
 
 
+def test_records_that_are_renewed_meanwhile_are_not_purged(
+    storage: Storage, bounce_list: int, source: Source, monkeypatch
+):
+    receive(storage, bounce_list, key="old", now=NOW)
+    delete(storage, bounce_list, BounceQuery(emails=("a@example.com",)), now=NOW)
+    assert kept_rows(storage) == (1, 1)
+    now = NOW + 60 * HOUR
+    original = deletions.delete_rows
+
+    def renew_and_delete(engine, field, found, *conditions):
+        for table, column in (("deletion", "deleted"), ("source_event", "seen")):
+            engine.execute(f"UPDATE {table} SET {column} = {now}")
+        return original(engine, field, found, *conditions)
+
+    for module in (deletions, sources):
+        monkeypatch.setattr(module, "delete_rows", renew_and_delete)
+    receive(storage, bounce_list, key="new", email="b@x", now=now)
+    assert kept_rows(storage) == (2, 1)
+
+
 def test_a_request_purges_more_than_one_adds() -> None:
     """Otherwise, the records would become more and more."""
     assert deletions.MAX_PURGED > payloads.MAX_EVENTS

@@ -5,8 +5,9 @@ import os
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
@@ -257,36 +258,72 @@ def test_log_of_a_linked_file_is_watched(tmp_path: Path) -> None:
             storage.accounts.add("after", key_hash="", key_tag=0)
 
 
-def test_write_ahead_log_is_emptied_when_it_has_grown(
-    tmp_path: Path, monkeypatch
-) -> None:
-    """The automatic checkpoints cannot do so while reads overlap."""
+@pytest.fixture(name="grown")
+def _grown(tmp_path: Path, monkeypatch) -> Iterator[Storage]:
+    """A database whose write-ahead log has always grown."""
     monkeypatch.setattr(sqlite, "MAX_JOURNAL", 0)
     monkeypatch.setattr(sqlite, "JOURNAL_STEP", 1)
-    monkeypatch.setattr(sqlite, "CHECKPOINT_TIMEOUT", 0)
-    file = tmp_path / "bounces.sqlite3"
-    log = Path(f"{file}-wal")
-    with (
-        closing(open_storage(f"sqlite:///{file}")) as storage,
-        closing(sqlite3.connect(file, isolation_level=None)) as reader,
-    ):
-        reader.execute("BEGIN")
-        reader.execute("SELECT * FROM account").fetchall()
-        storage.accounts.add("first")
-        storage.accounts.add("second")
-        assert log.stat().st_size > 0
-        reader.execute("COMMIT")
-        storage.accounts.add("third")
-        assert log.stat().st_size > 0  # too soon after the last attempt
-        storage.engine._next_checkpoint = 0
-        storage.accounts.add("fourth")
-        assert log.stat().st_size == 0
-        monkeypatch.setattr(sqlite, "JOURNAL_STEP", 1_000)
-        storage.accounts.change(storage.accounts.get("fourth"), profile="recorded")
-        assert log.stat().st_size > 0
-        assert storage.engine.search("SELECT 7", (), 1) == [(7,)]
-        assert log.stat().st_size == 0
-        assert storage.accounts.count() == 4
+    with closing(open_storage(f"sqlite:///{tmp_path / 'bounces.sqlite3'}")) as storage:
+        yield storage
+
+
+def log_size(storage: Storage) -> int:
+    return Path(f"{storage.engine.location}-wal").stat().st_size
+
+
+def test_write_ahead_log_is_emptied_when_it_has_grown(grown: Storage) -> None:
+    """The automatic checkpoints cannot do so while reads overlap."""
+    with closing(sqlite3.connect(grown.engine.location, isolation_level=None)) as other:
+        other.execute("BEGIN")
+        other.execute("SELECT * FROM account").fetchall()
+        grown.accounts.add("first")
+        assert log_size(grown) > 0
+        other.execute("COMMIT")
+        grown.accounts.add("second")
+        assert log_size(grown) == 0
+        assert grown.accounts.count() == 2
+
+
+def test_searches_wait_until_the_write_ahead_log_is_empty(
+    grown: Storage, monkeypatch
+) -> None:
+    """So that earlier ones end; a write does not wait meanwhile."""
+    monkeypatch.setattr(sqlite, "JOURNAL_STEP", 1_000)
+    grown.accounts.add("first")
+    searched: list[object] = []
+
+    def search() -> None:
+        searched.append(grown.engine.search("SELECT 7", (), 1))
+
+    thread = threading.Thread(target=search)
+    with closing(sqlite3.connect(grown.engine.location, isolation_level=None)) as other:
+        other.execute("BEGIN")
+        other.execute("SELECT * FROM account").fetchall()
+        grown.accounts.add("second")
+        thread.start()
+        thread.join(0.3)
+        assert not searched
+        grown.accounts.add("third")
+        other.execute("COMMIT")
+    thread.join(10)
+    assert searched == [[(7,)]]
+    assert log_size(grown) == 0
+
+
+def test_searches_wait_for_a_long_read_once(grown: Storage, monkeypatch) -> None:
+    monkeypatch.setattr(sqlite, "JOURNAL_STEP", 1_000)
+    monkeypatch.setattr(sqlite, "CHECKPOINT_TIMEOUT", 0.1)
+    with closing(sqlite3.connect(grown.engine.location, isolation_level=None)) as other:
+        other.execute("BEGIN")
+        other.execute("SELECT * FROM account").fetchall()
+        grown.accounts.add("first")
+        pauses: list[float] = []
+        monkeypatch.setattr(sqlite.time, "sleep", pauses.append)
+        for _ in range(2):
+            assert grown.engine.search("SELECT 7", (), 1) == [(7,)]
+            number = len(pauses)
+    assert number == len(pauses) > 0
+    assert grown.engine._next_checkpoint > 0
 
 
 def test_file_with_two_names_is_refused(tmp_path: Path) -> None:
