@@ -181,18 +181,28 @@ class SQLiteEngine(Engine):
         :param seconds: that the thread may wait until the reads that run have ended,
             unless another one has waited in vain just now.
         """
-        if not self._has_grown():
+        if not self._has_grown() or not self._checkpoint.acquire(blocking=seconds > 0):
             return
-        with self._checkpoint, suppress(StorageError), self._busy_timeout(0):
-            now = time.monotonic()
-            deadline = now + (seconds if now >= self._next_checkpoint else 0)
-            while self._has_grown():  # an attempt that waits keeps out writers
-                self.fetch("PRAGMA wal_checkpoint(TRUNCATE)")
-                if time.monotonic() >= deadline:
-                    break
-                time.sleep(RETRY_INTERVAL)
-            if seconds and self._has_grown():
+        try:
+            began = time.monotonic()
+            may_wait = seconds > 0 and began >= self._next_checkpoint
+            with suppress(StorageError), self._busy_timeout(0):
+                self._checkpoint_until(began + seconds if may_wait else began)
+            if may_wait and self._has_grown():
                 self._next_checkpoint = time.monotonic() + CHECKPOINT_INTERVAL
+        finally:
+            self._checkpoint.release()
+
+    def _checkpoint_until(self, deadline: float) -> None:
+        """Try to empty the write-ahead log, at least once.
+
+        An attempt that waits would keep out writers.
+        """
+        while self._has_grown():
+            self.fetch("PRAGMA wal_checkpoint(TRUNCATE)")
+            if time.monotonic() >= deadline:
+                break
+            time.sleep(RETRY_INTERVAL)
 
     def _has_grown(self) -> bool:
         try:

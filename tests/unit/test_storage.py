@@ -303,7 +303,9 @@ def test_searches_wait_until_the_write_ahead_log_is_empty(
         thread.start()
         thread.join(0.3)
         assert not searched
+        monkeypatch.setattr(sqlite, "JOURNAL_STEP", 1)
         grown.accounts.add("third")
+        assert thread.is_alive()
         other.execute("COMMIT")
     thread.join(10)
     assert searched == [[(7,)]]
