@@ -60,7 +60,7 @@ def _read_file(what: str, path: str) -> bytes:
     if not path:
         return b""
     try:
-        if not Path(path).is_file():  # a device or a pipe could block
+        if Path(path).exists() and not Path(path).is_file():  # a pipe could block
             raise SecretError(f"cannot read the {what} in {path}: not a file")
         with Path(path).open("rb") as file:
             content = file.read(MAX_FILE)

@@ -67,7 +67,10 @@ def client_context(certificate: str) -> ssl.SSLContext:
 
 def _check_readable(path: str) -> None:
     try:
-        Path(path).read_bytes()
+        file = Path(path)
+        if file.exists() and not (file.is_file() or file.is_dir()):  # it could block
+            raise CertificateError(f"cannot read {path}: not a regular file")
+        file.read_bytes()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise CertificateError(f"cannot read {path}: {reason}") from None

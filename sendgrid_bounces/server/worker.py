@@ -18,6 +18,7 @@ from threading import Semaphore
 from types import SimpleNamespace
 from typing import Any
 
+from gunicorn.http.body import ChunkedReader
 from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, ParseException
 from gunicorn.util import close_graceful
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
@@ -34,6 +35,9 @@ DRAIN_SECONDS, DRAIN_BYTES = 2, 64 * 1024 * 1024
 
 #: Seconds without a free thread after which a worker accepts no more connections.
 STUCK_SECONDS = 0.1
+
+#: Bytes of the trailers of a body in chunks.
+MAX_TRAILERS = 8 * 1024
 
 #: Turns of long bodies that are remembered.
 REMEMBERED_TURNS = 64
@@ -175,6 +179,15 @@ class Worker(ThreadWorker):
         elif not kept:
             self._close_gracefully(conn)
         return kept
+
+    def handle_request(self, req: Any, conn: Any) -> Any:
+        """Handle a request whose body may have few trailers.
+
+        Gunicorn searches all of them again whenever more arrive.
+        """
+        if isinstance(req.body.reader, ChunkedReader):
+            req.body.reader.limit_trailer_section = MAX_TRAILERS
+        return super().handle_request(req, conn)
 
     def _close_gracefully(self, conn: Any) -> None:
         """Wait until the client closes, too, unless many threads do so already.

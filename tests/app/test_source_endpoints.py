@@ -379,7 +379,7 @@ def test_replay_after_a_change_of_the_clock_has_no_effect(
 @pytest.mark.parametrize(
     ("kind", "break_", "reason"),
     [
-        ("mailgun", lambda path: path.unlink(), "not a file"),
+        ("mailgun", lambda path: path.unlink(), "No such file or directory"),
         ("mailgun", lambda path: path.write_text(" \n"), "the file is empty"),
         ("mailgun", lambda path: path.write_bytes(b"\xff"), "not UTF-8"),
         ("mailgun", lambda path: (path.unlink(), path.mkdir()), "not a file"),

@@ -77,3 +77,14 @@ def test_mutated_requests_are_not_server_errors(tmp_path) -> None:
         assert [_status(live, request) for request in VALID][2:] == expected[2:]
         log = kill(live.process)[1]
     assert "Traceback" not in log
+
+
+def test_trailers_are_limited(tmp_path) -> None:
+    """They are searched again and again while they arrive."""
+    head = VALID[3].removesuffix(b"\r\n\r\n") + b"\r\n"
+    url = f"sqlite:///{tmp_path / 'b.sqlite3'}"
+    with serving("--database", url, "--auth", "any") as live:
+        assert _status(live, head + b"X: %s\r\n\r\n" % (b"x" * 4_000)) == 200
+        long = b"".join(b"X: %s\r\n" % (b"x" * 4_000) for _ in range(5))
+        assert _status(live, head + long + b"\r\n") in (0, 400, 431)
+        assert _status(live, VALID[3]) == 200

@@ -229,7 +229,8 @@ def _invalid(files: Files, tmp_path: Path) -> dict[str, tuple[object, object, st
             serialization.BestAvailableEncryption(b"x"),
         )
     )
-    missing = tmp_path / "missing"
+    missing, pipe = tmp_path / "missing", tmp_path / "pipe"
+    os.mkfifo(pipe)
     return {
         "no key": (files.cert, "", "'ssl_cert' requires 'ssl_key'"),
         "no cert": ("", files.key, "'ssl_key' requires 'ssl_cert'"),
@@ -239,6 +240,7 @@ def _invalid(files: Files, tmp_path: Path) -> dict[str, tuple[object, object, st
             f"cannot read {missing}: No such file or directory",
         ),
         "folder": (files.cert, tmp_path, f"cannot read {tmp_path}: Is a directory"),
+        "pipe": (files.cert, pipe, f"cannot read {pipe}: not a regular file"),
         "mismatch": (
             files.cert,
             other,
@@ -257,7 +259,10 @@ def _invalid(files: Files, tmp_path: Path) -> dict[str, tuple[object, object, st
     }
 
 
-PROBLEMS = ["no key", "no cert", "missing", "folder", "mismatch", "no pem", "encrypted"]
+PROBLEMS = [
+    *("no key", "no cert", "missing", "folder", "pipe", "mismatch"),
+    *("no pem", "encrypted"),
+]
 
 
 @pytest.mark.parametrize("problem", PROBLEMS)
