@@ -67,6 +67,7 @@ class ClientWaits:
     def __init__(self, idle_timeout: float) -> None:
         self.idle_timeout = idle_timeout
         self._waits: dict[IdleTimeoutSocket, _Wait] = {}
+        self._is_over = False
 
     @contextmanager
     def waiting(
@@ -79,6 +80,8 @@ class ClientWaits:
         """
         since = time.monotonic()
         self._waits[client] = _Wait(since, how, since + seconds + GRACE)
+        if self._is_over:
+            client.disconnect(how)
         try:
             yield
         finally:
@@ -94,6 +97,12 @@ class ClientWaits:
         for client, wait in self._waits.copy().items():
             if wait.latest < now:
                 client.disconnect(wait.how)
+
+    def end(self) -> None:
+        """Disconnect all clients that threads wait for, now and later."""
+        self._is_over = True
+        for client, wait in self._waits.copy().items():
+            client.disconnect(wait.how)
 
     def disconnect(self, how: int | None = None, *, kept: int = 0) -> None:
         """Disconnect the clients that keep threads waiting, except *kept* of them.

@@ -233,6 +233,15 @@ class Worker(ThreadWorker):
         if self.is_stuck:
             self.waits.disconnect(kept=self.cfg.threads // 2)
 
+    def murder_keepalived(self, force: bool = False) -> None:  # noqa: FBT001, FBT002 - overrides
+        """Close idle connections; at the end of the worker, all connections.
+
+        A thread that waits for a slow client would keep the process from ending.
+        """
+        super().murder_keepalived(force=force)
+        if force:
+            self.waits.end()
+
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
         """Wait for events; not for long while clients may have to be disconnected."""
         is_urgent = self.is_stuck or self._has_uploads()

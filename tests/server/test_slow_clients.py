@@ -336,3 +336,25 @@ def test_stopping_worker_gives_long_bodies_their_turn() -> None:
         for connection in (first, second):
             connection.settimeout(TIMEOUT)
             assert connection.recv(1_000).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.slow
+def test_stopping_worker_disconnects_slow_bodies() -> None:
+    """Otherwise, the process would wait for its threads, and be killed."""
+    head = b"POST /api/bounces.count.json HTTP/1.1\r\nHost: x\r\n"
+    head += b"Content-Type: application/x-www-form-urlencoded\r\n"
+    head += b"Content-Length: 900000\r\n\r\n"
+    with (
+        serving("--demo", "--workers", "1", "--threads", "4") as live,
+        _connections(live, 1, head + b"a" * 200_000) as (connection,),
+    ):
+        stopping = live.workers()[0]
+        os.kill(stopping, signal.SIGTERM)
+        for _ in range(100):  # twice the grace period
+            with suppress(OSError):
+                connection.sendall(b"a" * 200)
+            time.sleep(0.2)
+            if stopping not in live.workers():
+                break
+        assert stopping not in live.workers()
+        assert _longest(live, 1) < LIMIT

@@ -46,6 +46,29 @@ def test_client_of_a_wait_that_has_ended_is_kept(pair) -> None:
     assert not client.is_stalled
 
 
+def test_no_thread_waits_after_the_end(pair) -> None:
+    """A worker that ends would wait for its threads."""
+    client, _ = pair
+    waits = ClientWaits(idle_timeout=30)
+    client.limit(waits)
+    client.setblocking(True)
+    errors: list[OSError] = []
+
+    def receive() -> None:
+        for _ in range(2):
+            with pytest.raises(TimeoutError) as raised:
+                client.recv(1)
+            errors.append(raised.value)
+
+    thread = threading.Thread(target=receive)
+    thread.start()
+    while not errors:
+        waits.end()
+        thread.join(0.01)
+    thread.join()
+    assert len(errors) == 2
+
+
 def test_receiving_ends_although_more_records_without_data_arrive(
     pair, monkeypatch
 ) -> None:
