@@ -313,6 +313,21 @@ class SQLiteEngine(Engine):
                 raise self._removed(f"{path.name} (write-ahead log)")
         self._journal_identities = found
 
+    def _check_new_journal(self) -> None:
+        """Check that the write-ahead log exists if the index of it does.
+
+        Otherwise somebody has removed it. With a new one, and the index that other
+        processes use, SQLite would write over the file.
+        """
+        log, index = self._journal
+        # Twice, since another process may just remove the index, and then the log.
+        if all(index.exists() and not log.exists() for _ in range(2)):
+            reason = (
+                f"{log.name} (write-ahead log) was removed (stop the server, and "
+                f"remove {index.name}, too)"
+            )
+            raise StorageError(f"{self}: {reason}", reason=f"the database: {reason}")
+
     def check_space(self) -> None:
         """Check that the folder has space for the data of a few calls.
 
@@ -393,7 +408,9 @@ class SQLiteEngine(Engine):
     def _connect(self) -> sqlite3.Connection:
         self.check_location()
         is_first = not len(self.connections)
-        if not is_first:
+        if is_first:
+            self._check_new_journal()
+        else:
             self.check_journal()
         if self._create:
             self._check_folder()

@@ -343,6 +343,26 @@ def test_file_with_two_names_is_refused(tmp_path: Path) -> None:
         assert storage.accounts.count() == 2
 
 
+def test_write_ahead_log_that_was_removed_is_not_replaced(tmp_path: Path) -> None:
+    """With the index of the old one, a new process would destroy the database."""
+    url = f"sqlite:///{tmp_path / 'bounces.sqlite3'}"
+    with closing(open_storage(url)) as storage:
+        storage.accounts.add("acme")
+    with closing(open_storage(url)) as storage:
+        assert storage.accounts.count() == 1
+        prepared = storage.engine.identity
+        (tmp_path / "bounces.sqlite3-wal").unlink()
+        for options in ({}, {"prepared": prepared}):
+            with (
+                pytest.raises(StorageError, match="-wal .* was removed .*-shm, too"),
+                closing(open_storage(url, **options)) as other,
+            ):
+                other.accounts.count()
+    (tmp_path / "bounces.sqlite3-shm").unlink(missing_ok=True)
+    with closing(open_storage(url)) as storage:
+        assert storage.accounts.count() == 1
+
+
 def test_full_disk_is_named(storage: Storage, monkeypatch) -> None:
     """SQLite reports an error of reading or writing if it cannot create a file."""
     if storage.engine.name == "mysql":
