@@ -7,11 +7,12 @@ a backup of MariaDB can be restored to SQLite, and an older schema is upgraded f
 import os
 import sqlite3
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import peewee
 
@@ -21,7 +22,7 @@ from sendgrid_bounces.core.files import folder_beside, rename_to_new, sync
 from sendgrid_bounces.storage import schema, sql
 from sendgrid_bounces.storage.contents import ContentsStore
 from sendgrid_bounces.storage.database import Storage
-from sendgrid_bounces.storage.engine import Engine
+from sendgrid_bounces.storage.engine import Engine, Row
 from sendgrid_bounces.storage.rows import read_rows
 from sendgrid_bounces.storage.sqlite import JOURNAL_SUFFIXES, SQLiteEngine
 from sendgrid_bounces.storage.sqlite_copy import (
@@ -177,13 +178,9 @@ def _reserve_identifiers(source: Engine, target: Engine) -> None:
             fields = sql.fields_of(table)
             last = table.select(*fields).order_by(sql.primary_key(table).desc())
             text = target.compile(sql.insert_absent(table, fields))
-            for row in source.fetch_query(last.limit(1)):
-                names = [field.name for field in fields]
-                values = {
-                    **dict(zip(names, row, strict=True)),
-                    "bounce_list": bounce_list,
-                }
-                target.execute(text, list(values.values()))
+            rows = source.fetch_query(last.limit(1))
+            for row in _placed(fields, rows, lambda _: bounce_list):
+                target.execute(text, row)
         target.execute_query(
             BounceListRow.delete().where(BounceListRow.id == bounce_list)
         )
@@ -262,19 +259,29 @@ def _copy_rows(
         is_shared = target.has_row_locks and table in SHARED_TABLES
         insert = sql.insert_absent if is_shared else sql.insert
         text = target.compile(insert(table, fields))
-        lists = [field.name == "bounce_list" for field in fields]
         size = BATCH_CHUNKS if table is SnapshotChunkRow else BATCH_ROWS
         for rows in read_rows(source, table, fields, size):
-            placed = (
-                [
-                    place(value) if is_list else value
-                    for value, is_list in zip(row, lists, strict=True)
-                ]
-                for row in rows
-            )
-            target.execute_many(text, placed if any(lists) else rows)
+            target.execute_many(text, _placed(fields, rows, place))
             done += len(rows)
             report(done, total)
+
+
+def _placed(
+    fields: Sequence[peewee.Field],
+    rows: Sequence[Row],
+    place: Callable[[int], int],
+) -> Iterable[Sequence[Any]]:
+    """Return *rows* with the identifiers that *place* returns for those of lists."""
+    lists = [field.name == "bounce_list" for field in fields]
+    if not any(lists):
+        return rows
+    return (
+        [
+            place(value) if is_list else value
+            for value, is_list in zip(row, lists, strict=True)
+        ]
+        for row in rows
+    )
 
 
 def _write_key_salt(engine: Engine, key_salt: str) -> None:

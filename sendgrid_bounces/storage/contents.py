@@ -127,15 +127,15 @@ class ContentsStore:
         """
         (newest,) = self._engine.fetch(self._newest)
         unnamed = self._engine.fetch(self._unnamed)
-        deleted = [
-            delete_rows(self._engine, table.bounce_list, unnamed)
+        deleted = {
+            table: delete_rows(self._engine, table.bounce_list, unnamed)
             for table in LIST_TABLES
-        ]
+        }
         removed = [each for each in unnamed if each != newest]
         delete_rows(self._engine, BounceListRow.id, removed)
         for text in self._delete_ownerless:
             self._engine.execute(text)
-        return deleted[LIST_TABLES.index(BounceRow)]
+        return deleted[BounceRow]
 
     def _count(self, text: str) -> int:
         """Return the number that the query *text* finds."""

@@ -12,15 +12,15 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from functools import cached_property, partial
+from functools import cached_property
 from itertools import accumulate
 
 from sendgrid_bounces.core.bounces import EARLIEST, Bounce, BounceQuery, fold
 from sendgrid_bounces.core.sources import RETENTION
 from sendgrid_bounces.storage.compiled import Compiled
 from sendgrid_bounces.storage.engine import Engine
-from sendgrid_bounces.storage.rows import chunks, delete_rows
-from sendgrid_bounces.storage.sql import COUNT_ALL, is_outside, outside
+from sendgrid_bounces.storage.rows import chunks, delete_rows, purge_rows
+from sendgrid_bounces.storage.sql import COUNT_ALL, outside
 from sendgrid_bounces.storage.tables import (
     BounceListRow,
     DeletionRow,
@@ -36,10 +36,6 @@ ANY_ADDRESS = ""
 
 #: How many deletions of a list are recorded as conditions; more replace the oldest.
 MAX_CONDITIONS = 5_000
-
-#: How many old records a transaction deletes, so that it is short after a pause. It is
-#: more than a request can add: a mebibyte of addresses.
-MAX_PURGED = 200_000
 
 _NOTHING = BounceQuery()
 
@@ -79,9 +75,7 @@ class DeletionStore:
             BounceListRow.update(id=0).where(BounceListRow.id == 0)
         )
     )
-    _expired = Compiled(
-        lambda engine: engine.compile(outside(DeletionRow, DeletionRow.deleted))
-    )
+    _expired = Compiled(lambda engine: engine.compile(outside(DeletionRow.deleted)))
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -113,11 +107,7 @@ class DeletionStore:
     def purge(self, now: int) -> None:
         """Delete records of deletions that are older than :data:`RETENTION`."""
         bounds = (now - RETENTION, now + MAX_AHEAD)
-        if expired := self._engine.fetch(self._expired, (*bounds, MAX_PURGED)):
-            is_old = is_outside(DeletionRow.deleted, *bounds)  # not renewed meanwhile
-            self._engine.transact(
-                partial(delete_rows, self._engine, DeletionRow.id, expired, is_old)
-            )
+        purge_rows(self._engine, DeletionRow.deleted, self._expired, bounds)
 
     def find(self, bounce_list: int, bounces: Sequence[Bounce]) -> list[bool]:
         """Return whether a later deletion would have removed each of *bounces*."""

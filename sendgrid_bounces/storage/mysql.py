@@ -218,7 +218,7 @@ class MySQLEngine(Engine):
         """Run a DELETE statement in parts, of which each has :data:`WRITE_TIMEOUT`.
 
         Rows that meet a condition are found first, without locks. The statement itself
-        may read the whole table, and wait for the locked rows of others.
+        may read the whole table, and wait for locked rows of other lists.
         """
         head, _, condition = text.partition(" WHERE ")
         table, deleted = head.removeprefix("DELETE FROM "), 0

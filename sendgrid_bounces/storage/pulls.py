@@ -104,7 +104,7 @@ class PullStore:
             return sum(listed), missing
 
         changed, missing = self._engine.transact(store)
-        removed = sum(  # one by one, so that other writes do not wait for all of them
+        removed = sum(  # in parts, so that other writes wait for a part only
             self._bounces.delete(
                 bounce_list, replace(window, emails=tuple(chunk)), clock=clock
             )

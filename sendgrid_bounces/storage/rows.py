@@ -1,6 +1,7 @@
 """Read and delete rows in batches."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import peewee
@@ -10,6 +11,10 @@ from sendgrid_bounces.storage.engine import Engine, Row
 
 #: Values in one statement.
 CHUNK_SIZE = 500
+
+#: How many old records a transaction deletes, so that it is short after a pause. It is
+#: more than a request can add: a mebibyte of addresses.
+MAX_PURGED = 200_000
 
 Value = TypeVar("Value")
 
@@ -32,6 +37,19 @@ def delete_rows(
         engine.delete_query(delete().where(field.in_(values), *conditions))
         for values in chunks([value for (value,) in found])
     )
+
+
+def purge_rows(
+    engine: Engine, field: peewee.Field, find: str, bounds: tuple[int, int]
+) -> None:
+    """Delete rows with *field* outside of *bounds*: :data:`MAX_PURGED` of them.
+
+    :param find: the text of :func:`.sql.outside` for *field*.
+    """
+    if found := engine.fetch(find, (*bounds, MAX_PURGED)):
+        key = sql.primary_key(field.model)
+        is_old = sql.is_outside(field, *bounds)  # not renewed meanwhile
+        engine.transact(partial(delete_rows, engine, key, found, is_old))
 
 
 def read_rows(

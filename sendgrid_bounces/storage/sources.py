@@ -27,15 +27,11 @@ from sendgrid_bounces.core.sources import (
 )
 from sendgrid_bounces.storage.bounces import upsert_values
 from sendgrid_bounces.storage.compiled import Compiled
-from sendgrid_bounces.storage.deletions import (
-    MAX_AHEAD,
-    MAX_PURGED,
-    DeletionStore,
-)
+from sendgrid_bounces.storage.deletions import MAX_AHEAD, DeletionStore
 from sendgrid_bounces.storage.engine import Engine
 from sendgrid_bounces.storage.lists import ListStore
-from sendgrid_bounces.storage.rows import chunks, delete_rows
-from sendgrid_bounces.storage.sql import COUNT_ALL, is_outside, outside
+from sendgrid_bounces.storage.rows import chunks, purge_rows
+from sendgrid_bounces.storage.sql import COUNT_ALL, outside
 from sendgrid_bounces.storage.tables import (
     BounceRow,
     EventRow,
@@ -89,7 +85,7 @@ class SourceStore:
     _put_event = Compiled(
         lambda engine: engine.compile_upsert(EventRow, ("bounce_list", "digest"))
     )
-    _expired = Compiled(lambda engine: engine.compile(outside(EventRow, EventRow.seen)))
+    _expired = Compiled(lambda engine: engine.compile(outside(EventRow.seen)))
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -304,9 +300,7 @@ class SourceStore:
     def _purge(self, now: int, system: int) -> None:
         """Delete old keys and old deletions, some of them if there are many."""
         bounds = (system - RETENTION, system + MAX_AHEAD)
-        expired = self._engine.fetch(self._expired, (*bounds, MAX_PURGED))
-        is_old = is_outside(EventRow.seen, *bounds)  # not repeated meanwhile
-        delete_rows(self._engine, EventRow.id, expired, is_old)
+        purge_rows(self._engine, EventRow.seen, self._expired, bounds)
         self._deletions.purge(now)
 
 

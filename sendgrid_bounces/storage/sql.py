@@ -83,14 +83,14 @@ def is_outside(field: peewee.Field, start: int = 0, end: int = 0) -> Any:
     return (field < start) | (field > end)
 
 
-def outside(
-    table: type[peewee.Model], field: peewee.Field
-) -> "peewee.ModelSelect[Any]":
+def outside(field: peewee.Field) -> "peewee.ModelSelect[Any]":
     """Return a query for the identifiers of some rows with *field* outside of bounds.
 
     Its values are the lower bound, the upper bound, and the maximum number of rows.
     """
-    return table.select(primary_key(table)).where(is_outside(field)).limit(1)
+    table = field.model
+    query: peewee.ModelSelect[Any] = table.select(primary_key(table))
+    return query.where(is_outside(field)).limit(1)
 
 
 def create_statements(

@@ -460,8 +460,8 @@ class SQLiteEngine(Engine):
     def _check_names(self) -> None:
         """Check that the file has one name.
 
-        SQLite has a write-ahead log for each name, so that the processes that use one
-        do not see, and can undo, what others have written by another.
+        SQLite has a write-ahead log for each name. Processes that use different names
+        do not see each other's writes, and can undo them.
         """
         with suppress(OSError):  # SQLite reports the reason
             number = self._target.stat().st_nlink

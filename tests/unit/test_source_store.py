@@ -22,7 +22,7 @@ from sendgrid_bounces.core.sources import (
 )
 from sendgrid_bounces.dialects.sendgrid import v3
 from sendgrid_bounces.sources import payloads
-from sendgrid_bounces.storage import deletions, mysql, sources
+from sendgrid_bounces.storage import deletions, mysql, rows, sources
 from sendgrid_bounces.storage.bounces import BounceStore, as_bounce
 from sendgrid_bounces.storage.database import Storage, open_storage
 from sendgrid_bounces.storage.sources import SourceStore
@@ -416,8 +416,7 @@ def test_a_request_purges_a_limited_number_of_records(
     storage: Storage, bounce_list: int, source: Source, monkeypatch
 ):
     """Those of a busy day would keep out other writers for seconds."""
-    monkeypatch.setattr(deletions, "MAX_PURGED", 3)
-    monkeypatch.setattr(sources, "MAX_PURGED", 3)
+    monkeypatch.setattr(rows, "MAX_PURGED", 3)
     given = [ReceivedBounce(bounce(f"{number}@x"), f"{number}") for number in range(5)]
     storage.sources.receive(bounce_list, given, (), NOW)
     query = BounceQuery(emails=tuple(f"{number}@x" for number in range(5)))
@@ -437,23 +436,22 @@ def test_records_that_are_renewed_meanwhile_are_not_purged(
     delete(storage, bounce_list, BounceQuery(emails=("a@example.com",)), now=NOW)
     assert kept_rows(storage) == (1, 1)
     now = NOW + 60 * HOUR
-    original = deletions.delete_rows
+    original = rows.delete_rows
 
     def renew_and_delete(engine, field, found, *conditions):
         for table, column in (("deletion", "deleted"), ("source_event", "seen")):
             engine.execute(f"UPDATE {table} SET {column} = {now}")
         return original(engine, field, found, *conditions)
 
-    for module in (deletions, sources):
-        monkeypatch.setattr(module, "delete_rows", renew_and_delete)
+    monkeypatch.setattr(rows, "delete_rows", renew_and_delete)
     receive(storage, bounce_list, key="new", email="b@x", now=now)
     assert kept_rows(storage) == (2, 1)
 
 
 def test_a_request_purges_more_than_one_adds() -> None:
     """Otherwise, the records would become more and more."""
-    assert deletions.MAX_PURGED > payloads.MAX_EVENTS
-    assert v3.MAX_BODY / len('"a@x",') < deletions.MAX_PURGED
+    assert rows.MAX_PURGED > payloads.MAX_EVENTS
+    assert v3.MAX_BODY / len('"a@x",') < rows.MAX_PURGED
 
 
 def test_many_events_arrive_at_once(storage: Storage, bounce_list: int, source: Source):
