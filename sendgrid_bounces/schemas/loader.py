@@ -11,6 +11,9 @@ import yaml
 from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.schemas.base import as_mapping, duplicate_key
 
+#: Most bytes of a file.
+MAX_FILE = 128 * 1024 * 1024
+
 #: Most values, and characters of them, in a document with aliases: a few lines can
 #: stand for billions.
 MAX_ALIASED, MAX_ALIASED_TEXT = 100_000, 8 * 1024 * 1024
@@ -52,17 +55,29 @@ _Loader.add_implicit_resolver(
 )
 
 
-def read_text(path: str) -> str:
+def read_text(path: str, *, is_repeated: bool = False) -> str:
     """Return the text of the file *path*, without a byte-order mark.
 
-    :raises ParametersError: if the file cannot be read or is not UTF-8.
+    :param is_repeated: whether the file is read again later, which a pipe cannot be.
+    :raises ParametersError: if the file cannot be read, is too large or not UTF-8.
     """
     try:
-        return Path(path).read_text(encoding="utf-8-sig")
+        if is_repeated and _can_block(Path(path)):
+            raise ParametersError([("", "not a regular file (it is read again)")])
+        with Path(path).open("rb") as file:
+            content = file.read(MAX_FILE + 1)
+        if len(content) > MAX_FILE:
+            raise ParametersError([("", f"larger than {MAX_FILE // 2**20} MiB")])
+        return content.decode("utf-8-sig")
     except OSError as error:
         raise ParametersError([("", error.strerror or str(error))]) from None
     except ValueError:  # also a path with a NUL character
         raise ParametersError([("", "not UTF-8 text")]) from None
+
+
+def _can_block(path: Path) -> bool:
+    """Return whether *path* is a pipe or a device."""
+    return path.exists() and not (path.is_file() or path.is_dir())
 
 
 def parse(text: str) -> Any:

@@ -142,7 +142,7 @@ def read_seed_file(
     :raises ParametersError: with every problem, after the path of the file.
     """
     try:
-        return read_seed(read_text(path), now, operations, doubts)
+        return read_seed(read_text(path, is_repeated=True), now, operations, doubts)
     except ParametersError as error:
         raise error.within(path, ": ") from None
 

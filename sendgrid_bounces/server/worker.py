@@ -304,19 +304,31 @@ class Worker(ThreadWorker):
         return bool(self.upload_queue)
 
     def _give_turns(self) -> None:
-        """Hand connections with long bodies to the threads that may read these.
-
-        The client whose latest turns have taken the least time is next.
-        """
-        while len(self.uploads) < self.max_uploads and self._has_uploads():
-            seconds = self._turn_seconds()
-            conn = min(self.upload_queue, key=lambda conn: seconds[conn.host])
+        """Hand connections with long bodies to the threads that may read these."""
+        while (conn := self._next_upload()) is not None:
             self.upload_queue.remove(conn)
             self.pending_conns.remove(conn)
             self.uploads.append(conn)
             conn.has_turn, conn.turn_began = True, time.monotonic()
             conn.sock.begin_turn()
             self.enqueue_req(conn)
+
+    def _next_upload(self) -> Any:
+        """Return the connection with a long body that has the next turn, if any.
+
+        The client whose latest turns have taken the least time is next. One client
+        has at most all turns but one at a time.
+        """
+        free = self.max_uploads - len(self.uploads)
+        if free <= 0 or not self._has_uploads():
+            return None
+        present = {conn.host for conn in self.uploads} if free == 1 else ()
+        seconds = self._turn_seconds()
+        return min(
+            (conn for conn in self.upload_queue if conn.host not in present),
+            key=lambda conn: seconds[conn.host],
+            default=None,
+        )
 
     def _turn_seconds(self) -> "defaultdict[str, float]":
         """Return the time of each client's latest turns, and of its present ones."""

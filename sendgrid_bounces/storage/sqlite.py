@@ -45,9 +45,13 @@ JOURNAL_SUFFIXES = ("-wal", "-shm")
 #: checkpoints cannot do while reads overlap.
 MAX_JOURNAL = 64 * 1024 * 1024
 
+#: Available bytes below which the write-ahead log is emptied whatever its size.
+#: Otherwise it takes the rest of the volume, and no write succeeds any more.
+MIN_SPACE = 2 * MAX_JOURNAL
+
 #: Commits of a process after which it looks at the size, seconds that it waits until
 #: reads end, and seconds after which it may do so again.
-JOURNAL_STEP, CHECKPOINT_TIMEOUT, CHECKPOINT_INTERVAL = 64, 5, 30
+JOURNAL_STEP, CHECKPOINT_TIMEOUT, CHECKPOINT_INTERVAL = 8, 5, 30
 
 #: Seconds that a request waits for other writers of the log before it is not logged.
 LOG_TIMEOUT = 1
@@ -205,10 +209,14 @@ class SQLiteEngine(Engine):
             time.sleep(RETRY_INTERVAL)
 
     def _has_grown(self) -> bool:
+        """Return whether the write-ahead log is too large for its volume."""
+        log = self._journal[0]
         try:
-            return self._journal[0].stat().st_size > MAX_JOURNAL
+            size = log.stat().st_size
+            most = MAX_JOURNAL if _free_space(log.parent) >= MIN_SPACE else 0
         except OSError:
             return False
+        return size > most
 
     @contextmanager
     def _busy_timeout(self, seconds: int) -> Iterator[None]:
@@ -331,15 +339,18 @@ class SQLiteEngine(Engine):
     def check_space(self) -> None:
         """Check that the folder has space for the data of a few calls.
 
-        A small write can succeed on a full disk, inside the file.
+        A small write can succeed on a full disk, inside the file. So do all writes if
+        only the number of files has reached its limit.
 
         :raises StorageError: if it has not.
         """
+        folder = self._target.parent
         try:
-            with TemporaryFile(dir=self._target.parent) as file:
+            with TemporaryFile(dir=folder) as file:
                 file.write(bytes(SPACE))
         except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            if is_full and not _lacks_inodes_only(folder):
                 raise StorageError(f"{self}: {error.strerror}") from error
 
     def _storage_error(self, error: Exception) -> StorageError:
@@ -522,6 +533,19 @@ class SQLiteLogEngine(SQLiteEngine):
 def _is_locked(error: StorageError) -> bool:
     """Return whether *error* says that another writer has the database's lock."""
     return str(error).endswith(LOCKED)
+
+
+def _free_space(folder: Path) -> int:
+    """Return the bytes that the volume of *folder* has for this process."""
+    volume = os.statvfs(folder)
+    return volume.f_bavail * volume.f_frsize
+
+
+def _lacks_inodes_only(folder: Path) -> bool:
+    """Return whether a volume with space for data has reached its number of files."""
+    volume = os.statvfs(folder)
+    has_limit = volume.f_files > 0  # some file systems have none
+    return has_limit and not volume.f_favail and _free_space(folder) >= SPACE
 
 
 def _identify(*paths: Path) -> Identities:

@@ -1,7 +1,9 @@
 """Seed files: validation, loading, and loading again."""
 
 import json
+import os
 import time
+from pathlib import Path
 
 import pytest
 from conftest import NOW, OPERATIONS, QUICK_COSTS, bounce
@@ -353,6 +355,21 @@ def test_problems_have_the_path_of_the_file(tmp_path) -> None:
         assert str(raised.value).startswith(problem)
     with pytest.raises(ParametersError, match="No such file"):
         read_seed_file(str(tmp_path / "absent.yaml"), NOW, OPERATIONS)
+
+
+def test_seed_file_must_be_a_regular_file_of_limited_size(
+    tmp_path: Path, monkeypatch
+) -> None:
+    """A reset, or a server after HUP, reads the file again, and could wait for ever."""
+    monkeypatch.setattr(loader, "MAX_FILE", 1024 * 1024)
+    pipe, large = tmp_path / "pipe", tmp_path / "large"
+    os.mkfifo(pipe)
+    with large.open("wb") as file:
+        file.truncate(1024 * 1024 + 1)
+    for path, problem in ((pipe, "not a regular file"), (large, "larger than 1 MiB")):
+        with pytest.raises(ParametersError) as raised:
+            read_seed_file(str(path), NOW, OPERATIONS)
+        assert str(raised.value).startswith(f"{path}: {problem}")
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, nullcontext
 from functools import partial
 from pathlib import Path
 from queue import Queue
 from threading import Barrier, Event, Thread
+from types import SimpleNamespace
 from unittest.mock import Mock
 from urllib.parse import urlsplit
 
@@ -284,6 +285,18 @@ def test_write_ahead_log_is_emptied_when_it_has_grown(grown: Storage) -> None:
         assert grown.accounts.count() == 2
 
 
+@pytest.mark.parametrize(("space", "is_empty"), [(0, True), (2**40, False)])
+def test_write_ahead_log_is_emptied_on_a_nearly_full_volume(
+    tmp_path: Path, monkeypatch, space: int, *, is_empty: bool
+) -> None:
+    """It would take the rest, so that no write succeeds any more."""
+    monkeypatch.setattr(sqlite, "JOURNAL_STEP", 1)
+    monkeypatch.setattr(sqlite, "_free_space", lambda _: space)
+    with closing(open_storage(f"sqlite:///{tmp_path / 'bounces.sqlite3'}")) as storage:
+        storage.accounts.add("first")
+        assert (log_size(storage) == 0) is is_empty
+
+
 def test_searches_wait_until_the_write_ahead_log_is_empty(
     grown: Storage, monkeypatch
 ) -> None:
@@ -375,6 +388,26 @@ def test_full_disk_is_named(storage: Storage, monkeypatch) -> None:
     assert "disk I/O error" in str(storage.engine._storage_error(error))
     monkeypatch.setattr(storage.engine, "check_space", check)
     assert str(storage.engine._storage_error(error)) == "No space left on device"
+
+
+@pytest.mark.parametrize(
+    ("free_files", "space", "is_full"),
+    [(0, 2**30, False), (0, 0, True), (1_000, 2**30, True)],
+)
+def test_volume_without_inodes_is_not_full(
+    tmp_path: Path, monkeypatch, free_files: int, space: int, *, is_full: bool
+) -> None:
+    """Writes to the files of the database go on, though no new file can be created."""
+    volume = SimpleNamespace(
+        f_files=1_000, f_favail=free_files, f_bavail=space, f_frsize=1
+    )
+    full = OSError(errno.ENOSPC, "No space left on device")
+    with closing(open_storage(f"sqlite:///{tmp_path / 'bounces.sqlite3'}")) as storage:
+        monkeypatch.setattr(sqlite, "TemporaryFile", Mock(side_effect=full))
+        monkeypatch.setattr(sqlite.os, "statvfs", lambda _: volume)
+        expected = pytest.raises(StorageError) if is_full else nullcontext()
+        with expected:
+            storage.engine.check_space()
 
 
 @pytest.mark.parametrize("engine", ["sqlite"], indirect=True)

@@ -58,16 +58,29 @@ def test_client_with_the_least_time_is_next(turns: Turns) -> None:
 def test_time_of_present_turns_counts(turns: Turns, monkeypatch) -> None:
     now = 100.0
     monkeypatch.setattr(module.time, "monotonic", lambda: now)
-    turns.max_uploads = 2
-    for host in ("slow", "slow", "other"):
-        turns.arrive(host)
-    turns.turns.append(("other", 3.0))
-    turns._give_turns()
-    assert turns.order == ["slow", "slow"]
-    now = 110.0
+    turns.max_uploads = 3
     turns.arrive("slow")
-    turns.uploads.pop()
     turns._give_turns()
+    now = 110.0
+    turns.turns.append(("other", 3.0))
+    for host in ("slow", "other"):
+        turns.arrive(host)
+    turns._give_turns()
+    assert turns.order == ["slow", "other"]
+
+
+def test_client_leaves_a_turn_to_other_clients(turns: Turns) -> None:
+    """One slow client with many long bodies does not keep out all others."""
+    turns.max_uploads = 3
+    for _ in range(5):
+        turns.arrive("slow")
+    turns._give_turns()
+    assert turns.order == ["slow"] * 2
+    turns.turns.append(("other", 60.0))
+    turns.arrive("other")
+    turns._give_turns()
+    assert turns.order == ["slow", "slow", "other"]
+    turns.end_turn(0.1)
     assert turns.order == ["slow", "slow", "other"]
 
 
