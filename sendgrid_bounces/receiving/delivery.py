@@ -63,6 +63,7 @@ def deliver(
         _check(storage, source)
         return Receipt(counts, listed, known)
 
+    storage.sources.purge(now, now if system is None else system, len(batch.listed))
     return storage.engine.transact(deliver)
 
 

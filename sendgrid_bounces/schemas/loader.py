@@ -62,9 +62,10 @@ def read_text(path: str, *, is_repeated: bool = False) -> str:
     :raises ParametersError: if the file cannot be read, is too large or not UTF-8.
     """
     try:
-        if is_repeated and _can_block(Path(path)):
-            raise ParametersError([("", "not a regular file (it is read again)")])
-        with Path(path).open("rb") as file:
+        file_path = Path(path)
+        if is_repeated and file_path.exists() and not file_path.is_file():
+            raise ParametersError([("", "not a regular file, which is read again")])
+        with file_path.open("rb") as file:
             content = file.read(MAX_FILE + 1)
         if len(content) > MAX_FILE:
             raise ParametersError([("", f"larger than {MAX_FILE // 2**20} MiB")])
@@ -73,11 +74,6 @@ def read_text(path: str, *, is_repeated: bool = False) -> str:
         raise ParametersError([("", error.strerror or str(error))]) from None
     except ValueError:  # also a path with a NUL character
         raise ParametersError([("", "not UTF-8 text")]) from None
-
-
-def _can_block(path: Path) -> bool:
-    """Return whether *path* is a pipe or a device."""
-    return path.exists() and not (path.is_file() or path.is_dir())
 
 
 def parse(text: str) -> Any:

@@ -271,7 +271,8 @@ class BounceStore:
         if any(query.has_patterns for query in queries):
             raise ValueError("a deletion must not have patterns")
         deletions, now = self._deletions, clock.now()
-        deletions.purge(now)  # before the transaction, which can be a long one
+        # Before the transaction, which can be a long one.
+        deletions.purge(now, sum(len(query.emails) or 1 for query in queries))
 
         def delete_all() -> int:
             delete = self._delete

@@ -104,10 +104,13 @@ class DeletionStore:
         if ANY_ADDRESS in emails:
             self._forget_oldest(bounce_list)
 
-    def purge(self, now: int) -> None:
-        """Delete records of deletions that are older than :data:`RETENTION`."""
+    def purge(self, now: int, added: int) -> None:
+        """Delete records of deletions that are older than :data:`RETENTION`.
+
+        :param added: the largest number of records that the request adds.
+        """
         bounds = (now - RETENTION, now + MAX_AHEAD)
-        purge_rows(self._engine, DeletionRow.deleted, self._expired, bounds)
+        purge_rows(self._engine, DeletionRow.deleted, self._expired, bounds, added)
 
     def find(self, bounce_list: int, bounces: Sequence[Bounce]) -> list[bool]:
         """Return whether a later deletion would have removed each of *bounces*."""

@@ -103,6 +103,7 @@ class PullStore:
             )
             return sum(listed), missing
 
+        self._sources.purge(clock.now(), clock.system.now(), 0)
         changed, missing = self._engine.transact(store)
         removed = sum(  # in parts, so that other writes wait for a part only
             self._bounces.delete(

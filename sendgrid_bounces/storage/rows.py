@@ -12,10 +12,6 @@ from sendgrid_bounces.storage.engine import Engine, Row
 #: Values in one statement.
 CHUNK_SIZE = 500
 
-#: How many old records a transaction deletes, so that it is short after a pause. It is
-#: more than a request can add: a mebibyte of addresses.
-MAX_PURGED = 200_000
-
 Value = TypeVar("Value")
 
 
@@ -40,16 +36,24 @@ def delete_rows(
 
 
 def purge_rows(
-    engine: Engine, field: peewee.Field, find: str, bounds: tuple[int, int]
+    engine: Engine, field: peewee.Field, find: str, bounds: tuple[int, int], added: int
 ) -> None:
-    """Delete rows with *field* outside of *bounds*: :data:`MAX_PURGED` of them.
+    """Delete rows with *field* outside of *bounds*, in short transactions.
+
+    A request that adds many rows deletes more than it adds, so that their number does
+    not grow, and one that adds a few takes a moment.
 
     :param find: the text of :func:`.sql.outside` for *field*.
+    :param added: the largest number of rows that the request adds.
     """
-    if found := engine.fetch(find, (*bounds, MAX_PURGED)):
-        key = sql.primary_key(field.model)
-        is_old = sql.is_outside(field, *bounds)  # not renewed meanwhile
-        engine.transact(partial(delete_rows, engine, key, found, is_old))
+    key = sql.primary_key(field.model)
+    is_old = sql.is_outside(field, *bounds)  # not renewed meanwhile
+    for _ in range(0, CHUNK_SIZE + 2 * added, CHUNK_SIZE):
+        found = engine.fetch(find, (*bounds, CHUNK_SIZE))
+        if found:
+            engine.transact(partial(delete_rows, engine, key, found, is_old))
+        if len(found) < CHUNK_SIZE:
+            break
 
 
 def read_rows(

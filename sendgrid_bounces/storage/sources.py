@@ -160,6 +160,16 @@ class SourceStore:
         if not self._engine.transact(lambda: self._engine.execute_query(query)):
             raise UnknownNameError("source", name)
 
+    def purge(self, now: int, system: int, added: int) -> None:
+        """Delete expired keys and records of deletions, some of them if there are many.
+
+        :param system: the system time, which decides how long a key is kept.
+        :param added: how many keys the request adds at most.
+        """
+        bounds = (system - RETENTION, system + MAX_AHEAD)
+        purge_rows(self._engine, EventRow.seen, self._expired, bounds, added)
+        self._deletions.purge(now, 0)
+
     def receive(
         self,
         bounce_list: int,
@@ -184,7 +194,6 @@ class SourceStore:
             # Concurrent requests must not miss each other's keys and deletions.
             self._deletions.lock(bounce_list)
             received_at = now if system is None else system
-            self._purge(now, received_at)
             digests = [_digest(received.key) for received in bounces]
             more = [_digest(key) for key in keys]
             seen = self._seen(bounce_list, digests)
@@ -296,12 +305,6 @@ class SourceStore:
             )
             found.update(self._engine.fetch_query(query))
         return found
-
-    def _purge(self, now: int, system: int) -> None:
-        """Delete old keys and old deletions, some of them if there are many."""
-        bounds = (system - RETENTION, system + MAX_AHEAD)
-        purge_rows(self._engine, EventRow.seen, self._expired, bounds)
-        self._deletions.purge(now)
 
 
 def _is_newer(received: ReceivedBounce, stored: int | None) -> bool:

@@ -2,6 +2,7 @@
 
 import threading
 from contextlib import closing
+from typing import Any
 
 import pytest
 from conftest import NOW, FixedClock, bounce
@@ -20,8 +21,6 @@ from sendgrid_bounces.core.sources import (
     SourceCounts,
     SourceSettings,
 )
-from sendgrid_bounces.dialects.sendgrid import v3
-from sendgrid_bounces.sources import payloads
 from sendgrid_bounces.storage import deletions, mysql, rows, sources
 from sendgrid_bounces.storage.bounces import BounceStore, as_bounce
 from sendgrid_bounces.storage.database import Storage, open_storage
@@ -47,6 +46,7 @@ def receive(
     **facts,
 ) -> bool:
     received = ReceivedBounce(bounce(**facts), key, only_if_unknown)
+    storage.sources.purge(now, now, 1)
     (is_listed,) = storage.sources.receive(bounce_list, [received], (), now)
     return is_listed
 
@@ -73,7 +73,7 @@ def kept_rows(storage: Storage) -> tuple[int, int]:
 def test_event_and_deletion_do_not_wait_for_each_other(
     storage: Storage, bounce_list: int, source: Source, monkeypatch
 ):
-    """Each purges the records of deletions, which locks those of the other."""
+    """Both use the keys and the records of deletions of a list."""
     monkeypatch.setattr(mysql, "ATTEMPTS", 1)
     storage.bounces.put(bounce_list, [bounce("a@x"), bounce("b@x")])
     deleted: list[int] = []
@@ -84,13 +84,13 @@ def test_event_and_deletion_do_not_wait_for_each_other(
 
     threads = [threading.Thread(target=delete_one)]
 
-    def purge(store: SourceStore, *instants: int) -> None:
+    def find_keys(store: SourceStore, *values: Any) -> set[str]:
         threads[0].start()
         threads[0].join(0.5)
-        original(store, *instants)
+        return original(store, *values)
 
-    original = SourceStore._purge
-    monkeypatch.setattr(SourceStore, "_purge", purge)
+    original = SourceStore._seen
+    monkeypatch.setattr(SourceStore, "_seen", find_keys)
     assert receive(storage, bounce_list, email="c@x")
     threads[0].join(10)
     assert deleted == [1]
@@ -412,21 +412,23 @@ def test_old_keys_and_deletions_are_purged(
     assert kept_rows(storage) == (3, 3)
 
 
-def test_a_request_purges_a_limited_number_of_records(
+def test_a_request_purges_little_more_than_it_adds(
     storage: Storage, bounce_list: int, source: Source, monkeypatch
 ):
-    """Those of a busy day would keep out other writers for seconds."""
-    monkeypatch.setattr(rows, "MAX_PURGED", 3)
-    given = [ReceivedBounce(bounce(f"{number}@x"), f"{number}") for number in range(5)]
+    """The records of a busy day would delay a small request by seconds."""
+    monkeypatch.setattr(rows, "CHUNK_SIZE", 2)
+    given = [ReceivedBounce(bounce(f"{number}@x"), f"{number}") for number in range(9)]
     storage.sources.receive(bounce_list, given, (), NOW)
-    query = BounceQuery(emails=tuple(f"{number}@x" for number in range(5)))
-    assert delete(storage, bounce_list, query, now=NOW) == 5
+    query = BounceQuery(emails=tuple(f"{number}@x" for number in range(9)))
+    assert delete(storage, bounce_list, query, now=NOW) == 9
 
-    kept = []
-    for day in (3, 4):
-        receive(storage, bounce_list, key="new", now=NOW + day * 24 * HOUR)
-        kept.append(kept_rows(storage))
-    assert kept == [(3, 2), (1, 0)]
+    now = NOW + 49 * HOUR
+    storage.sources.purge(now, now, 1)
+    assert kept_rows(storage) == (5, 7)
+    storage.sources.purge(now, now, 2)
+    assert kept_rows(storage) == (0, 5)
+    delete(storage, bounce_list, query, now=now)
+    assert kept_rows(storage) == (0, 0)
 
 
 def test_records_that_are_renewed_meanwhile_are_not_purged(
@@ -446,12 +448,6 @@ def test_records_that_are_renewed_meanwhile_are_not_purged(
     monkeypatch.setattr(rows, "delete_rows", renew_and_delete)
     receive(storage, bounce_list, key="new", email="b@x", now=now)
     assert kept_rows(storage) == (2, 1)
-
-
-def test_a_request_purges_more_than_one_adds() -> None:
-    """Otherwise, the records would become more and more."""
-    assert rows.MAX_PURGED > payloads.MAX_EVENTS
-    assert v3.MAX_BODY / len('"a@x",') < rows.MAX_PURGED
 
 
 def test_many_events_arrive_at_once(storage: Storage, bounce_list: int, source: Source):
