@@ -124,8 +124,8 @@ _NAME = re.compile(
 _VALUE = re.compile(r"[^&;/\s]+")
 _CREDENTIALS = re.compile(r"[^&;\s]+")
 
-#: The user name and the password in a URL.
-USERINFO = re.compile(r"//[^/?#\s]*@")
+#: The user name and the password in a URL. A decoded password can have blanks.
+USERINFO = re.compile(r"//(?:[^/?#\s]*|[^/?#\s:]*:[^/?#\r\n]*)@")
 
 #: A part of a text that is masked if it has a credential in percent-encoded form.
 _WORD = re.compile(r"[^\s?&]+")
@@ -366,7 +366,8 @@ def _basic_credentials(decoded: str) -> list[str]:
     user, _, password = decoded.partition(":")
     is_long = len(user) >= MIN_LONG_NAME and "@" not in user
     is_key = not password or (is_long and len(password) < MIN_SECRET)
-    return [decoded, password, user if is_key else ""]
+    name = decoded.removesuffix(":")  # which can have a colon, too
+    return [decoded, name, password, user if is_key else ""]
 
 
 def redact_name(name: str, value: str) -> str:

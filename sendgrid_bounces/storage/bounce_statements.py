@@ -169,4 +169,4 @@ def compile_statement(engine: Engine, statement: Statement, shape: Shape) -> str
     conditions = [BounceRow.bounce_list == 0]
     conditions += [BOUNCE_CONDITIONS[name](time, count) for name, count in shape]
     query = statement.build(time).where(*conditions)
-    return engine.compile(query, "" if is_by_address else statement.index)
+    return engine.compile(query, KEY_INDEX if is_by_address else statement.index)

@@ -221,10 +221,11 @@ class MySQLEngine(Engine):
         may read the whole table, and wait for locked rows of other lists.
         """
         head, _, condition = text.partition(" WHERE ")
-        table, deleted = head.removeprefix("DELETE FROM "), 0
+        source = head.removeprefix("DELETE FROM ")  # with the index, if any
+        table, deleted = source.partition(" ")[0], 0
         while True:
             if condition:
-                find = FIND.format(table, condition, DELETED_ROWS)
+                find = FIND.format(source, condition, DELETED_ROWS)
                 found = [id_ for (id_,) in self.fetch(find, values)]
                 number = len(found)
                 for ids in chunks(found):

@@ -345,6 +345,7 @@ def _plan(storage, statement, filters: dict, bounce_list: int = 1) -> list:
     )
     values += [1] * bounds
     if storage.engine.name == "mysql":
+        text = text.replace("DELETE FROM", "SELECT `id` FROM")  # see execute_delete()
         return storage.engine.fetch(f"EXPLAIN {text}", values)
     return [
         row[3] for row in storage.engine.fetch(f"EXPLAIN QUERY PLAN {text}", values)
@@ -556,6 +557,21 @@ def test_mysql_uses_the_same_indexes(storage, bounce_list) -> None:
         assert "filesort" not in extra, name
         if name in ("COUNT", "OLDEST_POSITION"):
             assert "Using index" in extra
+
+
+@pytest.mark.mysql
+@pytest.mark.parametrize("engine", ["mysql"], indirect=True)
+@pytest.mark.parametrize("name", ["OLDEST", "COUNT", "DELETE"])
+def test_mysql_reads_many_addresses_by_key(storage, bounce_list, name: str) -> None:
+    """Otherwise, it would read the whole list for each 500 of its addresses."""
+    few = [bounce(f"{n}@x", created=n) for n in range(600)]
+    storage.bounces.put(bounce_list, few)
+    storage.engine.fetch("ANALYZE TABLE bounce")
+    filters = {"emails": [each.email for each in few[:500]]}
+    statement = (WALKS | OTHERS | PAGES)[name]
+    plan = _plan(storage, statement, filters, bounce_list)
+    access, _, index = plan[0][3:6]
+    assert (access, index) == ("range", "bouncerow_bounce_list_id_key")
 
 
 def test_list_that_was_replaced_is_an_error(storage: Storage, bounce_list: int) -> None:

@@ -39,6 +39,8 @@ SECRET = "Zq7Xw2Kp9LmT4"
         ("a&password%25253Dhunter2", "a&password%25253D***"),
         ("next%3Dkey%3Dhunter2/x", "next%3Dkey%3D***/x"),
         ("url=key=hunter2", "url=key=***"),
+        ("to http://bob:two words@h/ by a@x", "to http://***@h/ by a@x"),
+        ("http://h/ by a@x", "http://h/ by a@x"),
         ("user[key]=hunter2&a=b", "user[key]=***&a=b"),
         ("api_key[]: hunter2", "api_key[]: ***"),
         ("api_key=&a=b", "api_key=&a=b"),
@@ -144,6 +146,8 @@ def test_names_of_users_are_no_credentials() -> None:
     assert find_credentials("Bearer production") == ["production"]
     assert find_credentials("an old key") == ["old key", "an old key"]
     assert find_credentials("") == [""]
+    encoded = base64.b64encode(b"part:s3cret:").decode()
+    assert "part:s3cret" in find_credentials(f"Basic {encoded}")
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
