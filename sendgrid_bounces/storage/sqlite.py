@@ -176,47 +176,54 @@ class SQLiteEngine(Engine):
             raise
         self._failures.error = None
         if not next(self._commits) % JOURNAL_STEP:
-            self._limit_journal()
+            self._limit_journal(self._max_journal())
         return result
 
-    def _limit_journal(self, seconds: float = 0) -> None:
+    def _limit_journal(self, most: int, seconds: float = 0) -> None:
         """Empty the write-ahead log if it has grown.
 
+        :param most: bytes that it may have.
         :param seconds: that the thread may wait until the reads that run have ended,
             unless another one has waited in vain just now.
         """
-        if not self._has_grown() or not self._checkpoint.acquire(blocking=seconds > 0):
+        has_grown = partial(self._has_grown, most)
+        if not has_grown() or not self._checkpoint.acquire(blocking=seconds > 0):
             return
         try:
             began = time.monotonic()
             may_wait = seconds > 0 and began >= self._next_checkpoint
+            deadline = began + seconds if may_wait else began
             with suppress(StorageError), self._busy_timeout(0):
-                self._checkpoint_until(began + seconds if may_wait else began)
-            if may_wait and self._has_grown():
+                self._checkpoint_until(deadline, has_grown)
+            if may_wait and has_grown():
                 self._next_checkpoint = time.monotonic() + CHECKPOINT_INTERVAL
         finally:
             self._checkpoint.release()
 
-    def _checkpoint_until(self, deadline: float) -> None:
+    def _checkpoint_until(self, deadline: float, has_grown: Callable[[], bool]) -> None:
         """Try to empty the write-ahead log, at least once.
 
         An attempt that waits would keep out writers.
         """
-        while self._has_grown():
+        while has_grown():
             self.fetch("PRAGMA wal_checkpoint(TRUNCATE)")
             if time.monotonic() >= deadline:
                 break
             time.sleep(RETRY_INTERVAL)
 
-    def _has_grown(self) -> bool:
-        """Return whether the write-ahead log is too large for its volume."""
-        log = self._journal[0]
+    def _has_grown(self, most: int) -> bool:
         try:
-            size = log.stat().st_size
-            most = MAX_JOURNAL if _free_space(log.parent) >= MIN_SPACE else 0
+            return self._journal[0].stat().st_size > most
         except OSError:
             return False
-        return size > most
+
+    def _max_journal(self) -> int:
+        """Return the bytes that the log may have: none on a nearly full volume."""
+        try:
+            space = _free_space(self._target.parent)
+        except OSError:
+            return MAX_JOURNAL
+        return MAX_JOURNAL if space >= MIN_SPACE else 0
 
     @contextmanager
     def _busy_timeout(self, seconds: int) -> Iterator[None]:
@@ -236,7 +243,7 @@ class SQLiteEngine(Engine):
     def search(self, text: str, values: Sequence[object], seconds: float) -> list[Row]:
         """Run a query that no index answers, and return all rows."""
         # This fails if one search begins before another ends.
-        self._limit_journal(CHECKPOINT_TIMEOUT)
+        self._limit_journal(MAX_JOURNAL, CHECKPOINT_TIMEOUT)
         connection = self.connections.current()
         deadline = time.monotonic() + seconds
         connection.set_progress_handler(

@@ -297,6 +297,19 @@ def test_write_ahead_log_is_emptied_on_a_nearly_full_volume(
         assert (log_size(storage) == 0) is is_empty
 
 
+def test_searches_do_not_wait_on_a_nearly_full_volume(
+    tmp_path: Path, monkeypatch
+) -> None:
+    """The log is never empty beside writers."""
+    monkeypatch.setattr(sqlite, "_free_space", lambda _: 0)
+    monkeypatch.setattr(sqlite.time, "sleep", Mock(side_effect=AssertionError))
+    with closing(open_storage(f"sqlite:///{tmp_path / 'bounces.sqlite3'}")) as storage:
+        storage.accounts.add("first")
+        assert log_size(storage) > 0
+        assert storage.engine.search("SELECT 7", (), 1) == [(7,)]
+        assert log_size(storage) > 0
+
+
 def test_searches_wait_until_the_write_ahead_log_is_empty(
     grown: Storage, monkeypatch
 ) -> None:
