@@ -64,7 +64,8 @@ def read_text(path: str, *, is_repeated: bool = False) -> str:
     try:
         file_path = Path(path)
         if is_repeated and file_path.exists() and not file_path.is_file():
-            raise ParametersError([("", "not a regular file, which is read again")])
+            rule = "must be a regular file, since it is read again"
+            raise ParametersError([("", rule)])
         with file_path.open("rb") as file:
             content = file.read(MAX_FILE + 1)
         if len(content) > MAX_FILE:

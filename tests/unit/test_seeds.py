@@ -366,7 +366,10 @@ def test_seed_file_must_be_a_regular_file_of_limited_size(
     os.mkfifo(pipe)
     with large.open("wb") as file:
         file.truncate(1024 * 1024 + 1)
-    for path, problem in ((pipe, "not a regular file"), (large, "larger than 1 MiB")):
+    for path, problem in (
+        (pipe, "must be a regular file"),
+        (large, "larger than 1 MiB"),
+    ):
         with pytest.raises(ParametersError) as raised:
             read_seed_file(str(path), NOW, OPERATIONS)
         assert str(raised.value).startswith(f"{path}: {problem}")
