@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, NoReturn
 
 import click
@@ -70,7 +71,8 @@ def _fail(error: BaseException) -> NoReturn:
     label = click.style("Error:", fg="red", bold=True)
     color = False if os.environ.get("NO_COLOR") else None
     line = printable(" ".join(message.split()))
-    click.echo(f"{label} {line}", err=True, color=color)
+    with suppress(OSError):  # the code matters more, to a mail system for example
+        click.echo(f"{label} {line}", err=True, color=color)
     sys.exit(code)
 
 

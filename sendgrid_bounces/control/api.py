@@ -69,6 +69,9 @@ IN_PROCESS = "sendgrid_bounces.in_process"
 #: Top-level domains that public DNS does not delegate.
 PRIVATE_DOMAINS = ("localhost", "internal", "local", "test")
 
+#: Segments of paths that a proxy can understand in another way than this program.
+DOT_SEGMENTS = {".", ".."}
+
 #: Header fields of reverse proxies, besides those that begin with ``X-Forwarded-``.
 PROXY_FIELDS = {
     *("Forwarded", "Via", "X-Real-Ip", "X-Client-Ip", "X-Cluster-Client-Ip"),
@@ -330,6 +333,11 @@ def _check_locality(host: str) -> None:
     if field := _proxy_field():
         raise Forbidden(
             f"{field}: requests through a proxy require a token (set "
+            f"{VARIABLE_PREFIX}CONTROL_TOKEN)"
+        )
+    if not DOT_SEGMENTS.isdisjoint(request.path.split("/")):
+        raise Forbidden(
+            "URL: requests with . or .. in the path require a token (set "
             f"{VARIABLE_PREFIX}CONTROL_TOKEN)"
         )
     if not _is_private(host):

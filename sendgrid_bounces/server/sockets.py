@@ -48,6 +48,7 @@ class ListenError(BounceError):
 class _Wait:
     """A thread that waits for a client.
 
+    :param since: when it began to wait, or would have without pauses.
     :param how: SHUT_RD or SHUT_RDWR, which ends the wait.
     :param latest: when the wait should have ended.
     """
@@ -71,15 +72,20 @@ class ClientWaits:
 
     @contextmanager
     def waiting(
-        self, client: "IdleTimeoutSocket", how: int, seconds: float
+        self,
+        client: "IdleTimeoutSocket",
+        how: int,
+        seconds: float,
+        earlier: float = 0,
     ) -> Iterator[None]:
         """Record that a thread waits for *client*.
 
         :param how: SHUT_RD or SHUT_RDWR, which ends the wait.
         :param seconds: how long the wait should last at most.
+        :param earlier: seconds that earlier waits for the same response have lasted.
         """
-        since = time.monotonic()
-        self._waits[client] = _Wait(since, how, since + seconds + GRACE)
+        now = time.monotonic()
+        self._waits[client] = _Wait(now - earlier, how, now + seconds + GRACE)
         if self._is_over:
             client.disconnect(how)
         try:
@@ -107,9 +113,9 @@ class ClientWaits:
     def disconnect(self, how: int | None = None, *, kept: int = 0) -> None:
         """Disconnect the clients that keep threads waiting, except *kept* of them.
 
-        The first are those that have sent or received nothing for longest. A client
-        that has done so within ``GRACE`` seconds is not disconnected, unless its body
-        arrives slowly.
+        The first are those that threads have waited for longest: since the last bytes
+        of a body, or for all of a response. A client is not disconnected within
+        ``GRACE`` seconds, unless its body arrives slowly.
 
         :param how: only those that threads wait for in this way; None for all.
         """
@@ -118,6 +124,7 @@ class ClientWaits:
             for client, wait in self._waits.copy().items()
             if how is None or wait.how == how
         ]
+        waiting.sort(key=lambda each: each[1].since)
         latest = time.monotonic() - GRACE
         for client, wait in waiting[: max(len(waiting) - kept, 0)]:
             if wait.since < latest or client.has_slow_turn:
@@ -135,6 +142,8 @@ class IdleTimeoutSocket(socket.socket):
     idle_timeout = 0.0
     #: Seconds that the client may still keep a thread waiting.
     credit = 0.0
+    #: Seconds that the client has kept a thread waiting with the response.
+    send_seconds = 0.0
     #: Whether the client is too slow. The socket is of no further use.
     is_stalled = False
     #: When the turn of a long body began, and the bytes that have arrived since then.
@@ -144,7 +153,7 @@ class IdleTimeoutSocket(socket.socket):
         """Apply the timeout of *waits* to the next request."""
         self.waits = waits
         self.idle_timeout = self.credit = waits.idle_timeout
-        self.turn_began = math.inf
+        self.turn_began, self.send_seconds = math.inf, 0.0
 
     def disconnect(self, how: int) -> None:
         """End the wait of another thread for the client."""
@@ -190,8 +199,13 @@ class IdleTimeoutSocket(socket.socket):
         """Send all bytes, in pieces: a client that reads slowly is not stalled."""
         how, seconds = socket.SHUT_RDWR, self.idle_timeout
         for start in range(0, len(data), PIECE):
-            with self._checking_stalled(), self.waits.waiting(self, how, seconds):
+            began, earlier = time.monotonic(), self.send_seconds
+            with (
+                self._checking_stalled(),
+                self.waits.waiting(self, how, seconds, earlier),
+            ):
                 super().sendall(data[start : start + PIECE], *flags)
+            self.send_seconds += time.monotonic() - began
 
     @contextmanager
     def _checking_stalled(self) -> Iterator[None]:

@@ -99,6 +99,9 @@ NEWEST_BY_KEY = Statement(
     lambda time: _rows(BRIEF_COLUMNS, *_descending(time[:1]), BounceRow.key).offset(1)
 )
 FIRST_KEYS = Statement(lambda _: _rows(ALL_COLUMNS, BounceRow.key), KEY_INDEX)
+FIRST_KEYS_BRIEF = Statement(
+    lambda _: _rows(BRIEF_COLUMNS, BounceRow.key).offset(1), KEY_INDEX
+)
 KEY_POSITION = Statement(
     lambda _: (
         BounceRow.select(BounceRow.key).order_by(BounceRow.key).limit(1).offset(1)
@@ -164,9 +167,9 @@ def compile_statement(engine: Engine, statement: Statement, shape: Shape) -> str
 
     The placeholders stand for the list, the values of the filters, limit and offset.
     """
-    is_by_address = any(name == "emails" for name, _ in shape)
-    time = UNINDEXED_TIME if is_by_address else TIME
+    is_by_key = statement.index == KEY_INDEX or any(n == "emails" for n, _ in shape)
+    time = UNINDEXED_TIME if is_by_key else TIME
     conditions = [BounceRow.bounce_list == 0]
     conditions += [BOUNCE_CONDITIONS[name](time, count) for name, count in shape]
     query = statement.build(time).where(*conditions)
-    return engine.compile(query, KEY_INDEX if is_by_address else statement.index)
+    return engine.compile(query, KEY_INDEX if is_by_key else statement.index)

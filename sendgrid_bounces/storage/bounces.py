@@ -7,7 +7,7 @@ the previous batch, so a slow reader holds no connection and no transaction.
 import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
@@ -27,6 +27,7 @@ from sendgrid_bounces.storage.bounce_statements import (
     COUNT,
     DELETE,
     FIRST_KEYS,
+    FIRST_KEYS_BRIEF,
     KEY_POSITION,
     LAST_KEYS,
     LIKE_ESCAPE,
@@ -52,6 +53,10 @@ BATCH_SIZE = 500
 
 #: Rows that a search reads between two checks of its deadline.
 SEARCH_SIZE = 20_000
+
+#: Rows of one instant that are sorted by address for a page. If there are more, the
+#: page is sought among as many of the first addresses of the list.
+MAX_SORTED = 10_000
 
 #: Seconds after which a query ends that compares all addresses or statuses with a
 #: pattern: less than a client of a database server waits.
@@ -186,11 +191,43 @@ class BounceStore:
         newest, id_ = map(int, first[0])
         filters["created_before"] = (newest + 1,)
         later = {**filters, "created": (newest,), "id_after": (id_,)}
-        ((skipped,),) = self._fetch(COUNT, bounce_list, later) if offset else ((0,),)
-        last = int(skipped) + limit - 1
+        skipped = int(self._fetch(COUNT, bounce_list, later)[0][0]) if offset else 0
+        last = skipped + limit - 1
         if found := self._fetch(NEWEST_POSITION, bounce_list, filters, 1, last):
             filters["created_from"] = (int(found[0][0]),)
-        return self._fetch(NEWEST_BY_KEY, bounce_list, filters, limit, int(skipped))
+            rows = self._find_before_instant(bounce_list, filters, limit, skipped)
+            if len(rows) == limit:
+                return rows
+        return self._fetch(NEWEST_BY_KEY, bounce_list, filters, limit, skipped)
+
+    def _find_before_instant(
+        self, bounce_list: int, filters: Filters, limit: int, offset: int
+    ) -> list[BriefTuple]:
+        """Return the rows of a page that ends at one of very many of one instant.
+
+        An import can give a million rows the same instant, which would all be sorted.
+        The first of them by address are usually among the first addresses of the list.
+
+        :returns: fewer rows than *limit* if there are not so many of the instant, or
+            if they are not found soon.
+        """
+        (oldest,), (end,) = filters["created_from"], filters["created_before"]
+        others = {name: some for name, some in filters.items() if name not in TIMES}
+        same = {**others, "created": (oldest,)}
+        text, values = self._prepare(NEWEST_POSITION, bounce_list, same)
+        if not self._engine.fetch(text, (*values, 1, MAX_SORTED)):
+            return []
+        rows: list[BriefTuple] = []
+        if oldest + 1 < end:
+            newer = {**filters, "created_from": (oldest + 1,)}
+            rows, offset = (
+                self._fetch(NEWEST_BY_KEY, bounce_list, newer, limit, offset),
+                0,
+            )
+        end_key = self._fetch(KEY_POSITION, bounce_list, {}, 1, MAX_SORTED + offset)
+        first = {**same, **({"key_to": end_key[0]} if end_key else {})}
+        size = limit - len(rows)
+        return rows + self._fetch(FIRST_KEYS_BRIEF, bounce_list, first, size, offset)
 
     def page(
         self,
@@ -271,8 +308,6 @@ class BounceStore:
         if any(query.has_patterns for query in queries):
             raise ValueError("a deletion must not have patterns")
         deletions, now = self._deletions, clock.now()
-        # Before the transaction, which can be a long one.
-        deletions.purge(now, sum(len(query.emails) or 1 for query in queries))
 
         def delete_all() -> int:
             delete = self._delete
@@ -284,7 +319,10 @@ class BounceStore:
                 self._lists.check(bounce_list)
             return deleted
 
-        return self._engine.transact(delete_all)
+        deleted = self._engine.transact(delete_all)
+        with suppress(StorageError):  # a later request purges the rest
+            deletions.purge(now, deleted)
+        return deleted
 
     def put(
         self, bounce_list: int, bounces: Iterable[Bounce], *, redate: bool = True

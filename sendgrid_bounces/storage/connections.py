@@ -10,6 +10,7 @@ class ThreadState(threading.local):
 
     connection: Any = None
     in_transaction = False
+    is_writing = False
 
 
 class Connections:

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 #: write.
 CONNECT_TIMEOUT, READ_TIMEOUT, WRITE_TIMEOUT = 5, 5, 60
 
+#: Seconds after which the server stops a query; less than READ_TIMEOUT.
+QUERY_TIMEOUT = 4.5
+
 #: How many rows are found and deleted at once. Each time, the server has to pass the
 #: rows that the transaction has deleted before.
 DELETED_ROWS = 100_000
@@ -36,7 +39,7 @@ DELETE_FOUND = "DELETE {0} FROM {0} FORCE INDEX (PRIMARY) WHERE `id` IN ({1}) AN
 DELETE_ANY = "DELETE FROM {0} LIMIT {1}"
 
 #: Seconds that a process waits while another process creates the tables; less than
-#: READ_TIMEOUT.
+#: QUERY_TIMEOUT.
 LOCK_TIMEOUT = 4
 
 #: Attempts at a conflicting transaction, and the longest pause before the second
@@ -174,34 +177,49 @@ class MySQLEngine(Engine):
 
     def fetch(self, text: str, values: Sequence[object] = ()) -> list[Row]:
         """Run a query and return all rows."""
-        rows = self._fetch(text, values)
+        rows = self._fetch(text, values, QUERY_TIMEOUT)
         if text.startswith(PACKED):
             return [tuple(json.loads(row)) for (row,) in rows]
         return rows
 
     def search(self, text: str, values: Sequence[object], seconds: float) -> list[Row]:
         """Run a query that no index answers, and return all rows."""
-        self.connections.current()
-        query = text.removeprefix("SELECT")
-        limited = LIMITED[self._product].format(int(1000 * seconds), query)
         try:
-            return self.fetch(limited, values)
+            return self._fetch(text, values, seconds)
         except StorageError as error:
             if error.code in STOPPED:
                 raise self.search_timeout() from error
             raise
 
-    def _fetch(self, text: str, values: Sequence[object]) -> list[Row]:
+    def _fetch(self, text: str, values: Sequence[object], seconds: float) -> list[Row]:
+        """Run a query, again if the connection was lost before it."""
         started = time.monotonic()
         try:
-            return super().fetch(text, values)
+            return self._fetch_once(text, values, seconds)
         except StorageError as error:
             if error.code not in LOST or self.connections.thread.in_transaction:
                 raise
             self.connections.discard()
             if time.monotonic() - started >= READ_TIMEOUT:  # another is likely
                 raise
-            return super().fetch(text, values)
+            return self._fetch_once(text, values, seconds)
+
+    def _fetch_once(
+        self, text: str, values: Sequence[object], seconds: float
+    ) -> list[Row]:
+        """Run a query, which the server stops after *seconds*.
+
+        It would go on otherwise when the client no longer waits. The queries of a
+        transaction that writes may wait for locks, for longer.
+        """
+        if text.startswith("SELECT") and not self.connections.thread.is_writing:
+            try:
+                self.connections.current()  # finds out the product
+            except self._driver_errors as error:
+                raise self._storage_error(error) from error
+            query = text.removeprefix("SELECT")
+            text = LIMITED[self._product].format(int(1000 * seconds), query)
+        return super().fetch(text, values)
 
     def transact(
         self, action: Callable[[], Result], *, consistent: bool = False
@@ -283,7 +301,7 @@ class MySQLEngine(Engine):
                 self.connections.discard()
             raise
         finally:
-            self._set_read_timeout(READ_TIMEOUT)
+            self._set_writing(is_writing=False)
 
     def _create_table(self, table: type[peewee.Model]) -> None:
         """Create *table* in one statement, and its indexes."""
@@ -330,7 +348,7 @@ class MySQLEngine(Engine):
         if consistent:
             self._run(REPEATABLE_READ, ())
         super()._begin(consistent=consistent)
-        self._set_read_timeout(WRITE_TIMEOUT)
+        self._set_writing(is_writing=True)
 
     def _begin_reading(self) -> None:
         """Begin a transaction that reads only, on a connection that works."""
@@ -343,10 +361,12 @@ class MySQLEngine(Engine):
             self._run(REPEATABLE_READ, ())
         self._run("START TRANSACTION READ ONLY", ())
 
-    def _set_read_timeout(self, seconds: int) -> None:
-        """Set how long the connection of this thread, if any, waits for an answer."""
+    def _set_writing(self, *, is_writing: bool) -> None:
+        """Set how long this thread waits for the answers on its connection, if any."""
+        self.connections.thread.is_writing = is_writing
         connection = self.connections.thread.connection
         if connection is not None:
+            seconds = WRITE_TIMEOUT if is_writing else READ_TIMEOUT
             connection._read_timeout = seconds  # noqa: SLF001 - no setter
 
     def _driver_connect(self, options: dict[str, Any]) -> Any:

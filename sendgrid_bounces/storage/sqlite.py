@@ -483,7 +483,7 @@ class SQLiteEngine(Engine):
         """
         with suppress(OSError):  # SQLite reports the reason
             number = self._target.stat().st_nlink
-            if number > 1:
+            if number > 1 and self._target.is_file():
                 raise StorageError(
                     f"{self} has {number} names (hard links), which would have "
                     "different contents: remove the others, or use a copy of the file"

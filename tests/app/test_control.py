@@ -190,6 +190,18 @@ def test_proxies_require_a_token(make, name: str, value: str) -> None:
     assert allowed.status_code == 200
 
 
+@pytest.mark.parametrize("path", ["a/../../health", "a/%2e%2E/../health", "a/./b"])
+def test_paths_with_dots_require_a_token(make, path: str) -> None:
+    """A proxy can understand them in another way: the first is ``health`` for nginx."""
+    url = f"/_emulator/accounts/{path}"
+    refused = make(CONTROL="on").get(url)
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    allowed = make(CONTROL="on", CONTROL_TOKEN=TOKEN).get(url, headers=headers)
+    assert refused.status_code == 403
+    assert "in the path require a token" in refused.json["error"]
+    assert allowed.status_code == 404
+
+
 @pytest.mark.parametrize(
     ("base", "origin", "fields", "status"),
     [

@@ -131,6 +131,7 @@ def check_proxy(proxy: str, live: Live) -> None:
     connection.request("POST", "/_emulator/reset", headers={"Host": "localhost"})
     assert connection.getresponse().status in (403, 404)
     connection.close()
+    assert respond(proxy, "/_emulator/accounts/demo/../../health")[0] in (403, 404)
 
 
 @contextmanager
@@ -168,7 +169,8 @@ def test_nginx_publishes_only_sources(live: Live, tmp_path: Path) -> None:
     with running_nginx(block.text, live, tmp_path) as proxy:
         source = respond(proxy, "/_sources/mx")
         assert source == respond(direct, "/_sources/mx")
-        for path in ("/", "/_emulator/health", COUNT):
+        hidden = "/_emulator/accounts/demo/../../../_sources/mx"
+        for path in ("/", "/_emulator/health", COUNT, hidden):
             assert respond(proxy, path)[0] in (403, 404), path
 
 

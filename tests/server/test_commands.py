@@ -175,6 +175,21 @@ def test_invalid_seed_file_takes_no_port(url: str, tmp_path: Path) -> None:
     assert err.count("\n") == 1
 
 
+def test_exit_code_does_not_depend_on_the_error_stream(tmp_path: Path) -> None:
+    """A mail system repeats a mail after 75, but not after 1."""
+    absent = f"sqlite:///{tmp_path / 'absent' / 'b.sqlite3'}"
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [*COMMAND, "bounces", "receive", "acme", "--database", absent]
+    try:
+        ended = subprocess.run(
+            command, input=b"From: a@x\n\nText\n", stderr=writer, timeout=TIMEOUT
+        )
+    finally:
+        os.close(writer)
+    assert ended.returncode == 75
+
+
 def test_requests_are_shown_at_a_terminal(url: str) -> None:
     """One line each, without credentials; --quiet and an access log turn them off."""
     call = "/api/bounces.count.json?api_user=acme&api_key=s3cret"

@@ -705,7 +705,8 @@ def test_concurrent_puts_of_one_address_leave_one_row(storage, bounce_list) -> N
     assert storage.bounces.count(bounce_list, BounceQuery()) == 1
 
 
-@pytest.mark.parametrize("instants", [1, 7, 400])
+@pytest.mark.parametrize("instants", [1, 2, 7, 400])
+@pytest.mark.parametrize("most", [3, 12, 10_000])
 @pytest.mark.parametrize(
     "query",
     [
@@ -718,8 +719,11 @@ def test_concurrent_puts_of_one_address_leave_one_row(storage, bounce_list) -> N
     ],
     ids=str,
 )
-def test_newest_rows_have_one_order(storage, bounce_list, query, instants) -> None:
+def test_newest_rows_have_one_order(
+    storage, bounce_list, monkeypatch, query, most, instants
+) -> None:
     """Pages of any size follow each other, whether or not instants are shared."""
+    monkeypatch.setattr(bounces_module, "MAX_SORTED", most)
     storage.bounces.put(
         bounce_list,
         [
@@ -826,8 +830,8 @@ def test_page_of_newest_rows_takes_few_statements(
         storage.engine, "fetch", lambda *args: fetched.append(args) or fetch(*args)
     )
     for query, offset, number in (
-        (BounceQuery(), 0, 3),
-        (BounceQuery(), 50, 4),
+        (BounceQuery(), 0, 4),
+        (BounceQuery(), 50, 5),
         (BounceQuery(), 100, 2),
         (BounceQuery(pattern="5%"), 5, 1),
         (BounceQuery(emails=("5@x",)), 0, 1),
@@ -837,4 +841,48 @@ def test_page_of_newest_rows_takes_few_statements(
         assert len(fetched) == number
     fetched.clear()
     storage.bounces.find_newest(bounce_list, BounceQuery(), 10, 50)
-    assert [values[-1] for _text, values in fetched][0::2] == [50, 9]
+    assert [values[-1] for _text, values in fetched][0:4:2] == [50, 9]
+
+
+@pytest.mark.parametrize(("newer", "offset"), [(0, 0), (0, 30), (3, 0), (3, 2), (3, 3)])
+def test_page_of_a_long_instant_is_not_sorted(
+    storage, bounce_list, monkeypatch, newer: int, offset: int
+) -> None:
+    """An import without dates gives all rows the same instant."""
+    monkeypatch.setattr(bounces_module, "MAX_SORTED", 100)
+    rows = [bounce(f"{n:03}@x", created=5) for n in range(200)]
+    rows += [bounce(f"{n:03}@y", created=6 + n) for n in range(newer)]
+    storage.bounces.put(bounce_list, rows)
+    sorted_ranges: list[tuple[int, ...]] = []
+    prepare = storage.bounces._prepare
+
+    def record(statement, number, filters):
+        if statement is statements.NEWEST_BY_KEY:
+            sorted_ranges.append(filters["created_from"])
+        return prepare(statement, number, filters)
+
+    monkeypatch.setattr(storage.bounces, "_prepare", record)
+    page = storage.bounces.find_newest(bounce_list, BounceQuery(), 10, offset)
+    expected = [f"{n:03}@y" for n in reversed(range(newer))]
+    expected += [f"{n:03}@x" for n in range(200)]
+    assert [row[0] for row in page] == expected[offset : offset + 10]
+    assert sorted_ranges == [(6,)] * (offset < newer)
+
+
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+def test_first_keys_of_an_instant_are_an_index_search(storage) -> None:
+    filters = {"created": (5,), "excluded_type": (1,), "key_to": ("a",)}
+    (plan,) = _plan(storage, statements.FIRST_KEYS_BRIEF, filters)
+    assert "bounce_list_id_key" in plan
+    assert "AND key<?" in plan
+
+
+@pytest.mark.mysql
+@pytest.mark.parametrize("engine", ["mysql"], indirect=True)
+def test_mysql_finds_first_keys_of_an_instant_by_index(storage, bounce_list) -> None:
+    storage.bounces.put(bounce_list, [bounce(f"{n}@x", created=5) for n in range(900)])
+    storage.engine.fetch("ANALYZE TABLE bounce")
+    filters = {"created": (5,), "key_to": ("2",)}
+    (plan,) = _plan(storage, statements.FIRST_KEYS_BRIEF, filters, bounce_list)
+    assert plan[5] == "bouncerow_bounce_list_id_key"
+    assert "filesort" not in plan[-1]

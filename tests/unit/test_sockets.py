@@ -46,6 +46,34 @@ def test_client_of_a_wait_that_has_ended_is_kept(pair) -> None:
     assert not client.is_stalled
 
 
+@pytest.mark.parametrize(("earlier", "is_slow"), [(0, False), (1, True)])
+def test_client_that_receives_a_response_slowly_is_disconnected(
+    pair, earlier: int, is_slow: bool
+) -> None:
+    """Each piece can be quick, and the response take minutes."""
+    client, _ = pair
+    waits = ClientWaits(idle_timeout=30)
+    with waits.waiting(client, socket.SHUT_RDWR, 30, earlier * sockets.GRACE):
+        waits.disconnect()
+    assert client.is_stalled is is_slow
+
+
+def test_waits_for_the_pieces_of_a_response_are_added(pair, monkeypatch) -> None:
+    client, other = pair
+    clock = iter(range(100))
+    monkeypatch.setattr(sockets.time, "monotonic", lambda: next(clock))
+    client.limit(ClientWaits(idle_timeout=30))
+    client.setblocking(True)
+    thread = threading.Thread(target=client.sendall, args=[bytes(3 * sockets.PIECE)])
+    thread.start()
+    with other.makefile("rb") as file:
+        assert len(file.read(3 * sockets.PIECE)) == 3 * sockets.PIECE
+    thread.join()
+    assert client.send_seconds >= 3
+    client.limit(client.waits)
+    assert client.send_seconds == 0
+
+
 def test_no_thread_waits_after_the_end(pair) -> None:
     """A worker that ends would wait for its threads."""
     client, _ = pair

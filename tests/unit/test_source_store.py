@@ -3,6 +3,7 @@
 import threading
 from contextlib import closing
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from conftest import NOW, FixedClock, bounce
@@ -13,6 +14,7 @@ from sendgrid_bounces.core.bounces import Bounce, BounceQuery, BounceType
 from sendgrid_bounces.core.errors import (
     ConflictError,
     NameTakenError,
+    StorageError,
     UnknownNameError,
 )
 from sendgrid_bounces.core.sources import (
@@ -427,8 +429,22 @@ def test_a_request_purges_little_more_than_it_adds(
     assert kept_rows(storage) == (5, 7)
     storage.sources.purge(now, now, 2)
     assert kept_rows(storage) == (0, 5)
-    delete(storage, bounce_list, query, now=now)
-    assert kept_rows(storage) == (0, 0)
+    assert delete(storage, bounce_list, query, now=now) == 0  # adds no record
+    assert kept_rows(storage) == (0, 3)
+    storage.bounces.put(bounce_list, [bounce("1@x"), bounce("2@x")])
+    assert delete(storage, bounce_list, query, now=now) == 2
+    assert kept_rows(storage) == (0, 2)  # the new ones
+
+
+def test_purge_that_fails_does_not_fail_the_deletion(
+    storage: Storage, bounce_list: int, source: Source, monkeypatch
+):
+    """Which has been committed."""
+    storage.bounces.put(bounce_list, [bounce()])
+    monkeypatch.setattr(
+        deletions.DeletionStore, "purge", Mock(side_effect=StorageError("locked"))
+    )
+    assert delete(storage, bounce_list, now=NOW) == 1
 
 
 def test_records_that_are_renewed_meanwhile_are_not_purged(

@@ -687,6 +687,24 @@ def test_sessions_are_alike(
 
 @pytest.mark.mysql
 @pytest.mark.parametrize("engine", ["mysql"], indirect=True)
+def test_server_stops_a_long_query(storage: Storage, monkeypatch) -> None:
+    """It would go on when the client no longer waits, and keep its connection."""
+    monkeypatch.setattr(mysql, "QUERY_TIMEOUT", 0.2)
+    number = "SELECT CONNECTION_ID()"
+    before = storage.engine.fetch(number)
+    long = partial(storage.engine.fetch, "SELECT SLEEP(10)")
+    for read in (long, partial(storage.engine.read_together, long)):
+        with pytest.raises(StorageError) as raised:
+            read()
+        assert raised.value.code in mysql.STOPPED
+        assert storage.engine.fetch(number) == before
+    # A transaction may wait for longer.
+    wait = partial(storage.engine.fetch, "SELECT SLEEP(0.4)")
+    assert storage.engine.transact(wait) == [(0,)]
+
+
+@pytest.mark.mysql
+@pytest.mark.parametrize("engine", ["mysql"], indirect=True)
 def test_health_waits_no_longer_than_a_read(database_url: str, monkeypatch) -> None:
     """Another program can lock all tables for long."""
     with (

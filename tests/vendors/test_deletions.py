@@ -64,6 +64,7 @@ def deliver(app: Flask, clock: FixedClock) -> set[str]:
     storage = app.extensions[EXTENSION].storage
     bounce_list = storage.accounts.get("acme").bounce_list
     received = [ReceivedBounce(event, "") for event in EVENTS]
+    storage.sources.purge(clock.now(), clock.now(), 0)
     storage.sources.receive(bounce_list, received, (), clock.now())
     found = storage.bounces.find(bounce_list, BounceQuery())
     return {row[0] for rows in found for row in rows}
