@@ -5,6 +5,7 @@ import math
 import socket
 import ssl
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -113,9 +114,10 @@ class ClientWaits:
     def disconnect(self, how: int | None = None, *, kept: int = 0) -> None:
         """Disconnect the clients that keep threads waiting, except *kept* of them.
 
-        The first are those that threads have waited for longest: since the last bytes
-        of a body, or for all of a response. A client is not disconnected within
-        ``GRACE`` seconds, unless its body arrives slowly.
+        The first are those at the address with most of them, and of these those that
+        threads have waited for longest: since the last bytes of a body, or for all of a
+        response. A client is not disconnected within ``GRACE`` seconds, unless its body
+        arrives slowly.
 
         :param how: only those that threads wait for in this way; None for all.
         """
@@ -124,7 +126,8 @@ class ClientWaits:
             for client, wait in self._waits.copy().items()
             if how is None or wait.how == how
         ]
-        waiting.sort(key=lambda each: each[1].since)
+        numbers = Counter(client.host for client, _ in waiting)
+        waiting.sort(key=lambda each: (-numbers[each[0].host], each[1].since))
         latest = time.monotonic() - GRACE
         for client, wait in waiting[: max(len(waiting) - kept, 0)]:
             if wait.since < latest or client.has_slow_turn:
@@ -139,6 +142,8 @@ class IdleTimeoutSocket(socket.socket):
     """
 
     waits: ClientWaits
+    #: The address of the client; empty for a Unix socket.
+    host = ""
     idle_timeout = 0.0
     #: Seconds that the client may still keep a thread waiting.
     credit = 0.0

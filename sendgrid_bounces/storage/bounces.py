@@ -208,14 +208,16 @@ class BounceStore:
         An import can give a million rows the same instant, which would all be sorted.
         The first of them by address are usually among the first addresses of the list.
 
-        :returns: fewer rows than *limit* if there are not so many of the instant, or
-            if they are not found soon.
+        :returns: fewer rows than *limit* if there are not so many of the instant, if
+            they are not found soon, or if the page is far from the first.
         """
         (oldest,), (end,) = filters["created_from"], filters["created_before"]
         others = {name: some for name, some in filters.items() if name not in TIMES}
         same = {**others, "created": (oldest,)}
         text, values = self._prepare(NEWEST_POSITION, bounce_list, same)
-        if not self._engine.fetch(text, (*values, 1, MAX_SORTED)):
+        if offset > MAX_SORTED or not self._engine.fetch(
+            text, (*values, 1, MAX_SORTED)
+        ):
             return []
         rows: list[BriefTuple] = []
         if oldest + 1 < end:

@@ -867,6 +867,11 @@ def test_page_of_a_long_instant_is_not_sorted(
     expected += [f"{n:03}@x" for n in range(200)]
     assert [row[0] for row in page] == expected[offset : offset + 10]
     assert sorted_ranges == [(6,)] * (offset < newer)
+    # A page far from the first is sorted: as many rows would be read one by one.
+    sorted_ranges.clear()
+    page = storage.bounces.find_newest(bounce_list, BounceQuery(), 10, 110)
+    assert [row[0] for row in page] == expected[110:120]
+    assert sorted_ranges == [(5,)]
 
 
 @pytest.mark.parametrize("engine", ["sqlite"], indirect=True)

@@ -58,6 +58,22 @@ def test_client_that_receives_a_response_slowly_is_disconnected(
     assert client.is_stalled is is_slow
 
 
+def test_client_at_the_address_with_most_waits_is_the_first() -> None:
+    """It may have kept its threads waiting for a shorter time."""
+    waits = ClientWaits(idle_timeout=30)
+    clients = [IdleTimeoutSocket() for _ in range(5)]
+    with ExitStack() as stack:
+        for seconds, client in zip((9, 2, 4, 3, 8), clients, strict=True):
+            stack.enter_context(client)
+            client.host = "192.0.2.1" if seconds < 5 else f"192.0.2.{seconds}"
+            how, earlier = socket.SHUT_RDWR, seconds * sockets.GRACE
+            stack.enter_context(waits.waiting(client, how, 30, earlier))
+        waits.disconnect(kept=3)
+        assert [c.is_stalled for c in clients] == [False, False, True, True, False]
+        waits.disconnect(kept=1)
+        assert [c.is_stalled for c in clients] == [True, True, True, True, False]
+
+
 def test_waits_for_the_pieces_of_a_response_are_added(pair, monkeypatch) -> None:
     client, other = pair
     clock = iter(range(100))
