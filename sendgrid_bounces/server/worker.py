@@ -8,6 +8,7 @@ import socket
 import ssl
 import time
 from collections import Counter, defaultdict, deque
+from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import suppress
 from datetime import timedelta
@@ -19,7 +20,12 @@ from types import SimpleNamespace
 from typing import Any
 
 from gunicorn.http.body import ChunkedReader
-from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, ParseException
+from gunicorn.http.errors import (
+    InvalidChunkSize,
+    LimitRequestHeaders,
+    LimitRequestLine,
+    ParseException,
+)
 from gunicorn.util import close_graceful
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
 
@@ -36,8 +42,9 @@ DRAIN_SECONDS, DRAIN_BYTES = 2, 64 * 1024 * 1024
 #: Seconds without a free thread after which a worker accepts no more connections.
 STUCK_SECONDS = 0.1
 
-#: Bytes of the trailers of a body in chunks.
-MAX_TRAILERS = 8 * 1024
+#: Bytes of the trailers of a body in chunks, and pieces in which the body may arrive:
+#: each takes microseconds.
+MAX_TRAILERS, MAX_CHUNKS = 8 * 1024, 100_000
 
 #: Turns of long bodies that are remembered.
 REMEMBERED_TURNS = 64
@@ -182,12 +189,14 @@ class Worker(ThreadWorker):
         return kept
 
     def handle_request(self, req: Any, conn: Any) -> Any:
-        """Handle a request whose body may have few trailers.
+        """Handle a request whose body may have few chunks and trailers.
 
-        Gunicorn searches all of them again whenever more arrive.
+        Gunicorn searches all trailers again whenever more arrive.
         """
-        if isinstance(req.body.reader, ChunkedReader):
-            req.body.reader.limit_trailer_section = MAX_TRAILERS
+        reader = req.body.reader
+        if isinstance(reader, ChunkedReader):
+            reader.limit_trailer_section = MAX_TRAILERS
+            reader.parser = _limit_chunks(reader.parser)
         return super().handle_request(req, conn)
 
     def _close_gracefully(self, conn: Any) -> None:
@@ -388,6 +397,17 @@ class Worker(ThreadWorker):
             status = f"{HTTPStatus.REQUEST_TIMEOUT.value}"
             response = SimpleNamespace(status=status, sent=0, headers=())
             self.log.access(response, (), environ, timedelta())
+
+
+def _limit_chunks(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield the *chunks* of a body.
+
+    :raises InvalidChunkSize: if there are too many.
+    """
+    for number, chunk in enumerate(chunks):
+        if number == MAX_CHUNKS:
+            raise InvalidChunkSize(b"more than %d chunks" % MAX_CHUNKS)
+        yield chunk
 
 
 class OpenFilesError(BounceError):

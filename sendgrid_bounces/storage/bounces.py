@@ -55,7 +55,8 @@ BATCH_SIZE = 500
 SEARCH_SIZE = 20_000
 
 #: Rows of one instant that are sorted by address for a page. If there are more, the
-#: page is sought among as many of the first addresses of the list.
+#: page is sought among as many of the first addresses of the list, and among all if
+#: there are ten times as many.
 MAX_SORTED = 10_000
 
 #: Seconds after which a query ends that compares all addresses or statuses with a
@@ -206,30 +207,33 @@ class BounceStore:
         """Return the rows of a page that ends at one of very many of one instant.
 
         An import can give a million rows the same instant, which would all be sorted.
-        The first of them by address are usually among the first addresses of the list.
+        They are read in the order of their addresses instead: as many as there are if
+        most of the list can have the instant, otherwise a few.
 
-        :returns: fewer rows than *limit* if there are not so many of the instant, if
-            they are not found soon, or if the page is far from the first.
+        :returns: fewer rows than *limit* if there are not so many of the instant, or
+            if they are not found soon.
         """
         (oldest,), (end,) = filters["created_from"], filters["created_before"]
         others = {name: some for name, some in filters.items() if name not in TIMES}
         same = {**others, "created": (oldest,)}
-        text, values = self._prepare(NEWEST_POSITION, bounce_list, same)
-        if offset > MAX_SORTED or not self._engine.fetch(
-            text, (*values, 1, MAX_SORTED)
-        ):
+        if not self._has_row_at(bounce_list, same, MAX_SORTED):
             return []
         rows: list[BriefTuple] = []
         if oldest + 1 < end:
             newer = {**filters, "created_from": (oldest + 1,)}
-            rows, offset = (
-                self._fetch(NEWEST_BY_KEY, bounce_list, newer, limit, offset),
-                0,
-            )
-        end_key = self._fetch(KEY_POSITION, bounce_list, {}, 1, MAX_SORTED + offset)
-        first = {**same, **({"key_to": end_key[0]} if end_key else {})}
+            rows = self._fetch(NEWEST_BY_KEY, bounce_list, newer, limit, offset)
+            offset = 0
+        if not self._has_row_at(bounce_list, same, MAX_SORTED * 10):
+            last = MAX_SORTED + offset
+            if found := self._fetch(KEY_POSITION, bounce_list, {}, 1, last):
+                same["key_to"] = found[0]
         size = limit - len(rows)
-        return rows + self._fetch(FIRST_KEYS_BRIEF, bounce_list, first, size, offset)
+        return rows + self._fetch(FIRST_KEYS_BRIEF, bounce_list, same, size, offset)
+
+    def _has_row_at(self, bounce_list: int, filters: Filters, offset: int) -> bool:
+        """Return whether more than *offset* rows match; the index of time has them."""
+        text, values = self._prepare(NEWEST_POSITION, bounce_list, filters)
+        return bool(self._engine.fetch(text, (*values, 1, offset)))
 
     def page(
         self,

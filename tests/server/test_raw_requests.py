@@ -88,3 +88,15 @@ def test_trailers_are_limited(tmp_path) -> None:
         long = b"".join(b"X: %s\r\n" % (b"x" * 4_000) for _ in range(5))
         assert _status(live, head + long + b"\r\n") in (0, 400, 431)
         assert _status(live, VALID[3]) == 200
+
+
+def test_chunks_are_limited(tmp_path) -> None:
+    """Each takes microseconds: a million of them took seconds without a key."""
+    head = b"POST /api/bounces.count.json HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: "
+    head += b"chunked\r\nContent-Type: application/x-www-form-urlencoded\r\n\r\n"
+    form = b"api_user=a&api_key=k&x="
+    head += b"%x\r\n%s\r\n" % (len(form), form)
+    url = f"sqlite:///{tmp_path / 'b.sqlite3'}"
+    with serving("--database", url, "--auth", "any") as live:
+        for number, status in ((90_000, 200), (100_000, 400)):
+            assert _status(live, head + b"1\r\na\r\n" * number + b"0\r\n\r\n") == status

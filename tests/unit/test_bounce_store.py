@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from threading import Thread
+from unittest.mock import Mock
 
 import pytest
 from conftest import bounce
@@ -867,11 +868,22 @@ def test_page_of_a_long_instant_is_not_sorted(
     expected += [f"{n:03}@x" for n in range(200)]
     assert [row[0] for row in page] == expected[offset : offset + 10]
     assert sorted_ranges == [(6,)] * (offset < newer)
-    # A page far from the first is sorted: as many rows would be read one by one.
-    sorted_ranges.clear()
+
+
+@pytest.mark.parametrize(("most", "is_sorted"), [(15, False), (25, True)])
+def test_page_behind_other_addresses_is_sorted_unless_the_instant_is_vast(
+    storage, bounce_list, monkeypatch, most: int, is_sorted: bool
+) -> None:
+    monkeypatch.setattr(bounces_module, "MAX_SORTED", most)
+    rows = [bounce(f"z{n:03}@x", created=5) for n in range(200)]
+    rows += [bounce(f"a{n:03}@x", created=4) for n in range(100)]
+    storage.bounces.put(bounce_list, rows)
+    prepare = Mock(wraps=storage.bounces._prepare)
+    monkeypatch.setattr(storage.bounces, "_prepare", prepare)
     page = storage.bounces.find_newest(bounce_list, BounceQuery(), 10, 110)
-    assert [row[0] for row in page] == expected[110:120]
-    assert sorted_ranges == [(5,)]
+    assert [row[0] for row in page] == [f"z{n:03}@x" for n in range(110, 120)]
+    used = [call.args[0] for call in prepare.call_args_list]
+    assert (statements.NEWEST_BY_KEY in used) is is_sorted
 
 
 @pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
