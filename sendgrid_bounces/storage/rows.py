@@ -12,6 +12,9 @@ from sendgrid_bounces.storage.engine import Engine, Row
 #: Values in one statement.
 CHUNK_SIZE = 500
 
+#: Old records that a request deletes besides twice as many as it adds.
+MIN_PURGED = 100
+
 Value = TypeVar("Value")
 
 
@@ -48,11 +51,13 @@ def purge_rows(
     """
     key = sql.primary_key(field.model)
     is_old = sql.is_outside(field, *bounds)  # not renewed meanwhile
-    for _ in range(0, CHUNK_SIZE + 2 * added, CHUNK_SIZE):
-        found = engine.fetch(find, (*bounds, CHUNK_SIZE))
+    most = MIN_PURGED + 2 * added
+    for start in range(0, most, CHUNK_SIZE):
+        size = min(CHUNK_SIZE, most - start)
+        found = engine.fetch(find, (*bounds, size))
         if found:
             engine.transact(partial(delete_rows, engine, key, found, is_old))
-        if len(found) < CHUNK_SIZE:
+        if len(found) < size:
             break
 
 

@@ -419,6 +419,7 @@ def test_a_request_purges_little_more_than_it_adds(
 ):
     """The records of a busy day would delay a small request by seconds."""
     monkeypatch.setattr(rows, "CHUNK_SIZE", 2)
+    monkeypatch.setattr(rows, "MIN_PURGED", 2)
     given = [ReceivedBounce(bounce(f"{number}@x"), f"{number}") for number in range(9)]
     storage.sources.receive(bounce_list, given, (), NOW)
     query = BounceQuery(emails=tuple(f"{number}@x" for number in range(9)))
