@@ -82,6 +82,7 @@ class Arrival:
         conn.sock.settimeout(0)
         if conn.cfg.is_ssl and not isinstance(conn.sock, ssl.SSLSocket):
             conn.sock = ssl_wrap_socket(conn.sock, conn.cfg)
+        conn.sock.host = conn.host
         try:
             with self._waits.waiting(conn.sock, socket.SHUT_RDWR, GRACE):
                 self._receive_available()

@@ -153,7 +153,6 @@ class Worker(ThreadWorker):
             if not isinstance(conn.client, tuple):
                 conn.client = ""  # of a Unix socket: chosen by the client
             conn.host = client_at(conn.client[0]) if conn.client else ""
-            conn.sock.host = conn.host
             self._await_request(conn)
             return
         conn.arrival.stop_waiting()

@@ -4,6 +4,7 @@ import socket
 import threading
 from contextlib import ExitStack
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 
@@ -90,6 +91,26 @@ def test_waits_for_the_pieces_of_a_response_are_added(pair, monkeypatch) -> None
     assert client.send_seconds == 0
 
 
+@pytest.mark.parametrize("is_ssl", [False, True])
+def test_socket_knows_the_address_of_the_client(pair, monkeypatch, is_ssl) -> None:
+    """TLS wraps the socket in another one."""
+
+    def wrap(sock: IdleTimeoutSocket, _cfg: object) -> IdleTimeoutSocket:
+        return IdleTimeoutSocket(fileno=sock.detach())
+
+    monkeypatch.setattr(arrival, "ssl_wrap_socket", wrap)
+    unreader = SimpleNamespace(take_buffered=Mock(side_effect=BlockingIOError))
+    conn = SimpleNamespace(
+        sock=pair[0],
+        host="192.0.2.1",
+        cfg=SimpleNamespace(is_ssl=is_ssl),
+        parser=SimpleNamespace(unreader=unreader),
+    )
+    assert not Arrival(conn, ClientWaits(idle_timeout=30)).receive()
+    with conn.sock:
+        assert conn.sock.host == "192.0.2.1"
+
+
 def test_no_thread_waits_after_the_end(pair) -> None:
     """A worker that ends would wait for its threads."""
     client, _ = pair
@@ -132,6 +153,7 @@ def test_receiving_ends_although_more_records_without_data_arrive(
     unreader = SimpleNamespace(take_buffered=lambda: b"")
     conn = SimpleNamespace(
         sock=pair[0],
+        host="",
         cfg=SimpleNamespace(is_ssl=False),
         parser=SimpleNamespace(unreader=unreader),
     )
