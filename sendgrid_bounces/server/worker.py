@@ -367,9 +367,12 @@ class Worker(ThreadWorker):
         deadline = time.monotonic() + DRAIN_SECONDS
         if conn.sock.is_stalled:
             return False
-        conn.is_drained = conn.parser.finish_body(
-            deadline=deadline, max_bytes=DRAIN_BYTES
-        )
+        try:
+            conn.is_drained = conn.parser.finish_body(
+                deadline=deadline, max_bytes=DRAIN_BYTES
+            )
+        except ParseException:  # a second response would be that to the next request
+            conn.is_drained = False
         if not conn.is_drained:
             conn.sock.is_stalled = time.monotonic() >= deadline
         elif conn.arrival.has_next() and self.is_crowded:

@@ -326,8 +326,9 @@ class BounceStore:
             return deleted
 
         deleted = self._engine.transact(delete_all)
+        added = deleted if any(query.emails for query in queries) else 1
         with suppress(StorageError):  # a later request purges the rest
-            deletions.purge(now, deleted)
+            deletions.purge(now, added)
         return deleted
 
     def put(

@@ -3,11 +3,12 @@
 import base64
 import random
 import re
+import socket
 from collections.abc import Iterator
 from itertools import islice
 
 import pytest
-from live import Live, kill, serving
+from live import TIMEOUT, Live, kill, serving
 
 pytestmark = pytest.mark.server
 
@@ -100,3 +101,17 @@ def test_chunks_are_limited(tmp_path) -> None:
     with serving("--database", url, "--auth", "any") as live:
         for number, status in ((90_000, 200), (100_000, 400)):
             assert _status(live, head + b"1\r\na\r\n" * number + b"0\r\n\r\n") == status
+
+
+def test_malformed_body_that_is_not_read_has_one_response(tmp_path) -> None:
+    """Further bytes would be the response to the next request of the connection."""
+    head = b"POST /nothing HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    url = f"sqlite:///{tmp_path / 'b.sqlite3'}"
+    with (
+        serving("--database", url, "--auth", "any") as live,
+        socket.create_connection(live.address, TIMEOUT) as connection,
+    ):
+        connection.sendall(head + b"zz\r\na\r\n")
+        answer = connection.makefile("rb").read()
+    assert answer.startswith(b"HTTP/1.1 404 ")
+    assert answer.count(b"HTTP/1.1 ") == 1

@@ -437,6 +437,19 @@ def test_a_request_purges_little_more_than_it_adds(
     assert kept_rows(storage) == (0, 2)  # the new ones
 
 
+def test_deletion_of_everything_purges_little(
+    storage: Storage, bounce_list: int, source: Source, monkeypatch
+):
+    """It is recorded in one row, however many bounces it removes."""
+    monkeypatch.setattr(rows, "MIN_PURGED", 0)
+    given = [bounce(f"{number}@x") for number in range(9)]
+    query = BounceQuery(emails=tuple(each.email for each in given))
+    for chosen, now, kept in ((query, NOW, 9), (EVERYTHING, NOW + 49 * HOUR, 8)):
+        storage.bounces.put(bounce_list, given)
+        assert delete(storage, bounce_list, chosen, now=now) == 9
+        assert kept_rows(storage) == (0, kept)
+
+
 def test_purge_that_fails_does_not_fail_the_deletion(
     storage: Storage, bounce_list: int, source: Source, monkeypatch
 ):
