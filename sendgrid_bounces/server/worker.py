@@ -3,6 +3,7 @@
 import bisect
 import ctypes
 import resource
+import select
 import selectors
 import socket
 import ssl
@@ -45,6 +46,9 @@ STUCK_SECONDS = 0.1
 #: Bytes of the trailers of a body in chunks, and pieces in which the body may arrive:
 #: each takes microseconds.
 MAX_TRAILERS, MAX_CHUNKS = 8 * 1024, 100_000
+
+#: The event of a connection that the client has closed.
+CLOSED = getattr(select, "POLLRDHUP", 0)  # Linux has it
 
 #: Turns of long bodies that are remembered.
 REMEMBERED_TURNS = 64
@@ -180,12 +184,24 @@ class Worker(ThreadWorker):
         except OSError:  # the client is gone
             kept = False
         else:
-            kept = bool(super().handle(conn))
+            kept = not self._is_abandoned(conn) and bool(super().handle(conn))
         if not kept and (conn.is_drained or conn.sock.is_stalled):
             conn.close()
         elif not kept:
             self._close_gracefully(conn)
         return kept
+
+    def _is_abandoned(self, conn: Any) -> bool:
+        """Return whether the client has left while many requests wait for a thread.
+
+        Its request would delay the others. A client that has only ended its sending
+        still reads the response, so that its request is handled otherwise.
+        """
+        if not self.is_crowded or conn.has_turn:
+            return False
+        poll = select.poll()
+        poll.register(conn.sock, CLOSED)
+        return bool(poll.poll(0))
 
     def handle_request(self, req: Any, conn: Any) -> Any:
         """Handle a request whose body may have few chunks and trailers.

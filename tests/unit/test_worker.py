@@ -1,6 +1,7 @@
 """Workers: turns of long bodies on their threads, pending connections, their start."""
 
 import errno
+import socket
 from collections import deque
 from types import SimpleNamespace
 from unittest.mock import Mock
@@ -100,6 +101,29 @@ def test_closed_connection_has_no_turn(turns: Turns) -> None:
     turns.upload_queue[0].sock.fileno = lambda: -1
     turns._give_turns()
     assert turns.order == turns.upload_queue == []
+
+
+@pytest.mark.parametrize(
+    ("busy", "has_left", "has_turn", "is_abandoned"),
+    [
+        (5, True, False, True),
+        (5, False, False, False),
+        (5, True, True, False),
+        (4, True, False, False),
+    ],
+)
+def test_requests_of_clients_that_have_left_delay_no_other(
+    turns: Turns, busy: int, has_left: bool, has_turn: bool, is_abandoned: bool
+) -> None:
+    """Only while many wait: a client can also end its sending, and read the response."""
+    turns.cfg, turns.busy = SimpleNamespace(threads=2), busy
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        if has_left:
+            theirs.shutdown(socket.SHUT_WR)
+        conn = SimpleNamespace(sock=ours, has_turn=has_turn)
+        assert turns._is_abandoned(conn) is is_abandoned
 
 
 def test_server_goes_on_if_no_process_can_be_started(monkeypatch) -> None:
