@@ -329,22 +329,16 @@ def _is_own(origin: str, host: str) -> bool:
 
 
 def _check_locality(host: str) -> None:
-    """Reject a request by a public host name, or through a proxy."""
+    """Reject a request by a public host name, or one that a proxy can have passed."""
     if field := _proxy_field():
-        raise Forbidden(
-            f"{field}: requests through a proxy require a token (set "
-            f"{VARIABLE_PREFIX}CONTROL_TOKEN)"
-        )
-    if not DOT_SEGMENTS.isdisjoint(request.path.split("/")):
-        raise Forbidden(
-            "URL: requests with . or .. in the path require a token (set "
-            f"{VARIABLE_PREFIX}CONTROL_TOKEN)"
-        )
-    if not _is_private(host):
-        raise Forbidden(
-            "Host: requests by a public host name require a token (set "
-            f"{VARIABLE_PREFIX}CONTROL_TOKEN)"
-        )
+        requests = f"{field}: requests through a proxy"
+    elif not DOT_SEGMENTS.isdisjoint(request.path.split("/")):
+        requests = "URL: requests with . or .. in the path"
+    elif not _is_private(host):
+        requests = "Host: requests by a public host name"
+    else:
+        return
+    raise Forbidden(f"{requests} require a token (set {VARIABLE_PREFIX}CONTROL_TOKEN)")
 
 
 def _is_visit() -> bool:

@@ -194,8 +194,8 @@ class Worker(ThreadWorker):
     def _is_abandoned(self, conn: Any) -> bool:
         """Return whether the client has left while many requests wait for a thread.
 
-        Its request would delay the others. A client that has only ended its sending
-        still reads the response, so that its request is handled otherwise.
+        Such a request would delay those whose clients still wait. At other times it is
+        handled: a client that has only ended its sending reads the response.
         """
         if not self.is_crowded or conn.has_turn:
             return False

@@ -186,26 +186,27 @@ class SQLiteEngine(Engine):
         :param seconds: that the thread may wait until the reads that run have ended,
             unless another one has waited in vain just now.
         """
-        has_grown = partial(self._has_grown, most)
-        if not has_grown() or not self._checkpoint.acquire(blocking=seconds > 0):
+        if not self._has_grown(most):
+            return
+        if not self._checkpoint.acquire(blocking=seconds > 0):
             return
         try:
             began = time.monotonic()
             may_wait = seconds > 0 and began >= self._next_checkpoint
             deadline = began + seconds if may_wait else began
             with suppress(StorageError), self._busy_timeout(0):
-                self._checkpoint_until(deadline, has_grown)
-            if may_wait and has_grown():
+                self._checkpoint_until(deadline, most)
+            if may_wait and self._has_grown(most):
                 self._next_checkpoint = time.monotonic() + CHECKPOINT_INTERVAL
         finally:
             self._checkpoint.release()
 
-    def _checkpoint_until(self, deadline: float, has_grown: Callable[[], bool]) -> None:
+    def _checkpoint_until(self, deadline: float, most: int) -> None:
         """Try to empty the write-ahead log, at least once.
 
         An attempt that waits would keep out writers.
         """
-        while has_grown():
+        while self._has_grown(most):
             self.fetch("PRAGMA wal_checkpoint(TRUNCATE)")
             if time.monotonic() >= deadline:
                 break
