@@ -10,7 +10,6 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryFile
-from threading import Lock
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, unquote
 from zlib import crc32
@@ -20,6 +19,12 @@ import peewee
 from sendgrid_bounces.core.errors import StorageError
 from sendgrid_bounces.storage import sql
 from sendgrid_bounces.storage.engine import Engine, Identity, Result, Row
+from sendgrid_bounces.storage.sqlite_checkpoints import (
+    CHECKPOINT_STEP,
+    RETRY_INTERVAL,
+    Checkpoints,
+    free_space,
+)
 from sendgrid_bounces.storage.sqlite_copy import Report, copy_pages
 from sendgrid_bounces.storage.tables import UNIQUE_ID, RequestRow
 from sendgrid_bounces.storage.writers import Failures, Writers
@@ -34,24 +39,9 @@ SYNCHRONOUS = ("full", "normal", "off")
 #: The ending of the request log's file, after the name of the database's file.
 LOG_SUFFIX = "-requests"
 
-#: Seconds between attempts of a thread that may not wait for other writers.
-RETRY_INTERVAL = 0.05
-
 #: The endings that SQLite adds to the name of the file, for the write-ahead log and for
 #: the index of it that processes share.
 JOURNAL_SUFFIXES = ("-wal", "-shm")
-
-#: Bytes of the write-ahead log after which it is emptied, which the automatic
-#: checkpoints cannot do while reads overlap.
-MAX_JOURNAL = 64 * 1024 * 1024
-
-#: Available bytes below which the write-ahead log is emptied whatever its size.
-#: Otherwise it takes the rest of the volume, and no write succeeds any more.
-MIN_SPACE = 2 * MAX_JOURNAL
-
-#: Commits of a process after which it looks at the size, seconds that it waits until
-#: reads end, and seconds after which it may do so again.
-JOURNAL_STEP, CHECKPOINT_TIMEOUT, CHECKPOINT_INTERVAL = 8, 5, 30
 
 #: Seconds that a request waits for other writers of the log before it is not logged.
 LOG_TIMEOUT = 1
@@ -142,8 +132,8 @@ class SQLiteEngine(Engine):
         self._target = Path(os.path.realpath(path))
         self._journal = [Path(f"{self._target}{s}") for s in JOURNAL_SUFFIXES]
         self._journal_identities: Identities = []
-        self._commits, self._next_checkpoint = count(1), 0.0
-        self._checkpoint = Lock()
+        self._commits = count(1)
+        self._checkpoints = Checkpoints(self._journal[0], self._checkpoint)
         self._others: list[Engine] = []
         self._writers, self._failures = Writers(), Failures()
         builder = peewee.SqliteDatabase(None, field_types={UNIQUE_ID: "AUTOINCREMENT"})
@@ -175,56 +165,14 @@ class SQLiteEngine(Engine):
             self._renew_connection(error)
             raise
         self._failures.error = None
-        if not next(self._commits) % JOURNAL_STEP:
-            self._limit_journal(self._max_journal())
+        if not next(self._commits) % CHECKPOINT_STEP:
+            self._checkpoints.run_after_commit()
         return result
 
-    def _limit_journal(self, most: int, seconds: float = 0) -> None:
-        """Empty the write-ahead log if it has grown.
-
-        :param most: bytes that it may have.
-        :param seconds: that the thread may wait until the reads that run have ended,
-            unless another one has waited in vain just now.
-        """
-        if not self._has_grown(most):
-            return
-        if not self._checkpoint.acquire(blocking=seconds > 0):
-            return
-        try:
-            began = time.monotonic()
-            may_wait = seconds > 0 and began >= self._next_checkpoint
-            deadline = began + seconds if may_wait else began
-            with suppress(StorageError), self._busy_timeout(0):
-                self._checkpoint_until(deadline, most)
-            if may_wait and self._has_grown(most):
-                self._next_checkpoint = time.monotonic() + CHECKPOINT_INTERVAL
-        finally:
-            self._checkpoint.release()
-
-    def _checkpoint_until(self, deadline: float, most: int) -> None:
-        """Try to empty the write-ahead log, at least once.
-
-        An attempt that waits would keep out writers.
-        """
-        while self._has_grown(most):
+    def _checkpoint(self) -> None:
+        """Empty the write-ahead log, if no read that runs needs it."""
+        with suppress(StorageError), self._busy_timeout(0):
             self.fetch("PRAGMA wal_checkpoint(TRUNCATE)")
-            if time.monotonic() >= deadline:
-                break
-            time.sleep(RETRY_INTERVAL)
-
-    def _has_grown(self, most: int) -> bool:
-        try:
-            return self._journal[0].stat().st_size > most
-        except OSError:
-            return False
-
-    def _max_journal(self) -> int:
-        """Return the bytes that the log may have: none on a nearly full volume."""
-        try:
-            space = _free_space(self._target.parent)
-        except OSError:
-            return MAX_JOURNAL
-        return MAX_JOURNAL if space >= MIN_SPACE else 0
 
     @contextmanager
     def _busy_timeout(self, seconds: int) -> Iterator[None]:
@@ -243,8 +191,7 @@ class SQLiteEngine(Engine):
 
     def search(self, text: str, values: Sequence[object], seconds: float) -> list[Row]:
         """Run a query that no index answers, and return all rows."""
-        # This fails if one search begins before another ends.
-        self._limit_journal(MAX_JOURNAL, CHECKPOINT_TIMEOUT)
+        self._checkpoints.run_before_search()
         connection = self.connections.current()
         deadline = time.monotonic() + seconds
         connection.set_progress_handler(
@@ -543,17 +490,11 @@ def _is_locked(error: StorageError) -> bool:
     return str(error).endswith(LOCKED)
 
 
-def _free_space(folder: Path) -> int:
-    """Return the bytes that the volume of *folder* has for this process."""
-    volume = os.statvfs(folder)
-    return volume.f_bavail * volume.f_frsize
-
-
 def _lacks_inodes_only(folder: Path) -> bool:
     """Return whether a volume with space for data has reached its number of files."""
     volume = os.statvfs(folder)
     has_limit = volume.f_files > 0  # some file systems have none
-    return has_limit and not volume.f_favail and _free_space(folder) >= SPACE
+    return has_limit and not volume.f_favail and free_space(folder) >= SPACE
 
 
 def _identify(*paths: Path) -> Identities:

@@ -25,7 +25,7 @@ from sendgrid_bounces.core.bounces import BounceQuery
 from sendgrid_bounces.core.errors import AbsentError, ConflictError, StorageError
 from sendgrid_bounces.core.faults import FaultRule, StoredFault
 from sendgrid_bounces.core.sources import SourceSettings
-from sendgrid_bounces.storage import health, mysql, sqlite, writers
+from sendgrid_bounces.storage import health, mysql, sqlite, sqlite_checkpoints, writers
 from sendgrid_bounces.storage.connections import Connections
 from sendgrid_bounces.storage.database import Storage, absolute_url, open_storage
 from sendgrid_bounces.storage.sqlite import JOURNAL_SUFFIXES, open_sqlite
@@ -262,8 +262,8 @@ def test_log_of_a_linked_file_is_watched(tmp_path: Path) -> None:
 @pytest.fixture(name="grown")
 def _grown(tmp_path: Path, monkeypatch) -> Iterator[Storage]:
     """A database whose write-ahead log has always grown."""
-    monkeypatch.setattr(sqlite, "MAX_JOURNAL", 0)
-    monkeypatch.setattr(sqlite, "JOURNAL_STEP", 1)
+    monkeypatch.setattr(sqlite_checkpoints, "MAX_JOURNAL", 0)
+    monkeypatch.setattr(sqlite, "CHECKPOINT_STEP", 1)
     with closing(open_storage(f"sqlite:///{tmp_path / 'bounces.sqlite3'}")) as storage:
         yield storage
 
@@ -290,8 +290,8 @@ def test_write_ahead_log_is_emptied_on_a_nearly_full_volume(
     tmp_path: Path, monkeypatch, space: int, *, is_empty: bool
 ) -> None:
     """It would take the rest, so that no write succeeds any more."""
-    monkeypatch.setattr(sqlite, "JOURNAL_STEP", 1)
-    monkeypatch.setattr(sqlite, "_free_space", lambda _: space)
+    monkeypatch.setattr(sqlite, "CHECKPOINT_STEP", 1)
+    monkeypatch.setattr(sqlite_checkpoints, "free_space", lambda _: space)
     with closing(open_storage(f"sqlite:///{tmp_path / 'bounces.sqlite3'}")) as storage:
         storage.accounts.add("first")
         assert (log_size(storage) == 0) is is_empty
@@ -301,7 +301,7 @@ def test_searches_do_not_wait_on_a_nearly_full_volume(
     tmp_path: Path, monkeypatch
 ) -> None:
     """The log is never empty beside writers."""
-    monkeypatch.setattr(sqlite, "_free_space", lambda _: 0)
+    monkeypatch.setattr(sqlite_checkpoints, "free_space", lambda _: 0)
     monkeypatch.setattr(sqlite.time, "sleep", Mock(side_effect=AssertionError))
     with closing(open_storage(f"sqlite:///{tmp_path / 'bounces.sqlite3'}")) as storage:
         storage.accounts.add("first")
@@ -314,7 +314,7 @@ def test_searches_wait_until_the_write_ahead_log_is_empty(
     grown: Storage, monkeypatch
 ) -> None:
     """So that earlier ones end; a write does not wait meanwhile."""
-    monkeypatch.setattr(sqlite, "JOURNAL_STEP", 1_000)
+    monkeypatch.setattr(sqlite, "CHECKPOINT_STEP", 1_000)
     grown.accounts.add("first")
     searched: list[object] = []
 
@@ -329,7 +329,7 @@ def test_searches_wait_until_the_write_ahead_log_is_empty(
         thread.start()
         thread.join(0.3)
         assert not searched
-        monkeypatch.setattr(sqlite, "JOURNAL_STEP", 1)
+        monkeypatch.setattr(sqlite, "CHECKPOINT_STEP", 1)
         grown.accounts.add("third")
         assert thread.is_alive()
         other.execute("COMMIT")
@@ -339,8 +339,8 @@ def test_searches_wait_until_the_write_ahead_log_is_empty(
 
 
 def test_searches_wait_for_a_long_read_once(grown: Storage, monkeypatch) -> None:
-    monkeypatch.setattr(sqlite, "JOURNAL_STEP", 1_000)
-    monkeypatch.setattr(sqlite, "CHECKPOINT_TIMEOUT", 0.1)
+    monkeypatch.setattr(sqlite, "CHECKPOINT_STEP", 1_000)
+    monkeypatch.setattr(sqlite_checkpoints, "CHECKPOINT_TIMEOUT", 0.1)
     with closing(sqlite3.connect(grown.engine.location, isolation_level=None)) as other:
         other.execute("BEGIN")
         other.execute("SELECT * FROM account").fetchall()
@@ -351,7 +351,7 @@ def test_searches_wait_for_a_long_read_once(grown: Storage, monkeypatch) -> None
             assert grown.engine.search("SELECT 7", (), 1) == [(7,)]
             number = len(pauses)
     assert number == len(pauses) > 0
-    assert grown.engine._next_checkpoint > 0
+    assert grown.engine._checkpoints._next_wait > 0
 
 
 def test_file_with_two_names_is_refused(tmp_path: Path) -> None:
