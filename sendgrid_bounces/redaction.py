@@ -56,7 +56,7 @@ _PLAIN_SECRET = re.compile(r"[A-Za-z0-9_.~:+/=@,!$*;^|()\[\]{} -]*")
 #: Words before the credential in a header field.
 _SCHEMES = ("basic", "bearer")
 
-#: A header field: its first word, blanks, and the rest, which is all if it is one word.
+#: A header field: its first word, blanks, and the rest. A single word is the rest.
 _FIELD_PARTS = re.compile(
     r"(basic|bearer|[^ \t]+(?=[ \t])|)([ \t]*)(.*)", re.DOTALL | re.IGNORECASE
 )
@@ -130,8 +130,8 @@ USERINFO = re.compile(r"//(?:[^/?#\s]*|[^/?#\s:]*:[^/?#\r\n]*)@")
 #: A part of a text that is masked if it has a credential in percent-encoded form.
 _WORD = re.compile(r"[^\s?&]+")
 
-#: Times that text is percent-decoded in search of credentials, and escapes of a text
-#: whose words are decoded one by one.
+#: Times that text is percent-decoded in search of credentials, and percent escapes up
+#: to which each word of a text is decoded on its own.
 _DECODINGS, MAX_ESCAPES = 3, 100
 
 
@@ -427,7 +427,7 @@ def _group(pairs: list[Parameter]) -> dict[str, str | list[str]]:
 def _longest_first(secrets: Iterable[str]) -> tuple[list[str], bool]:
     """Return the secrets to search for, folded, and whether they are too many.
 
-    One may be a part of another one.
+    A secret may be a part of a longer one.
     """
     distinct, number = dict[str, None](), 0
     for secret in secrets:

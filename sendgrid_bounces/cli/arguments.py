@@ -28,9 +28,9 @@ def _completer(
 ) -> Completer:
     """Return a function that completes names.
 
-    A shell inserts a name as it is, so those that it would interpret are left out: with
-    ``--auth any``, strangers choose names. A database is opened without the control
-    service, to avoid its slow import.
+    A shell inserts a name as it is, so names with special characters of shells are left
+    out: with ``--auth any``, strangers choose names. A database is opened without the
+    control service, to avoid its slow import.
     """
 
     def complete(context: click.Context, _: click.Parameter, start: str) -> list[str]:

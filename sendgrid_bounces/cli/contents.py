@@ -79,7 +79,7 @@ def reset(
 def seed(files: tuple[str, ...], is_strict: bool, as_json: bool) -> None:  # noqa: FBT001 - click passes options by name
     """Load the seed FILES (- for stdin) in the given order.
 
-    Add what the files describe, or replace it if it exists; everything else is kept.
+    Add or replace the items that the files list; everything else is kept.
     All FILES are read and checked before the first one is loaded.
     """
     command_config()  # its errors come before stdin is read

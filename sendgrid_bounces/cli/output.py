@@ -23,8 +23,8 @@ _GAP = "  "
 def prepare_streams() -> None:
     """Let each stream take any message.
 
-    Those to a closed stdout or stderr disappear, as those of print() do: Python has
-    None instead of such a stream. A letter that the encoding lacks is escaped.
+    Messages to a closed stdout or stderr disappear, as with print(): Python has None
+    instead of such a stream. A letter that the encoding lacks is escaped.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")

@@ -80,7 +80,7 @@ class FailedAttempts:
     def check(self, client: str, name: bytes) -> None:
         """Check that *client* may try another key for *name*.
 
-        :raises TooManyAttemptsError: if it has sent too many wrong ones.
+        :raises TooManyAttemptsError: if the client has sent too many wrong keys.
         """
         if self._count(client, name) >= self._most:
             raise TooManyAttemptsError

@@ -95,7 +95,7 @@ class UnknownNameError(BounceError):
 class UnknownAddressError(BounceError):
     """The bounce list does not contain the address.
 
-    :param rows_changed: 0 if the request tried to change it, None if it only read.
+    :param rows_changed: 0 if the request tried to change the bounce, None for a read.
     """
 
     def __init__(self, message: str = "", rows_changed: int | None = None) -> None:

@@ -74,7 +74,7 @@ def recorded_points(profile: str) -> frozenset[str]:
 
 
 def _compose(values: Mapping[Any, Any]) -> str:
-    """Return the profile of a mapping; points that it lacks are those of its preset."""
+    """Return the profile of a mapping; the preset has the points that are missing."""
     rest = dict(values)
     preset = rest.pop(PRESET, DOCUMENTED)
     if preset not in PROFILES:

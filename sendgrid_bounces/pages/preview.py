@@ -19,7 +19,7 @@ EXTENSION = "sendgrid_bounces.preview"
 
 @dataclass(frozen=True, slots=True)
 class Deletion:
-    """A deletion of bounces that a call does not name one by one.
+    """A deletion of all bounces that match the filters of a call.
 
     :param owner: the account or domain of the list.
     :param number: the number of bounces that match.
@@ -78,7 +78,7 @@ class Preview:
         """Return the deletion that a call would make.
 
         :param options: those of Werkzeug's test client.
-        :returns: None if the call deletes nothing, or one address that it names.
+        :returns: None if the call deletes nothing, or only one given address.
         """
         try:
             call_api(path, self._app, **options)

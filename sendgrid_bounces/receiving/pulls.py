@@ -12,7 +12,7 @@ from sendgrid_bounces.storage.database import Storage
 
 SERVICE = "sendgrid"
 
-#: Seconds by which a pull overlaps the one before it, since rows can appear late.
+#: Seconds by which a pull overlaps the previous pull, since rows can appear late.
 OVERLAP = 60 * 60
 
 #: Called after each window with the seconds that were read, and those of the period.

@@ -198,9 +198,9 @@ def _problems(schema: Schema, error: ValidationError, data: Any) -> Iterator[Pro
 
 
 def _with_suggestion(path: str, message: str) -> str:
-    """Return *message*; if it is about an unknown name, with a similar one.
+    """Return *message*, with the most similar known name if it rejects a name.
 
-    Marshmallow's message is the same for all names, so it lists the known ones.
+    Marshmallow's message is the same for all names, and lists the known names.
     """
     if match := _UNKNOWN_NAME.fullmatch(message):
         name = path.rpartition(".")[2]

@@ -29,7 +29,7 @@ TOKEN = ("token", "token_file", "token_variable")
 CERTIFICATE = ("certificate_file",)
 TOPICS = ("topics",)
 
-#: The fields of each kind, of which it needs one.
+#: The fields of each kind, of which a source needs one.
 VERIFIED_BY: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "mail": (TOKEN,),
     "mailgun": (KEY[1:],),  # a secret that must stay readable is not stored

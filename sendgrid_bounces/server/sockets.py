@@ -62,8 +62,8 @@ class _Wait:
 class ClientWaits:
     """The threads of a server that wait for clients.
 
-    :param idle_timeout: seconds that a client may keep a thread waiting. It earns a
-        second for each ``MIN_RATE`` bytes that it sends.
+    :param idle_timeout: seconds that a client may keep a thread waiting. Each
+        ``MIN_RATE`` bytes of the client add a second.
     """
 
     def __init__(self, idle_timeout: float) -> None:
@@ -114,12 +114,12 @@ class ClientWaits:
     def disconnect(self, how: int | None = None, *, kept: int = 0) -> None:
         """Disconnect the clients that keep threads waiting, except *kept* of them.
 
-        The first are those at the address with most of them, and of these those that
-        threads have waited for longest: since the last bytes of a body, or for all of a
-        response. A client is not disconnected within ``GRACE`` seconds, unless its body
-        arrives slowly.
+        The address with most of these clients comes first, and of its clients the one
+        with the longest wait: since the last bytes of a body, or since the beginning of
+        a response. A client is not disconnected within ``GRACE`` seconds, unless its
+        body arrives slowly.
 
-        :param how: only those that threads wait for in this way; None for all.
+        :param how: only the clients that threads wait for in this way; None for all.
         """
         waiting = [
             (client, wait)

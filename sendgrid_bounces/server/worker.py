@@ -80,7 +80,8 @@ PLAIN_HTTP = (
 def limit_freed_memory() -> None:
     """Let the C library return the memory of large bodies to the system at once.
 
-    Otherwise glibc keeps it for each thread that has read one, up to a gigabyte.
+    Otherwise glibc keeps the memory of each thread that has read a large body, up to
+    a gigabyte.
     """
     with suppress(AttributeError, OSError):  # another C library
         ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, MAX_KEPT_BLOCK)
@@ -293,9 +294,9 @@ class Worker(ThreadWorker):
             client.sendall(f"{first}{head}\r\n".encode() + response.data)
 
     def _await_request(self, conn: Any) -> None:
-        """Wait on the poller for a request, for more of it, or off it for a turn.
+        """Wait on the poller for the bytes of a request, or off the poller for a turn.
 
-        Of too many connections, one of the client with most of them is closed: the one
+        If there are too many connections, the client with most of them loses the one
         that has waited for longest, even if the client has sent a lot.
         """
         conn.timeout = conn.arrival.start_waiting()
@@ -341,8 +342,8 @@ class Worker(ThreadWorker):
     def _next_upload(self) -> Any:
         """Return the connection with a long body that has the next turn, if any.
 
-        The client whose latest turns have taken the least time is next. One client
-        has at most all turns but one at a time.
+        The client whose latest turns have taken the least time is next. One turn
+        stays free for a second client.
         """
         free = self.max_uploads - len(self.uploads)
         if free <= 0 or not self._has_uploads():
@@ -377,8 +378,9 @@ class Worker(ThreadWorker):
     def _keepalive_after(self, conn: Any, keepalive: Any) -> bool:
         """Read the rest of the body; return whether the connection is kept.
 
-        If many requests wait for a thread, those that a client has sent before the
-        response to an earlier one do not: other clients would wait for all of them.
+        While many requests wait for a thread, the connection of a client that has sent
+        its next request before the response is closed: other clients would wait for all
+        of its requests.
         """
         deadline = time.monotonic() + DRAIN_SECONDS
         if conn.sock.is_stalled:

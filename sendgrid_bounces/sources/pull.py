@@ -38,7 +38,7 @@ MAX_PAGES, MAX_PAGES_OF_A_SECOND = 20, 2_000
 #: Reads of a window whose rows move, before it counts as incomplete.
 MAX_READS = 5
 
-#: Attempts of one request, and the bounds of the pause between them in seconds.
+#: Attempts of a request, and the shortest and longest pause between two, in seconds.
 MAX_ATTEMPTS = 10
 MIN_PAUSE, MAX_PAUSE = 0.5, 60.0
 
@@ -252,8 +252,8 @@ class Reader:
         """Yield the bounces of all pages.
 
         :raises _TooManyPagesError: if the window should be divided.
-        :raises _MovingError: if a page does not begin with the last row of the one
-            before it.
+        :raises _MovingError: if a page does not begin with the last row of the
+            previous page.
         """
         instants: list[int] = []
         before: Sequence[Bounce] = ()

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from sendgrid_bounces.core.sources import RETENTION
 
-#: A Unix time of the years 2001 to 2286. Signatures cover it and the text after it as
-#: one text, so only the length tells where one ends and the other begins.
+#: A Unix time of the years 2001 to 2286. A signature covers the time and the text that
+#: follows without a separator, so the length of the time must be fixed.
 _TIMESTAMP = re.compile("[0-9]{10}")
 
 

@@ -106,14 +106,14 @@ class AccountStore:
 
         :raises StorageError: if an earlier change takes long.
         """
-        if not self._engine.has_row_locks:  # it has one writer at a time
+        if not self._engine.has_row_locks:  # one writer at a time
             return self._engine.transact(action)
 
         def run() -> Result:
             self._engine.execute(self._lock)
             return action()
 
-        # One of the process waits for other processes; all would keep out other writes.
+        # One thread waits for other processes; all threads would keep out other writes.
         if not self._changing.acquire(timeout=CHANGE_TIMEOUT):
             reason = "another change of accounts takes long"
             raise StorageError(f"{self._engine}: {reason}", reason=reason)
@@ -264,7 +264,7 @@ class AccountStore:
     def read_key_salt(self) -> str:
         """Return the salt of the tags by which accounts are found by their keys.
 
-        A restore can change it, so no process may keep it.
+        A restore can change the salt, so no process may cache it.
         """
         ((key_salt,),) = self._engine.fetch(self._key_salt)
         return str(key_salt)
@@ -349,9 +349,9 @@ class AccountStore:
         return any(self._engine.fetch(text, (name,)) for text in self._owned)
 
     def _columns(self, settings: Mapping[str, object]) -> dict[str, object]:
-        """Return *settings* without the salt of the key, if it is the current one.
+        """Return *settings* without the salt of the key, which must be the current one.
 
-        :raises StorageError: if it is not.
+        :raises StorageError: if another salt is current.
         """
         columns = dict(settings)
         salt = columns.pop("key_salt", None)

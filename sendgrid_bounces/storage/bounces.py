@@ -171,7 +171,7 @@ class BounceStore:
     def find_newest(
         self, bounce_list: int, query: BounceQuery, limit: int, offset: int = 0
     ) -> list[BriefTuple]:
-        """Return brief rows, newest first, those of one instant by address.
+        """Return brief rows, newest first, and in the order of addresses in an instant.
 
         The index finds the instants of the first and the last row, so that only the
         rows between them are sorted. It has no addresses: rows that a query selects by
@@ -558,7 +558,7 @@ def _pattern_filters(pattern: str, *, looks_up: bool) -> Filters:
 
 
 def _last_of_each_key(rows: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-    """Return the last of the *rows* of each address: it replaces the earlier ones."""
+    """Return the last of the *rows* of each address, which replaces earlier rows."""
     return [*{row[1]: row for row in rows}.values()]
 
 

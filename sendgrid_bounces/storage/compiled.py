@@ -11,8 +11,8 @@ Text = TypeVar("Text")
 class Compiled(Generic[Text]):
     """An attribute of a store class: SQL that is compiled once for each product.
 
-    Building a statement takes longer than running it, and a command uses few of them.
-    A store finds the text among its own attributes after the first use.
+    A statement takes longer to build than to run, and a command runs only a few
+    statements. A store finds the text among its own attributes after the first use.
 
     :param compile_with: returns the text, or several, for the product of an engine.
     """

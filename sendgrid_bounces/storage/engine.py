@@ -261,9 +261,9 @@ class Engine:
         return True
 
     def expect(self, identity: Identity) -> None:
-        """Use no other database than that of *identity*, which has its schema.
+        """Use only the database of *identity*, which has its schema.
 
-        It is opened on the first use, and not created if it was removed.
+        The first use opens the database. If it was removed, it is not created again.
         """
         self.identity = identity
         self.has_schema = True

@@ -251,8 +251,8 @@ class FaultStore:
     def _lock_set(self) -> None:
         """Change the version of the set; other changes wait for this transaction.
 
-        The first version is random: another database can take the place of this one
-        while servers use it, and they keep the rules of a version.
+        The first version is random: a database can be replaced by another one while
+        servers use it, and a server caches the rules of a version.
         """
         self._engine.execute(self._next_version, (1, randbelow(MAX_FIRST) + 1, 1))
 

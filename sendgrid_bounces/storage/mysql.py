@@ -124,7 +124,7 @@ class MySQLEngine(Engine):
     has_row_locks = True
     has_conflict_targets = False
     integer_division = "div"  # Peewee replaces "DIV" by "/"
-    # It waits for no transaction that has locked the row, since it finds none.
+    # This finds no row, so it does not wait for a transaction that has locked the row.
     idle_write = "UPDATE about SET schema_version = 0 WHERE schema_version = 0"
     find_table = (
         "SELECT 1 FROM information_schema.tables "
@@ -263,8 +263,8 @@ class MySQLEngine(Engine):
     def check_writable(self) -> None:
         """Write without changing anything, and check that clients can write.
 
-        The write shows that the server accepts some, but not that each table does. It
-        takes no place of another transaction, and has less time than one.
+        The write shows that the server accepts writes, but not that each table does. It
+        does not count as a transaction, and has less time.
         """
         try:
             self.execute(self.idle_write)
@@ -453,7 +453,7 @@ def open_mysql(url: SplitResult) -> MySQLEngine:
         "connect_timeout": CONNECT_TIMEOUT,
         "read_timeout": READ_TIMEOUT,
         "write_timeout": WRITE_TIMEOUT,
-        # With a context, TLS is required and verified. Without one, it is used if the
+        # With a context, TLS is required and verified. Otherwise it is used if the
         # server offers it, but not on this machine, where it would take most of the
         # time to connect.
         "ssl": None if ssl_ca is None else _create_context(ssl_ca),

@@ -248,8 +248,8 @@ class SourceStore:
     def refuse(self, name: str, problem: str, now: int) -> None:
         """Count a request that was not accepted.
 
-        Anyone can send such requests, so that one thread at a time waits for the
-        database; it also counts those of other threads.
+        Anyone can send such requests, so one thread at a time waits for the database,
+        and counts the requests of the other threads, too.
 
         :raises StorageError: if the database is busy for :data:`TIMEOUT` seconds.
         """

@@ -234,7 +234,7 @@ class SQLiteEngine(Engine):
         super().create_tables([t for t in tables if t is not RequestRow], finish)
 
     def copy_pages(self, path: Path, report: Report) -> bool:
-        """Copy the database, as it is at one moment, to the empty file *path*."""
+        """Copy the state of the database at one moment to the empty file *path*."""
         self.check_location()
         copy_pages(self.connections.current(), path, report)
         return True

@@ -20,8 +20,8 @@ FAILURE_SECONDS, MEMORY_SECONDS = 10.0, 60.0
 class Writers:
     """The threads that wait for a database with one lock for all writers.
 
-    All threads wait while transactions are short. During a long one, some threads go
-    on waiting, and further ones get an error, so that threads remain for reads.
+    All threads wait while transactions are short. During a long transaction, some
+    threads go on waiting, and the rest get an error, so that threads remain for reads.
 
     :param most: threads that go on waiting.
     :ivar have_failed: whether the last thread that went on waiting did so in vain.
@@ -92,10 +92,10 @@ class Failures:
 class Transactions:
     """The transactions that may wait for locks of each other.
 
-    :param most: transactions at the same time. A further one waits while some of
-        them end, and is refused if none does, so that threads remain for reads.
+    :param most: transactions at the same time. The next transaction waits while some
+        of these end, and is refused if none ends, so that threads remain for reads.
     :param harmless: error codes that do not show that the database cannot be written.
-    :ivar failures: those with other error codes.
+    :ivar failures: the transactions that failed with another error code.
     """
 
     def __init__(

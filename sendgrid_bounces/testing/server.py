@@ -31,7 +31,7 @@ POLL_INTERVAL = 0.02
 class EmulatorServer:
     """An HTTP server in this process: ``with EmulatorServer() as server: server.url``.
 
-    It closes each connection after one request, as Werkzeug's server does.
+    Each connection is closed after one request, as in Werkzeug's own server.
 
     :param port: 0 for a free port.
     :param host: the control endpoints need no token, so a machine that reaches an
@@ -141,7 +141,7 @@ class EmulatorServer:
         return self._running().control
 
     def double(self, **options: Any) -> TestAccount:
-        """Create an account and a Mailgun domain for one test, which must close it.
+        """Create an account and a Mailgun domain for a test, which must close both.
 
         :param options: the options of :class:`TestAccount`: profile, seed, username,
             api_key, domain.

@@ -110,10 +110,10 @@ class StrictRequest(flask.Request):
     #: The account of the domain in the path, once the view has found it.
     domain_owner: str | None = None
 
-    #: The account of the API key, or why there is none, once that is known.
+    #: The account of the API key, or the reason why there is none; None until known.
     caller: Account | BounceError | None = None
 
-    #: The parameters in the form that the dialect gave them, once it has read them.
+    #: The parameters as the dialect has parsed them; None until then.
     arguments: Any = None
 
     #: The observation of the request by the control endpoints, if they are on.

@@ -206,7 +206,7 @@ TRAPS = (
     ),
 )
 
-#: The migration of v2's calls, direct ones and those of resellers.
+#: The migration of v2's direct calls and of its reseller calls.
 TO_V3 = Migration(
     lists={"": ("bounces", "blocks"), "hard": ("bounces",), "soft": ("blocks",)},
     query={

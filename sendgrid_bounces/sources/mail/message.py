@@ -16,8 +16,8 @@ from string import ascii_letters, digits
 from sendgrid_bounces.core.charsets import is_charset
 from sendgrid_bounces.sources.mime import POLICY
 
-#: Bounds against hostile mail: bytes and lines of a mail, characters of one part, of
-#: all text and of all HTML, of one line and of one header field, parts, nested parts.
+#: Limits against hostile mail: bytes and lines of a mail; characters of a part, of all
+#: text, of all HTML, of a line and of a header field; parts; nested parts.
 MAX_BYTES, MAX_LINES = 1024 * 1024, 20_000
 MAX_TEXT, MAX_LINE = 64 * 1024, 4_000
 MAX_PARTS, MAX_DEPTH = 100, 20
