@@ -261,7 +261,7 @@ def test_closed_stdout_is_no_error_for_messages(
 
 
 def test_help_of_no_command_imports_heavy_modules() -> None:
-    """In one process, one after the other."""
+    """All commands run in one process, in turn."""
     calls = [[*names, "--help"] for names in COMMANDS]
     code = (
         "import sys; from sendgrid_bounces.cli import main\n"

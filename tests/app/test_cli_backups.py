@@ -36,7 +36,7 @@ def test_backup_is_restored(acme, file: str) -> None:
 
 
 def test_restore_asks_for_confirmation(acme, decline, file: str) -> None:
-    """With the numbers that it removes and that it restores."""
+    """The question has the numbers of what is removed and restored."""
     acme("backup", file)
     acme("account", "add", "other", stdin="k\n")
     before = acme("account", "list").stdout

@@ -202,7 +202,7 @@ def test_clear_asks_for_confirmation(acme, decline) -> None:
 
 @pytest.mark.parametrize("suffix", ["", "-wal"])
 def test_export_does_not_replace_a_database(acme, tmp_path, suffix: str) -> None:
-    """Such as the one that it reads."""
+    """The target could be the database that is exported."""
     with closing(sqlite3.connect(tmp_path / "other.sqlite3")) as connection:
         connection.execute("PRAGMA journal_mode = wal")
         connection.execute("CREATE TABLE kept (a)")

@@ -36,7 +36,7 @@ def _bearer(key: str, **headers: str) -> dict:
 
 
 def _why(client: FlaskClient) -> str | None:
-    """Return why the last request failed, which every form of it says."""
+    """Return why the last request failed; all forms of the entry agree."""
     control = Control(client.application.extensions[EXTENSION])
     entry = control.requests()[-1]
     why = control.explain(entry)

@@ -197,7 +197,7 @@ def test_length_of_the_boundary_is_limited(client, boundary: str, status: int) -
     ],
 )
 def test_refused_request_needs_no_garbage_collector(url, clock, body, kind) -> None:
-    """It would keep the bodies of a hundred requests in memory until it runs."""
+    """The collector would leave the bodies of a hundred requests in memory for a while."""
     seen = []
 
     class Watched(StrictRequest):

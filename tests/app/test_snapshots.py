@@ -368,7 +368,7 @@ def test_concurrent_calls_are_serialized(storage, database_url) -> None:
 
 
 def test_equal_snapshots_are_taken_at_the_same_time(database_url) -> None:
-    """In an empty database, where nothing tells them apart."""
+    """The database is empty, so both snapshots have the same contents."""
     with closing(open_storage(database_url)) as empty:
         empty.contents.clear(snapshots.SNAPSHOT_TABLES)
         for number in range(20):

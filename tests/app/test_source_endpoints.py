@@ -449,7 +449,7 @@ def test_invalid_secret_asks_for_a_repeat(
 def test_half_of_a_character_is_no_server_error(
     app: Flask, storage, tmp_path, kind: str, text: str
 ):
-    """JSON can escape it, and Python decodes it from bytes that are not UTF-8."""
+    """Such text comes from an escape in JSON, or from bytes that are not UTF-8."""
     (tmp_path / "certificate").write_bytes(RSA_CERTIFICATE)
     settings = SourceSettings(certificate_file=str(tmp_path / "certificate"))
     storage.sources.add("ses-certificate", "acme", "ses", settings)

@@ -71,7 +71,7 @@ def _stored(url: str) -> list[str]:
 
 @contextmanager
 def _running(clients: list[Client]) -> Iterator[None]:
-    """Let the clients send requests; in the end, let them finish the last ones."""
+    """Let the clients send requests; in the end, let them finish their last requests."""
     stop = threading.Event()
     threads = [threading.Thread(target=c.run, args=(stop,)) for c in clients]
     for thread in threads:

@@ -258,7 +258,7 @@ def test_every_block_is_checked(page: Path) -> None:
 
 
 def test_the_package_is_installed_from_a_named_place() -> None:
-    """It is not on an index, so that no page or message installs it from there."""
+    """The package is on no index, so no page or message installs it from an index."""
     modules = (ROOT / "sendgrid_bounces").rglob("*.py")
     for file in [*PAGES, README, *modules]:
         assert not re.search(

@@ -101,7 +101,7 @@ def _stop(live: Live) -> str:
 
 
 def test_serve_names_its_database_and_the_next_step(url: str, tmp_path: Path) -> None:
-    """The command that it suggests works while it runs."""
+    """The suggested command works while the server runs."""
     path = tmp_path / "bounces.sqlite3"
     with serving("--database", url, **QUICK) as live:
         suggestion = f"sendgrid-bounces account add NAME --url {live.url}"

@@ -159,7 +159,7 @@ def test_credentials_are_redacted_in_both_logs(text: str) -> None:
 
 
 def test_values_that_the_format_does_not_name_are_not_searched(monkeypatch) -> None:
-    """Each header field is one, and a client can send many long ones."""
+    """Each header field is a value, and a client can send many long fields."""
     searched: list[str] = []
     monkeypatch.setattr(
         access_log, "redact_log", lambda text, _: searched.append(text) or text

@@ -170,7 +170,7 @@ def test_wrong_keys_are_limited_by_name_and_client(limited, monkeypatch) -> None
 def test_right_key_does_not_stand_out_among_refused_guesses(
     storage, limited, monkeypatch, name: str, call: Callable[[Authenticator, str], Any]
 ) -> None:
-    """Except for a client that has used it before, such as one with a bad job."""
+    """The time of the response does not show it. Clients that have used it may go on."""
     storage.accounts.add_domain("mg.example", storage.accounts.get("acme"))
     for client in ("127.0.0.1", "198.51.100.7"):  # the second one's key is in the cache
         monkeypatch.setattr(limited, "_client", lambda known=client: known)
@@ -222,7 +222,7 @@ def test_damaged_hash_is_of_no_key(limited, storage, damaged: str) -> None:
 
 
 def test_key_of_two_accounts_is_refused_at_once(limited, storage) -> None:
-    """Every process refuses it, also one that has verified it for the first account."""
+    """So does a process that has verified the key for the first account."""
     assert limited.authenticate_key("s3cret").username == "acme"
     storage.accounts.add("second", **limited.hash_key("s3cret"))
     with pytest.raises(CredentialsError):

@@ -824,7 +824,7 @@ def test_mysql_searches_newest_rows_by_index(storage, bounce_list) -> None:
 def test_page_of_newest_rows_takes_few_statements(
     storage, bounce_list, monkeypatch
 ) -> None:
-    """Only one of them is as long as the offset."""
+    """Only one statement reads as many rows as the offset."""
     storage.bounces.put(bounce_list, [bounce(f"{n}@x", created=n) for n in range(100)])
     fetched = []
     fetch = storage.engine.fetch

@@ -138,7 +138,7 @@ def test_description_is_served_with_control(make) -> None:
 
 
 def test_logged_requests_have_the_described_fields() -> None:
-    """In the same order, and the former name of one of them."""
+    """The order is the same, and one field has its former name, too."""
     names = [*(field.name for field in fields(LoggedRequest)), "time"]
 
     assert [*SCHEMAS["Entry"]["properties"]] == SCHEMAS["Entry"]["required"] == names

@@ -82,7 +82,7 @@ def test_contributing_names_files_that_exist() -> None:
 
 
 def test_security_model_names_tests_and_measures_that_exist() -> None:
-    """Each promise has at least one of them."""
+    """Each promise has at least one test or measure."""
     text = (ROOT / "docs/explanation/security.rst").read_text()
     promises = text.partition("\nPromises\n")[2].partition("\nAPI keys\n")[0]
     rows = promises.split("\n   * - ")[2:]

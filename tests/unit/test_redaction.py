@@ -302,7 +302,7 @@ def test_credential_in_a_name_is_redacted_elsewhere() -> None:
     "value", ["{}\n", " {}", '"{}"', "Bearer {}", "'{}' ", "={}", "=={}", ": {}"]
 )
 def test_credential_with_other_characters_is_known_without_them(value: str) -> None:
-    """The client can have it elsewhere as it is."""
+    """The client can have the bare credential elsewhere in the request."""
     assert "Zq7Xw2Kp9" in find_secrets([("api_key", value.format("Zq7Xw2Kp9"))])
 
 
@@ -342,7 +342,7 @@ def test_length_of_parameters_is_limited() -> None:
 
 @pytest.mark.parametrize(("length", "number"), [(500, 19), (500, 3), (100, 18)])
 def test_nearly_found_credentials_are_redacted_quickly(length, number) -> None:
-    """Each of them differs from the text by one letter."""
+    """Each credential differs from the text by one letter."""
     half = "a" * (length // 2)
     pairs = [(f"key{n}", f"{half}{chr(98 + n)}{half}") for n in range(number)]
     pairs += [("keyz", "zzzzzz"), *[("p", f"%252525{'a' * 980} %25257Azzzzz")] * 80]

@@ -385,7 +385,7 @@ def test_seed_file_must_be_a_regular_file_of_limited_size(
     ],
 )
 def test_reading_stops_after_many_problems(account: dict) -> None:
-    """Each of them, and what was read, would take memory."""
+    """The problems, and the part that was read, would take memory."""
     accounts = [
         json.loads(json.dumps({"username": f"{n}", **account}).replace("{n}", str(n)))
         for n in range(MAX_PROBLEMS * 2)

@@ -440,7 +440,7 @@ def test_a_request_purges_little_more_than_it_adds(
 def test_deletion_of_everything_purges_little(
     storage: Storage, bounce_list: int, source: Source, monkeypatch
 ):
-    """It is recorded in one row, however many bounces it removes."""
+    """A deletion of any number of bounces is recorded in one row."""
     monkeypatch.setattr(rows, "MIN_PURGED", 0)
     given = [bounce(f"{number}@x") for number in range(9)]
     query = BounceQuery(emails=tuple(each.email for each in given))

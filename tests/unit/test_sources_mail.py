@@ -695,7 +695,7 @@ def test_recipients_of_a_notification_in_a_mail_are_limited():
 
 @pytest.mark.usefixtures("library")
 def test_text_of_many_recipients_is_read_in_bounded_time():
-    """It is searched for each of them."""
+    """The text is searched for the address of each recipient."""
     lines = b"".join(b"u%d@example.com unknown user\n" % n for n in range(100))
     other = (b"Content-Type: text/plain\n\n" + b"some text\n" * 6_000 + b"--b\n") * 15
     head = HEAD + b"Content-Type: multipart/mixed; boundary=b\n\n--b\n\n"
