@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from gunicorn.workers.gthread import ThreadWorker
 from live import ROOT
+
+from sendgrid_bounces.server.worker import Worker
 
 CONFIG = ConfigParser()
 CONFIG.read(ROOT / "setup.cfg")
@@ -96,3 +99,13 @@ def test_security_model_names_tests_and_measures_that_exist() -> None:
         assert [name for name in tests if not (ROOT / "tests" / name).exists()] == []
         others = {*names} - {*tests}
         assert [name for name in others if f'"{name}": ' not in measures] == []
+
+
+def test_security_model_names_the_overridden_methods_of_gunicorn() -> None:
+    """The table has a reason for each, and no other method."""
+    text = (ROOT / "docs/explanation/security.rst").read_text()
+    table = text.partition("\nSlow clients\n")[2].partition("\nTLS\n")[0]
+    rows = re.findall(r"\n   \* - ``(\w+)``\n     - \w", table)
+
+    methods = [name for name, value in vars(Worker).items() if callable(value)]
+    assert sorted(rows) == sorted(m for m in methods if hasattr(ThreadWorker, m))
