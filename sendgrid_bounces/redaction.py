@@ -73,7 +73,8 @@ Parameter = tuple[str, str]
 
 #: Names of parameters and headers that hold credentials.
 _SECRET_NAME = re.compile(
-    "key|pass|pwd|secret|token|auth|credential|signature|cookie|session", re.IGNORECASE
+    r"key|pass|pwd|secret|token|auth|credential|signature|cookie|session|\A(api|sig)\Z",
+    re.IGNORECASE,
 )
 
 #: The same for names in free text, where more words would redact ordinary sentences.

@@ -79,4 +79,4 @@ def _advice(port: int) -> str:
 
     if url := find_server(port):
         return f"a server answers at {url}: use --url {url}"
-    return "create it with init-db, or choose another with --database"
+    return "run init-db first, or choose another database with --database"

@@ -135,6 +135,10 @@ def open_backup(path: Path) -> Iterator[Backup]:
             except AbsentError:
                 message = f"{path} is not a backup: it lacks the tables"
                 raise StorageError(message) from None
+            for table in SAVED_TABLES:
+                if not engine.has_table(table):
+                    name = sql.table_name(table)
+                    raise StorageError(f"{path} is damaged: it lacks the table {name}")
             counts = ContentsStore(engine).counts()
             yield Backup(engine, schema.read_key_salt(engine), counts)
 

@@ -47,7 +47,11 @@ def prepare(engine: Engine, *, create: bool) -> None:
     # Opening an up-to-date database must not wait for a writer.
     version = _read_version(engine) if create or engine.exists() else None
     if version is None and not create:
-        raise AbsentError(f"there is no {engine} yet")
+        raise AbsentError(
+            f"{engine} has no tables of the emulator yet"
+            if engine.exists()
+            else f"there is no {engine} yet"
+        )
     if version is None:
         engine.create_tables(TABLES, lambda: _write_about(engine))
         version = _read_version(engine)

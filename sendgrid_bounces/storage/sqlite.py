@@ -59,13 +59,16 @@ IO_ERROR = "disk I/O error"
 #: not be written when the connection was opened.
 READ_ONLY = "attempt to write a readonly database"
 
+#: The end of the message of an error whose reason SQLite does not report.
+UNOPENED = "unable to open database file"
+
 #: The ends of the messages of errors that show that the file cannot be written.
 BROKEN = (
     IO_ERROR,
     "database disk image is malformed",
     "database or disk is full",
     READ_ONLY,
-    "unable to open database file",
+    UNOPENED,
 )
 
 #: The end of the message of a query that its progress handler stopped.
@@ -309,13 +312,15 @@ class SQLiteEngine(Engine):
                 raise StorageError(f"{self}: {error.strerror}") from error
 
     def _storage_error(self, error: Exception) -> StorageError:
-        """Return *error*, or the error of the full disk that caused it."""
+        """Return *error*, or the error of the disk or of the rights that caused it."""
         found = super()._storage_error(error)
         if str(found).endswith(IO_ERROR):
             try:
                 self.check_space()
             except StorageError as cause:
                 return cause
+        if str(found).endswith(UNOPENED) and (reason := _find_refusal(self._target)):
+            return StorageError(f"{self}: {reason}: {UNOPENED}", found.code)
         return found
 
     def check_writable(self) -> None:
@@ -488,6 +493,17 @@ class SQLiteLogEngine(SQLiteEngine):
 def _is_locked(error: StorageError) -> bool:
     """Return whether *error* says that another writer has the database's lock."""
     return str(error).endswith(LOCKED)
+
+
+def _find_refusal(file: Path) -> str:
+    """Return why this process cannot write *file*, or create files beside it."""
+    for path in (file, file.parent):
+        if path.exists() and not os.access(path, os.R_OK | os.W_OK):
+            is_read_only = os.statvfs(path).f_flag & os.ST_RDONLY
+            return (
+                f"{path}: {os.strerror(errno.EROFS if is_read_only else errno.EACCES)}"
+            )
+    return ""
 
 
 def _lacks_inodes_only(folder: Path) -> bool:

@@ -615,6 +615,7 @@ def _run(statement: str, file: Path) -> None:
         (_overwrite, "is not an intact database"),
         (lambda f: _run("DROP TABLE about", f), "is not a backup: it lacks the tables"),
         (lambda f: _run("DELETE FROM about", f), "is not a backup: it lacks"),
+        (lambda f: _run("DROP TABLE bounce", f), "is damaged: it lacks the table boun"),
         (
             lambda f: _run("UPDATE about SET schema_version = 99", f),
             "needs a newer version .* is 99,",
@@ -638,7 +639,7 @@ def _run(statement: str, file: Path) -> None:
     ],
     ids=[
         *("missing", "folder", "fifo", "empty", "text", "cut", "overwritten"),
-        *("no table", "no version", "newer"),
+        *("no table", "no version", "one table", "newer"),
         *("negative version", "text version", "two versions", "missing row"),
     ],
 )

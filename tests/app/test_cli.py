@@ -517,8 +517,17 @@ def test_commands_create_no_database(command: str, tmp_path, monkeypatch) -> Non
 
     assert refused.exit_code == 1
     assert str(path) in refused.stderr
-    assert "; create it with init-db, or choose" in refused.stderr
+    assert "; run init-db first, or choose" in refused.stderr
     assert not path.exists()
+
+
+def test_database_of_another_program_is_named(run, tmp_path: Path) -> None:
+    """The file exists, so it is not reported as missing."""
+    file = tmp_path / "other.sqlite3"
+    with closing(sqlite3.connect(file)) as other:
+        other.execute("CREATE TABLE their (a)")
+    result = run("account", "list", "--database", f"sqlite:///{file}", code=1)
+    assert f"database {file} has no tables of the emulator yet; " in result.stderr
 
 
 def test_help_is_shown_without_a_command(run) -> None:

@@ -96,7 +96,7 @@ def test_backup_creates_no_database(run, file: str, tmp_path: Path) -> None:
     """The path is probably mistyped."""
     typo = tmp_path / "typo.sqlite3"
     result = run("backup", file, "--database", f"sqlite:///{typo}", code=1)
-    assert "create it with init-db" in result.stderr
+    assert "run init-db first" in result.stderr
     assert not typo.exists()
     assert not Path(file).exists()
 

@@ -521,6 +521,8 @@ MULTIPART = (
         (f"/api/bounces.get.json&api_user=a&api_key={SECRET}", {}),
         (f"/api/bounces.get.json?%ff&api_key={SECRET}", {}),
         (f"/api/bounces.get.json?{SECRET}", {"auth": ("acme", SECRET)}),
+        (f"/api/bounces.get.json?api_user=acme&api={SECRET}", {}),
+        (f"/api/bounces.get.json?api_user=acme&sig={SECRET}", {}),
         ("/api/bounces.get.json", {"auth": (SECRET, "")}),
         (f"/api/bounces.{SECRET}", {"headers": {"Authorization": f"Bearer {SECRET}"}}),
         ("/api/bounces.get.xml", {"data": {"api_user": "a", "api_key": SECRET}}),

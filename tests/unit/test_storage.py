@@ -423,6 +423,17 @@ def test_volume_without_inodes_is_not_full(
             storage.engine.check_space()
 
 
+def test_missing_rights_are_named(tmp_path: Path, monkeypatch) -> None:
+    """SQLite reports only that it cannot open the file."""
+    file = tmp_path / "b.sqlite3"
+    file.mkdir()  # the superuser may open any file
+    monkeypatch.setattr(sqlite.os, "access", lambda path, _: path != file)
+    with pytest.raises(
+        StorageError, match=f"{file}: Permission denied: unable to open"
+    ):
+        open_storage(f"sqlite:///{file}")
+
+
 @pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_writes_succeed_when_the_file_can_be_written_again(storage: Storage) -> None:
     """A connection that was opened before can only read."""
