@@ -76,7 +76,7 @@ class Authenticator:
         self._secret = secrets.token_bytes(32)
         self._verified: dict[str, bytes] = {}
         self._tags: dict[tuple[str, bytes], int] = {}
-        #: Keys that are not those of accounts with their tags.
+        #: Wrong keys that share the tag of an account.
         self._mismatches: dict[bytes, None] = {}
         #: Clients, each with the digest of a right key that it has sent.
         self._callers: dict[tuple[str, bytes], None] = {}
@@ -135,7 +135,7 @@ class Authenticator:
     def verify_token(self, secret: str, token: str) -> bool:
         """Return whether *token* is *secret*, which is known in clear text.
 
-        :raises TooManyAttemptsError: if the client has sent too many wrong ones, and
+        :raises TooManyAttemptsError: if the client has sent too many wrong tokens, and
             never this token.
         """
         digest, name = self._digest(token), self._digest(secret)
@@ -288,7 +288,7 @@ class Authenticator:
             self._failed.check(client, self._digest(name))
 
     def _remember(self, caller: tuple[str, bytes]) -> None:
-        """Let a client use a right key even beyond the limit on wrong ones."""
+        """Let a client use a right key even beyond the limit on wrong keys."""
         if caller not in self._callers:
             make_room(self._callers, CACHE_SIZE)
             self._callers[caller] = None

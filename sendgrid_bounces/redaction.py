@@ -399,7 +399,7 @@ def _is_random(text: str) -> bool:
 
 
 def _first(pairs: Iterable[Parameter]) -> list[Parameter]:
-    """Return the parameters that are kept, and an ellipsis after too long ones."""
+    """Return the parameters that are kept, and an ellipsis in place of the rest."""
     shown: list[Parameter] = []
     room = MAX_SHOWN_TEXT
     for name, value in islice(pairs, MAX_SHOWN_PARAMETERS):
@@ -493,7 +493,7 @@ def _spans(folded: str, secrets: Iterable[str]) -> list[tuple[int, int]]:
 
 
 def _cut(text: str, spans: Iterable[tuple[int, int]]) -> str:
-    """Return *text* with a mask for each of *spans*, which are those of folded text."""
+    """Return *text* with a mask for each of *spans*, positions in folded text."""
     ends = [*accumulate(len(letter.casefold()) for letter in text)]
     pieces, position = [], 0
     for start, end in spans:

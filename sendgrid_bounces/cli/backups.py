@@ -60,7 +60,7 @@ def backup(file: str, force: bool, as_json: bool) -> None:  # noqa: FBT001 - cli
 def restore(file: str, as_json: bool, yes: bool) -> None:  # noqa: FBT001 - click passes options by name
     """Replace everything by the backup FILE (- for stdin), except the request log.
 
-    Servers may use the database meanwhile. It is created if it does not exist.
+    Servers may use the database meanwhile. A missing database is created.
     """
     from sendgrid_bounces.storage.backups import open_backup, restore_backup
 

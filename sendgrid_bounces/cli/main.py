@@ -1,4 +1,4 @@
-"""The root command. It imports the module of a command only when the command runs."""
+"""The root command. The module of a command is imported only when the command runs."""
 
 import os
 import platform

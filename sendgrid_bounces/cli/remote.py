@@ -50,8 +50,8 @@ Result = TypeVar("Result")
 class RemoteControl:
     """The methods of :class:`~sendgrid_bounces.control.service.Control`, over HTTP.
 
-    See there for their descriptions. Errors are those of the service, with the messages
-    that the server sends, or :class:`ServerError`.
+    See there for their descriptions. Raises the same errors as the service, with the
+    messages of the server, or :class:`ServerError`.
     """
 
     def __init__(self, url: str, token: str = "", certificate: str = "") -> None:

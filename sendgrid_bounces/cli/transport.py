@@ -35,7 +35,7 @@ TOKEN_VARIABLE = f"{VARIABLE_PREFIX}CONTROL_TOKEN"
 #: An address without a scheme, which is no secret since it has a port.
 _NO_SCHEME = re.compile(r"([\w.-]+|\[[0-9a-fA-F:]+\]):[0-9]+")
 
-#: Problems that a server may report without listing them.
+#: Problems that a server may report without a list.
 MAX_MORE = 1_000
 
 #: The last message of an error that has more problems than it lists.

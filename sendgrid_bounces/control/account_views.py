@@ -66,5 +66,5 @@ def show_domain(control: Control, name: str) -> dict[str, Any]:
 
 @route("/domains/<address:name>", "DELETE")
 def remove_domain(control: Control, name: str) -> dict[str, Any]:
-    """Remove a domain, with its bounces unless they are those of the account."""
+    """Remove a domain, and its bounces unless the account shares the list."""
     return {"removed": documents.render_counts(control.remove_domain(name))}

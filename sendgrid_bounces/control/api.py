@@ -72,7 +72,7 @@ PRIVATE_DOMAINS = ("localhost", "internal", "local", "test")
 #: Segments of paths that a proxy can understand in another way than this program.
 DOT_SEGMENTS = {".", ".."}
 
-#: Header fields of reverse proxies, besides those that begin with ``X-Forwarded-``.
+#: Header fields of reverse proxies, besides ``X-Forwarded-...``.
 PROXY_FIELDS = {
     *("Forwarded", "Via", "X-Real-Ip", "X-Client-Ip", "X-Cluster-Client-Ip"),
     *("X-Original-Forwarded-For", "X-Envoy-External-Address", "Fly-Client-Ip"),
@@ -264,8 +264,8 @@ def _has_session(token: str) -> bool:
 def is_token(sent: str, token: str) -> bool:
     """Return whether the client of the request has *sent* the *token*.
 
-    :raises TooManyAttemptsError: if it has sent too many wrong ones. Then even the
-        right one is refused: otherwise its response would stand out.
+    :raises TooManyAttemptsError: if the client has sent too many wrong tokens. Then
+        even the right one is refused: otherwise its response would stand out.
     """
     if not sent:
         return False

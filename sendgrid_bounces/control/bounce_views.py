@@ -82,7 +82,7 @@ def list_bounces(
 
 @route("/bounces", "POST", query=OWNER, body=read_records, status=HTTPStatus.CREATED)
 def put_bounces(control: Control, owner: str, body: Records) -> dict[str, Any]:
-    """Add bounces, replacing those of the same addresses."""
+    """Add bounces, and replace earlier bounces of the same addresses."""
     return {"stored": control.put_bounces(owner, _read_bounces(control, owner, body))}
 
 

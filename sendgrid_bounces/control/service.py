@@ -206,7 +206,7 @@ class Control(AccountControl, BounceControl, SourceControl):
     ) -> list[LoggedRequest]:
         """Return the last *limit* logged requests that match, oldest first.
 
-        With the filter *after*, return the first ones instead.
+        With the filter *after*, return the oldest entries instead.
 
         :param filters: the fields of :class:`RequestFilter`.
         :raises ParametersError: if a dialect or an operation is unknown.

@@ -1,4 +1,4 @@
-"""Limits on wrong keys and tokens: attempts to guess them, and threads that verify."""
+"""Limits on wrong keys and tokens, and on the threads that verify keys."""
 
 import itertools
 import threading

@@ -1,4 +1,4 @@
-"""The form of names that are a part of a path, such as those of snapshots."""
+"""The form of names that are a part of a path, such as names of snapshots."""
 
 import re
 

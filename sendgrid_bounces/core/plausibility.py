@@ -1,4 +1,4 @@
-"""Implausible bounces: stored, since services stored them, but reported."""
+"""Implausible bounces: stored, as by the services, but reported."""
 
 import re
 

@@ -77,7 +77,7 @@ class Preview:
     def find_deletion(self, path: str, **options: Any) -> Deletion | None:
         """Return the deletion that a call would make.
 
-        :param options: those of Werkzeug's test client.
+        :param options: options of Werkzeug's test client.
         :returns: None if the call deletes nothing, or only one given address.
         """
         try:

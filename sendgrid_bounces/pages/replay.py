@@ -114,7 +114,7 @@ def call_api(path: str, app: Flask | None = None, **options: Any) -> Any:
     """Make a call in this process, as a client would over HTTP.
 
     :param app: the application to call; by default the current one.
-    :param options: those of Werkzeug's test client.
+    :param options: options of Werkzeug's test client.
     :raises ConnectionDropped: if a fault rule drops the connection.
     :raises RequestError: if a header has a line break.
     """

@@ -240,7 +240,8 @@ def render_error(status: int, message: str) -> Response:
 def fill(template: str, **context: Any) -> str:
     """Return the text of a template.
 
-    Rendering is no faster in several threads, but two of them can compile the same.
+    Rendering is no faster in several threads, but two threads can compile the same
+    template.
     """
     with current_app.extensions[RENDERING]:
         return render_template(f"pages/{template}", **context)
@@ -249,7 +250,7 @@ def fill(template: str, **context: Any) -> str:
 def compile_templates(app: Flask) -> None:
     """Compile the first templates, which takes longer than to render them.
 
-    To compile all of them would delay a page that is opened meanwhile.
+    To compile all templates would delay a page that is opened meanwhile.
     """
     for name in FIRST_TEMPLATES:
         with app.extensions[RENDERING]:

@@ -19,7 +19,7 @@ class Receipt:
     """The effect of a batch.
 
     :param listed: the events that changed the list.
-    :param known: repeated events, and those older than the bounce on the list.
+    :param known: repeated events, and events older than the bounce on the list.
     """
 
     counts: SourceCounts

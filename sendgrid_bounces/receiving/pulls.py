@@ -15,7 +15,8 @@ SERVICE = "sendgrid"
 #: Seconds by which a pull overlaps the previous pull, since rows can appear late.
 OVERLAP = 60 * 60
 
-#: Called after each window with the seconds that were read, and those of the period.
+#: Called after each window with the seconds that were read, and the seconds of the
+#: period.
 Progress = Callable[[int, int], None]
 
 

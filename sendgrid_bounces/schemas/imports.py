@@ -134,7 +134,7 @@ def rename_fields(record: Any) -> Any:
 
     Unknown names are kept.
 
-    :raises ParametersError: if two names are those of the same field.
+    :raises ParametersError: if two names mean the same field.
     """
     if not isinstance(record, dict) or record.keys() <= _FIELDS:
         return record

@@ -121,7 +121,7 @@ class SourceSeed:
 
 
 def read_source(raw: Any) -> SourceSeed:
-    """Return the source of a mapping. Relative paths are those of this process.
+    """Return the source of a mapping; paths can be relative to the working folder.
 
     :raises ParametersError: with the problem of each invalid field.
     """

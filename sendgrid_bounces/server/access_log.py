@@ -154,7 +154,7 @@ class RedactingLogger(Logger):
         )
 
     def reopen_files(self) -> None:
-        """Open the log files again after a rotation, or go on with the open ones."""
+        """Open the log files again after a rotation, or go on with the open files."""
         try:
             for handler in chain(self.error_log.handlers, self.access_log.handlers):
                 if isinstance(handler, logging.FileHandler):

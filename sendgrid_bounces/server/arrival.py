@@ -96,7 +96,7 @@ class Arrival:
     def has_next(self) -> bool:
         """Return whether bytes of the next request have been received.
 
-        Those that TLS has decrypted, of which the poller does not know, are given to
+        Bytes that TLS has decrypted, of which the poller does not know, are given to
         the parser.
         """
         sock, unreader = self._conn.sock, self._conn.parser.unreader

@@ -167,7 +167,7 @@ class Worker(ThreadWorker):
     def handle(self, conn: Any) -> bool | None:
         """Handle a request; return whether the connection is kept, None if it waits.
 
-        It waits for more of the request, or for the turn of a long body.
+        The connection waits for more of the request, or for the turn of a long body.
 
         A finished connection is closed here: closing takes time, which the main thread
         of the worker does not have.
@@ -195,8 +195,8 @@ class Worker(ThreadWorker):
     def _is_abandoned(self, conn: Any) -> bool:
         """Return whether the client has left while many requests wait for a thread.
 
-        Such a request would delay those whose clients still wait. At other times it is
-        handled: a client that has only ended its sending reads the response.
+        Such a request would delay requests whose clients still wait. At other times it
+        is handled: a client that has only ended its sending reads the response.
         """
         if not self.is_crowded or conn.has_turn:
             return False
@@ -357,7 +357,7 @@ class Worker(ThreadWorker):
         )
 
     def _turn_seconds(self) -> "defaultdict[str, float]":
-        """Return the time of each client's latest turns, and of its present ones."""
+        """Return the time of each client's latest and present turns."""
         seconds: defaultdict[str, float] = defaultdict(float)
         now = time.monotonic()
         present = [(conn.host, now - conn.turn_began) for conn in self.uploads]

@@ -50,8 +50,8 @@ def load_object(body: bytes | str) -> dict[str, Any]:
 def text(mapping: Mapping[str, Any], *names: str) -> str:
     """Return the first non-empty text or number among the fields *names*, as text.
 
-    It has question marks for halves of characters, and :data:`MAX_TEXT` characters at
-    most.
+    The text has question marks for halves of characters, and :data:`MAX_TEXT`
+    characters at most.
     """
     for name in names:
         value = mapping.get(name)

@@ -170,7 +170,7 @@ def restore_backup(
 
 
 def _reserve_identifiers(source: Engine, target: Engine) -> None:
-    """Let all new rows have higher identifiers than those of *source*.
+    """Let all new rows have higher identifiers than the rows of *source*.
 
     Otherwise, an upsert that is processed beside a restore could get the identifier of
     a restored row, and replace it.
@@ -200,8 +200,8 @@ class _Lists(dict[int, int]):
 
     A list keeps its identifier if its account or domain exists, and the domain has the
     same account. Other lists are created on their first use. So a concurrent request
-    that has found its list finds the restored bounces there, and never those of another
-    account.
+    that has found its list finds the restored bounces there, and never bounces of
+    another account.
     """
 
     def __init__(self, engine: Engine, backup: Engine) -> None:
@@ -275,7 +275,7 @@ def _placed(
     rows: Sequence[Row],
     place: Callable[[int], int],
 ) -> Iterable[Sequence[Any]]:
-    """Return *rows* with the identifiers that *place* returns for those of lists."""
+    """Return *rows* with the identifiers of lists replaced by *place*."""
     lists = [field.name == "bounce_list" for field in fields]
     if not any(lists):
         return rows

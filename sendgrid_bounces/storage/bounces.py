@@ -174,8 +174,8 @@ class BounceStore:
         """Return brief rows, newest first, and in the order of addresses in an instant.
 
         The index finds the instants of the first and the last row, so that only the
-        rows between them are sorted. It has no addresses: rows that a query selects by
-        address are all sorted.
+        rows between them are sorted. The index has no addresses: rows that a query
+        selects by address are all sorted.
         """
         find = partial(self._find_newest, bounce_list, query, limit, offset)
         return self._engine.read_together(find)

@@ -87,7 +87,7 @@ def open_storage(
 
     :param create: whether to create missing tables.
     :param prepared: the identity of the database that the parent process has prepared.
-        It is opened on the first use.
+        The first use opens the database.
     :param log_size: the maximum number of entries in the request log.
     :raises AbsentError: if the tables are missing and must not be created.
     :raises StorageError: if the URL is invalid, if the database does not open, or if
@@ -132,7 +132,7 @@ def create_database(url: str) -> None:
 def absolute_url(url: str) -> str:
     """Return *url*; that of a file with an absolute path.
 
-    It stays valid when the working folder has been removed.
+    The result stays valid when the working folder has been removed.
     """
     parts = urlsplit(url)
     if parts.scheme != "sqlite":

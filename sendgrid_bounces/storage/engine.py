@@ -129,7 +129,7 @@ class Engine:
     def execute_delete(self, text: str, values: Sequence[object] = ()) -> int:
         """Run a DELETE statement for any number of rows; return how many there were.
 
-        It is a part of the current transaction.
+        The deletion is a part of the current transaction.
         """
         return self.execute(text, values)
 

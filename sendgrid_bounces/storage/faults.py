@@ -103,7 +103,7 @@ class FaultStore:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        #: A version of the set of rules, and those rules that can still trigger.
+        #: A version of the set of rules, and the rules that can still trigger.
         self._known: tuple[int, tuple[StoredFault, ...]] = (-1, ())
         self._relaxed = engine.relaxed(COUNT_TIMEOUT)
 

@@ -84,7 +84,7 @@ COLLATIONS = {"mariadb": "utf8mb4_nopad_bin", "mysql": "utf8mb4_0900_bin"}
 #: Their locks last for a statement, so they take no part in a deadlock.
 RELAXED_ENGINES = {"mariadb": "Aria TRANSACTIONAL=0", "mysql": "MyISAM"}
 
-#: The end of the message of a transaction that other ones leave no thread for.
+#: The end of the message of a transaction for which other transactions leave no thread.
 BUSY = "too many transactions wait for locks"
 
 #: The statement before a transaction whose reads see the same state.
@@ -209,8 +209,8 @@ class MySQLEngine(Engine):
     ) -> list[Row]:
         """Run a query, which the server stops after *seconds*.
 
-        It would go on otherwise when the client no longer waits. The queries of a
-        transaction that writes may wait for locks, for longer.
+        Otherwise the query would go on when the client no longer waits. The queries of
+        a transaction that writes may wait for locks, for longer.
         """
         if text.startswith("SELECT") and not self.connections.thread.is_writing:
             try:

@@ -68,7 +68,7 @@ class PullStore:
         present: Iterable[str] | None = None,
         excluded_type: BounceType | None = None,
     ) -> WindowResult:
-        """Store the bounces of a window in one transaction, then remove absent ones.
+        """Store the bounces of a window in one transaction, then remove absent bounces.
 
         A newer bounce on the list is kept. A recorded deletion stays in effect.
 

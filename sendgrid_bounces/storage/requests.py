@@ -24,7 +24,7 @@ DEFAULT_SIZE = 1_000
 #: Entries that are read at once from all.
 BATCH_SIZE = 100
 
-#: Most new entries of a process between two removals of old ones.
+#: Most new entries of a process between two removals of old entries.
 MAX_TRIM_STEP = 100
 
 COLUMNS = sql.columns_like(RequestRow, LoggedRequest)
@@ -231,7 +231,7 @@ class RequestStore:
 
 
 def _ranked(key: Any, table: Any, rank: int) -> Any:
-    """Return the query of the identifier with *rank* newer ones."""
+    """Return the query of the identifier with *rank* newer identifiers."""
     return table.select(key).order_by(key.desc()).limit(1).offset(rank)
 
 

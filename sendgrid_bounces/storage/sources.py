@@ -178,7 +178,7 @@ class SourceStore:
         now: int,
         system: int | None = None,
     ) -> list[bool]:
-        """Add those of *bounces* that are news to a list, in one transaction.
+        """Add the *bounces* that are new to a list, in one transaction.
 
         An event has no effect if its key is recorded, if the bounce of its address is
         newer, or if a later deletion would have removed it.
@@ -256,7 +256,7 @@ class SourceStore:
         with self._lock_of_refused:
             number, _, _ = self._refused.get(name, (0, "", 0))
             self._refused[name] = number + 1, problem[:MAX_PROBLEM], now
-        for _ in range(2):  # a second time those that came during the first
+        for _ in range(2):  # a second time requests that came during the first
             if not self._refused or not self._counting.acquire(blocking=False):
                 return
             try:

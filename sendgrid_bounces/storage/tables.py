@@ -233,9 +233,9 @@ for _name, _column in _log_columns().items():
 class SourceRow(peewee.Model):
     """A source of bounces, and what has arrived from it.
 
-    It names the account or domain, so that restoring a snapshot keeps it; the next pull
-    then reads everything. ``settings``
-    is JSON; ``last_event`` and ``last_problem`` are instants.
+    The row names the account or domain, so that restoring a snapshot keeps the row; the
+    next pull then reads everything. ``settings`` is JSON; ``last_event`` and
+    ``last_problem`` are instants.
     """
 
     id = peewee.AutoField()

@@ -225,7 +225,7 @@ class TestAccount:
 
     @report_arguments
     def assert_not_called(self, **conditions: Any) -> None:
-        """Assert that no request matches *conditions*, those of :meth:`assert_called`.
+        """Assert that no request matches *conditions*, as in :meth:`assert_called`.
 
         :raises AssertionError: listing the requests that match.
         """
@@ -245,7 +245,7 @@ class TestAccount:
         """Wait until *count* requests match *conditions*, and return them.
 
         :param timeout: in seconds.
-        :param conditions: those of :meth:`assert_called`.
+        :param conditions: conditions as in :meth:`assert_called`.
         :raises AssertionError: after *timeout*, listing the requests.
         """
         __tracebackhide__ = True

@@ -105,8 +105,8 @@ def respond(serializer: Serializer[Doc], document: Doc, status: int = 200) -> Re
 def send_rest(pieces: Iterator[Piece]) -> Iterator[Piece]:
     """Return *pieces* to be sent after the status.
 
-    An error, such as that of the database, can no longer change the status. It ends the
-    connection without the end of the body.
+    An error, such as that of the database, can no longer change the status. The
+    connection ends without the end of the body.
     """
     environ, logger = request.environ, current_app.logger
 

@@ -225,7 +225,7 @@ class PageParams:
 def read_slice(arguments: Mapping[str, str]) -> SliceParams:
     """Return the parameters of a list in v2.
 
-    :raises ParametersError: if one of them is not an integer.
+    :raises ParametersError: if a number is not an integer.
     """
     return SliceParams(**_load(SLICE, arguments))
 

@@ -1,7 +1,7 @@
 """The operations on an account's bounce list: get, delete, count.
 
-An operation takes a call and returns a document. It depends on neither format nor
-envelope, so both SendGrid programs share it.
+Operations take a call and return a document. They depend on neither format nor
+envelope, so both SendGrid programs share them.
 """
 
 from collections.abc import Callable, Mapping

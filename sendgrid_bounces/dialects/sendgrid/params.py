@@ -202,7 +202,7 @@ def _parse(parameters: Parameters) -> Arguments:
 def read_credentials(arguments: Arguments) -> tuple[str, str]:
     """Return the user name and API key of the caller.
 
-    :raises ParametersError: if one of them is ambiguous.
+    :raises ParametersError: if a parameter is ambiguous.
 
     Wire: old clients send Basic credentials in addition to the parameters, or instead.
     """

@@ -106,7 +106,7 @@ def read_list(pairs: list[tuple[str, str]], only: BounceQuery) -> ListParams:
 
 
 def read_days(pairs: list[tuple[str, str]], only: BounceQuery) -> BounceQuery:
-    """Return the query of the classifications; days are those of UTC.
+    """Return the query of the classifications; days are in UTC.
 
     :raises ParametersError: naming each parameter that does not parse.
     """
@@ -193,7 +193,7 @@ def _is_text(value: str) -> bool:
 def _single_values(schema: Schema, pairs: list[tuple[str, str]]) -> dict[str, str]:
     """Return the parameters of *schema* that are not empty.
 
-    :raises ParametersError: if one of them has different values.
+    :raises ParametersError: if a parameter has different values.
     """
     values: dict[str, str] = {}
     ambiguous = set()

@@ -47,7 +47,7 @@ def authenticate(emulator: Emulator, arguments: Arguments) -> Account:
     """Return the calling account.
 
     :raises CredentialsError: if the user name or the API key is missing or unknown.
-    :raises ParametersError: if one of them is ambiguous.
+    :raises ParametersError: if a parameter is ambiguous.
 
     Wire: at the end of v2 the user name was ``apikey``, and the key named the account.
     """

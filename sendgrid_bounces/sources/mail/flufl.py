@@ -37,7 +37,7 @@ def is_installed() -> bool:
 
 
 def find_with_flufl(raw: bytes) -> tuple[list[str], list[str]]:
-    """Return the addresses with permanent failures, and those with delays.
+    """Return the addresses with permanent failures, and the addresses with delays.
 
     :param raw: a normalized mail.
     """

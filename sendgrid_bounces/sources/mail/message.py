@@ -171,7 +171,7 @@ def cut(text: str, most: int) -> str:
 def decode_words(text: str) -> str:
     """Return *text* with encoded words (RFC 2047) decoded, on one line.
 
-    Those of an unknown encoding are read as Latin-1.
+    Text of an unknown encoding is read as Latin-1.
     """
     if "=?" in text:
         with suppress(MessageError, ValueError, LookupError):

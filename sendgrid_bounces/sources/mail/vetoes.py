@@ -36,7 +36,7 @@ def find_veto(mail: Mail) -> str:
 
 
 def is_failure(mail: Mail) -> bool:
-    """Whether the sender and the words are those of a report on a failed delivery."""
+    """Whether the sender and the words suggest a report on a failed delivery."""
     if MAILER_DAEMON.search(_senders(mail)):
         return True
     text, subject = mail.text, mail.header("Subject")
