@@ -1,5 +1,6 @@
 """Check that a server answers."""
 
+import json
 from http.client import HTTPException, HTTPResponse, InvalidURL
 from typing import Any
 from urllib.error import HTTPError, URLError
@@ -28,8 +29,8 @@ PATH = f"{CONTROL_PATH}/health"
 #: Seconds that a server has to answer.
 TIMEOUT = 10
 
-#: Bytes of a response that are read.
-MAX_RESPONSE = 4096
+#: Bytes of a response that are read; it lists the sources.
+MAX_RESPONSE = 1024 * 1024
 
 
 @click.command(cls=Command)
@@ -56,7 +57,10 @@ def health() -> None:
     opener = build_opener(ProxyHandler({}), HTTPSHandler(context=context))
     try:
         with opener.open(f"{address}{PATH}", timeout=TIMEOUT) as response:
-            click.echo(_read_status(response, address))
+            text = _read_status(response, address)
+            if not _is_status(text):
+                raise click.ClickException(f"{address}: the response is not valid")
+            click.echo(text)
     except HTTPError as error:
         raise click.ClickException(_read_status(error, address)) from None
     except InvalidURL:
@@ -93,4 +97,12 @@ def _read_status(response: HTTPResponse | HTTPError, address: str) -> str:
     """Return the body of a response, if the server is an emulator."""
     if response.headers.get_content_type() not in ("application/json", "text/plain"):
         raise click.ClickException(f"{address} is not a sendgrid-bounces server")
-    return printable(response.read(MAX_RESPONSE).decode().strip())
+    return printable(response.read(MAX_RESPONSE).decode(errors="replace").strip())
+
+
+def _is_status(text: str) -> bool:
+    """Return whether *text* is the whole response of a server that works."""
+    try:
+        return bool(json.loads(text)["status"] == "ok")
+    except (KeyError, RecursionError, TypeError, ValueError):
+        return False

@@ -1,5 +1,6 @@
 """Mails from stdin, files, mboxes and Maildirs. Nothing here deletes a mail."""
 
+import os
 from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -16,6 +17,9 @@ from sendgrid_bounces.core.files import rename_to_new
 
 #: Blank lines, which programs can leave at the beginning of a file, before its mails.
 _STARTS = (b"\n", b"\r\n", BOM_UTF8 + b"\n", BOM_UTF8 + b"\r\n")
+
+#: Bytes of a file name before its ending; file systems allow 255 in all.
+MAX_NAME = 240
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +79,12 @@ def _read_maildir(folder: Path) -> Iterator[Incoming]:
 
 
 def _move(folder: Path, path: Path) -> None:
-    """Move a mail to ``cur``, and mark it as seen; an older mail there stays."""
-    name = path.name.partition(":")[0]
+    """Move a mail to ``cur``, and mark it as seen; an older mail there stays.
+
+    A name that would be too long with the mark is cut.
+    """
+    encoded = os.fsencode(path.name.partition(":")[0])
+    name = os.fsdecode(encoded[:MAX_NAME])
     with suppress(FileNotFoundError):  # another program has moved it
         for number in count():
             ending = f"_{number}" if number else ""

@@ -20,6 +20,7 @@ from sendgrid_bounces.cli.typecheck import check_types
 from sendgrid_bounces.config import VARIABLE_PREFIX
 from sendgrid_bounces.control import CONTROL_PATH
 from sendgrid_bounces.core.errors import BounceError, ParametersError, UnknownNameError
+from sendgrid_bounces.redaction import MASK
 
 #: Seconds to wait for a connection, and for a response: a server may take minutes to
 #: store a million bounces.
@@ -155,19 +156,25 @@ class Transport:
         raise self._error(response.status, document)
 
     def _error(self, status: int, document: Any) -> BounceError:
+        """Return the error that *document* reports, without the token."""
         if not isinstance(document, dict) or "error" not in document:
             return ServerError(f"{self._address} is not a sendgrid-bounces server")
-        message = str(document["error"])
+        message = self._redact(str(document["error"]))
         if status == HTTPStatus.UNAUTHORIZED:
             problem = "wrong token" if self._token else "missing token"
             return ServerError(f"{self._address}: {problem} (set {TOKEN_VARIABLE})")
         kind, name = document.get("kind"), document.get("name")
         if isinstance(kind, str) and isinstance(name, str):
-            return UnknownNameError(kind, name)
+            return UnknownNameError(self._redact(kind), self._redact(name))
         errors = document.get("errors")
         if errors and isinstance(errors, list):
-            return ParametersError([*map(_split, _listed([*map(str, errors)]))])
+            shown = [self._redact(str(error)) for error in errors]
+            return ParametersError([*map(_split, _listed(shown))])
         return ServerError(message)
+
+    def _redact(self, text: str) -> str:
+        """Return *text* of the server without the token, which it may repeat."""
+        return text.replace(self._token, MASK) if self._token else text
 
 
 def explain(address: str, error: Exception) -> str:

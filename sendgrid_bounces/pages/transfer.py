@@ -38,7 +38,8 @@ from sendgrid_bounces.web.responses import send_rest
 MAX_FILE = 25 * 1024 * 1024
 
 TOO_LARGE = (
-    f"larger than {MAX_FILE >> 20} MiB; use the command sendgrid-bounces bounces import"
+    f"the form is larger than {MAX_FILE >> 20} MiB, or has too many fields; "
+    "use the command sendgrid-bounces bounces import"
 )
 
 #: The media type of each format of an export.

@@ -225,8 +225,8 @@ def _multipart(body: bytes, content_type: str) -> list[tuple[str, str]]:
         delimiter = _DELIMITER % re.escape(boundary)
         _, *parts = re.split(delimiter, body, maxsplit=MAX_FIELDS + 1)
         return [pair for part in _bounded(parts) if (pair := _field(part))]
-    except (LookupError, ValueError, TypeError) as error:  # of a parameter's encoding
-        raise PayloadError(f"the form cannot be read: {error}") from None
+    except (LookupError, ValueError, TypeError):  # of a parameter's encoding
+        raise PayloadError("the form has a header field that cannot be read") from None
     finally:
         forget_unknown_charsets()
 

@@ -186,6 +186,8 @@ class Reader:
             raise PullError("the API key must be visible ASCII characters")
         self._deadline = _Deadline()
         self._errors = (httpx.TransportError, httpx.StreamError, httpx.DecodingError)
+        #: Errors whose texts quote the response, which can repeat the key.
+        self._quoting_errors = (httpx.ProtocolError, httpx.DecodingError)
         try:
             self._client = httpx.Client(
                 base_url=httpx.URL(api_url),
@@ -200,7 +202,8 @@ class Reader:
                 trust_env=False,
                 transport=transport,
             )
-        except (httpx.InvalidURL, TypeError) as error:
+            self._client.base_url.host.encode("idna")
+        except (httpx.InvalidURL, TypeError, UnicodeError) as error:
             raise PullError(f"the API URL is invalid: {error}") from None
         if not self._client.base_url.host.strip("[]"):
             raise PullError("the API URL has no host")
@@ -307,6 +310,8 @@ class Reader:
         except self._errors as error:
             self._deadline.check()
             reason = str(error) or type(error).__name__
+            if isinstance(error, self._quoting_errors):
+                reason = "the response is not valid HTTP, or ends early"
             raise _RetryableError(f"the connection failed: {reason}") from None
         self._deadline.check()  # a body can end with the connection
         _check_status(response)

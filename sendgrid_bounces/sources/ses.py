@@ -131,10 +131,12 @@ def read_notification(notification: Mapping[str, Any], now: int, most: int) -> B
     bounce = section(notification, "bounce")
     recipients = bounce.get("bouncedRecipients")
     recipients = recipients if isinstance(recipients, list) else []
+    mark = text(bounce, "feedbackId", "timestamp")
+    mark = mark or text(section(notification, "mail"), "messageId")
     shared = _Bounce(
         kind=text(bounce, "bounceType")[:MAX_KIND],
         subtype=text(bounce, "bounceSubType")[:MAX_KIND],
-        mark=text(bounce, "feedbackId", "timestamp")[:MAX_KEY],
+        mark=mark[:MAX_KEY],
         created=read_time(bounce.get("timestamp"), now),
     )
     events, skipped = [], []

@@ -501,6 +501,25 @@ def test_other_server_is_an_error(monkeypatch, status, kind, body, message) -> N
         assert result.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"error": f"no {TOKEN} here"},
+        {"error": "x", "errors": [f"a: no {TOKEN} here"]},
+        {"error": "x", "kind": "account", "name": TOKEN},
+    ],
+)
+def test_token_in_an_error_of_a_server_is_not_shown(monkeypatch, fields) -> None:
+    """The URL may be that of another server, which repeats the header fields."""
+    connection = _Other(400, "application/json", json.dumps(fields).encode())
+    monkeypatch.setattr(transport.Transport, "_connect", lambda _: connection)
+    monkeypatch.setenv("SENDGRID_BOUNCES_CONTROL_TOKEN", TOKEN)
+    result = CliRunner().invoke(main, ["account", "list", "--url", SERVER])
+    assert result.exit_code == 1
+    assert "***" in result.stderr
+    assert TOKEN not in result.stderr
+
+
 #: Arguments of the methods of a control service that require some.
 ARGUMENTS: dict[str, tuple[Any, ...]] = {
     **dict.fromkeys(("reset_account", "account", "remove_account"), ("acme",)),

@@ -1070,7 +1070,7 @@ def test_large_file_is_refused(browser, monkeypatch) -> None:
     answer = _import(browser, "a.csv", b"email\n" + b"a" * 100_000)
 
     assert answer.status_code == 400
-    assert "file: larger than 25 MiB" in answer.text
+    assert "file: the form is larger than 25 MiB" in answer.text
 
 
 @pytest.mark.parametrize("kind", ["csv", "json"])

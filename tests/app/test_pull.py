@@ -529,6 +529,40 @@ def test_response_takes_bounded_time(
         answered.result()
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 %s\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n%s\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%s\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: %s\r\n\r\n",
+    ],
+    ids=["status line", "field", "chunk", "length"],
+)
+def test_key_in_an_invalid_response_is_not_shown(
+    local, clock, monkeypatch, answer: bytes
+) -> None:
+    """A proxy may repeat the header fields of a request."""
+    monkeypatch.setattr(module, "MAX_ATTEMPTS", 1)
+
+    def respond(server: socket.socket) -> None:
+        with closing(server.accept()[0]) as connection:
+            connection.recv(65_536)
+            connection.sendall(answer % f"Bearer {KEY}".encode())
+
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        pool.submit(respond, server)
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        with closing(Reader(KEY, url)) as reader, pytest.raises(PullError) as raised:
+            _pull(local, reader, clock)
+    assert "the response is not valid HTTP" in str(raised.value)
+    assert KEY not in str(raised.value)
+    assert KEY not in str(local.pulls.all())
+
+
 def test_connection_after_the_deadline_is_closed() -> None:
     deadline = module._Deadline()
     deadline._end()
@@ -610,7 +644,13 @@ def test_invalid_key_is_rejected(key: str) -> None:
 
 
 def test_invalid_url_is_rejected() -> None:
-    for url in ("ftp://example.com", "example.com", "http://", "file:///etc/passwd"):
+    for url in (
+        "ftp://example.com",
+        "example.com",
+        "http://",
+        "file:///etc/passwd",
+        "https://a..b",
+    ):
         with pytest.raises(PullError, match="the API URL"):
             Reader(KEY, url)
 

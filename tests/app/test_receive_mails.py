@@ -183,6 +183,19 @@ def test_read_mails_of_a_maildir_move_and_unread_ones_stay(run: Run, tmp_path: P
     assert (folder / "cur" / "1.a:2,S").read_bytes() == EXIM
 
 
+def test_mail_with_a_long_name_does_not_stop_the_next(run: Run, tmp_path: Path):
+    """With the mark of a read mail, its name would be too long."""
+    folder = tmp_path / "Maildir"
+    mailbox.Maildir(folder)
+    for name in ("1." + "é" * 126, "2.b"):
+        (folder / "new" / name).write_bytes(EXIM)
+
+    answer = run("bounces", "receive", "acme", str(folder))
+    assert "2 mails: 1 listed, 1 known, 0 ignored, 0 unread" in answer.stdout
+    assert [*(folder / "new").iterdir()] == []
+    assert len([*(folder / "cur").iterdir()]) == 2
+
+
 @pytest.mark.parametrize("has_links", [True, False])
 def test_mails_of_one_name_in_a_maildir_stay(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_links: bool

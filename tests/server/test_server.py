@@ -165,6 +165,10 @@ def test_concurrent_first_requests_create_one_account(url: str) -> None:
     storage.close()
 
 
+#: The beginning of a response.
+JSON_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n"
+
+
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
@@ -178,6 +182,10 @@ def test_concurrent_first_requests_create_one_account(url: str) -> None:
             b"HTTP/1.1 404 No\r\nContent-Type: text/html\r\n\r\n<html>",
             "is not a sendgrid-bounces server",
         ),
+        (b"%s[]" % JSON_HEAD, "the response is not valid"),
+        (b'%s{"status": "bad"}' % JSON_HEAD, "the response is not valid"),
+        (b'%s{"status": "ok", "x"' % JSON_HEAD, "the response is not valid"),
+        (b"%s\xff" % JSON_HEAD, "the response is not valid"),
     ],
 )
 def test_health_reports_another_server_in_one_line(answer: bytes, message: str) -> None:

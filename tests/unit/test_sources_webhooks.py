@@ -127,8 +127,11 @@ def test_event_without_an_identifier_has_no_key(kind: str, payload: dict):
     assert event.key == ""
 
 
-def test_ses_key_is_the_feedback_or_else_the_time():
-    bounce = {"bouncedRecipients": [{"emailAddress": "A@x.org"}], "timestamp": 5}
+def test_ses_key_is_the_feedback_or_the_time_or_the_mail():
+    bounce = {"bouncedRecipients": [{"emailAddress": "A@x.org"}]}
+    (event,) = parse("ses", {**SES, "bounce": bounce, "mail": {"messageId": "m"}})
+    assert event.key == "ses m a@x.org"
+    bounce["timestamp"] = 5
     (event,) = parse("ses", {**SES, "bounce": bounce})
     assert event.key == "ses 5 a@x.org"
     (event,) = parse("ses", {**SES, "bounce": {**bounce, "feedbackId": "one"}})
@@ -380,6 +383,13 @@ def test_any_bytes_are_read_or_refused(kind: str, body: bytes, content_type: str
         KINDS[kind].parse(body, {"Content-Type": content_type}, NOW)
     except PayloadError:
         return
+
+
+def test_error_of_a_form_has_no_text_of_python():
+    """The boundary is given twice, with and without a number."""
+    fields = {"Content-Type": "multipart/form-data; boundary*=b; boundary*0*=c"}
+    with pytest.raises(PayloadError, match="^the form has a header field that cannot"):
+        KINDS["mailgun"].parse(b"--b--", fields, NOW)
 
 
 def test_number_of_events_is_limited(monkeypatch):
