@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from http.cookiejar import CookieJar
 from typing import TYPE_CHECKING, Any
 
 from sendgrid_bounces.core.bounces import Bounce, fold
@@ -157,6 +158,13 @@ class _Deadline:
                 socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
 
+class _NoCookies(CookieJar):
+    """Ignores the cookies of responses."""
+
+    def extract_cookies(self, *_: Any) -> None:
+        """Parse no header fields: Python's parser prints a traceback of some."""
+
+
 class Reader:
     """Reads the lists of one account.
 
@@ -185,9 +193,14 @@ class Reader:
         if not key or not key.isascii() or not key.isprintable() or " " in key:
             raise PullError("the API key must be visible ASCII characters")
         self._deadline = _Deadline()
-        self._errors = (httpx.TransportError, httpx.StreamError, httpx.DecodingError)
         #: Errors whose texts quote the response, which can repeat the key.
-        self._quoting_errors = (httpx.ProtocolError, httpx.DecodingError)
+        self._quoting_errors = (
+            httpx.ProtocolError,
+            httpx.DecodingError,
+            httpx.InvalidURL,  # of a redirect, which httpx parses
+            ValueError,  # of a host name there
+        )
+        self._errors = (httpx.TransportError, httpx.StreamError, *self._quoting_errors)
         try:
             self._client = httpx.Client(
                 base_url=httpx.URL(api_url),
@@ -197,6 +210,7 @@ class Reader:
                     "Accept-Encoding": "identity",
                     "User-Agent": "sendgrid-bounces",
                 },
+                cookies=_NoCookies(),
                 follow_redirects=False,
                 timeout=TIMEOUT,
                 trust_env=False,

@@ -5,6 +5,7 @@ import json
 import socket
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, suppress
@@ -536,8 +537,9 @@ def test_response_takes_bounded_time(
         b"HTTP/1.1 200 OK\r\n%s\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%s\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Length: %s\r\n\r\n",
+        b"HTTP/1.1 302 Found\r\nLocation: http://xn--%s./\r\n\r\n",
     ],
-    ids=["status line", "field", "chunk", "length"],
+    ids=["status line", "field", "chunk", "length", "redirect"],
 )
 def test_key_in_an_invalid_response_is_not_shown(
     local, clock, monkeypatch, answer: bytes
@@ -561,6 +563,19 @@ def test_key_in_an_invalid_response_is_not_shown(
     assert "the response is not valid HTTP" in str(raised.value)
     assert KEY not in str(raised.value)
     assert KEY not in str(local.pulls.all())
+
+
+def test_cookies_are_not_parsed(local, clock, pauses) -> None:
+    """Python's parser would print a traceback."""
+    cookie = f"a=b; expires=Mon, 01-Jan-{'0' * 5_000} 00:00:00 GMT"
+    answer = httpx.Response(200, json=[], headers={"Set-Cookie": cookie})
+    transport = httpx.MockTransport(lambda _: answer)
+    with (
+        closing(Reader(KEY, sleep=pauses.append, transport=transport)) as reader,
+        warnings.catch_warnings(record=True) as shown,
+    ):
+        _pull(local, reader, clock)
+    assert shown == []
 
 
 def test_connection_after_the_deadline_is_closed() -> None:
