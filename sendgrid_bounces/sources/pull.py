@@ -7,6 +7,7 @@ are found by offset, so rows that vanish between two pages move the later rows.
 import json
 import socket
 import statistics
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -50,7 +51,7 @@ MAX_LIMIT_PAUSE, CLOCK_SKEW = 600, 1
 #: The maximum size of a page in bytes.
 MAX_BODY = 16 * 1024 * 1024
 
-#: Characters of the reasons in a window, which is in memory as a whole.
+#: Bytes of the reasons in a window, which is in memory as a whole.
 MAX_TEXT = 256 * 1024 * 1024
 
 #: Seconds for a part of a response, and for all of it.
@@ -257,7 +258,7 @@ class Reader:
             try:
                 for bounce in self._read_rows(name, start, end):
                     _add(rows, bounce)
-                    length += len(bounce.reason)
+                    length += sys.getsizeof(bounce.reason)
                     if length > MAX_TEXT:
                         raise PullError(f"too much text between {start} and {end}")
             except _MovingError:

@@ -224,13 +224,13 @@ def test_many_bounces_are_removed_in_parts(
 
 
 def test_text_of_a_window_is_limited(local, live, reader, clock, monkeypatch) -> None:
-    """A window is in memory as a whole."""
-    _put(live, bounce("a@example.com", reason="x" * 60), bounce("b@x", reason="y" * 60))
-    monkeypatch.setattr(module, "MAX_TEXT", 100)
-    with pytest.raises(PullError, match="too much text between 0 and"):
-        _pull(local, reader, clock)
-    monkeypatch.setattr(module, "MAX_TEXT", 120)
+    """A window is in memory as a whole; a letter of it can take four bytes."""
+    _put(live, bounce("a@example.com", reason="x" * 600), bounce("b@x", reason="ü"))
+    monkeypatch.setattr(module, "MAX_TEXT", 900)
     assert _pull(local, reader, clock).rows == 2
+    _put(live, bounce("b@x", reason="😀" + "y" * 100))
+    with pytest.raises(PullError, match="too much text between"):
+        _pull(local, reader, clock, is_full=True)
 
 
 def test_local_deletion_holds_in_the_overlap(local, live, reader, clock) -> None:
