@@ -20,7 +20,7 @@ from sendgrid_bounces.storage.tables import SCHEMA_VERSION, AboutRow
 Row = tuple[Any, ...]
 
 #: Numbers that identify a database, not a replacement of it. Empty if not known.
-Identity = tuple[int, ...]
+Identity = tuple[int | str, ...]
 Result = TypeVar("Result")
 
 

@@ -43,6 +43,10 @@ LOG_SUFFIX = "-requests"
 #: the index of it that processes share.
 JOURNAL_SUFFIXES = ("-wal", "-shm")
 
+#: Seconds in which another process that opens or closes the database creates or removes
+#: the index of the write-ahead log.
+INDEX_TIMEOUT = 0.3
+
 #: Seconds that a request waits for other writers of the log before it is not logged.
 LOG_TIMEOUT = 1
 
@@ -94,7 +98,7 @@ LOG_PRAGMAS = (
     "wal_autocheckpoint = 2000",
 )
 
-#: The device and the inode of each of some files; empty if there is no file.
+#: Device, inode and place of each of some files; empty if there is no file.
 Identities = list[Identity]
 
 
@@ -284,6 +288,9 @@ class SQLiteEngine(Engine):
 
         Otherwise somebody has removed it. With a new one, and the index that other
         processes use, SQLite would write over the file.
+
+        A process whose parent has prepared the database needs the index of a log, too:
+        the other processes of the server would not see what it writes with a new index.
         """
         log, index = self._journal
         # Twice, since another process may just remove the index, and then the log.
@@ -293,6 +300,12 @@ class SQLiteEngine(Engine):
                 f"remove {index.name}, too)"
             )
             raise StorageError(f"{self}: {reason}", reason=f"the database: {reason}")
+        if self.identity:
+            deadline = time.monotonic() + INDEX_TIMEOUT
+            while _has_content(log) and not index.exists():
+                if time.monotonic() > deadline:
+                    raise self._removed(f"{index.name} (write-ahead log)")
+                time.sleep(RETRY_INTERVAL)
 
     def check_space(self) -> None:
         """Check that the folder has space for the data of a few calls.
@@ -513,8 +526,18 @@ def _lacks_inodes_only(folder: Path) -> bool:
     return has_limit and not volume.f_favail and free_space(folder) >= SPACE
 
 
+def _has_content(path: Path) -> bool:
+    try:
+        return path.stat().st_size > 0
+    except OSError:
+        return False
+
+
 def _identify(*paths: Path) -> Identities:
     """Return the identity of each file.
+
+    It includes the place, since SQLite has the write-ahead log beside the file that a
+    symbolic link leads to: a file that was moved has another log.
 
     :raises StorageError: if its folder cannot be searched.
     """
@@ -527,7 +550,7 @@ def _identify(*paths: Path) -> Identities:
         except OSError:
             found.append(())
         else:
-            found.append((status.st_dev, status.st_ino))
+            found.append((status.st_dev, status.st_ino, os.path.realpath(path)))
     return found
 
 

@@ -245,6 +245,38 @@ def test_writes_without_the_write_ahead_log_are_refused(
     assert {message in error for error in errors} == {True}
 
 
+def test_new_worker_without_the_index_of_the_log_is_refused(url: str, tmp_path) -> None:
+    """Other workers use the removed index: writes with a new one could be lost."""
+    with closing(open_storage(url)) as storage:
+        storage.accounts.add("before", key_hash="", key_tag=0)
+        (tmp_path / "bounces.sqlite3-shm").unlink()
+        prepared = storage.engine.identity
+        with (
+            closing(open_storage(url, prepared=prepared)) as worker,
+            pytest.raises(StorageError, match=r"-shm .* was removed or replaced"),
+        ):
+            worker.accounts.all()
+
+
+@pytest.mark.parametrize("is_new", [True, False], ids=["new", "running"])
+def test_file_that_became_a_link_is_refused(url: str, tmp_path, is_new) -> None:
+    """SQLite would create a second write-ahead log, beside the moved file."""
+    file = tmp_path / "bounces.sqlite3"
+    with closing(open_storage(url)) as storage:
+        storage.accounts.add("before", key_hash="", key_tag=0)
+        file.rename(tmp_path / "moved")
+        file.symlink_to(tmp_path / "moved")
+        with pytest.raises(StorageError, match="was removed or replaced"):
+            storage.accounts.add("after", key_hash="", key_tag=0)
+        prepared = storage.engine.identity
+        with (
+            closing(open_storage(url, prepared=prepared)) as worker,
+            pytest.raises(StorageError, match="was removed or replaced"),
+        ):
+            (worker if is_new else storage).health.check()
+        assert not (tmp_path / "moved-wal").exists()
+
+
 def test_log_of_a_linked_file_is_watched(tmp_path: Path) -> None:
     """SQLite has the log beside the file, not beside the link."""
     (tmp_path / "data").mkdir()
