@@ -216,19 +216,25 @@ def _multipart(body: bytes, content_type: str) -> list[tuple[str, str]]:
 
     The form is read before it is verified, so the time is linear in its length.
     """
-    head = b"Content-Type: " + content_type.encode("latin-1", "replace") + b"\n\n"
     try:
-        message = BytesParser(policy=POLICY).parsebytes(head)
-        boundary = (message.get_boundary() or "").encode("utf-8", "replace")
-        if not 0 < len(boundary) <= MAX_BOUNDARY:
-            raise PayloadError("the form has no valid boundary")
-        delimiter = _DELIMITER % re.escape(boundary)
-        _, *parts = re.split(delimiter, body, maxsplit=MAX_FIELDS + 1)
-        return [pair for part in _bounded(parts) if (pair := _field(part))]
+        return _read_parts(body, content_type)
+    except PayloadError:
+        raise
     except (LookupError, ValueError, TypeError):  # of a parameter's encoding
         raise PayloadError("the form has a header field that cannot be read") from None
     finally:
         forget_unknown_charsets()
+
+
+def _read_parts(body: bytes, content_type: str) -> list[tuple[str, str]]:
+    head = b"Content-Type: " + content_type.encode("latin-1", "replace") + b"\n\n"
+    message = BytesParser(policy=POLICY).parsebytes(head)
+    boundary = (message.get_boundary() or "").encode("utf-8", "replace")
+    if not 0 < len(boundary) <= MAX_BOUNDARY:
+        raise PayloadError("the form has no valid boundary")
+    delimiter = _DELIMITER % re.escape(boundary)
+    _, *parts = re.split(delimiter, body, maxsplit=MAX_FIELDS + 1)
+    return [pair for part in _bounded(parts) if (pair := _field(part))]
 
 
 def _field(part: bytes) -> tuple[str, str] | None:
