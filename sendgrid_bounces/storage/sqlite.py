@@ -3,6 +3,8 @@
 import errno
 import os
 import sqlite3
+import struct
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -46,6 +48,13 @@ JOURNAL_SUFFIXES = ("-wal", "-shm")
 #: Seconds in which another process that opens or closes the database creates or removes
 #: the index of the write-ahead log.
 INDEX_TIMEOUT = 0.3
+
+#: The bytes of a database that each connection with a write-ahead log has locked: the
+#: first, and their number.
+SHARED_BYTES = (0x40000002, 510)
+
+#: The structure ``flock`` of Linux: type, origin, first byte, length and process.
+LOCK_FORMAT = "hhqqi"
 
 #: Seconds that a request waits for other writers of the log before it is not logged.
 LOG_TIMEOUT = 1
@@ -284,13 +293,11 @@ class SQLiteEngine(Engine):
         self._journal_identities = found
 
     def _check_new_journal(self) -> None:
-        """Check that the write-ahead log exists if the index of it does.
+        """Check that neither the write-ahead log nor the index of it was removed.
 
-        Otherwise somebody has removed it. With a new one, and the index that other
-        processes use, SQLite would write over the file.
-
-        A process whose parent has prepared the database needs the index of a log, too:
-        the other processes of the server would not see what it writes with a new index.
+        With a new log, and the index that other processes use, SQLite would write over
+        the file. With a new index, processes that use the removed one would not see the
+        writes, and could undo them. Without other processes, SQLite restores the index.
         """
         log, index = self._journal
         # Twice, since another process may just remove the index, and then the log.
@@ -300,12 +307,14 @@ class SQLiteEngine(Engine):
                 f"remove {index.name}, too)"
             )
             raise StorageError(f"{self}: {reason}", reason=f"the database: {reason}")
-        if self.identity:
-            deadline = time.monotonic() + INDEX_TIMEOUT
-            while _has_content(log) and not index.exists():
-                if time.monotonic() > deadline:
+        deadline = time.monotonic() + INDEX_TIMEOUT
+        while _has_content(log) and not index.exists():
+            if time.monotonic() > deadline:
+                # A process that has an identity is one of several of a server.
+                if self.identity or _is_used_elsewhere(self._target):
                     raise self._removed(f"{index.name} (write-ahead log)")
-                time.sleep(RETRY_INTERVAL)
+                break
+            time.sleep(RETRY_INTERVAL)
 
     def check_space(self) -> None:
         """Check that the folder has space for the data of a few calls.
@@ -524,6 +533,23 @@ def _lacks_inodes_only(folder: Path) -> bool:
     volume = os.statvfs(folder)
     has_limit = volume.f_files > 0  # some file systems have none
     return has_limit and not volume.f_favail and free_space(folder) >= SPACE
+
+
+def _is_used_elsewhere(file: Path) -> bool:
+    """Return whether another process has a connection to a database, on Linux.
+
+    The file stays open: to close it would end the locks of this process on it.
+    """
+    if sys.platform != "linux":
+        return False
+    import fcntl  # which Windows lacks
+
+    with suppress(OSError):
+        number = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+        lock = struct.pack(LOCK_FORMAT, fcntl.F_WRLCK, os.SEEK_SET, *SHARED_BYTES, 0)
+        found = fcntl.fcntl(number, fcntl.F_GETLK, lock)
+        return bool(struct.unpack(LOCK_FORMAT, found)[0] != fcntl.F_UNLCK)
+    return False
 
 
 def _has_content(path: Path) -> bool:

@@ -258,6 +258,33 @@ def test_new_worker_without_the_index_of_the_log_is_refused(url: str, tmp_path) 
             worker.accounts.all()
 
 
+def test_command_without_the_index_of_a_used_log_is_refused(url: str, tmp_path) -> None:
+    """If no process uses the log, SQLite restores the index."""
+    path = tmp_path / "bounces.sqlite3"
+    code = f"""if True:
+        import sys
+        from sendgrid_bounces.storage.database import open_storage
+        try:
+            open_storage({url!r}).accounts.add(sys.argv[1])
+        except Exception as error:
+            print(error)
+    """
+    with closing(open_storage(url)) as storage:
+        storage.accounts.add("before")
+        Path(f"{path}-shm").unlink()
+        log = Path(f"{path}-wal").read_bytes()
+        command = [sys.executable, "-c", code, "after"]
+        refused = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert "-shm (write-ahead log) was removed or replaced" in refused.stdout
+        assert not Path(f"{path}-shm").exists()
+    Path(f"{path}-wal").write_bytes(log)  # of a server that was killed
+    restored = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert restored.stdout == ""
+    with closing(open_storage(url)) as storage:
+        names = {account.username for account in storage.accounts.all()}
+    assert names == {"before", "after"}
+
+
 @pytest.mark.parametrize("is_new", [True, False], ids=["new", "running"])
 def test_file_that_became_a_link_is_refused(url: str, tmp_path, is_new) -> None:
     """SQLite would create a second write-ahead log, beside the moved file."""
