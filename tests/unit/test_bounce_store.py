@@ -428,7 +428,9 @@ def test_searches_end_in_time(storage, bounce_list, monkeypatch) -> None:
     number = 30_000
     many = (bounce(f"{index:05}@example.com") for index in range(number))
     storage.bounces.put(bounce_list, many)
-    monkeypatch.setattr(bounces_module, "SEARCH_TIMEOUT", 0.001)
+    # MySQL takes 0 for no limit.
+    shortest = 0.001 if storage.engine.name == "mysql" else 0
+    monkeypatch.setattr(bounces_module, "SEARCH_TIMEOUT", shortest)
     for query in (
         BounceQuery(pattern="%@example.de%"),
         BounceQuery(email_globs=("*@example.de",)),
