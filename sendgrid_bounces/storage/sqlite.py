@@ -1,17 +1,13 @@
 """SQLite: a database in a file."""
 
-import errno
 import os
 import sqlite3
-import struct
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import count
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, unquote
 from zlib import crc32
@@ -25,9 +21,14 @@ from sendgrid_bounces.storage.sqlite_checkpoints import (
     CHECKPOINT_STEP,
     RETRY_INTERVAL,
     Checkpoints,
-    free_space,
 )
 from sendgrid_bounces.storage.sqlite_copy import Report, copy_pages
+from sendgrid_bounces.storage.sqlite_files import (
+    check_space,
+    file_size,
+    find_refusal,
+    is_used_elsewhere,
+)
 from sendgrid_bounces.storage.tables import UNIQUE_ID, RequestRow
 from sendgrid_bounces.storage.writers import Failures, Writers
 
@@ -49,18 +50,8 @@ JOURNAL_SUFFIXES = ("-wal", "-shm")
 #: the index of the write-ahead log.
 INDEX_TIMEOUT = 0.3
 
-#: The bytes of a database that each connection with a write-ahead log has locked: the
-#: first, and their number.
-SHARED_BYTES = (0x40000002, 510)
-
-#: The structure ``flock`` of Linux: type, origin, first byte, length and process.
-LOCK_FORMAT = "hhqqi"
-
 #: Seconds that a request waits for other writers of the log before it is not logged.
 LOG_TIMEOUT = 1
-
-#: Bytes that must be available beside the file.
-SPACE = 64 * 1024
 
 #: The end of the message of an operation that another writer prevents.
 LOCKED = "database is locked"
@@ -107,7 +98,7 @@ LOG_PRAGMAS = (
     "wal_autocheckpoint = 2000",
 )
 
-#: Device, inode and place of each of some files; empty if there is no file.
+#: The device and the inode of each of some files; empty if there is no file.
 Identities = list[Identity]
 
 
@@ -271,9 +262,13 @@ class SQLiteEngine(Engine):
     def check_location(self) -> None:
         """Check that the file is the one that the first connection opened.
 
-        SQLite goes on writing to a removed file, and the writes are lost at the end.
+        SQLite goes on writing to a removed file, and the writes are lost at the end. A
+        file that was moved behind a symbolic link has another write-ahead log.
         """
-        if self.identity and [self.identity] != _identify(self._file):
+        if not self.identity:
+            return
+        (found,) = _identify(self._file)
+        if self.identity != (*found, os.path.realpath(self._file)):
             raise self._removed("the file")
 
     def check_journal(self) -> None:
@@ -308,10 +303,10 @@ class SQLiteEngine(Engine):
             )
             raise StorageError(f"{self}: {reason}", reason=f"the database: {reason}")
         deadline = time.monotonic() + INDEX_TIMEOUT
-        while _has_content(log) and not index.exists():
+        while file_size(log) and not index.exists():
             if time.monotonic() > deadline:
                 # A process that has an identity is one of several of a server.
-                if self.identity or _is_used_elsewhere(self._target):
+                if self.identity or is_used_elsewhere(self._target):
                     raise self._removed(f"{index.name} (write-ahead log)")
                 break
             time.sleep(RETRY_INTERVAL)
@@ -319,19 +314,14 @@ class SQLiteEngine(Engine):
     def check_space(self) -> None:
         """Check that the folder has space for the data of a few calls.
 
-        A small write can succeed on a full disk, inside the file. So do all writes if
-        only the number of files has reached its limit.
+        A small write can succeed on a full disk, inside the file.
 
         :raises StorageError: if it has not.
         """
-        folder = self._target.parent
         try:
-            with TemporaryFile(dir=folder) as file:
-                file.write(bytes(SPACE))
+            check_space(self._target.parent)
         except OSError as error:
-            is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-            if is_full and not _lacks_inodes_only(folder):
-                raise StorageError(f"{self}: {error.strerror}") from error
+            raise StorageError(f"{self}: {error.strerror}") from error
 
     def _storage_error(self, error: Exception) -> StorageError:
         """Return *error*, or the error of the disk or of the rights that caused it."""
@@ -341,7 +331,7 @@ class SQLiteEngine(Engine):
                 self.check_space()
             except StorageError as cause:
                 return cause
-        if str(found).endswith(UNOPENED) and (reason := _find_refusal(self._target)):
+        if str(found).endswith(UNOPENED) and (reason := find_refusal(self._target)):
             return StorageError(f"{self}: {reason}: {UNOPENED}", found.code)
         return found
 
@@ -427,7 +417,8 @@ class SQLiteEngine(Engine):
             raise
         self._create = False
         if not self.identity:
-            (self.identity,) = _identify(self._file)
+            (found,) = _identify(self._file)
+            self.identity = (*found, str(self._target))
         if is_first:
             self._journal_identities = _identify(*self._journal)
         return connection
@@ -517,53 +508,8 @@ def _is_locked(error: StorageError) -> bool:
     return str(error).endswith(LOCKED)
 
 
-def _find_refusal(file: Path) -> str:
-    """Return why this process cannot write *file*, or create files beside it."""
-    for path in (file, file.parent):
-        if path.exists() and not os.access(path, os.R_OK | os.W_OK):
-            is_read_only = os.statvfs(path).f_flag & os.ST_RDONLY
-            return (
-                f"{path}: {os.strerror(errno.EROFS if is_read_only else errno.EACCES)}"
-            )
-    return ""
-
-
-def _lacks_inodes_only(folder: Path) -> bool:
-    """Return whether a volume with space for data has reached its number of files."""
-    volume = os.statvfs(folder)
-    has_limit = volume.f_files > 0  # some file systems have none
-    return has_limit and not volume.f_favail and free_space(folder) >= SPACE
-
-
-def _is_used_elsewhere(file: Path) -> bool:
-    """Return whether another process has a connection to a database, on Linux.
-
-    The file stays open: to close it would end the locks of this process on it.
-    """
-    if sys.platform != "linux":
-        return False
-    import fcntl  # which Windows lacks
-
-    with suppress(OSError):
-        number = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
-        lock = struct.pack(LOCK_FORMAT, fcntl.F_WRLCK, os.SEEK_SET, *SHARED_BYTES, 0)
-        found = fcntl.fcntl(number, fcntl.F_GETLK, lock)
-        return bool(struct.unpack(LOCK_FORMAT, found)[0] != fcntl.F_UNLCK)
-    return False
-
-
-def _has_content(path: Path) -> bool:
-    try:
-        return path.stat().st_size > 0
-    except OSError:
-        return False
-
-
 def _identify(*paths: Path) -> Identities:
-    """Return the identity of each file.
-
-    It includes the place, since SQLite has the write-ahead log beside the file that a
-    symbolic link leads to: a file that was moved has another log.
+    """Return the device and the inode of each file.
 
     :raises StorageError: if its folder cannot be searched.
     """
@@ -576,7 +522,7 @@ def _identify(*paths: Path) -> Identities:
         except OSError:
             found.append(())
         else:
-            found.append((status.st_dev, status.st_ino, os.path.realpath(path)))
+            found.append((status.st_dev, status.st_ino))
     return found
 
 

@@ -1,10 +1,11 @@
 """Keep SQLite's write-ahead log small, which the automatic checkpoints cannot do."""
 
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
+
+from sendgrid_bounces.storage.sqlite_files import file_size, free_space
 
 #: Bytes of the log after which it is emptied: the automatic checkpoints cannot do so
 #: while reads overlap.
@@ -73,13 +74,4 @@ class Checkpoints:
             time.sleep(RETRY_INTERVAL)
 
     def _has_grown(self, most: int) -> bool:
-        try:
-            return self._journal.stat().st_size > most
-        except OSError:
-            return False
-
-
-def free_space(folder: Path) -> int:
-    """Return the bytes that the volume of *folder* has for this process."""
-    volume = os.statvfs(folder)
-    return volume.f_bavail * volume.f_frsize
+        return file_size(self._journal) > most

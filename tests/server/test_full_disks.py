@@ -33,16 +33,10 @@ def _small_disk(tmp_path: Path) -> Iterator[Path]:
 
 def test_command_names_the_reason_on_a_read_only_disk(small_disk: Path) -> None:
     """SQLite reports only that it cannot open the file."""
-    command = [
-        *COMMAND,
-        "account",
-        "list",
-        "--database",
-        f"sqlite:///{small_disk}/b.db",
-    ]
-    subprocess.run([*COMMAND, "init-db", *command[-2:]], check=True)
-    remount = ["mount", "-o", "remount,ro", str(small_disk)]
-    subprocess.run(remount, check=True)
+    database = ("--database", f"sqlite:///{small_disk}/b.db")
+    subprocess.run([*COMMAND, "init-db", *database], check=True)
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    command = [*COMMAND, "account", "list", *database]
     found = subprocess.run(command, capture_output=True, text=True)
     assert found.returncode == 1
     assert f"{small_disk}/b.db: Read-only file system: unable to open" in found.stderr

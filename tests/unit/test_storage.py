@@ -25,7 +25,14 @@ from sendgrid_bounces.core.bounces import BounceQuery
 from sendgrid_bounces.core.errors import AbsentError, ConflictError, StorageError
 from sendgrid_bounces.core.faults import FaultRule, StoredFault
 from sendgrid_bounces.core.sources import SourceSettings
-from sendgrid_bounces.storage import health, mysql, sqlite, sqlite_checkpoints, writers
+from sendgrid_bounces.storage import (
+    health,
+    mysql,
+    sqlite,
+    sqlite_checkpoints,
+    sqlite_files,
+    writers,
+)
 from sendgrid_bounces.storage.connections import Connections
 from sendgrid_bounces.storage.database import Storage, absolute_url, open_storage
 from sendgrid_bounces.storage.sqlite import JOURNAL_SUFFIXES, open_sqlite
@@ -475,8 +482,8 @@ def test_volume_without_inodes_is_not_full(
     )
     full = OSError(errno.ENOSPC, "No space left on device")
     with closing(open_storage(f"sqlite:///{tmp_path / 'bounces.sqlite3'}")) as storage:
-        monkeypatch.setattr(sqlite, "TemporaryFile", Mock(side_effect=full))
-        monkeypatch.setattr(sqlite.os, "statvfs", lambda _: volume)
+        monkeypatch.setattr(sqlite_files, "TemporaryFile", Mock(side_effect=full))
+        monkeypatch.setattr(sqlite_files.os, "statvfs", lambda _: volume)
         expected = pytest.raises(StorageError) if is_full else nullcontext()
         with expected:
             storage.engine.check_space()
