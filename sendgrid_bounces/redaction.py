@@ -98,10 +98,10 @@ _FROM_URL_SAFE = str.maketrans("-_", "+/")
 #: From quotation marks to blanks.
 _UNQUOTED = str.maketrans("\"'", "  ")
 
-#: What can stand between a name and its value, if it is mistyped.
+#: Characters between a name and its value in a mistyped parameter.
 _SIGNS = "=: "
 
-#: What separates the words of a header field with credentials.
+#: Characters between the words of a header field with credentials.
 _FIELD_SEPARATORS = re.compile(r"[\s,;:=\"]+")
 
 #: The name of a credential at the beginning of a name without a value, which may be the

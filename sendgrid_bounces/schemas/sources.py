@@ -110,7 +110,7 @@ SOURCE = SourceSchema()
 class SourceSeed:
     """A source to add.
 
-    :param token: not hashed yet; empty if there is none, or if it is elsewhere.
+    :param token: not hashed yet; empty without a token, or with one stored elsewhere.
     """
 
     name: str

@@ -111,8 +111,8 @@ class Worker(ThreadWorker):
         self.busy = 0
         #: When a thread became free last.
         self.last_free = 0.0
-        #: Connections whose long bodies threads read, the largest number of them, and
-        #: the connections that wait for a turn, some of which may be closed.
+        #: Connections whose long bodies threads read, the largest number of such
+        #: connections, and connections that wait for a turn: some may be closed.
         quarter = max(self.cfg.threads // 4, 1)
         self.uploads: list[Any] = []
         self.max_uploads = quarter

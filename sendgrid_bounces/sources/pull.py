@@ -37,7 +37,7 @@ PAGE = 500
 #: given up.
 MAX_PAGES, MAX_PAGES_OF_A_SECOND = 20, 2_000
 
-#: Reads of a window whose rows move, before it counts as incomplete.
+#: Reads of a window whose rows move, after which the window counts as incomplete.
 MAX_READS = 5
 
 #: Attempts of a request, and the shortest and longest pause between two, in seconds.

@@ -225,8 +225,8 @@ class Engine:
     def open_log(self) -> "Engine":
         """Return an engine for the table of the request log.
 
-        A transaction of this engine does not include what the other one does. Writes to
-        the log do not wait until the disk has them, if the product can do so.
+        A transaction of this engine does not include writes to the log. Those do not
+        wait for the disk, if the product can do so.
         """
         return self
 

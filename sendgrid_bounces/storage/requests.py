@@ -93,8 +93,8 @@ class RequestStore:
     def add(self, entry: LoggedRequest) -> int:
         """Append *entry* and return its identifier; the identifier it has is ignored.
 
-        After a failure, one thread at a time tries, since it may have to wait. If it
-        waited for more than ``PATIENCE`` seconds, there is a long pause.
+        After a failure, one thread at a time tries, since the attempt may have to wait.
+        A long pause follows an attempt of more than ``PATIENCE`` seconds.
 
         :raises StorageError: if it cannot be stored. The failure is counted.
         """

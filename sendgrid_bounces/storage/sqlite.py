@@ -192,7 +192,7 @@ class SQLiteEngine(Engine):
             connection.execute(f"PRAGMA busy_timeout = {self._timeout * 1000}")
 
     def _renew_connection(self, error: StorageError) -> None:
-        """Close the connection of this thread if *error* says that it cannot write."""
+        """Close the connection of this thread if *error* shows that it is read-only."""
         if str(error).endswith(READ_ONLY):
             self.connections.discard()
 

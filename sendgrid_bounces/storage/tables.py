@@ -165,7 +165,7 @@ class SnapshotChunkRow(peewee.Model):
 class FaultRow(peewee.Model):
     """A fault rule as JSON and its counters. Rules are matched in the order of ``id``.
 
-    ``planted`` identifies a rule of a seed, to add no copy when loading it again.
+    ``planted`` identifies a rule of a seed, of which a second load adds no copy.
     """
 
     id = UniqueIdField()
@@ -231,7 +231,7 @@ for _name, _column in _log_columns().items():
 
 
 class SourceRow(peewee.Model):
-    """A source of bounces, and what has arrived from it.
+    """A source of bounces, with the counts and the latest times of its events.
 
     The row names the account or domain, so that restoring a snapshot keeps the row; the
     next pull then reads everything. ``settings`` is JSON; ``last_event`` and

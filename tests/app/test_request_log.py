@@ -648,7 +648,7 @@ def test_key_of_a_request_is_not_recorded(client, key, place, change) -> None:
 
 
 def test_name_of_a_failed_caller_is_recorded(client: FlaskClient) -> None:
-    """It shows whose settings are wrong."""
+    """The name leads to the program with the wrong settings."""
     client.get("/api/bounces.get.json?api_user=nobody&api_kye=Zq7Xw2Kp9LmT4")
 
     (entry,) = _entries(client)

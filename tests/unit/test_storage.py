@@ -720,7 +720,7 @@ def test_errors_have_the_code_of_the_driver(
 @pytest.mark.mysql
 @pytest.mark.parametrize("engine", ["mysql"], indirect=True)
 def test_tables_have_transactions(database_url: str, monkeypatch) -> None:
-    """Whatever the server's default for new tables is."""
+    """The server can have another default for new tables."""
     default = "SET SESSION default_storage_engine = MyISAM"
     monkeypatch.setattr(mysql, "SESSION", (*mysql.SESSION, default))
     with closing(open_storage(database_url)) as storage:
@@ -748,7 +748,7 @@ def test_tables_have_transactions(database_url: str, monkeypatch) -> None:
 def test_sessions_are_alike(
     database_url: str, monkeypatch, variable: str, strange: str, expected: object
 ) -> None:
-    """Whatever the server's ``init_connect`` does, which the driver does not notice."""
+    """The server's ``init_connect`` may set variables, which the driver does not see."""
     with closing(open_storage(database_url)) as storage:
         storage.engine.connections.discard()
         connect = storage.engine._driver_connect
