@@ -177,8 +177,12 @@ class SQLiteEngine(Engine):
         return result
 
     def _checkpoint(self) -> None:
-        """Empty the write-ahead log, if no read that runs needs it."""
+        """Empty the write-ahead log, if no read that runs needs it.
+
+        A process must not do so with an index of the log that was removed.
+        """
         with suppress(StorageError), self._busy_timeout(0):
+            self.check_journal()
             self.fetch("PRAGMA wal_checkpoint(TRUNCATE)")
 
     @contextmanager

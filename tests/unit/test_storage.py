@@ -351,6 +351,20 @@ def test_write_ahead_log_is_emptied_when_it_has_grown(grown: Storage) -> None:
         assert grown.accounts.count() == 2
 
 
+def test_search_does_not_empty_a_log_whose_index_was_removed(
+    grown: Storage, monkeypatch
+) -> None:
+    """Other processes could use the log with another index."""
+    monkeypatch.setattr(sqlite, "CHECKPOINT_STEP", 1_000)
+    grown.accounts.add("first")
+    size = log_size(grown)
+    assert size > 0
+    Path(f"{grown.engine.location}-shm").unlink()
+    monkeypatch.setattr(sqlite_checkpoints, "CHECKPOINT_TIMEOUT", 0)
+    assert grown.engine.search("SELECT 7", (), 1) == [(7,)]
+    assert log_size(grown) == size
+
+
 @pytest.mark.parametrize(("space", "is_empty"), [(0, True), (2**40, False)])
 def test_write_ahead_log_is_emptied_on_a_nearly_full_volume(
     tmp_path: Path, monkeypatch, space: int, *, is_empty: bool
