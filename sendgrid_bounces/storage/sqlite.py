@@ -271,8 +271,9 @@ class SQLiteEngine(Engine):
         """
         if not self.identity:
             return
-        (found,) = _identify(self._file)
-        if self.identity != (*found, os.path.realpath(self._file)):
+        target = os.path.realpath(self._file)
+        (found,) = _identify(Path(target))
+        if self.identity != (*found, target):
             raise self._removed("the file")
 
     def check_journal(self) -> None:
@@ -299,13 +300,12 @@ class SQLiteEngine(Engine):
         writes, and could undo them. Without other processes, SQLite restores the index.
         """
         log, index = self._journal
+        self._check_unused_log(log)
         # Twice, since another process may just remove the index, and then the log.
         if all(index.exists() and not log.exists() for _ in range(2)):
-            reason = (
-                f"{log.name} (write-ahead log) was removed (stop the server, and "
-                f"remove {index.name}, too)"
+            raise self._log_error(
+                log, f"was removed (stop the server, and remove {index.name}, too)"
             )
-            raise StorageError(f"{self}: {reason}", reason=f"the database: {reason}")
         deadline = time.monotonic() + INDEX_TIMEOUT
         while file_size(log) and not index.exists():
             if time.monotonic() > deadline:
@@ -314,6 +314,26 @@ class SQLiteEngine(Engine):
                     raise self._removed(f"{index.name} (write-ahead log)")
                 break
             time.sleep(RETRY_INTERVAL)
+
+    def _check_unused_log(self, log: Path) -> None:
+        """Check that the file was not moved without its write-ahead log.
+
+        SQLite would remove a log beside an empty file, and ignore a log beside a
+        symbolic link.
+        """
+        moved = Path(f"{self._file}{JOURNAL_SUFFIXES[0]}")
+        is_of_link = file_size(moved) and not (log.exists() and moved.samefile(log))
+        if is_of_link or (file_size(log) and not file_size(self._target)):
+            raise self._log_error(
+                moved if is_of_link else log,
+                "belongs to a file that was moved or removed (put the file back, or "
+                "remove the log)",
+            )
+
+    def _log_error(self, log: Path, reason: str) -> StorageError:
+        """Return the error for a write-ahead log that cannot be used."""
+        text = f"{log.name} (write-ahead log) {reason}"
+        return StorageError(f"{self}: {text}", reason=f"the database: {text}")
 
     def check_space(self) -> None:
         """Check that the folder has space for the data of a few calls.
@@ -421,7 +441,7 @@ class SQLiteEngine(Engine):
             raise
         self._create = False
         if not self.identity:
-            (found,) = _identify(self._file)
+            (found,) = _identify(self._target)
             self.identity = (*found, str(self._target))
         if is_first:
             self._journal_identities = _identify(*self._journal)
@@ -481,6 +501,9 @@ class SQLiteLogEngine(SQLiteEngine):
         self._renew_connection(found)
         return found
 
+    def _check_unused_log(self, log: Path) -> None:
+        """Accept a log without its file: new requests matter more than lost ones."""
+
     def prepare_log(self, table: type[peewee.Model], tag: str) -> None:
         """Create the table; replace a table of another layout or another database."""
         create, version = self._describe_log(table, tag)
@@ -513,14 +536,16 @@ def _is_locked(error: StorageError) -> bool:
 
 
 def _identify(*paths: Path) -> Identities:
-    """Return the device and the inode of each file.
+    """Return the device and the inode of each file; of a symbolic link, its own.
+
+    SQLite opens no write-ahead log by a symbolic link.
 
     :raises StorageError: if its folder cannot be searched.
     """
     found: Identities = []
     for path in paths:
         try:
-            status = path.stat()
+            status = path.lstat()
         except PermissionError as error:
             raise StorageError(f"{path}: {error.strerror}") from error
         except OSError:

@@ -218,12 +218,12 @@ def test_process_that_starts_later_uses_no_other_file(
         assert sorted(tmp_path.iterdir()) == before
 
 
-@pytest.mark.parametrize("is_replaced", [False, True], ids=["removed", "replaced"])
+@pytest.mark.parametrize("left", ["nothing", "a copy", "a link"])
 @pytest.mark.parametrize("suffix", JOURNAL_SUFFIXES)
 def test_writes_without_the_write_ahead_log_are_refused(
-    url: str, tmp_path: Path, suffix: str, is_replaced
+    url: str, tmp_path: Path, suffix: str, left: str
 ) -> None:
-    """Connections of other threads would write to a new one."""
+    """Connections of other threads would write to a new one, or cannot be opened."""
     wal = tmp_path / f"bounces.sqlite3{suffix}"
     errors: list[str] = []
 
@@ -237,9 +237,11 @@ def test_writes_without_the_write_ahead_log_are_refused(
     with closing(open_storage(url)) as storage:
         storage.accounts.add("before", key_hash="", key_tag=0)
         content = wal.read_bytes()
-        wal.rename(tmp_path.parent / wal.name)
-        if is_replaced:
+        wal.rename(tmp_path / "moved")
+        if left == "a copy":
             wal.write_bytes(content)
+        if left == "a link":
+            wal.symlink_to(tmp_path / "moved")
         for _ in range(2):
             thread = Thread(target=write)
             thread.start()
@@ -467,6 +469,36 @@ def test_write_ahead_log_that_was_removed_is_not_replaced(tmp_path: Path) -> Non
     (tmp_path / "bounces.sqlite3-shm").unlink(missing_ok=True)
     with closing(open_storage(url)) as storage:
         assert storage.accounts.count() == 1
+
+
+@pytest.mark.parametrize("has_link", [False, True])
+def test_log_of_a_file_that_was_moved_is_kept(tmp_path: Path, *, has_link) -> None:
+    """Its writes are in no other file; SQLite would remove or ignore it."""
+    file, moved = tmp_path / "bounces.sqlite3", tmp_path / "moved.sqlite3"
+    code = f"""if True:
+        import os
+        from sendgrid_bounces.storage.database import open_storage
+        open_storage("sqlite:///{file}").accounts.add("acme")
+        os._exit(0)
+    """
+    subprocess.run([sys.executable, "-c", code], check=True)
+    file.rename(moved)
+    if has_link:
+        file.symlink_to(moved)
+    with pytest.raises(StorageError, match="-wal .* belongs to a file that was moved"):
+        open_storage(f"sqlite:///{file}")
+    assert not file.exists() or has_link
+    moved.replace(file)
+    with closing(open_storage(f"sqlite:///{file}")) as storage:
+        assert storage.accounts.count() == 1
+
+
+def test_request_log_needs_no_earlier_file(url: str, tmp_path: Path) -> None:
+    """Only the database has writes that must be kept."""
+    left = tmp_path / "bounces.sqlite3-requests-wal"
+    left.write_bytes(b"of a file that was removed")
+    with closing(open_storage(url)) as storage:
+        assert storage.engine.open_log().fetch("SELECT 7") == [(7,)]
 
 
 def test_full_disk_is_named(storage: Storage, monkeypatch) -> None:
