@@ -27,6 +27,7 @@ from sendgrid_bounces.storage.sqlite_files import (
     check_space,
     file_size,
     find_refusal,
+    is_mount_point,
     is_used_elsewhere,
 )
 from sendgrid_bounces.storage.tables import UNIQUE_ID, RequestRow
@@ -469,7 +470,8 @@ class SQLiteEngine(Engine):
         """Check that the file has one name.
 
         SQLite has a write-ahead log for each name. Processes that use different names
-        do not see each other's writes, and can undo them.
+        do not see each other's writes, and can undo them. In a container, the log of a
+        mounted file would be lost with the container.
         """
         with suppress(OSError):  # SQLite reports the reason
             number = self._target.stat().st_nlink
@@ -478,6 +480,11 @@ class SQLiteEngine(Engine):
                     f"{self} has {number} names (hard links), which would have "
                     "different contents: remove the others, or use a copy of the file"
                 )
+        if is_mount_point(self._target):
+            raise StorageError(
+                f"{self} is mounted without its folder, which has the write-ahead log: "
+                "mount the folder"
+            )
 
     def _check_folder(self) -> None:
         if not self._file.parent.is_dir():

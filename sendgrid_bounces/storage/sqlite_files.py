@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import struct
 import sys
 from contextlib import suppress
@@ -14,6 +15,12 @@ SPACE = 64 * 1024
 #: The bytes of a database that each connection with a write-ahead log has locked: the
 #: first, and their number.
 SHARED_BYTES = (0x40000002, 510)
+
+#: The mounts that this process sees; the mounted folder or file in a line; and a blank,
+#: tab, newline or backslash in its name.
+MOUNTS = Path("/proc/self/mountinfo")
+MOUNT_POINT = re.compile(rb"^(?:[^ \n]+ ){4}([^ \n]+)", re.MULTILINE)
+ESCAPED = re.compile(rb"\\([0-7]{3})")
 
 #: The structure ``flock`` of Linux: type, origin, first byte, length and process.
 LOCK_FORMAT = "hhqqi"
@@ -65,6 +72,19 @@ def find_refusal(file: Path) -> str:
                 f"{path}: {os.strerror(errno.EROFS if is_read_only else errno.EACCES)}"
             )
     return ""
+
+
+def is_mount_point(file: Path) -> bool:
+    """Return whether *file* is mounted by itself, on Linux.
+
+    ``os.path.ismount`` does not know a mount of a file of the same volume.
+    """
+    name = os.fsencode(file)
+    with suppress(OSError):
+        for point in MOUNT_POINT.findall(MOUNTS.read_bytes()):
+            if ESCAPED.sub(lambda found: bytes([int(found[1], 8)]), point) == name:
+                return True
+    return False
 
 
 def is_used_elsewhere(file: Path) -> bool:

@@ -13,6 +13,7 @@ from contextlib import closing, nullcontext
 from functools import partial
 from pathlib import Path
 from queue import Queue
+from shutil import which
 from threading import Barrier, Event, Thread
 from types import SimpleNamespace
 from unittest.mock import Mock
@@ -449,6 +450,49 @@ def test_file_with_two_names_is_refused(tmp_path: Path) -> None:
     link.unlink()
     with closing(open_storage(f"sqlite:///{file}")) as storage:
         assert storage.accounts.count() == 2
+
+
+NAMESPACE = ["unshare", "--user", "--map-root-user", "--mount"]
+
+
+@pytest.mark.skipif(
+    not which("unshare")
+    or subprocess.run([*NAMESPACE, "true"], check=False).returncode,
+    reason="requires user namespaces",
+)
+def test_file_that_is_mounted_alone_is_refused(tmp_path: Path) -> None:
+    """Containers mount files so. Each name would have a write-ahead log."""
+    file, mounted = tmp_path / "bounces.sqlite3", tmp_path / "of a container"
+    with closing(open_storage(f"sqlite:///{file}")) as storage:
+        storage.accounts.add("acme")
+    mounted.touch()
+    code = f"""if True:
+        from sendgrid_bounces.storage.database import open_storage
+        try:
+            open_storage("sqlite:///{mounted}").accounts.add("more")
+        except Exception as error:
+            print(error)
+    """
+    mount = f"mount --bind '{file}' '{mounted}' && exec {sys.executable} -"
+    command = [*NAMESPACE, "sh", "-c", mount]
+    done = subprocess.run(
+        command, input=code, capture_output=True, text=True, check=True
+    )
+    assert "is mounted without its folder" in done.stdout
+    assert not Path(f"{mounted}-wal").exists()
+
+
+def test_mounted_files_are_found_by_their_names(tmp_path: Path, monkeypatch) -> None:
+    table = tmp_path / "mounts"
+    table.write_bytes(
+        b"63 43 254:0 / / rw,relatime - ext4 /dev/vda rw\n"
+        b"64 63 254:0 /data/b /data/a\\040\\134\xc3\xa9 rw - ext4 /dev/vda rw\n"
+    )
+    monkeypatch.setattr(sqlite_files, "MOUNTS", table)
+    assert sqlite_files.is_mount_point(Path("/data/a \\é"))
+    assert not sqlite_files.is_mount_point(Path("/data/b"))
+    table.unlink()  # on systems other than Linux
+    assert not sqlite_files.is_mount_point(Path("/"))
 
 
 def test_write_ahead_log_that_was_removed_is_not_replaced(tmp_path: Path) -> None:
