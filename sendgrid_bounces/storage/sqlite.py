@@ -4,7 +4,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -28,7 +28,6 @@ from sendgrid_bounces.storage.sqlite_files import (
     file_size,
     find_refusal,
     is_mount_point,
-    is_used_elsewhere,
 )
 from sendgrid_bounces.storage.tables import UNIQUE_ID, RequestRow
 from sendgrid_bounces.storage.writers import Failures, Writers
@@ -47,9 +46,9 @@ LOG_SUFFIX = "-requests"
 #: the index of it that processes share.
 JOURNAL_SUFFIXES = ("-wal", "-shm")
 
-#: Seconds in which another process that opens or closes the database creates or removes
+#: Seconds in which another process opens or closes the database, and creates or removes
 #: the index of the write-ahead log.
-INDEX_TIMEOUT = 0.3
+INDEX_TIMEOUT = 2
 
 #: Seconds that a request waits for other writers of the log before it is not logged.
 LOG_TIMEOUT = 1
@@ -294,10 +293,10 @@ class SQLiteEngine(Engine):
         self._journal_identities = found
 
     def _check_new_journal(self) -> None:
-        """Check that neither the write-ahead log nor the index of it was removed.
+        """Check that processes that use the file have the same log and index of it.
 
         With a new log, and the index that other processes use, SQLite would write over
-        the file. With a new index, processes that use the removed one would not see the
+        the file. With a new index, processes that use another one would not see the
         writes, and could undo them. Without other processes, SQLite restores the index.
         """
         log, index = self._journal
@@ -308,13 +307,30 @@ class SQLiteEngine(Engine):
                 log, f"was removed (stop the server, and remove {index.name}, too)"
             )
         deadline = time.monotonic() + INDEX_TIMEOUT
-        while file_size(log) and not index.exists():
+        while not index.exists() and self._is_in_use():
             if time.monotonic() > deadline:
-                # A process that has an identity is one of several of a server.
-                if self.identity or is_used_elsewhere(self._target):
-                    raise self._removed(f"{index.name} (write-ahead log)")
-                break
+                raise self._log_error(
+                    index,
+                    "was removed, or the file was moved, while another process uses it "
+                    "(restart the server)",
+                )
             time.sleep(RETRY_INTERVAL)
+
+    def _is_in_use(self) -> bool:
+        """Return whether another connection has a lock on the file.
+
+        SQLite finds this by an exclusive lock, which needs no index.
+        """
+        with (
+            suppress(sqlite3.Error),
+            closing(self._open("rw", timeout=0)) as connection,
+        ):
+            try:
+                connection.execute("PRAGMA locking_mode = exclusive")
+                connection.execute("SELECT 1 FROM sqlite_master").fetchone()
+            except sqlite3.OperationalError as error:
+                return str(error).endswith(LOCKED)
+        return False
 
     def _check_unused_log(self, log: Path) -> None:
         """Check that the file was not moved without its write-ahead log.
@@ -415,6 +431,8 @@ class SQLiteEngine(Engine):
 
     def _connect(self) -> sqlite3.Connection:
         self.check_location()
+        if not self.identity:
+            self._check_names()
         is_first = not len(self.connections)
         if is_first:
             self._check_new_journal()
@@ -426,15 +444,8 @@ class SQLiteEngine(Engine):
             with suppress(OSError):  # SQLite reports the reason
                 flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
                 os.close(os.open(self._target, flags, 0o600))
-        if not self.identity:
-            self._check_names()
-        connection = sqlite3.connect(
-            f"{self._file.as_uri()}?mode={'rwc' if self._create else 'rw'}",
-            uri=True,
-            timeout=self._timeout,
-            isolation_level=None,
-            check_same_thread=False,
-        )
+        mode = "rwc" if self._create else "rw"
+        connection = self._open(mode, timeout=self._timeout)
         try:
             self._set_up(connection)
         except BaseException:
@@ -447,6 +458,15 @@ class SQLiteEngine(Engine):
         if is_first:
             self._journal_identities = _identify(*self._journal)
         return connection
+
+    def _open(self, mode: str, *, timeout: int) -> sqlite3.Connection:
+        return sqlite3.connect(
+            f"{self._file.as_uri()}?mode={mode}",
+            uri=True,
+            timeout=timeout,
+            isolation_level=None,
+            check_same_thread=False,
+        )
 
     def _set_up(self, connection: sqlite3.Connection) -> None:
         """Apply the settings of a connection.

@@ -1,10 +1,8 @@
-"""The files of SQLite databases: their sizes, their volume, their locks."""
+"""The files of SQLite databases: their sizes, their rights and their volume."""
 
 import errno
 import os
 import re
-import struct
-import sys
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -12,18 +10,11 @@ from tempfile import TemporaryFile
 #: Bytes that must be available beside the file.
 SPACE = 64 * 1024
 
-#: The bytes of a database that each connection with a write-ahead log has locked: the
-#: first, and their number.
-SHARED_BYTES = (0x40000002, 510)
-
 #: The mounts that this process sees; the mounted folder or file in a line; and a blank,
 #: tab, newline or backslash in its name.
 MOUNTS = Path("/proc/self/mountinfo")
 MOUNT_POINT = re.compile(rb"^(?:[^ \n]+ ){4}([^ \n]+)", re.MULTILINE)
 ESCAPED = re.compile(rb"\\([0-7]{3})")
-
-#: The structure ``flock`` of Linux: type, origin, first byte, length and process.
-LOCK_FORMAT = "hhqqi"
 
 
 def file_size(path: Path) -> int:
@@ -84,21 +75,4 @@ def is_mount_point(file: Path) -> bool:
         for point in MOUNT_POINT.findall(MOUNTS.read_bytes()):
             if ESCAPED.sub(lambda found: bytes([int(found[1], 8)]), point) == name:
                 return True
-    return False
-
-
-def is_used_elsewhere(file: Path) -> bool:
-    """Return whether another process has a connection to a database, on Linux.
-
-    The file stays open: to close it would end the locks of this process on it.
-    """
-    if sys.platform != "linux":
-        return False
-    import fcntl  # which Windows lacks
-
-    with suppress(OSError):
-        number = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
-        lock = struct.pack(LOCK_FORMAT, fcntl.F_WRLCK, os.SEEK_SET, *SHARED_BYTES, 0)
-        found = fcntl.fcntl(number, fcntl.F_GETLK, lock)
-        return bool(struct.unpack(LOCK_FORMAT, found)[0] != fcntl.F_UNLCK)
     return False

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, nullcontext
 from functools import partial
@@ -255,44 +255,76 @@ def test_writes_without_the_write_ahead_log_are_refused(
     assert {message in error for error in errors} == {True}
 
 
-def test_new_worker_without_the_index_of_the_log_is_refused(url: str, tmp_path) -> None:
-    """Other workers use the removed index: writes with a new one could be lost."""
+@pytest.mark.parametrize("suffixes", [["-shm"], JOURNAL_SUFFIXES])
+def test_new_worker_without_the_index_of_the_log_is_refused(
+    url: str, tmp_path: Path, monkeypatch, suffixes: list[str]
+) -> None:
+    """Other workers use the removed files: writes with new ones could be lost."""
+    monkeypatch.setattr(sqlite, "INDEX_TIMEOUT", 0.1)
     with closing(open_storage(url)) as storage:
         storage.accounts.add("before", key_hash="", key_tag=0)
-        (tmp_path / "bounces.sqlite3-shm").unlink()
+        for suffix in suffixes:
+            (tmp_path / f"bounces.sqlite3{suffix}").unlink()
         prepared = storage.engine.identity
         with (
             closing(open_storage(url, prepared=prepared)) as worker,
-            pytest.raises(StorageError, match=r"-shm .* was removed or replaced"),
+            pytest.raises(StorageError, match=r"-shm .* was removed, or the file was"),
         ):
             worker.accounts.all()
+
+
+#: A program that adds an account to a database, with its first arguments.
+ADD_ACCOUNT = """if True:
+    import sys
+    from sendgrid_bounces.storage.database import open_storage
+    try:
+        open_storage(sys.argv[1]).accounts.add(sys.argv[2])
+    except Exception as error:
+        print(error)
+"""
+
+
+def add_account(url: str, name: str, prefix: Sequence[str] = ()) -> str:
+    """Add an account in another process, and return the error."""
+    command = [*prefix, sys.executable, "-c", ADD_ACCOUNT, url, name]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 def test_command_without_the_index_of_a_used_log_is_refused(url: str, tmp_path) -> None:
     """If no process uses the log, SQLite restores the index."""
     path = tmp_path / "bounces.sqlite3"
-    code = f"""if True:
-        import sys
-        from sendgrid_bounces.storage.database import open_storage
-        try:
-            open_storage({url!r}).accounts.add(sys.argv[1])
-        except Exception as error:
-            print(error)
-    """
     with closing(open_storage(url)) as storage:
         storage.accounts.add("before")
         Path(f"{path}-shm").unlink()
         log = Path(f"{path}-wal").read_bytes()
-        command = [sys.executable, "-c", code, "after"]
-        refused = subprocess.run(command, capture_output=True, text=True, check=True)
-        assert "-shm (write-ahead log) was removed or replaced" in refused.stdout
+        assert "-shm (write-ahead log) was removed, or" in add_account(url, "after")
         assert not Path(f"{path}-shm").exists()
     Path(f"{path}-wal").write_bytes(log)  # of a server that was killed
-    restored = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert restored.stdout == ""
+    assert add_account(url, "after") == ""
     with closing(open_storage(url)) as storage:
         names = {account.username for account in storage.accounts.all()}
     assert names == {"before", "after"}
+
+
+def test_file_that_is_used_under_another_name_is_refused(url: str, tmp_path) -> None:
+    """Each name has a write-ahead log, which the other processes do not read."""
+    moved = tmp_path / "moved.sqlite3"
+    with closing(open_storage(url)) as storage:
+        storage.accounts.add("before")
+        (tmp_path / "bounces.sqlite3").rename(moved)
+        error = add_account(f"sqlite:///{moved}", "after")
+        assert "or the file was moved, while another process uses it" in error
+        assert not Path(f"{moved}-wal").exists()
+
+
+def test_processes_that_open_a_file_at_once_wait_for_each_other(url: str) -> None:
+    with closing(open_storage(url)) as storage:
+        storage.accounts.add("before")
+    names = {f"name-{number}" for number in range(8)}
+    with ThreadPoolExecutor(len(names)) as pool:
+        assert {*pool.map(partial(add_account, url), names)} == {""}
+    with closing(open_storage(url)) as storage:
+        assert storage.accounts.count() == len(names) + 1
 
 
 @pytest.mark.parametrize("is_new", [True, False], ids=["new", "running"])
@@ -466,19 +498,10 @@ def test_file_that_is_mounted_alone_is_refused(tmp_path: Path) -> None:
     with closing(open_storage(f"sqlite:///{file}")) as storage:
         storage.accounts.add("acme")
     mounted.touch()
-    code = f"""if True:
-        from sendgrid_bounces.storage.database import open_storage
-        try:
-            open_storage("sqlite:///{mounted}").accounts.add("more")
-        except Exception as error:
-            print(error)
-    """
-    mount = f"mount --bind '{file}' '{mounted}' && exec {sys.executable} -"
-    command = [*NAMESPACE, "sh", "-c", mount]
-    done = subprocess.run(
-        command, input=code, capture_output=True, text=True, check=True
-    )
-    assert "is mounted without its folder" in done.stdout
+    prefix = [*NAMESPACE, "sh", "-c", 'mount --bind "$0" "$1" && shift && exec "$@"']
+    prefix += [str(file), str(mounted)]
+    error = add_account(f"sqlite:///{mounted}", "more", prefix)
+    assert "is mounted without its folder" in error
     assert not Path(f"{mounted}-wal").exists()
 
 
