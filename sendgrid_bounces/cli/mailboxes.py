@@ -3,7 +3,6 @@
 import os
 from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, count, dropwhile
@@ -46,10 +45,12 @@ def read_mails(path: str) -> Iterator[Incoming]:
     elif not Path(path).is_dir():
         with Path(path).open("rb") as file:
             yield from _read_file(path, file)
-    elif (Path(path) / "new").is_dir():
+    elif all((Path(path) / name).is_dir() for name in ("new", "cur")):
         yield from _read_maildir(Path(path))
     else:
-        raise click.UsageError(f"{path} is a folder, but not a Maildir")
+        raise click.UsageError(
+            f"{path} is a folder, but not a Maildir, which has the folders new and cur"
+        )
 
 
 def _read_file(place: str, file: IO[bytes]) -> Iterator[Incoming]:
@@ -81,13 +82,18 @@ def _read_maildir(folder: Path) -> Iterator[Incoming]:
 def _move(folder: Path, path: Path) -> None:
     """Move a mail to ``cur``, and mark it as seen; an older mail there stays.
 
-    A name that would be too long with the mark is cut.
+    Another program may have moved it. A name that would be too long with the mark is
+    cut.
     """
     encoded = os.fsencode(path.name.partition(":")[0])
     name = os.fsdecode(encoded[:MAX_NAME])
-    with suppress(FileNotFoundError):  # another program has moved it
-        for number in count():
-            ending = f"_{number}" if number else ""
-            with suppress(FileExistsError):
-                rename_to_new(path, folder / "cur" / f"{name}{ending}:2,S")
-                return
+    for number in count():
+        ending = f"_{number}" if number else ""
+        try:
+            rename_to_new(path, folder / "cur" / f"{name}{ending}:2,S")
+        except FileExistsError:
+            continue
+        except FileNotFoundError:
+            if path.exists():  # so the folder cur is missing
+                raise
+        return

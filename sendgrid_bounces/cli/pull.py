@@ -180,8 +180,10 @@ def _read_key(file: str | None, variable: str) -> str:
     if key := os.environ.get(variable, "").strip():
         return key
     if sys.stdin is None or not sys.stdin.isatty():
+        # Another name could be the key itself.
+        shown = variable if variable == KEY_VARIABLE else "that --key-variable names"
         raise click.UsageError(
-            f"no API key: set the variable {variable} or give --key-file FILE"
+            f"no API key: set the variable {shown} or give --key-file FILE"
         )
     return str(click.prompt("SendGrid API key", hide_input=True))
 

@@ -23,8 +23,11 @@ from sendgrid_bounces.core.files import folder_beside, sync
 #: The names of open files of the process.
 _OPEN_FILE = re.compile("/dev/(?:fd/|std)|/proc/[^/]+/fd/")
 
-#: How files of SQLite begin.
+#: How files of SQLite begin: a database, and the two versions of a write-ahead log.
 _DATABASE_STARTS = (b"SQLite format 3\0", b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83")
+
+#: The endings of files beside a database.
+_DATABASE_ENDINGS = re.compile("(-requests)?(-wal|-shm|-journal)?$")
 
 #: Error numbers of a file that is a mount point, or whose folder is not writable.
 _NOT_REPLACEABLE = {errno.EACCES, errno.EBUSY, errno.EPERM, errno.EROFS, errno.EXDEV}
@@ -78,7 +81,7 @@ def open_output(path: str) -> Iterator[IO[str]]:
     file = Path(os.path.realpath(path))
     try:
         if _is_database(file):
-            raise ParametersError([(path, "is an SQLite database")])
+            raise ParametersError([(path, "is a file of an SQLite database")])
         with stoppable(), _temporary_folder(file) as folder:
             copy = Path(folder, file.name)
             with copy.open("xb") as binary:
@@ -126,7 +129,14 @@ def _is_stream(path: Path) -> bool:
 
 
 def _is_database(path: Path) -> bool:
-    """Return whether *path* is a database of SQLite, or its write-ahead log."""
+    """Return whether *path* is a database of SQLite, or belongs beside one."""
+    name = _DATABASE_ENDINGS.sub("", path.name, count=1)
+    return any(
+        _has_database(each) for each in {path, path.with_name(name or path.name)}
+    )
+
+
+def _has_database(path: Path) -> bool:
     with suppress(OSError), path.open("rb") as file:  # replacing it reports the reason
         return file.read(16).startswith(_DATABASE_STARTS)
     return False

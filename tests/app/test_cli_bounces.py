@@ -200,16 +200,18 @@ def test_clear_asks_for_confirmation(acme, decline) -> None:
     )
 
 
-@pytest.mark.parametrize("suffix", ["", "-wal"])
+@pytest.mark.parametrize("suffix", ["", "-wal", "-shm", "-requests", "-requests-wal"])
 def test_export_does_not_replace_a_database(acme, tmp_path, suffix: str) -> None:
     """The target could be the database that is exported."""
     with closing(sqlite3.connect(tmp_path / "other.sqlite3")) as connection:
         connection.execute("PRAGMA journal_mode = wal")
         connection.execute("CREATE TABLE kept (a)")
         file = tmp_path / f"other.sqlite3{suffix}"
+        if "requests" in suffix:
+            file.touch()
         before = file.read_bytes()
         refused = acme(
             "bounces", "export", "acme", str(file), "--format", "csv", code=1
         )
-        assert f"{file}: is an SQLite database" in refused.stderr
+        assert f"{file}: is a file of an SQLite database" in refused.stderr
         assert file.read_bytes() == before

@@ -89,6 +89,17 @@ def test_pause_is_bounded(every: str) -> None:
     assert "--every: must be from 1 second to 366 days" in result.stderr
 
 
+@pytest.mark.parametrize("name", ["SENDGRID_API_KEY", KEY])
+def test_missing_key_is_reported_without_a_key(monkeypatch, name: str) -> None:
+    """A user can give the key in the place of the variable's name."""
+    monkeypatch.delenv("SENDGRID_API_KEY", raising=False)
+    flags = ["acme", "--from", "sendgrid", "--key-variable", name]
+    result = CliRunner().invoke(main, ["bounces", "pull", *flags])
+    assert result.exit_code == 2
+    assert "no API key: set the variable " in result.stderr
+    assert (name in result.stderr) is (name != KEY)
+
+
 def test_progress_is_that_of_the_period(local, live, reader, clock) -> None:
     _put(live, bounce("a@x.com", created=NOW - 10))
     shares: list[tuple[int, int]] = []

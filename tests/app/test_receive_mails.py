@@ -5,14 +5,14 @@ import json
 import mailbox
 import os
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, nullcontext
 from email.message import EmailMessage
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
-from sendgrid_bounces.cli import main, receive
+from sendgrid_bounces.cli import mailboxes, main, receive
 from sendgrid_bounces.core.errors import StorageError
 from sendgrid_bounces.core.sources import Source, SourceCounts
 from sendgrid_bounces.receiving import delivery
@@ -223,9 +223,26 @@ def test_mails_of_one_name_in_a_maildir_stay(
     assert left == ["0.folder", "0.pipe"]
 
 
-def test_folder_without_mails_is_misuse(run: Run, tmp_path: Path):
-    answer = run("bounces", "receive", "acme", str(tmp_path), code=64)
+@pytest.mark.parametrize("name", ["new", "cur"])
+def test_folder_that_is_no_maildir_is_misuse(run: Run, tmp_path: Path, name: str):
+    """Without ``cur``, the mails of ``new`` would be read again and again."""
+    folder = tmp_path / "folder"
+    (folder / name).mkdir(parents=True)
+    answer = run("bounces", "receive", "acme", str(folder), code=64)
     assert "is a folder, but not a Maildir" in answer.stderr
+
+
+@pytest.mark.parametrize("is_kept", [True, False])
+def test_mail_that_cannot_be_moved_is_reported(tmp_path: Path, is_kept: bool):
+    """Another program can move a mail at any time, but not the folder."""
+    folder = tmp_path / "Maildir"
+    mailbox.Maildir(folder).add(EXIM)
+    (mail,) = mailboxes.read_mails(str(folder))
+    (folder / "cur").rmdir()
+    if not is_kept:
+        Path(mail.place).unlink()
+    with pytest.raises(FileNotFoundError) if is_kept else nullcontext():
+        mail.mark_read()
 
 
 def test_unreadable_mail_is_named_and_copied(run: Run, url: str, tmp_path: Path):
