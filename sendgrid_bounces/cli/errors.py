@@ -56,7 +56,9 @@ ERRORS = (
 
 
 def _fail(error: BaseException) -> NoReturn:
-    """Print *error* and exit."""
+    """Print *error* and exit. Passwords in URLs, which arguments can be, are masked."""
+    from sendgrid_bounces.redaction import MASK, USERINFO  # often not needed
+
     message, code = str(error), 1
     match error:
         case click.ClickException():
@@ -70,7 +72,8 @@ def _fail(error: BaseException) -> NoReturn:
             message = "aborted"
     label = click.style("Error:", fg="red", bold=True)
     color = False if os.environ.get("NO_COLOR") else None
-    line = printable(" ".join(message.split()))
+    shown = USERINFO.sub(f"//{MASK}@", message)
+    line = printable(" ".join(shown.split()))
     with suppress(OSError):  # the code matters more, to a mail system for example
         click.echo(f"{label} {line}", err=True, color=color)
     sys.exit(code)

@@ -424,6 +424,8 @@ def test_init_db_can_be_repeated(run) -> None:
         (["health", "--url", "http://x", "-p1"], 2, "cannot be combined with --port"),
         (["health", "--url", "http://u:k@x"], 1, "must be an address only"),
         (["fly"], 2, "No such command 'fly'"),
+        (["mysql://u:k@x/y"], 2, "No such command 'mysql://***@x/y'"),
+        (["serve", "--port", "mysql://u:k@x/y"], 2, "'mysql://***@x/y' is not a valid"),
         (["account", "add"], 2, "Missing argument 'NAME'"),
         (["account", "remove", "nobody"], 1, "there is no account 'nobody'"),
         (["account", "add", "x", "--customer-of", "nobody"], 1, "no account 'nobody'"),

@@ -34,8 +34,9 @@ from sendgrid_bounces.schemas.cells import MAX_ROW
 from sendgrid_bounces.web.requests import Parameters, refuse_head, request
 from sendgrid_bounces.web.responses import ErrorTable, Response, look_up, respond
 
-#: Bytes that a form or a batch may have: a thousand records with long errors.
-MAX_BODY = 8 * 1024 * 1024
+#: Bytes that a form may have, which is parsed before the key is checked, and a batch: a
+#: thousand records with long errors.
+MAX_FORM, MAX_BODY = 1024 * 1024, 8 * 1024 * 1024
 
 #: Wire: Mailgun API reference, import: "25MB or under".
 MAX_FILE = 25 * 1024 * 1024
@@ -165,7 +166,7 @@ def read_arguments() -> dict[str, str]:
 
     :raises RequestError: if a part does not parse.
     """
-    return _first_values(request.read_parameters(MAX_BODY))
+    return _first_values(request.read_parameters(MAX_FORM))
 
 
 def read_query() -> dict[str, str]:
@@ -260,7 +261,7 @@ def read_request_info(dialect: str) -> RequestInfo:
 def _added_emails() -> list[str]:
     """Return the addresses of a form, or of a short JSON body."""
     if request.mimetype != "application/json":
-        parameters = request.read_parameters(MAX_BODY)
+        parameters = request.read_parameters(MAX_FORM)
         return [value for name, value in parameters if name == "address"]
     body = read_body()
     records = json.loads(body) if len(body) <= MAX_INFO_BODY else []
