@@ -95,8 +95,11 @@ _SEPARATORS = re.compile(r"[\W_]+")
 #: From the alphabet of Base64 for URLs to the ordinary one.
 _FROM_URL_SAFE = str.maketrans("-_", "+/")
 
-#: From quotation marks to blanks.
-_UNQUOTED = str.maketrans("\"'", "  ")
+#: From quotation marks and control characters to blanks.
+_UNQUOTED = dict.fromkeys([*range(32), 127, *map(ord, "\"'")], " ")
+
+#: Header fields of one name, which servers join by commas, that are searched.
+_MAX_FIELDS = 4
 
 #: Characters between a name and its value in a mistyped parameter.
 _SIGNS = "=: "
@@ -349,9 +352,16 @@ def find_credentials(field: str) -> list[str]:
     A field without a scheme is one, too, which can have blanks. The blank after a
     scheme can be missing, and the Base64 can have an invalid end.
     """
+    parts = field.split(",", _MAX_FIELDS - 1)  # a client can send the field twice
+    texts = [field, *parts] if len(parts) > 1 else parts
+    found = [*filter(_is_random, _FIELD_SEPARATORS.split(field))]
+    return [secret for text in texts for secret in _field_credentials(text)] + found
+
+
+def _field_credentials(field: str) -> list[str]:
     text = field.strip(" \t")  # of Latin-1, which has other blanks inside of UTF-8
     scheme, blanks, credentials = _FIELD_PARTS.findall(text)[0]
-    found = [credentials, *filter(_is_random, _FIELD_SEPARATORS.split(field))]
+    found = [credentials]
     if scheme and not (blanks and scheme.lower() in _SCHEMES):
         found.append(text)
     if scheme.lower() == "basic":

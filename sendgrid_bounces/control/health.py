@@ -13,6 +13,9 @@ from sendgrid_bounces.web.responses import log_failure
 
 PATH = f"{CONTROL_PATH}/health"
 
+#: The status if the cause of a failure may not be told, or is not known.
+UNKNOWN_FAILURE = "the database does not answer, or reports an error: see the log"
+
 bp = Blueprint("control_health", __name__)
 
 
@@ -31,7 +34,7 @@ def health() -> tuple[Response, int]:
         sources = storage.sources.summary()
     except StorageError as error:
         log_failure(error)
-        status = error.reason or "the database does not answer"
+        status = error.reason or UNKNOWN_FAILURE
         return jsonify(status=status, **details), 503
     if sources.number:
         details["sources"] = {

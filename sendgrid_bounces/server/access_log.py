@@ -57,6 +57,9 @@ _BETWEEN_PAIRS = re.compile(r"[\s?&{},]")
 
 _SCHEME = re.compile(r"\b(basic|bearer)\s+\S+", re.IGNORECASE)
 
+#: The target of the method CONNECT with credentials, which has no slashes.
+_CONNECT = re.compile(r"\b(CONNECT )[^\s/?#]*@")
+
 #: What the error log has about log files that stay open.
 NOT_OPENED = "the log files were not opened again: %s"
 
@@ -93,7 +96,8 @@ def redact_log(text: str, redactor: Redactor = _REDACTOR) -> str:
 
     :param redactor: knows the credentials to replace wherever they occur.
     """
-    text = _SCHEME.sub(rf"\1 {MASK}", USERINFO.sub(f"//{MASK}@", text))
+    text = _CONNECT.sub(rf"\1{MASK}@", USERINFO.sub(f"//{MASK}@", text))
+    text = _SCHEME.sub(rf"\1 {MASK}", text)
     text = _PART.sub(lambda match: _redact_part(match, redactor), text)
     return redactor.redact_known(text)
 

@@ -42,6 +42,7 @@ from sendgrid_bounces.web.dialect import create_redactor
         ("/x?to=%5B%22key%22%2C%22http:%2F%2Fa%22%5D", "/x?to=%5B%22key%22%2C%22http:%2F%2Fa%22%5D"),
         ("'SG%2Eabcdefgh%252Eijklmnop%2Dq", "***"),
         ("http://user:K@host/x?a=b", "http://***@host/x?a=b"),
+        ("CONNECT api:K@host:443 HTTP/1.1", "CONNECT ***@host:443 HTTP/1.1"),
         ("'Basic S0s=' Bearer K", "'Basic *** Bearer ***"),
         ("/v3/d/bounces/monkey@x.com?email=a%40key.com", "/v3/d/bounces/monkey@x.com?email=a%40key.com"),
         ("/api/bounces.get.json?date=1&days=2", "/api/bounces.get.json?date=1&days=2"),

@@ -158,7 +158,10 @@ def test_basic_credentials_are_found_in_each_encoding(encoding: str) -> None:
         assert key in find_credentials(f"Basic {encoded}")
 
 
-@pytest.mark.parametrize("field", ["Basic {}==", "Basic {}?", "Basic{}", "bAsIc  {} x"])
+@pytest.mark.parametrize(
+    "field",
+    ["Basic {}==", "Basic {}?", "Basic{}", "bAsIc  {} x", "Basic eDp5,Basic {}"],
+)
 def test_key_in_malformed_basic_credentials_is_found(field: str) -> None:
     for key in ("s3cret", "s3cret-k", "s3cret-ke"):
         encoded = base64.b64encode(f"api:{key}".encode()).decode()
@@ -299,7 +302,19 @@ def test_credential_in_a_name_is_redacted_elsewhere() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["{}\n", " {}", '"{}"', "Bearer {}", "'{}' ", "={}", "=={}", ": {}"]
+    "value",
+    [
+        "{}\n",
+        "{}\0",
+        "\x7f{}",
+        " {}",
+        '"{}"',
+        "Bearer {}",
+        "'{}' ",
+        "={}",
+        "=={}",
+        ": {}",
+    ],
 )
 def test_credential_with_other_characters_is_known_without_them(value: str) -> None:
     """The client can have the bare credential elsewhere in the request."""
