@@ -56,9 +56,7 @@ ERRORS = (
 
 
 def _fail(error: BaseException) -> NoReturn:
-    """Print *error* and exit. Passwords in URLs, which arguments can be, are masked."""
-    from sendgrid_bounces.redaction import MASK, USERINFO  # often not needed
-
+    """Print *error* and exit."""
     message, code = str(error), 1
     match error:
         case click.ClickException():
@@ -72,11 +70,19 @@ def _fail(error: BaseException) -> NoReturn:
             message = "aborted"
     label = click.style("Error:", fg="red", bold=True)
     color = False if os.environ.get("NO_COLOR") else None
-    shown = USERINFO.sub(f"//{MASK}@", message)
-    line = printable(" ".join(shown.split()))
+    if isinstance(error, click.UsageError | OSError):
+        message = _without_passwords(message)
+    line = printable(" ".join(message.split()))
     with suppress(OSError):  # the code matters more, to a mail system for example
         click.echo(f"{label} {line}", err=True, color=color)
     sys.exit(code)
+
+
+def _without_passwords(message: str) -> str:
+    """Mask the user names and passwords of URLs, which a wrong argument can be."""
+    from sendgrid_bounces.redaction import MASK, USERINFO  # often not needed
+
+    return USERINFO.sub(f"//{MASK}@", message)
 
 
 def _discard_output() -> None:
