@@ -135,18 +135,21 @@ class SQLiteEngine(Engine):
         self._create = create
         self._synchronous = synchronous
         self._timeout = timeout
-        # SQLite has the log beside the file that a symbolic link leads to.
-        self._target = Path(os.path.realpath(path))
-        self._journal = [Path(f"{self._target}{s}") for s in JOURNAL_SUFFIXES]
         self._journal_identities: Identities = []
         self._commits = count(1)
-        self._checkpoints = Checkpoints(self._journal[0], self._checkpoint)
+        self._resolve()
         self._others: list[Engine] = []
         self._writers, self._failures = Writers(), Failures()
         builder = peewee.SqliteDatabase(None, field_types={UNIQUE_ID: "AUTOINCREMENT"})
         # A damaged schema is not UTF-8.
         errors = (sqlite3.Error, UnicodeDecodeError)
         super().__init__(path, builder, self._connect, errors)
+
+    def _resolve(self) -> None:
+        """Follow symbolic links: SQLite has the log beside the file that they name."""
+        self._target = Path(os.path.realpath(self._file))
+        self._journal = [Path(f"{self._target}{s}") for s in JOURNAL_SUFFIXES]
+        self._checkpoints = Checkpoints(self._journal[0], self._checkpoint)
 
     def exists(self) -> bool:
         """Return whether the file exists, which connecting would create."""
@@ -344,7 +347,7 @@ class SQLiteEngine(Engine):
             raise self._log_error(
                 moved if is_of_link else log,
                 "belongs to a file that was moved or removed (put the file back, or "
-                "remove the log)",
+                "move the log away)",
             )
 
     def _log_error(self, log: Path, reason: str) -> StorageError:
@@ -431,9 +434,11 @@ class SQLiteEngine(Engine):
 
     def _connect(self) -> sqlite3.Connection:
         self.check_location()
+        is_first = not len(self.connections)
+        if is_first:
+            self._resolve()
         if not self.identity:
             self._check_names()
-        is_first = not len(self.connections)
         if is_first:
             self._check_new_journal()
         else:

@@ -346,6 +346,27 @@ def test_file_that_became_a_link_is_refused(url: str, tmp_path, is_new) -> None:
         assert not (tmp_path / "moved-wal").exists()
 
 
+def test_link_of_a_folder_that_was_switched_back_is_followed(tmp_path: Path) -> None:
+    """A worker that starts meanwhile refuses the other folder, and not this one."""
+    folder, other, link = (tmp_path / name for name in ("folder", "other", "link"))
+    for each in (folder, other):
+        each.mkdir()
+    link.symlink_to(folder)
+    url = f"sqlite:///{link / 'bounces.sqlite3'}"
+    with closing(open_storage(url)) as storage:
+        storage.accounts.add("before")
+        link.unlink()
+        link.symlink_to(other)
+        prepared = storage.engine.identity
+        with closing(open_storage(url, prepared=prepared)) as worker:
+            with pytest.raises(StorageError, match="was removed or replaced"):
+                worker.accounts.add("meanwhile")
+            link.unlink()
+            link.symlink_to(folder)
+            worker.accounts.add("after")
+        assert storage.accounts.count() == 2
+
+
 def test_log_of_a_linked_file_is_watched(tmp_path: Path) -> None:
     """SQLite has the log beside the file, not beside the link."""
     (tmp_path / "data").mkdir()
