@@ -397,7 +397,8 @@ def _split_name(name: str) -> tuple[str, str]:
     """Return a name without a value as the name proper, and the credential after it."""
     if len(name) > MAX_NAME:
         return "", name
-    if found := _NAME_OF_SECRET.match(name):
+    found = _NAME_OF_SECRET.match(name)
+    if found and not any(map(str.isdigit, found[0])):  # a key can have such a word
         return found[0], name[found.end() :]
     return ("", name) if _is_random(name) else (name, "")
 

@@ -301,6 +301,12 @@ def test_credential_in_a_name_is_redacted_elsewhere() -> None:
     ]
 
 
+@pytest.mark.parametrize("key", ["s3cretpass", "Xk9pwd4ZqLm7", "9fKey2hT7bW4zQ1x"])
+def test_lone_key_that_contains_a_name_is_masked_whole(key: str) -> None:
+    assert find_secrets([(key, "")]) == [key]
+    assert redact_name(key, "") == "***"
+
+
 @pytest.mark.parametrize(
     "value",
     [
