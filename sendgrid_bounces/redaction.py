@@ -353,9 +353,10 @@ def find_credentials(field: str) -> list[str]:
     scheme can be missing, and the Base64 can have an invalid end.
     """
     parts = field.split(",", _MAX_FIELDS - 1)  # a client can send the field twice
-    texts = [field, *parts] if len(parts) > 1 else parts
     found = [*filter(_is_random, _FIELD_SEPARATORS.split(field))]
-    return [secret for text in texts for secret in _field_credentials(text)] + found
+    for text in dict.fromkeys([field, *parts]):
+        found += _field_credentials(text)
+    return found
 
 
 def _field_credentials(field: str) -> list[str]:

@@ -322,7 +322,8 @@ class SQLiteEngine(Engine):
     def _is_in_use(self) -> bool:
         """Return whether another connection has a lock on the file.
 
-        SQLite finds this by an exclusive lock, which needs no index.
+        SQLite finds this by an exclusive lock, which needs no index. With the lock,
+        SQLite writes the rest of a log to the file.
         """
         with (
             suppress(sqlite3.Error),
