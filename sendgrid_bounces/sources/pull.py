@@ -399,7 +399,7 @@ def _read_row(row: Any) -> Bounce:
     try:
         return Bounce(str(email), status, "", reason, created, reported=True)
     except ParametersError as error:
-        raise PullError(f"a row is invalid: {error}") from None
+        raise PullError(f"the row created at {created} is invalid: {error}") from None
 
 
 def _limit_pause(response: "httpx.Response") -> float | None:

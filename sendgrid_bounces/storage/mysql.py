@@ -105,7 +105,7 @@ SESSION = (
     (
         "SET SESSION autocommit = 1, completion_type = 'NO_CHAIN', "
         f"foreign_key_checks = 1, sql_safe_updates = 0, sql_select_limit = {2**64 - 1},"
-        " sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'"
+        " sql_big_selects = 1, sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'"
     ),
     "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
 )

@@ -8,6 +8,7 @@ from contextlib import closing, contextmanager, suppress
 from functools import partial
 from itertools import count
 from pathlib import Path
+from stat import S_IMODE
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, unquote
 from zlib import crc32
@@ -446,10 +447,8 @@ class SQLiteEngine(Engine):
             self.check_journal()
         if self._create:
             self._check_folder()
-            # To close a file that exists would end the locks of this process on it.
             with suppress(OSError):  # SQLite reports the reason
-                flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-                os.close(os.open(self._target, flags, 0o600))
+                self._create_file()
         mode = "rwc" if self._create else "rw"
         connection = self._open(mode, timeout=self._timeout)
         try:
@@ -464,6 +463,14 @@ class SQLiteEngine(Engine):
         if is_first:
             self._journal_identities = _identify(*self._journal)
         return connection
+
+    def _create_file(self) -> None:
+        """Create the file, which only its owner can read, unless it exists.
+
+        To close a file that exists would end the locks of this process on it.
+        """
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        os.close(os.open(self._target, flags, 0o600))
 
     def _open(self, mode: str, *, timeout: int) -> sqlite3.Connection:
         return sqlite3.connect(
@@ -533,6 +540,14 @@ class SQLiteLogEngine(SQLiteEngine):
         found = super()._storage_error(error)
         self._renew_connection(found)
         return found
+
+    def _create_file(self) -> None:
+        """Create the file for all who can use the database, even if root does so."""
+        super()._create_file()
+        database = Path(self.location.removesuffix(LOG_SUFFIX)).stat()
+        self._target.chmod(S_IMODE(database.st_mode))
+        if hasattr(os, "geteuid") and os.geteuid() == 0:
+            os.chown(self._target, database.st_uid, database.st_gid)
 
     def _check_unused_log(self, log: Path) -> None:
         """Accept a log without its file: new requests matter more than lost ones."""

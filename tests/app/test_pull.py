@@ -464,7 +464,10 @@ ROW = {"created": NOW, "email": "a@example.com", "reason": "", "status": "5.1.1"
         (httpx.Response(200, json={}), "not a JSON array"),
         (httpx.Response(200, json=[1]), "a row is not a JSON object"),
         (httpx.Response(200, json=[{**ROW, "created": "x"}]), "no valid email"),
-        (httpx.Response(200, json=[{**ROW, "email": ""}]), "email: must not be empty"),
+        (
+            httpx.Response(200, json=[{**ROW, "email": ""}]),
+            f"the row created at {NOW} is invalid: email: must not be empty",
+        ),
         (httpx.Response(200, text="<html>"), "not JSON, after 10 attempts"),
         (httpx.Response(200, json=[ROW] * 501), "ignores the parameter limit"),
         (

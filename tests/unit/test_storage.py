@@ -753,6 +753,26 @@ def test_files_are_readable_by_the_owner_only(url: str, tmp_path: Path) -> None:
     assert {mode & 0o777 for mode in modes.values()} == {0o600}
 
 
+def test_request_log_belongs_to_the_owner_of_the_database(
+    url: str, tmp_path: Path
+) -> None:
+    """A command that root runs may create it, and the service must write to it."""
+    is_root = os.geteuid() == 0
+    with closing(open_storage(url)):
+        path = tmp_path / "bounces.sqlite3"
+        path.chmod(0o660)
+        if is_root:
+            os.chown(path, 1234, 5678)
+    with closing(open_storage(url)) as storage:
+        storage.requests.clear()
+        found = [each.stat() for each in tmp_path.iterdir()]
+
+    assert len(found) == 6  # of the database and of the request log
+    assert {each.st_mode & 0o777 for each in found} == {0o660}
+    if is_root:
+        assert {(each.st_uid, each.st_gid) for each in found} == {(1234, 5678)}
+
+
 def test_other_files_are_left_alone(tmp_path: Path) -> None:
     """The error names the file."""
     path = tmp_path / "letter.txt"
@@ -876,6 +896,7 @@ def test_tables_have_transactions(database_url: str, monkeypatch) -> None:
         ("foreign_key_checks", "0", 1),
         ("sql_safe_updates", "1", 0),
         ("sql_select_limit", "5", 2**64 - 1),
+        ("sql_big_selects", "0", 1),
         ("sql_mode", "'ANSI_QUOTES'", "STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION"),
     ],
 )
