@@ -350,10 +350,6 @@ class Application(flask.Flask):
     response_class = Response
     url_rule_class = Route
 
-    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
-        """Return *func* itself: no view or hook is asynchronous."""
-        return func
-
 
 #: The current request, with its type.
 request = cast(StrictRequest, flask.request)
