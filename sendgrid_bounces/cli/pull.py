@@ -176,7 +176,10 @@ def _summary(done: "Pull", is_dry_run: bool) -> str:  # noqa: FBT001 - one calle
 def _read_key(file: str | None, variable: str) -> str:
     """Return the API key from *file*, from *variable*, or from a prompt."""
     if file is not None:
-        return Path(file).read_text(encoding="utf-8").strip()
+        try:
+            return Path(file).read_text(encoding="utf-8").strip()
+        except OSError as error:  # the name could be the key itself
+            raise click.ClickException(f"--key-file: {error.strerror}") from None
     if key := os.environ.get(variable, "").strip():
         return key
     if sys.stdin is None or not sys.stdin.isatty():

@@ -100,6 +100,14 @@ def test_missing_key_is_reported_without_a_key(monkeypatch, name: str) -> None:
     assert (name in result.stderr) is (name != KEY)
 
 
+def test_missing_key_file_is_reported_without_its_name() -> None:
+    """A user can give the key in the place of the file's name."""
+    flags = ["acme", "--from", "sendgrid", "--key-file", KEY]
+    result = CliRunner().invoke(main, ["bounces", "pull", *flags])
+    assert result.exit_code == 1
+    assert result.stderr == "Error: --key-file: No such file or directory\n"
+
+
 def test_progress_is_that_of_the_period(local, live, reader, clock) -> None:
     _put(live, bounce("a@x.com", created=NOW - 10))
     shares: list[tuple[int, int]] = []
