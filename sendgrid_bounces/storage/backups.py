@@ -26,6 +26,7 @@ from sendgrid_bounces.storage.engine import Engine, Row
 from sendgrid_bounces.storage.rows import read_rows
 from sendgrid_bounces.storage.sqlite import JOURNAL_SUFFIXES, SQLiteEngine
 from sendgrid_bounces.storage.sqlite_copy import (
+    BACKUP_ID,
     Report,
     copy_checked,
     ignore_progress,
@@ -111,6 +112,7 @@ def write_backup(
                 _copy_database(engine, target, report)
             counts = ContentsStore(target).counts()
             target.fetch("PRAGMA journal_mode = delete")  # leaves a single file
+            target.execute(f"PRAGMA application_id = {BACKUP_ID}")
         sync(copy)
         _rename(copy, path, replace=replace)
         sync(path.parent)

@@ -71,11 +71,11 @@ class Engine:
         self,
         location: str,
         builder: peewee.Database,
-        connect: Callable[[], Any],
+        connections: Connections,
         driver_errors: tuple[type[Exception], ...],
     ) -> None:
         self.location = location
-        self.connections = Connections(connect)
+        self.connections = connections
         self._builder = builder
         self._driver_errors = driver_errors
         self._find_version = self.compile(AboutRow.select(AboutRow.schema_version))

@@ -3,7 +3,7 @@
 import json
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ import peewee
 from sendgrid_bounces.core.errors import StorageError
 from sendgrid_bounces.core.hosts import is_loopback
 from sendgrid_bounces.storage import sql
+from sendgrid_bounces.storage.connections import ConnectionPool
 from sendgrid_bounces.storage.engine import Engine, Result, Row
 from sendgrid_bounces.storage.rows import chunks
 from sendgrid_bounces.storage.tables import TABLES, RequestRow
@@ -60,6 +61,9 @@ DUPLICATE_KEY_NAME = 1061
 
 #: Error code: the server has no such database.
 UNKNOWN_DATABASE = 1049
+
+#: Error codes: the server, or the user, has as many connections as it may have.
+FULL = {1040, 1203, 1226}
 
 #: Error codes of a lost connection.
 LOST = {0, 2002, 2003, 2006, 2013, 2055}
@@ -136,11 +140,12 @@ class MySQLEngine(Engine):
     ) -> None:
         self._options = options
         self._transactions = Transactions(harmless=HARMLESS)
+        self._pool = ConnectionPool(self._connect, lambda e: self._code(e) in FULL)
         field_types = {"TEXT": "MEDIUMTEXT", "BLOB": "MEDIUMBLOB"}
         super().__init__(
             "{host}:{port}/{database}".format(**options),
             peewee.MySQLDatabase(None, field_types=field_types),
-            self._connect,
+            self._pool,
             driver_errors,
         )
 
@@ -194,15 +199,16 @@ class MySQLEngine(Engine):
     def _fetch(self, text: str, values: Sequence[object], seconds: float) -> list[Row]:
         """Run a query, again if the connection was lost before it."""
         started = time.monotonic()
-        try:
-            return self._fetch_once(text, values, seconds)
-        except StorageError as error:
-            if error.code not in LOST or self.connections.thread.in_transaction:
-                raise
-            self.connections.discard()
-            if time.monotonic() - started >= READ_TIMEOUT:  # another is likely
-                raise
-            return self._fetch_once(text, values, seconds)
+        with self._pool.using():
+            try:
+                return self._fetch_once(text, values, seconds)
+            except StorageError as error:
+                if error.code not in LOST or self._pool.thread.in_transaction:
+                    raise
+                self._pool.discard()
+                if time.monotonic() - started >= READ_TIMEOUT:  # another is likely
+                    raise
+                return self._fetch_once(text, values, seconds)
 
     def _fetch_once(
         self, text: str, values: Sequence[object], seconds: float
@@ -212,9 +218,9 @@ class MySQLEngine(Engine):
         Otherwise the query would go on when the client no longer waits. The queries of
         a transaction that writes may wait for locks, for longer.
         """
-        if text.startswith("SELECT") and not self.connections.thread.is_writing:
+        if text.startswith("SELECT") and not self._pool.thread.is_writing:
             try:
-                self.connections.current()  # finds out the product
+                self._pool.current()  # finds out the product
             except self._driver_errors as error:
                 raise self._storage_error(error) from error
             query = text.removeprefix("SELECT")
@@ -225,12 +231,24 @@ class MySQLEngine(Engine):
         self, action: Callable[[], Result], *, consistent: bool = False
     ) -> Result:
         """Run *action* in a transaction, or as a part of the current transaction."""
-        if self.connections.thread.in_transaction:
+        if self._pool.thread.in_transaction:
             return action()
         with self._transactions.place() as is_free:
             if not is_free:
                 raise StorageError(f"{self}: {BUSY}")
-            return _repeat(partial(self._transact_once, action, consistent=consistent))
+            run = partial(self._transact_once, action, consistent=consistent)
+            with self._pool.using():
+                return _repeat(run)
+
+    def read_together(self, action: Callable[[], Result]) -> Result:
+        """Run *action*, which reads only, so that its queries see the same state."""
+        with self._pool.using():
+            return super().read_together(action)
+
+    def execute_many(self, text: str, rows: Iterable[Sequence[object]]) -> None:
+        """Run a statement once for each of *rows*."""
+        with self._pool.using():
+            super().execute_many(text, rows)
 
     def execute_delete(self, text: str, values: Sequence[object] = ()) -> int:
         """Run a DELETE statement in parts, of which each has :data:`WRITE_TIMEOUT`.
@@ -266,12 +284,13 @@ class MySQLEngine(Engine):
         The write shows that the server accepts writes, but not that each table does. It
         does not count as a transaction, and has less time.
         """
-        try:
-            self.execute(self.idle_write)
-        except StorageError as error:
-            if error.code in LOST:
-                self.connections.discard()
-            raise
+        with self._pool.using():
+            try:
+                self.execute(self.idle_write)
+            except StorageError as error:
+                if error.code in LOST:
+                    self._pool.discard()
+                raise
         self._transactions.failures.check()
 
     def create_tables(
@@ -281,15 +300,17 @@ class MySQLEngine(Engine):
 
         A named lock replaces the transaction, which would end with each statement.
         """
-        ((is_locked,),) = self.fetch("SELECT GET_LOCK(DATABASE(), %s)", [LOCK_TIMEOUT])
-        if not is_locked:
-            raise StorageError(f"{self} is locked by another process that creates it")
-        try:
-            for table in tables:
-                self._create_table(table)
-            finish()
-        finally:
-            self.fetch("SELECT RELEASE_LOCK(DATABASE())")
+        lock = "SELECT GET_LOCK(DATABASE(), %s)"
+        with self._pool.using():  # the lock is that of a connection
+            if self.fetch(lock, [LOCK_TIMEOUT]) != [(1,)]:
+                reason = "is locked by another process that creates it"
+                raise StorageError(f"{self} {reason}")
+            try:
+                for table in tables:
+                    self._create_table(table)
+                finish()
+            finally:
+                self.fetch("SELECT RELEASE_LOCK(DATABASE())")
 
     def _transact_once(
         self, action: Callable[[], Result], *, consistent: bool
@@ -298,7 +319,7 @@ class MySQLEngine(Engine):
             return super().transact(action, consistent=consistent)
         except StorageError as error:
             if error.code in LOST:
-                self.connections.discard()
+                self._pool.discard()
             raise
         finally:
             self._set_writing(is_writing=False)
@@ -336,7 +357,8 @@ class MySQLEngine(Engine):
     def _run(self, text: str, values: Sequence[object]) -> Any:
         """Run a statement, repeatedly if there is a conflict with a transaction."""
         run = partial(super()._run, text, values)
-        return run() if self.connections.thread.in_transaction else _repeat(run)
+        with self._pool.using():
+            return run() if self._pool.thread.in_transaction else _repeat(run)
 
     def _begin(self, *, consistent: bool) -> None:
         """Begin a transaction on a connection that works.
@@ -357,14 +379,14 @@ class MySQLEngine(Engine):
         except StorageError as error:
             if error.code not in LOST:
                 raise
-            self.connections.discard()
+            self._pool.discard()
             self._run(REPEATABLE_READ, ())
         self._run("START TRANSACTION READ ONLY", ())
 
     def _set_writing(self, *, is_writing: bool) -> None:
         """Set how long this thread waits for the answers on its connection, if any."""
-        self.connections.thread.is_writing = is_writing
-        connection = self.connections.thread.connection
+        self._pool.thread.is_writing = is_writing
+        connection = self._pool.thread.connection
         if connection is not None:
             seconds = WRITE_TIMEOUT if is_writing else READ_TIMEOUT
             connection._read_timeout = seconds  # noqa: SLF001 - no setter

@@ -17,13 +17,19 @@ import peewee
 
 from sendgrid_bounces.core.errors import StorageError
 from sendgrid_bounces.storage import sql
+from sendgrid_bounces.storage.connections import Connections
 from sendgrid_bounces.storage.engine import Engine, Identity, Result, Row
 from sendgrid_bounces.storage.sqlite_checkpoints import (
     CHECKPOINT_STEP,
     RETRY_INTERVAL,
     Checkpoints,
 )
-from sendgrid_bounces.storage.sqlite_copy import Report, copy_pages
+from sendgrid_bounces.storage.sqlite_copy import (
+    BACKUP_ID,
+    Report,
+    copy_pages,
+    is_backup,
+)
 from sendgrid_bounces.storage.sqlite_files import (
     check_space,
     file_size,
@@ -144,7 +150,7 @@ class SQLiteEngine(Engine):
         builder = peewee.SqliteDatabase(None, field_types={UNIQUE_ID: "AUTOINCREMENT"})
         # A damaged schema is not UTF-8.
         errors = (sqlite3.Error, UnicodeDecodeError)
-        super().__init__(path, builder, self._connect, errors)
+        super().__init__(path, builder, Connections(self._connect), errors)
 
     def _resolve(self) -> None:
         """Follow symbolic links: SQLite has the log beside the file that they name."""
@@ -338,19 +344,23 @@ class SQLiteEngine(Engine):
         return False
 
     def _check_unused_log(self, log: Path) -> None:
-        """Check that the file was not moved without its write-ahead log.
+        """Check that the write-ahead log, if there is one, is that of the file.
 
-        SQLite would remove a log beside an empty file, and ignore a log beside a
-        symbolic link.
+        SQLite would remove a log beside an empty file, ignore a log beside a symbolic
+        link, and mix a log with a backup that replaced the file.
         """
         moved = Path(f"{self._file}{JOURNAL_SUFFIXES[0]}")
         is_of_link = file_size(moved) and not (log.exists() and moved.samefile(log))
-        if is_of_link or (file_size(log) and not file_size(self._target)):
+        if is_of_link or (file_size(log) and self._is_new()):
             raise self._log_error(
                 moved if is_of_link else log,
-                "belongs to a file that was moved or removed (put the file back, or "
-                "move the log away)",
+                "belongs to a file that was moved, removed or replaced (put the file "
+                "back, or move the log away)",
             )
+
+    def _is_new(self) -> bool:
+        """Return whether the file has had no write-ahead log yet, or is missing."""
+        return not file_size(self._target) or is_backup(self._target)
 
     def _log_error(self, log: Path, reason: str) -> StorageError:
         """Return the error for a write-ahead log that cannot be used."""
@@ -488,7 +498,10 @@ class SQLiteEngine(Engine):
         as another process that does the same.
         """
         deadline = time.monotonic() + self._timeout
-        for pragma in (*self.pragmas, f"synchronous = {self._synchronous}"):
+        pragmas = (*self.pragmas, f"synchronous = {self._synchronous}")
+        if connection.execute("PRAGMA application_id").fetchone() == (BACKUP_ID,):
+            pragmas = ("application_id = 0", *pragmas)  # before it has a log
+        for pragma in pragmas:
             while True:
                 try:
                     connection.execute(f"PRAGMA {pragma}")

@@ -2,13 +2,17 @@
 
 import sqlite3
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 from sendgrid_bounces.core.errors import StorageError
 
 #: Pages that are copied at a time; between these steps, a copy can be interrupted.
 STEP = 1_000
+
+#: The application identifier in the header of a backup, until a process uses the backup
+#: as a database.
+BACKUP_ID = int.from_bytes(b"SGBb", "big")
 
 #: Called with the amount of work that is done, and the amount of all work.
 Report = Callable[[int, int], None]
@@ -38,6 +42,19 @@ def copy_pages(
             )
         finally:
             source.rollback()
+
+
+def is_backup(path: Path) -> bool:
+    """Return whether the file *path* is a backup that no process has used.
+
+    A log beside it is ignored. SQLite reads the file, since closing it otherwise would
+    end the locks of this process on it.
+    """
+    uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
+    with suppress(sqlite3.Error), closing(sqlite3.connect(uri, uri=True)) as reading:
+        found = reading.execute("PRAGMA application_id").fetchone()
+        return bool(found == (BACKUP_ID,))
+    return False
 
 
 def copy_checked(path: Path, copy: Path) -> None:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -13,8 +14,7 @@ from contextlib import closing, nullcontext
 from functools import partial
 from pathlib import Path
 from queue import Queue
-from shutil import which
-from threading import Barrier, Event, Thread
+from threading import Event, Thread
 from types import SimpleNamespace
 from unittest.mock import Mock
 from urllib.parse import urlsplit
@@ -34,7 +34,7 @@ from sendgrid_bounces.storage import (
     sqlite_files,
     writers,
 )
-from sendgrid_bounces.storage.connections import Connections
+from sendgrid_bounces.storage.backups import write_backup
 from sendgrid_bounces.storage.database import Storage, absolute_url, open_storage
 from sendgrid_bounces.storage.sqlite import JOURNAL_SUFFIXES, open_sqlite
 from sendgrid_bounces.storage.tables import (
@@ -509,7 +509,7 @@ NAMESPACE = ["unshare", "--user", "--map-root-user", "--mount"]
 
 
 @pytest.mark.skipif(
-    not which("unshare")
+    not shutil.which("unshare")
     or subprocess.run([*NAMESPACE, "true"], check=False).returncode,
     reason="requires user namespaces",
 )
@@ -559,10 +559,8 @@ def test_write_ahead_log_that_was_removed_is_not_replaced(tmp_path: Path) -> Non
         assert storage.accounts.count() == 1
 
 
-@pytest.mark.parametrize("has_link", [False, True])
-def test_log_of_a_file_that_was_moved_is_kept(tmp_path: Path, *, has_link) -> None:
-    """Its writes are in no other file; SQLite would remove or ignore it."""
-    file, moved = tmp_path / "bounces.sqlite3", tmp_path / "moved.sqlite3"
+def _add_in_killed_process(file: Path) -> None:
+    """Add an account, which stays in the write-ahead log."""
     code = f"""if True:
         import os
         from sendgrid_bounces.storage.database import open_storage
@@ -570,6 +568,31 @@ def test_log_of_a_file_that_was_moved_is_kept(tmp_path: Path, *, has_link) -> No
         os._exit(0)
     """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_log_is_not_mixed_with_a_backup(url: str, tmp_path: Path) -> None:
+    """A killed server leaves the log beside the file that ``cp`` replaces."""
+    file, backup = tmp_path / "bounces.sqlite3", tmp_path / "backup.sqlite3"
+    with closing(open_storage(url)) as storage:
+        write_backup(storage.engine, backup)
+    _add_in_killed_process(file)
+    shutil.copy(backup, file)
+    log = tmp_path / "bounces.sqlite3-wal"
+    with pytest.raises(StorageError, match="-wal .* belongs to a file that .*replaced"):
+        open_storage(url)
+    assert file.read_bytes() == backup.read_bytes()
+    assert log.stat().st_size
+    log.unlink()
+    (tmp_path / "bounces.sqlite3-shm").unlink()
+    with closing(open_storage(url)) as storage:
+        assert storage.accounts.count() == 0
+
+
+@pytest.mark.parametrize("has_link", [False, True])
+def test_log_of_a_file_that_was_moved_is_kept(tmp_path: Path, *, has_link) -> None:
+    """Its writes are in no other file; SQLite would remove or ignore it."""
+    file, moved = tmp_path / "bounces.sqlite3", tmp_path / "moved.sqlite3"
+    _add_in_killed_process(file)
     file.rename(moved)
     if has_link:
         file.symlink_to(moved)
@@ -805,21 +828,6 @@ def test_connections_of_ended_threads_are_closed(database_url: str) -> None:
         assert len(read) == 10
         storage.accounts.all()
         assert len(storage.engine.connections) <= 2
-
-
-def test_threads_connect_concurrently() -> None:
-    """A server that hangs delays each thread by a single timeout."""
-    barrier = Barrier(2)
-
-    def connect() -> sqlite3.Connection:
-        barrier.wait(10)
-        return sqlite3.connect(":memory:", check_same_thread=False)
-
-    connections = Connections(connect)
-    with ThreadPoolExecutor(2) as pool:
-        opened = list(pool.map(lambda _: connections.current(), range(2)))
-    assert opened[0] is not opened[1]
-    connections.close_all()
 
 
 def _add_list(storage: Storage) -> None:

@@ -1,0 +1,141 @@
+"""The connections of a thread, and those that threads and processes share."""
+
+import os
+import sqlite3
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from threading import Barrier
+from unittest.mock import Mock
+from urllib.parse import urlsplit
+
+import pytest
+
+from sendgrid_bounces.storage import connections as connections_module
+from sendgrid_bounces.storage.connections import ConnectionPool, Connections
+from sendgrid_bounces.storage.database import open_storage
+
+
+def test_threads_connect_concurrently() -> None:
+    """A server that hangs delays each thread by a single timeout."""
+    barrier = Barrier(2)
+
+    def connect() -> sqlite3.Connection:
+        barrier.wait(10)
+        return sqlite3.connect(":memory:", check_same_thread=False)
+
+    connections = Connections(connect)
+    with ThreadPoolExecutor(2) as pool:
+        opened = list(pool.map(lambda _: connections.current(), range(2)))
+    assert opened[0] is not opened[1]
+    connections.close_all()
+
+
+class LimitedServer:
+    """A server that accepts a number of connections."""
+
+    def __init__(self, most: int) -> None:
+        self.most, self.open = most, 0
+
+    def connect(self) -> Mock:
+        if self.open >= self.most:
+            raise ConnectionRefusedError
+        self.open += 1
+        return Mock(close=self._close)
+
+    def _close(self) -> None:
+        self.open -= 1
+
+    def pool(self) -> ConnectionPool:
+        """Return the pool of a process."""
+        return ConnectionPool(
+            self.connect, lambda error: isinstance(error, ConnectionRefusedError)
+        )
+
+
+def test_threads_share_the_connections_that_a_server_accepts() -> None:
+    """If each kept its own, the others would never have one."""
+    server = LimitedServer(2)
+    pool = server.pool()
+
+    def use(_: int) -> object:
+        with pool.using(), pool.using():
+            connection = pool.current()
+            time.sleep(0.001)
+            assert pool.current() is connection
+        return connection
+
+    with ThreadPoolExecutor(8) as threads:
+        used = [*threads.map(use, range(200))]
+    assert 1 <= len({*map(id, used)}) <= 2
+    assert len(pool) == server.open <= 2
+    pool.close_all()
+    assert len(pool) == server.open == 0
+
+
+def test_processes_share_the_connections_that_a_server_accepts(monkeypatch) -> None:
+    """A process closes those that it no longer needs."""
+    server = LimitedServer(3)
+    busy, other = server.pool(), server.pool()
+    barrier = Barrier(3)
+
+    def use(_: int) -> None:
+        with busy.using():
+            busy.current()
+            barrier.wait(10)
+
+    with ThreadPoolExecutor(3) as threads:
+        list(threads.map(use, range(3)))
+    monkeypatch.setattr(connections_module, "CONNECT_PATIENCE", 0.1)
+    with pytest.raises(ConnectionRefusedError), other.using():
+        other.current()
+    monkeypatch.setattr(connections_module, "MAX_IDLE", 0)
+    with busy.using():
+        busy.current()
+    with other.using():
+        other.current()
+    assert (len(busy), len(other)) == (1, 1)
+
+
+def test_interrupted_use_of_a_connection_closes_it() -> None:
+    """The next thread could read the answer to another's query."""
+    server = LimitedServer(1)
+    pool = server.pool()
+
+    def use() -> None:
+        with pool.using():
+            pool.current()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        use()
+    assert len(pool) == server.open == 0
+
+
+@pytest.mark.mysql
+@pytest.mark.parametrize("engine", ["mysql"], indirect=True)
+def test_threads_share_the_connections_of_a_user(database_url: str) -> None:
+    """Many hosts allow a user few connections, and the server has 32 threads."""
+    with closing(open_storage(database_url)) as admin:
+        name = f"limited_{os.getpid()}"
+        database = urlsplit(database_url).path[1:]
+        for text in (
+            f"CREATE USER {name}@'%%' IDENTIFIED BY 'p' WITH MAX_USER_CONNECTIONS 2",
+            f"GRANT ALL ON `{database}`.* TO {name}@'%%'",
+        ):
+            admin.engine.execute(text)
+        try:
+            parts = urlsplit(database_url)
+            host = parts.netloc.rpartition("@")[2]
+            url = parts._replace(netloc=f"{name}:p@{host}").geturl()
+            with closing(open_storage(url)) as storage:
+                storage.accounts.add("acme")
+
+                def use(_: int) -> int:
+                    return storage.accounts.transact(storage.accounts.count)
+
+                with ThreadPoolExecutor(16) as threads:
+                    assert {*threads.map(use, range(300))} == {1}
+                assert len(storage.engine.connections) <= 2
+        finally:
+            admin.engine.execute(f"DROP USER {name}@'%%'")
