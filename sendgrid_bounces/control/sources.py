@@ -67,7 +67,8 @@ def _check_files(settings: SourceSettings, engine: Engine) -> None:
     problems = []
     for name, path in settings.files.items():
         if not (Path(path).is_file() and os.access(path, os.R_OK)):
-            problems.append((name, f"cannot read {path}"))
+            # The name is not repeated: it could be the key itself.
+            problems.append((name, "is not a file that the server can read"))
         elif engine.is_stored_in(Path(path)):
             problems.append((name, f"{path} belongs to the database itself"))
     if problems:

@@ -71,6 +71,15 @@ def test_public_key_can_be_a_file_in_pem(run: Run, tmp_path: Path):
     ]
 
 
+def test_missing_file_is_reported_without_its_name(run: Run):
+    """A user can give the key in the place of the file's name."""
+    options = ("--kind", "mailgun", "--key-file", "mailgun-signing-key")
+    answer = run("source", "add", "mg", "acme", *options, code=2)
+    assert (
+        answer.stderr == "Error: --key-file: is not a file that the server can read\n"
+    )
+
+
 def test_list_shows_activity_and_problems(run: Run, url: str, clock: FixedClock):
     run("source", "add", "mx", "acme", "--kind", "mail", stdin="s3cret\n")
     app = make_app(url, clock)
