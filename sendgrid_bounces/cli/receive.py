@@ -14,9 +14,18 @@ import click
 
 from sendgrid_bounces.cli.connection import open_local
 from sendgrid_bounces.cli.mailboxes import Incoming, read_mails
-from sendgrid_bounces.cli.options import database_option, server_url
+from sendgrid_bounces.cli.options import (
+    command_config,
+    database_option,
+    server_url,
+)
 from sendgrid_bounces.core.clock import Clock
-from sendgrid_bounces.core.errors import BounceError, StorageError, UnknownNameError
+from sendgrid_bounces.core.errors import (
+    BounceError,
+    ParametersError,
+    StorageError,
+    UnknownNameError,
+)
 from sendgrid_bounces.core.files import folder_beside, sync
 from sendgrid_bounces.core.messages import pluralize, printable
 from sendgrid_bounces.core.sources import SourceCounts, pipe_name
@@ -66,7 +75,7 @@ def _mail_exit_codes() -> Iterator[None]:
     """Give errors the exit codes that mail systems know."""
     try:
         yield
-    except (click.exceptions.Exit, click.Abort):
+    except (click.exceptions.Exit, click.Abort, TemporaryError):
         raise
     except click.ClickException as error:
         raise MisuseError(error.format_message()) from error
@@ -135,8 +144,8 @@ def receive(
     PATHS are mails, mboxes and Maildirs; without one, the mail is read from stdin. No
     mail is deleted; mails of a Maildir that have been read move from new to cur.
 
-    The exit code is 0 even for mails that are not bounces, 75 if the database is
-    unavailable (mail systems retry), and 64 for wrong arguments.
+    The exit code is 0 even for mails that are not bounces, 75 if the database or the
+    settings cannot be used (mail systems retry), and 64 for wrong arguments.
     """
     if not paths and sys.stdin is not None and sys.stdin.isatty():
         raise click.UsageError("missing PATHS: stdin is a terminal")
@@ -188,6 +197,10 @@ def _store_bounces(
     from sendgrid_bounces.receiving.delivery import deliver, open_source
 
     mails, total = 0, SourceCounts()
+    try:
+        command_config()
+    except ParametersError as error:  # of a file that may just be replaced
+        raise TemporaryError(str(error)) from error
     with open_local() as emulator:
         storage = emulator.storage
         owner = storage.accounts.named_list(owner).owner

@@ -368,14 +368,28 @@ def test_address_is_found_in_the_return_address(run: Run):
         (["acme", "--verp", "x"], "must be an address with {local} and {domain}"),
         (["acme", "--recipient", "other"], "'other' is not one of"),
         (["acme", "--unknown"], "No such option"),
-        (["acme", "--database", "x:"], "the database URL must be"),
     ],
 )
 def test_misuse_has_its_exit_code(run: Run, arguments: list[str], message: str):
-    code = 75 if "--database" in arguments else 64
-    answer = run("bounces", "receive", *arguments, stdin=EXIM, code=code)
+    answer = run("bounces", "receive", *arguments, stdin=EXIM, code=64)
     assert message in answer.stderr
     assert answer.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--database", "x:"], "the database URL must be"),
+        (["--config", "/absent.yaml"], "/absent.yaml: No such file or directory"),
+        (["--config", __file__], ".py: "),
+    ],
+)
+def test_unusable_settings_are_a_temporary_failure(
+    run: Run, arguments: list[str], message: str
+):
+    """Their file may just be replaced, and a returned bounce is lost."""
+    answer = run("bounces", "receive", "acme", *arguments, stdin=EXIM, code=75)
+    assert message in answer.stderr
 
 
 def test_absent_database_is_a_temporary_failure(run: Run, tmp_path: Path):
