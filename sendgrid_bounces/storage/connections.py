@@ -1,18 +1,20 @@
 """Database connections: one for each thread, or one for each thread that needs it."""
 
+import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 #: Seconds that a thread waits for a connection if the server accepts no more of them,
 #: and seconds between two attempts.
 CONNECT_PATIENCE, RETRY_INTERVAL = 2, 0.05
 
-#: Seconds after which a connection that no thread needs is closed.
-MAX_IDLE = 10
+#: Seconds after which a connection that no thread needs is closed, and between two
+#: searches for such connections.
+MAX_IDLE, CHECK_INTERVAL = 10, 1
 
 
 class ThreadState(threading.local):
@@ -47,7 +49,7 @@ class Connections:
         """Return the connection of this thread, newly opened if necessary."""
         connection = self.thread.connection
         if connection is None:
-            connection = self.thread.connection = self._take()
+            connection = self.thread.connection = self._connect()
             with self._lock:
                 for thread in [t for t in self._open if not t.is_alive()]:
                     self._open.pop(thread).close()
@@ -56,7 +58,9 @@ class Connections:
 
     def discard(self) -> None:
         """Close the connection of this thread, which may be broken."""
-        connection = self._release()
+        self.thread.connection = None
+        with self._lock:
+            connection = self._open.pop(threading.current_thread(), None)
         if connection is not None:
             connection.close()
 
@@ -66,19 +70,11 @@ class Connections:
             while self._open:
                 self._open.popitem()[1].close()
 
-    def _take(self) -> Any:
-        """Return a connection that no thread has."""
-        return self._connect()
-
-    def _release(self) -> Any:
-        """Return the connection of this thread, if any, which is no longer its own."""
-        self.thread.connection = None
-        with self._lock:
-            return self._open.pop(threading.current_thread(), None)
-
 
 class ConnectionPool(Connections):
     """Connections that threads share: each has one only while it uses the database.
+
+    All uses must be in blocks ``with pool:``, which can be nested.
 
     A server limits the number of connections. If each thread kept its own, idle threads
     would leave none to others, and to other processes.
@@ -92,32 +88,37 @@ class ConnectionPool(Connections):
     ) -> None:
         super().__init__(connect)
         self._is_refusal = is_refusal
-        self._returned = threading.Condition(self._lock)
         #: The idle connections, and since when they are so; the latest is the last.
+        #: Threads use it without a lock, since its methods are atomic.
         self._idle: deque[tuple[float, Any]] = deque()
+        self._returned = threading.Condition(self._lock)
+        self._waiting = 0
+        self._checked = 0.0
 
     def __len__(self) -> int:
         """Return the number of open connections."""
         return len(self._open) + len(self._idle)
 
-    @contextmanager
-    def using(self) -> Iterator[None]:
-        """Return the connection of this thread to the pool after the block.
-
-        Blocks can be nested. All uses of a connection must be in one.
-        """
+    def __enter__(self) -> None:
+        """Begin to use the connection of this thread, which has one at first need."""
         self.thread.uses += 1
-        try:
-            yield
-        except Exception:
-            raise
-        except BaseException:  # the answer to a statement may be unread
-            self.discard()
-            raise
-        finally:
-            self.thread.uses -= 1
-            if not self.thread.uses and self.thread.connection is not None:
-                self._return()
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Return the connection of this thread at the end of the outermost block."""
+        thread = self.thread
+        thread.uses -= 1
+        if kind is not None and not issubclass(kind, Exception):
+            self.discard()  # the answer to a statement may be unread
+        if thread.connection is not None and not thread.uses:
+            self._return()
+
+    def current(self) -> Any:
+        """Return the connection of this thread: an idle one, or a new one."""
+        connection = self.thread.connection
+        if connection is None:
+            connection = self.thread.connection = self._take()
+            self._open[threading.current_thread()] = connection
+        return connection
 
     def discard(self) -> None:
         """Close the connection of this thread, and the idle ones.
@@ -125,38 +126,47 @@ class ConnectionPool(Connections):
         If it is broken, the others probably are, too.
         """
         super().discard()
-        with self._lock:
-            idle, self._idle = self._idle, deque()
-        for _, connection in idle:
-            connection.close()
+        self._close_idle(math.inf)
 
     def close_all(self) -> None:
         """Close all connections. The object is unusable afterwards."""
         super().close_all()
-        self.discard()
+        self._close_idle(math.inf)
 
     def _take(self) -> Any:
         """Return an idle connection, or a new one; wait if there can be none."""
         deadline = time.monotonic() + CONNECT_PATIENCE
         while True:
-            with self._lock:
-                if self._idle:
-                    return self._idle.pop()[1]
+            try:
+                return self._idle.pop()[1]
+            except IndexError:
+                pass
             try:
                 return self._connect()
             except Exception as error:
                 if not self._is_refusal(error) or time.monotonic() > deadline:
                     raise
             with self._returned:
+                self._waiting += 1
                 self._returned.wait_for(lambda: self._idle, RETRY_INTERVAL)
+                self._waiting -= 1
 
     def _return(self) -> None:
-        """Make the connection of this thread idle; close those that are so for long."""
-        connection, now = self._release(), time.monotonic()
-        with self._returned:
-            self._idle.append((now, connection))
-            number = sum(since < now - MAX_IDLE for since, _ in self._idle)
-            unused = [self._idle.popleft()[1] for _ in range(number)]
-            self._returned.notify()
-        for each in unused:
-            each.close()
+        """Make the connection of this thread idle."""
+        connection, now = self.thread.connection, time.monotonic()
+        self.thread.connection = None
+        self._open.pop(threading.current_thread(), None)
+        self._idle.append((now, connection))
+        if self._waiting:
+            with self._returned:
+                self._returned.notify()
+        if now - self._checked >= CHECK_INTERVAL:
+            self._checked = now
+            self._close_idle(now - MAX_IDLE)
+
+    def _close_idle(self, until: float) -> None:
+        """Close the connections that have been idle since before *until*."""
+        with suppress(IndexError):
+            while (oldest := self._idle.popleft())[0] < until:
+                oldest[1].close()
+            self._idle.appendleft(oldest)

@@ -199,7 +199,7 @@ class MySQLEngine(Engine):
     def _fetch(self, text: str, values: Sequence[object], seconds: float) -> list[Row]:
         """Run a query, again if the connection was lost before it."""
         started = time.monotonic()
-        with self._pool.using():
+        with self._pool:
             try:
                 return self._fetch_once(text, values, seconds)
             except StorageError as error:
@@ -237,17 +237,17 @@ class MySQLEngine(Engine):
             if not is_free:
                 raise StorageError(f"{self}: {BUSY}")
             run = partial(self._transact_once, action, consistent=consistent)
-            with self._pool.using():
+            with self._pool:
                 return _repeat(run)
 
     def read_together(self, action: Callable[[], Result]) -> Result:
         """Run *action*, which reads only, so that its queries see the same state."""
-        with self._pool.using():
+        with self._pool:
             return super().read_together(action)
 
     def execute_many(self, text: str, rows: Iterable[Sequence[object]]) -> None:
         """Run a statement once for each of *rows*."""
-        with self._pool.using():
+        with self._pool:
             super().execute_many(text, rows)
 
     def execute_delete(self, text: str, values: Sequence[object] = ()) -> int:
@@ -284,7 +284,7 @@ class MySQLEngine(Engine):
         The write shows that the server accepts writes, but not that each table does. It
         does not count as a transaction, and has less time.
         """
-        with self._pool.using():
+        with self._pool:
             try:
                 self.execute(self.idle_write)
             except StorageError as error:
@@ -301,7 +301,7 @@ class MySQLEngine(Engine):
         A named lock replaces the transaction, which would end with each statement.
         """
         lock = "SELECT GET_LOCK(DATABASE(), %s)"
-        with self._pool.using():  # the lock is that of a connection
+        with self._pool:  # the lock is that of a connection
             if self.fetch(lock, [LOCK_TIMEOUT]) != [(1,)]:
                 reason = "is locked by another process that creates it"
                 raise StorageError(f"{self} {reason}")
@@ -357,7 +357,7 @@ class MySQLEngine(Engine):
     def _run(self, text: str, values: Sequence[object]) -> Any:
         """Run a statement, repeatedly if there is a conflict with a transaction."""
         run = partial(super()._run, text, values)
-        with self._pool.using():
+        with self._pool:
             return run() if self._pool.thread.in_transaction else _repeat(run)
 
     def _begin(self, *, consistent: bool) -> None:

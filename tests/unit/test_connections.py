@@ -59,7 +59,7 @@ def test_threads_share_the_connections_that_a_server_accepts() -> None:
     pool = server.pool()
 
     def use(_: int) -> object:
-        with pool.using(), pool.using():
+        with pool, pool:
             connection = pool.current()
             time.sleep(0.001)
             assert pool.current() is connection
@@ -80,19 +80,20 @@ def test_processes_share_the_connections_that_a_server_accepts(monkeypatch) -> N
     barrier = Barrier(3)
 
     def use(_: int) -> None:
-        with busy.using():
+        with busy:
             busy.current()
             barrier.wait(10)
 
     with ThreadPoolExecutor(3) as threads:
         list(threads.map(use, range(3)))
     monkeypatch.setattr(connections_module, "CONNECT_PATIENCE", 0.1)
-    with pytest.raises(ConnectionRefusedError), other.using():
+    with pytest.raises(ConnectionRefusedError), other:
         other.current()
     monkeypatch.setattr(connections_module, "MAX_IDLE", 0)
-    with busy.using():
+    monkeypatch.setattr(connections_module, "CHECK_INTERVAL", 0)
+    with busy:
         busy.current()
-    with other.using():
+    with other:
         other.current()
     assert (len(busy), len(other)) == (1, 1)
 
@@ -103,7 +104,7 @@ def test_interrupted_use_of_a_connection_closes_it() -> None:
     pool = server.pool()
 
     def use() -> None:
-        with pool.using():
+        with pool:
             pool.current()
             raise KeyboardInterrupt
 
