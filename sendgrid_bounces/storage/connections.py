@@ -1,6 +1,7 @@
 """Database connections: one for each thread, or one for each thread that needs it."""
 
 import math
+import os
 import threading
 import time
 from collections import deque
@@ -14,7 +15,7 @@ CONNECT_PATIENCE, RETRY_INTERVAL = 2, 0.05
 
 #: Seconds after which a connection that no thread needs is closed, and between two
 #: searches for such connections.
-MAX_IDLE, CHECK_INTERVAL = 10, 1
+MAX_IDLE, CHECK_INTERVAL = 10.0, 1.0
 
 
 class ThreadState(threading.local):
@@ -93,7 +94,8 @@ class ConnectionPool(Connections):
         self._idle: deque[tuple[float, Any]] = deque()
         self._returned = threading.Condition(self._lock)
         self._waiting = 0
-        self._checked = 0.0
+        self._closer = threading.Thread()
+        self._process = os.getpid()
 
     def __len__(self) -> int:
         """Return the number of open connections."""
@@ -107,10 +109,12 @@ class ConnectionPool(Connections):
         """Return the connection of this thread at the end of the outermost block."""
         thread = self.thread
         thread.uses -= 1
-        if kind is not None and not issubclass(kind, Exception):
-            self.discard()  # the answer to a statement may be unread
-        if thread.connection is not None and not thread.uses:
+        if thread.uses or thread.connection is None:
+            return
+        if kind is None or issubclass(kind, Exception):
             self._return()
+        else:  # the answer to a statement may be unread
+            self.discard()
 
     def current(self) -> Any:
         """Return the connection of this thread: an idle one, or a new one."""
@@ -135,6 +139,10 @@ class ConnectionPool(Connections):
 
     def _take(self) -> Any:
         """Return an idle connection, or a new one; wait if there can be none."""
+        if self._process != os.getpid():  # forked: the connections are the parent's
+            self._process = os.getpid()
+            self._idle.clear()
+            self._open.clear()
         deadline = time.monotonic() + CONNECT_PATIENCE
         while True:
             try:
@@ -152,17 +160,25 @@ class ConnectionPool(Connections):
                 self._waiting -= 1
 
     def _return(self) -> None:
-        """Make the connection of this thread idle."""
-        connection, now = self.thread.connection, time.monotonic()
+        """Make the connection of this thread idle, unless it was closed."""
         self.thread.connection = None
-        self._open.pop(threading.current_thread(), None)
-        self._idle.append((now, connection))
+        connection = self._open.pop(threading.current_thread(), None)
+        if connection is None:
+            return
+        self._idle.append((time.monotonic(), connection))
         if self._waiting:
             with self._returned:
                 self._returned.notify()
-        if now - self._checked >= CHECK_INTERVAL:
-            self._checked = now
-            self._close_idle(now - MAX_IDLE)
+        if not self._closer.is_alive():
+            self._closer = threading.Thread(target=self._close_unused, daemon=True)
+            with suppress(RuntimeError):  # the process ends
+                self._closer.start()
+
+    def _close_unused(self) -> None:
+        """Close the connections that no thread needs, until there is none."""
+        while self._idle:
+            time.sleep(CHECK_INTERVAL)
+            self._close_idle(time.monotonic() - MAX_IDLE)
 
     def _close_idle(self, until: float) -> None:
         """Close the connections that have been idle since before *until*."""

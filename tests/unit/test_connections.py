@@ -84,33 +84,65 @@ def test_processes_share_the_connections_that_a_server_accepts(monkeypatch) -> N
             busy.current()
             barrier.wait(10)
 
+    monkeypatch.setattr(connections_module, "MAX_IDLE", 0.3)
+    monkeypatch.setattr(connections_module, "CHECK_INTERVAL", 0.05)
     with ThreadPoolExecutor(3) as threads:
         list(threads.map(use, range(3)))
-    monkeypatch.setattr(connections_module, "CONNECT_PATIENCE", 0.1)
-    with pytest.raises(ConnectionRefusedError), other:
-        other.current()
-    monkeypatch.setattr(connections_module, "MAX_IDLE", 0)
-    monkeypatch.setattr(connections_module, "CHECK_INTERVAL", 0)
-    with busy:
-        busy.current()
+    assert len(busy) == server.open == 3
     with other:
         other.current()
-    assert (len(busy), len(other)) == (1, 1)
+        assert len(busy) == 0
+    deadline = time.monotonic() + 10
+    while server.open and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not server.open
 
 
 def test_interrupted_use_of_a_connection_closes_it() -> None:
     """The next thread could read the answer to another's query."""
     server = LimitedServer(1)
     pool = server.pool()
+    used = []
 
     def use() -> None:
         with pool:
-            pool.current()
-            raise KeyboardInterrupt
+            used.append(pool.current())
+            try:
+                with pool:
+                    raise KeyboardInterrupt
+            finally:
+                assert pool.current() is used[0]  # to undo the transaction
 
     with pytest.raises(KeyboardInterrupt):
         use()
     assert len(pool) == server.open == 0
+
+
+def test_forked_process_has_connections_of_its_own(monkeypatch) -> None:
+    """Two processes would read each other's answers."""
+    server = LimitedServer(2)
+    pool = server.pool()
+    with pool:
+        inherited = pool.current()
+    monkeypatch.setattr(os, "getpid", lambda: 0)
+    with pool:
+        assert pool.current() is not inherited
+    assert (len(pool), server.open) == (1, 2)  # the parent uses the other
+
+
+@pytest.mark.mysql
+@pytest.mark.parametrize("engine", ["mysql"], indirect=True)
+def test_interrupted_transaction_is_undone(database_url: str) -> None:
+    """The error is that of the interruption."""
+    with closing(open_storage(database_url)) as storage:
+
+        def add() -> None:
+            storage.accounts.add("acme")
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            storage.accounts.transact(add)
+        assert not storage.accounts.count()
 
 
 @pytest.mark.mysql
