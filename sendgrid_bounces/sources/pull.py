@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from http.cookiejar import CookieJar
 from typing import TYPE_CHECKING, Any
 
-from sendgrid_bounces.core.bounces import Bounce, fold
+from sendgrid_bounces.core.bounces import MAX_LENGTHS, Bounce, fold
 from sendgrid_bounces.core.errors import BounceError, ParametersError
 from sendgrid_bounces.core.hosts import is_loopback
 from sendgrid_bounces.core.json_limits import MAX_VALUES, has_too_many_values
@@ -396,10 +396,17 @@ def _read_row(row: Any) -> Bounce:
     texts = (email, reason, status)
     if not all(isinstance(text, str) for text in texts) or type(created) is not int:
         raise PullError("a row has no valid email, created, reason and status")
+    email, status, reason = map(_without_surrogates, (email, status, reason))
+    reason = reason[: MAX_LENGTHS["reason"]]
     try:
-        return Bounce(str(email), status, "", reason, created, reported=True)
+        return Bounce(email, status, "", reason, created, reported=True)
     except ParametersError as error:
         raise PullError(f"the row created at {created} is invalid: {error}") from None
+
+
+def _without_surrogates(text: Any) -> str:
+    """Return *text*, which may end within a character if the API has cut it."""
+    return str(text).encode(errors="replace").decode()
 
 
 def _limit_pause(response: "httpx.Response") -> float | None:

@@ -108,6 +108,17 @@ def test_missing_key_file_is_reported_without_its_name() -> None:
     assert result.stderr == "Error: --key-file: No such file or directory\n"
 
 
+def test_text_that_cannot_be_stored_does_not_end_the_pull(local, clock) -> None:
+    """Each later pull would read the row again."""
+    cut, long = {**ROW, "reason": "\ud83d"}, {**ROW, "reason": "x" * 70_000}
+    rows = [cut, {**long, "email": "b@example.com"}]
+    response = httpx.Response(200, text=json.dumps(rows))
+    transport = httpx.MockTransport(lambda _: response)
+    with closing(Reader(KEY, transport=transport)) as reader:
+        assert pull(local, "acme", reader, Options(), clock, lambda *_: None).rows == 2
+    assert [reason for _, _, reason, _ in _rows(local)] == ["?", "x" * 65_535]
+
+
 def test_progress_is_that_of_the_period(local, live, reader, clock) -> None:
     _put(live, bounce("a@x.com", created=NOW - 10))
     shares: list[tuple[int, int]] = []
