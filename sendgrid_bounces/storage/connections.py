@@ -13,9 +13,12 @@ from typing import Any
 #: and seconds between two attempts.
 CONNECT_PATIENCE, RETRY_INTERVAL = 2, 0.05
 
-#: Seconds after which a connection that no thread needs is closed, and between two
-#: searches for such connections.
-MAX_IDLE, CHECK_INTERVAL = 10.0, 1.0
+#: Seconds after which a connection that no thread needs is closed: one of several,
+#: which is less than others wait for it, and the last one.
+MAX_SPARE, MAX_IDLE = 1.0, 10.0
+
+#: Seconds between two searches for such connections.
+CHECK_INTERVAL = 0.5
 
 
 class ThreadState(threading.local):
@@ -178,11 +181,15 @@ class ConnectionPool(Connections):
         """Close the connections that no thread needs, until there is none."""
         while self._idle:
             time.sleep(CHECK_INTERVAL)
-            self._close_idle(time.monotonic() - MAX_IDLE)
+            now = time.monotonic()
+            self._close_idle(now - MAX_SPARE, keep=1)
+            self._close_idle(now - MAX_IDLE)
 
-    def _close_idle(self, until: float) -> None:
-        """Close the connections that have been idle since before *until*."""
+    def _close_idle(self, until: float, keep: int = 0) -> None:
+        """Close the connections that have been idle since before *until*.
+
+        :param keep: how many to keep.
+        """
         with suppress(IndexError):
-            while (oldest := self._idle.popleft())[0] < until:
-                oldest[1].close()
-            self._idle.appendleft(oldest)
+            while len(self._idle) > keep and self._idle[0][0] < until:
+                self._idle.popleft()[1].close()

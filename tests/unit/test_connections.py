@@ -84,14 +84,15 @@ def test_processes_share_the_connections_that_a_server_accepts(monkeypatch) -> N
             busy.current()
             barrier.wait(10)
 
-    monkeypatch.setattr(connections_module, "MAX_IDLE", 0.3)
+    monkeypatch.setattr(connections_module, "MAX_SPARE", 0.1)
+    monkeypatch.setattr(connections_module, "MAX_IDLE", 0.5)
     monkeypatch.setattr(connections_module, "CHECK_INTERVAL", 0.05)
     with ThreadPoolExecutor(3) as threads:
         list(threads.map(use, range(3)))
     assert len(busy) == server.open == 3
     with other:
         other.current()
-        assert len(busy) == 0
+        assert len(busy) <= 1
     deadline = time.monotonic() + 10
     while server.open and time.monotonic() < deadline:
         time.sleep(0.01)
