@@ -9,7 +9,7 @@ from contextlib import suppress
 from functools import lru_cache
 from html import escape
 from itertools import accumulate, islice, takewhile
-from urllib.parse import unquote_plus
+from urllib.parse import unquote, unquote_plus
 
 #: Characters kept of a text, and parameters kept of a request.
 MAX_TEXT, MAX_SHOWN_PARAMETERS = 500, 100
@@ -97,6 +97,10 @@ _FROM_URL_SAFE = str.maketrans("-_", "+/")
 
 #: From quotation marks and control characters to blanks.
 _UNQUOTED = dict.fromkeys([*range(32), 127, *map(ord, "\"'")], " ")
+
+#: Characters around a credential that are not a part of it: line ends, quotation marks,
+#: brackets and separators.
+_AROUND = "".join(map(chr, range(33))) + "\x7f\"'`<>()[]{}:=,;"
 
 #: Header fields of one name, which servers join by commas, that are searched.
 _MAX_FIELDS = 4
@@ -341,7 +345,7 @@ def find_secrets(pairs: Iterable[Parameter]) -> list[str]:
             secrets.append(value)  # the cache of is_secret() keeps no long names
             if not value.isalnum():  # 'Bearer KEY', a line end, or a second '='
                 words = value.translate(_UNQUOTED).lstrip(_SIGNS)
-                secrets += words.split(None, 2)[:2][-1:]
+                secrets += [*words.split(None, 2)[:2][-1:], _trim(value)]
     return secrets
 
 
@@ -356,7 +360,15 @@ def find_credentials(field: str) -> list[str]:
     found = [*filter(_is_random, _FIELD_SEPARATORS.split(field))]
     for text in dict.fromkeys([field, *parts]):
         found += _field_credentials(text)
-    return found
+    return [*dict.fromkeys((*found, *map(_trim, found)))]
+
+
+def _trim(credential: str) -> str:
+    """Return *credential* without a line end, quotation marks or brackets around it.
+
+    ``echo api:KEY | base64`` adds a line end, and a client can encode it as ``%0A``.
+    """
+    return unquote(credential).strip(_AROUND)
 
 
 def _field_credentials(field: str) -> list[str]:

@@ -143,9 +143,9 @@ class ConnectionPool(Connections):
     def _take(self) -> Any:
         """Return an idle connection, or a new one; wait if there can be none."""
         if self._process != os.getpid():  # forked: the connections are the parent's
-            self._process = os.getpid()
             self._idle.clear()
             self._open.clear()
+            self._process = os.getpid()
         deadline = time.monotonic() + CONNECT_PATIENCE
         while True:
             try:
@@ -173,9 +173,10 @@ class ConnectionPool(Connections):
             with self._returned:
                 self._returned.notify()
         if not self._closer.is_alive():
-            self._closer = threading.Thread(target=self._close_unused, daemon=True)
+            closer = threading.Thread(target=self._close_unused, daemon=True)
             with suppress(RuntimeError):  # the process ends
-                self._closer.start()
+                closer.start()
+            self._closer = closer
 
     def _close_unused(self) -> None:
         """Close the connections that no thread needs, until there is none."""

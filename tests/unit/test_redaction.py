@@ -169,6 +169,19 @@ def test_key_in_malformed_basic_credentials_is_found(field: str) -> None:
     assert "s3cret-key" in find_credentials("Bearers3cret-key")
 
 
+@pytest.mark.parametrize(
+    "text", ["{}\n", "{}\r\n", " {} ", "'{}'", '"{}"', "<{}>", "{}\0", "{}%0A", "{}:"]
+)
+def test_what_surrounds_a_key_by_mistake_is_no_part_of_it(text: str) -> None:
+    """The same key without it can be at another place of the request."""
+    given = text.format("s3cret-key")
+    for credentials in (f"api:{given}", f"alice:{given}", given, f'"api:{given}"'):
+        encoded = base64.b64encode(credentials.encode()).decode()
+        assert "s3cret-key" in find_credentials(f"Basic {encoded}")
+    assert "s3cret-key" in find_credentials(f"Bearer {given}")
+    assert "s3cret-key" in find_secrets([("api_key", given)])
+
+
 @pytest.mark.parametrize("key", ["liberta-città", "Åå-Åkey-Å", "\u0420-key-\u0420"])
 @pytest.mark.parametrize("field", ["Bearer {}", "{}"])
 def test_key_that_ends_with_a_blank_of_latin_1_is_found(field: str, key: str) -> None:
