@@ -180,6 +180,8 @@ def _read_key(file: str | None, variable: str) -> str:
             return Path(file).read_text(encoding="utf-8").strip()
         except OSError as error:  # the name could be the key itself
             raise click.ClickException(f"--key-file: {error.strerror}") from None
+        except UnicodeError:
+            raise click.ClickException("--key-file: not UTF-8 text") from None
     if key := os.environ.get(variable, "").strip():
         return key
     if sys.stdin is None or not sys.stdin.isatty():

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import httpx
@@ -106,6 +107,17 @@ def test_missing_key_file_is_reported_without_its_name() -> None:
     result = CliRunner().invoke(main, ["bounces", "pull", *flags])
     assert result.exit_code == 1
     assert result.stderr == "Error: --key-file: No such file or directory\n"
+
+
+def test_key_file_is_text(tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_bytes(b"\xff")
+    flags = ["acme", "--from", "sendgrid", "--key-file", str(file)]
+    result = CliRunner().invoke(main, ["bounces", "pull", *flags])
+    assert (result.exit_code, result.stderr) == (
+        1,
+        "Error: --key-file: not UTF-8 text\n",
+    )
 
 
 def test_text_that_cannot_be_stored_does_not_end_the_pull(local, clock) -> None:
