@@ -34,7 +34,8 @@ def _serve(bin_folder: Path, folder: str) -> object:
     process = subprocess.Popen(
         [bin_folder / "sendgrid-bounces", "serve", "--demo", "--port", "0"],
         cwd=folder,
-        env={"PATH": os.defpath},
+        # Without the time zones of the system.
+        env={"PATH": os.defpath, "PYTHONTZPATH": ""},
         stdout=subprocess.PIPE,
         text=True,
     )
