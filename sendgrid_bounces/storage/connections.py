@@ -13,8 +13,8 @@ from typing import Any
 #: and seconds between two attempts.
 CONNECT_PATIENCE, RETRY_INTERVAL = 2, 0.05
 
-#: Seconds after which a connection that no thread needs is closed: one of several,
-#: which is less than others wait for it, and the last one.
+#: Seconds after which an idle connection is closed: if there are several, and if it is
+#: the last. The first is less than the time that other processes wait.
 MAX_SPARE, MAX_IDLE = 1.0, 10.0
 
 #: Seconds between two searches for such connections.
@@ -97,7 +97,7 @@ class ConnectionPool(Connections):
         self._idle: deque[tuple[float, Any]] = deque()
         self._returned = threading.Condition(self._lock)
         self._waiting = 0
-        self._closer = threading.Thread()
+        self._closer, self._ended = threading.Thread(), threading.Event()
         self._process = os.getpid()
 
     def __len__(self) -> int:
@@ -130,13 +130,14 @@ class ConnectionPool(Connections):
     def discard(self) -> None:
         """Close the connection of this thread, and the idle ones.
 
-        If it is broken, the others probably are, too.
+        The loss of a connection probably affects the idle connections, too.
         """
         super().discard()
         self._close_idle(math.inf)
 
     def close_all(self) -> None:
         """Close all connections. The object is unusable afterwards."""
+        self._ended.set()
         super().close_all()
         self._close_idle(math.inf)
 
@@ -180,8 +181,7 @@ class ConnectionPool(Connections):
 
     def _close_unused(self) -> None:
         """Close the connections that no thread needs, until there is none."""
-        while self._idle:
-            time.sleep(CHECK_INTERVAL)
+        while self._idle and not self._ended.wait(CHECK_INTERVAL):
             now = time.monotonic()
             self._close_idle(now - MAX_SPARE, keep=1)
             self._close_idle(now - MAX_IDLE)
