@@ -95,12 +95,13 @@ _SEPARATORS = re.compile(r"[\W_]+")
 #: From the alphabet of Base64 for URLs to the ordinary one.
 _FROM_URL_SAFE = str.maketrans("-_", "+/")
 
-#: From quotation marks and control characters to blanks.
-_UNQUOTED = dict.fromkeys([*range(32), 127, *map(ord, "\"'")], " ")
+#: Quotation marks and control characters, and the table that makes them blanks.
+_QUOTES = "".join(map(chr, (*range(32), 127))) + "\"'"
+_UNQUOTED = dict.fromkeys(map(ord, _QUOTES), " ")
 
 #: Characters around a credential that are not a part of it: line ends, quotation marks,
 #: brackets and separators.
-_AROUND = "".join(map(chr, range(33))) + "\x7f\"'`<>()[]{}:=,;"
+_AROUND = _QUOTES + " `<>()[]{}:=,;"
 
 #: Header fields of one name, which servers join by commas, that are searched.
 _MAX_FIELDS = 4

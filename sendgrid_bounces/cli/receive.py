@@ -14,11 +14,7 @@ import click
 
 from sendgrid_bounces.cli.connection import open_local
 from sendgrid_bounces.cli.mailboxes import Incoming, read_mails
-from sendgrid_bounces.cli.options import (
-    command_config,
-    database_option,
-    server_url,
-)
+from sendgrid_bounces.cli.options import command_config, database_option, server_url
 from sendgrid_bounces.core.clock import Clock
 from sendgrid_bounces.core.errors import (
     BounceError,

@@ -14,6 +14,9 @@ STEP = 1_000
 #: as a database.
 BACKUP_ID = int.from_bytes(b"SGBb", "big")
 
+#: The options of SQLite to read a file without the files beside it.
+ALONE = "mode=ro&immutable=1"
+
 #: Called with the amount of work that is done, and the amount of all work.
 Report = Callable[[int, int], None]
 
@@ -50,8 +53,7 @@ def is_backup(path: Path) -> bool:
     A log beside it is ignored. SQLite reads the file, since closing it otherwise would
     end the locks of this process on it.
     """
-    uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
-    with suppress(sqlite3.Error), closing(sqlite3.connect(uri, uri=True)) as reading:
+    with suppress(sqlite3.Error), closing(_open(path, ALONE)) as reading:
         found = reading.execute("PRAGMA application_id").fetchone()
         return bool(found == (BACKUP_ID,))
     return False
@@ -80,7 +82,10 @@ def copy_checked(path: Path, copy: Path) -> None:
 def _connect(path: Path) -> sqlite3.Connection:
     """Open *path* for reading; leave no file beside it, unless it is in use."""
     is_used = any(Path(f"{path}{suffix}").exists() for suffix in ("-wal", "-journal"))
-    options = "mode=ro" if is_used else "mode=ro&immutable=1"
+    return _open(path, "mode=ro" if is_used else ALONE)
+
+
+def _open(path: Path, options: str) -> sqlite3.Connection:
     return sqlite3.connect(f"{path.absolute().as_uri()}?{options}", uri=True)
 
 

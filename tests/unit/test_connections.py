@@ -54,7 +54,7 @@ class LimitedServer:
 
 
 def test_threads_share_the_connections_that_a_server_accepts() -> None:
-    """If each kept its own, the others would never have one."""
+    """Otherwise, idle threads would leave no connection to other threads."""
     server = LimitedServer(2)
     pool = server.pool()
 
