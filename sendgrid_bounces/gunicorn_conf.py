@@ -19,6 +19,7 @@ from sendgrid_bounces.server.gunicorn_app import gunicorn_settings
 from sendgrid_bounces.server.sockets import SharedContext, authority
 from sendgrid_bounces.server.tls import server_context
 from sendgrid_bounces.server.worker import check_open_files
+from sendgrid_bounces.storage.database import settle_database
 from sendgrid_bounces.storage.engine import Identity
 
 
@@ -53,6 +54,12 @@ def when_ready(server: Any) -> None:
         sys.exit(f"Error: {error}")
     for listener in server.LISTENERS:
         print(f"Listening on {listener}", flush=True)  # noqa: T201 - output of a command
+
+
+def on_exit(_server: Any) -> None:
+    """Tidy up once all workers have ended."""
+    if DATABASE is not None:
+        settle_database(CONFIG.database_url, DATABASE)
 
 
 try:

@@ -21,7 +21,7 @@ from sendgrid_bounces.core.bounces import MAX_OFFSET
 from sendgrid_bounces.core.charsets import is_file_charset
 from sendgrid_bounces.core.errors import UnknownAddressError
 from sendgrid_bounces.core.messages import pluralize, printable
-from sendgrid_bounces.core.timezones import time_zone
+from sendgrid_bounces.core.timezones import account_zone
 from sendgrid_bounces.schemas.formats import EXPORT_FORMATS, IMPORT_FORMATS
 
 
@@ -97,7 +97,7 @@ def list_bounces(
         if as_json:
             echo_batches(batches)
             return
-        clock = time_zone(found.timezone)
+        clock = account_zone(found.timezone)
         rows = (
             (clock.render(bounce.created), bounce.status, bounce.email, bounce.reason)
             for batch in batches
@@ -160,7 +160,7 @@ def add_bounce(owner: str, email: str, is_strict: bool, **fields: str) -> None: 
     from sendgrid_bounces.schemas.bounces import read_record
 
     with open_control() as control:
-        zone = time_zone(control.owner(owner).timezone)
+        zone = account_zone(control.owner(owner).timezone)
         record = {"email": email, **fields}
         bounce = read_record(record, zone, control.clock().now)
         labels = label_parameters(click.get_current_context())

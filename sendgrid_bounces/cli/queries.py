@@ -12,7 +12,7 @@ import click
 from sendgrid_bounces.control.documents import BounceBatch, render_bounce
 from sendgrid_bounces.core.bounces import TYPES_BY_LABEL, BounceQuery
 from sendgrid_bounces.core.times import parse_time
-from sendgrid_bounces.core.timezones import time_zone
+from sendgrid_bounces.core.timezones import account_zone
 
 if TYPE_CHECKING:
     from sendgrid_bounces.cli.remote import RemoteControl
@@ -81,7 +81,7 @@ def read_query(
     :param timezone: the zone of days, and of times without a zone.
     :raises UsageError: if a time is invalid, or ``--days`` is combined with a time.
     """
-    zone = time_zone(timezone)
+    zone = account_zone(timezone)
     query = BounceQuery(
         created_from=_start(since, zone),
         created_before=_end(until, zone),

@@ -12,7 +12,7 @@ from sendgrid_bounces.control.documents import render_bounce
 from sendgrid_bounces.core.bounces import Bounce
 from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.core.messages import printable_lines
-from sendgrid_bounces.core.timezones import time_zone
+from sendgrid_bounces.core.timezones import account_zone
 from sendgrid_bounces.schemas.exports import WRITERS, Record
 from sendgrid_bounces.schemas.imports import ImportOptions, read_bounces
 
@@ -63,7 +63,7 @@ def import_file(
         doubts.check(f"{file}, {place}, ", bounce)
 
     options = ImportOptions(
-        zone=time_zone(control.owner(owner).timezone),
+        zone=account_zone(control.owner(owner).timezone),
         now=control.clock().now,
         ignores_unknown=ignores_unknown,
         on_invalid=skip if skips_invalid else None,

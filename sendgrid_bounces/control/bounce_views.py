@@ -11,7 +11,7 @@ from sendgrid_bounces.control.api import route
 from sendgrid_bounces.control.service import Control
 from sendgrid_bounces.core.bounces import Bounce
 from sendgrid_bounces.core.errors import ParametersError
-from sendgrid_bounces.core.timezones import time_zone
+from sendgrid_bounces.core.timezones import account_zone
 from sendgrid_bounces.schemas.base import as_mapping
 from sendgrid_bounces.schemas.bounces import read_record
 from sendgrid_bounces.schemas.imports import (
@@ -119,7 +119,7 @@ def _read_lines() -> Records:
 
 
 def _read_bounces(control: Control, owner: str, records: Records) -> Iterator[Bounce]:
-    zone = time_zone(control.owner(owner).timezone)
+    zone = account_zone(control.owner(owner).timezone)
     now = control.clock().now
     for place, record in request.while_connected(records):
         try:

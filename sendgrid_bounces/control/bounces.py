@@ -15,7 +15,7 @@ from sendgrid_bounces.core.histograms import (
     create_histogram,
     last_days,
 )
-from sendgrid_bounces.core.timezones import TimeZone, time_zone
+from sendgrid_bounces.core.timezones import TimeZone, account_zone
 from sendgrid_bounces.emulator import Emulator
 from sendgrid_bounces.storage.bounces import BriefTuple, as_bounce
 
@@ -85,7 +85,7 @@ class BounceControl:
         store = self.emulator.storage.bounces
         if by is None:
             return BounceCount(store.count(found.id, query))
-        group, zone = GROUP_OF[by], time_zone(found.timezone)
+        group, zone = GROUP_OF[by], account_zone(found.timezone)
         counts = Counter(
             group(row, zone)
             for batch in store.find_brief(found.id, query)

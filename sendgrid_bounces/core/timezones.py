@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
-from sendgrid_bounces.core.errors import ParametersError
+from sendgrid_bounces.core.errors import ParametersError, StorageError
 
 QUARTER = 15 * 60
 HOUR = 60 * 60
@@ -184,3 +184,17 @@ def _instant(moment: datetime) -> int:
 def time_zone(name: str) -> TimeZone:
     """Return the zone *name* with its caches."""
     return TimeZone(name)
+
+
+@lru_cache(maxsize=64)
+def account_zone(name: str) -> TimeZone:
+    """Return the zone *name* of an account, which was known when it was stored.
+
+    :raises StorageError: if the zone is unknown here: the database comes from a system
+        with newer time zones.
+    """
+    try:
+        return time_zone(name)
+    except ParametersError:
+        text = f"this system does not know the time zone {name[:MAX_NAME]!r}"
+        raise StorageError(f"{text} of an account (upgrade tzdata)") from None

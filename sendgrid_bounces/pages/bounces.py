@@ -15,7 +15,7 @@ from sendgrid_bounces.core.bounces import (
 )
 from sendgrid_bounces.core.errors import ParametersError, UnknownNameError
 from sendgrid_bounces.core.messages import pluralize
-from sendgrid_bounces.core.timezones import time_zone
+from sendgrid_bounces.core.timezones import account_zone
 from sendgrid_bounces.emulator import current_emulator
 from sendgrid_bounces.pages.filters import (
     DEFAULT_MATCH,
@@ -58,7 +58,7 @@ def bounces(control: Control) -> Response:
     owner = read_owner()
     storage = current_emulator().storage
     found = storage.accounts.named_list(owner)
-    zone = time_zone(found.timezone)
+    zone = account_zone(found.timezone)
     rows, error, matches = Rows(()), None, None
     wanted = NO_FILTER
     try:
@@ -101,7 +101,7 @@ def one_bounce(control: Control) -> Response:
             "bounce.html",
             owner=owner,
             bounce=bounce,
-            zone=time_zone(found.timezone),
+            zone=account_zone(found.timezone),
             timezone=found.timezone,
             record=json.dumps(render_bounce(bounce), indent=2, ensure_ascii=False),
             twin=("this bounce", url),
@@ -204,7 +204,7 @@ def _read(bounce_list: int, wanted: Filter) -> Rows:
 
 def _read_bounce(control: Control, owner: str) -> Bounce:
     record = {name: request.form[name] for name in FIELDS if request.form.get(name)}
-    zone = time_zone(control.owner(owner).timezone)
+    zone = account_zone(control.owner(owner).timezone)
     return read_record(record, zone, control.clock().now)
 
 

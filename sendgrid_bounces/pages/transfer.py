@@ -17,7 +17,7 @@ from sendgrid_bounces.core.bounces import Bounce
 from sendgrid_bounces.core.charsets import is_file_charset
 from sendgrid_bounces.core.errors import ParametersError
 from sendgrid_bounces.core.files import is_refused, temporary_error
-from sendgrid_bounces.core.timezones import time_zone
+from sendgrid_bounces.core.timezones import account_zone
 from sendgrid_bounces.emulator import current_emulator
 from sendgrid_bounces.pages.bounces import read_owner
 from sendgrid_bounces.pages.filters import read_filter
@@ -56,7 +56,7 @@ def import_form(control: Control) -> Response:
 def import_bounces(control: Control) -> Response:
     """Store all bounces of a file, or none."""
     owner = read_owner()
-    zone = time_zone(control.owner(owner).timezone)
+    zone = account_zone(control.owner(owner).timezone)
     values: Mapping[str, str] = {}
     try:
         with TemporaryFile() as file:
@@ -89,7 +89,7 @@ def export_bounces(_: Control) -> Response:
         problem = f"must be one of {', '.join(EXPORT_FORMATS)}"
         raise ParametersError([("format", problem)])
     found = storage.accounts.named_list(owner)
-    query = read_filter(request.args, time_zone(found.timezone)).query
+    query = read_filter(request.args, account_zone(found.timezone)).query
 
     def records() -> Iterator[Record]:
         for batch in storage.bounces.find(found.id, query):

@@ -18,6 +18,7 @@ from sendgrid_bounces.core.errors import BounceError, StorageError
 from sendgrid_bounces.server.access_log import TERMINAL_FORMAT, RedactingLogger
 from sendgrid_bounces.server.sockets import BACKLOG, SharedContext
 from sendgrid_bounces.server.worker import Worker
+from sendgrid_bounces.storage.database import settle_database
 from sendgrid_bounces.storage.engine import Identity
 
 #: The folder of the workers' heartbeat files, where there is one.
@@ -156,6 +157,7 @@ class Server(BaseApplication):
             self.cfg.set("access_log_format", TERMINAL_FORMAT)
         self.cfg.set("bind", f"fd://{self._descriptor}")
         self.cfg.set("post_worker_init", self._start)
+        self.cfg.set("on_exit", self._finish)
 
     def reload(self) -> None:
         """Keep the settings: a reload replaces the workers only.
@@ -181,3 +183,7 @@ class Server(BaseApplication):
             from sendgrid_bounces.pages.routes import warm_up  # often not needed
 
             warm_up(worker.wsgi)
+
+    def _finish(self, _arbiter: Arbiter) -> None:
+        """Tidy up once all workers have ended."""
+        settle_database(self._config.database_url, self._prepared)

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -127,6 +127,17 @@ def create_database(url: str) -> None:
     """
     with closing(_open_engine(url)) as engine:
         engine.create_database()
+
+
+def settle_database(url: str, identity: Identity) -> None:
+    """Write what ended processes have left in a log to the file of the database.
+
+    Nothing happens if other processes use the database, or if it is another one now.
+    An error is of no interest: the next process does the same.
+    """
+    with suppress(StorageError), closing(_open_engine(url)) as engine:
+        engine.expect(identity)
+        engine.settle()
 
 
 def absolute_url(url: str) -> str:

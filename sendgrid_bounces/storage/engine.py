@@ -340,6 +340,9 @@ class Engine:
 
         self.transact(create_all)
 
+    def settle(self) -> None:
+        """Write to the file of the database what is in a log of it, if it has one."""
+
     def close(self) -> None:
         """Close the connections of all threads. The engine is unusable afterwards."""
         self.connections.close_all()

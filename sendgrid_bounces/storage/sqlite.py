@@ -267,6 +267,12 @@ class SQLiteEngine(Engine):
         files = [self._file, *self._journal, *log]
         return any(file.exists() and file.samefile(path) for file in files)
 
+    def settle(self) -> None:
+        """Use both files: SQLite empties a write-ahead log with the last connection."""
+        for engine in (self, self.open_log()):
+            if engine.exists():
+                engine.fetch("PRAGMA user_version")
+
     def close(self) -> None:
         """Close the connections of all threads. The engine is unusable afterwards."""
         for engine in self._others:

@@ -318,6 +318,24 @@ def test_health_reports_a_newer_schema(controlled_client: FlaskClient, caplog) -
     assert client.get(call.replace("delete.", "count.")).status_code == 200
 
 
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/api/bounces.get.json?api_user=acme&api_key=s3cret&date=1",
+        "/api/bounces.count.json?api_user=acme&api_key=s3cret&days=1",
+        "/_emulator/bounces/count?owner=acme&by=day",
+    ],
+)
+def test_time_zone_that_only_another_system_knows(
+    controlled_client: FlaskClient, caplog, target: str
+) -> None:
+    """The caller has made no mistake: the database comes from a newer system."""
+    storage = controlled_client.application.extensions[EXTENSION].storage
+    storage.engine.execute("UPDATE account SET timezone = 'Mars/Olympus'")
+    assert controlled_client.get(target).status_code == 503
+    assert "this system does not know the time zone 'Mars/Olympus'" in caplog.text
+
+
 def test_long_yaml_is_refused(control, monkeypatch) -> None:
     """JSON of the same length is not: its parser is fast."""
     monkeypatch.setattr(api, "MAX_YAML", 40)

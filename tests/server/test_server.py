@@ -594,6 +594,53 @@ def test_new_workers_use_no_other_file(
         assert {path.name for path in file.parent.iterdir()} == before
 
 
+@pytest.mark.parametrize("server", ["serve", "gunicorn"])
+def test_stopped_server_leaves_no_write_ahead_log(
+    url: str, seed: str, server: str
+) -> None:
+    """The file, which has all writes then, can be moved alone."""
+    file = Path(url.removeprefix("sqlite:///").partition("?")[0])
+    if server == "serve":
+        running = serving("--database", url, "--seed", seed)
+    else:
+        variables = named(DATABASE_URL=url, SEED=seed)
+        flags = ("-c", "python:sendgrid_bounces.gunicorn_conf")
+        running = gunicorn("sendgrid_bounces.wsgi:app", *flags, **variables)
+    with running as live:
+        live.when_up(f"/api/bounces.count.json{ACME}")
+        live.get(f"/api/bounces.delete.json{ACME}&email=0@x")
+        assert file.with_name(f"{file.name}-wal").stat().st_size
+        live.process.terminate()
+        live.process.communicate(timeout=TIMEOUT)
+        assert not live.process.returncode
+    assert not [*file.parent.glob("*-wal"), *file.parent.glob("*-shm")]
+    with serving("--database", url) as live:
+        count = live.get(f"/api/bounces.count.json{ACME}")
+        assert count == f'{{"count": "{TOTAL - 1}"}}'
+
+
+def test_stopped_server_leaves_the_log_of_another_server(url: str, seed: str) -> None:
+    """A stopped server also leaves the log of a file that was moved."""
+    file = Path(url.removeprefix("sqlite:///").partition("?")[0])
+    log = file.with_name(f"{file.name}-wal")
+    with (
+        serving("--database", url, "--seed", seed) as live,
+        serving("--database", url) as other,
+    ):
+        other.get(f"/api/bounces.delete.json{ACME}&email=0@x")
+        live.process.terminate()
+        live.process.communicate(timeout=TIMEOUT)
+        assert log.stat().st_size
+        moved = file.rename(file.with_name("moved"))
+        other.process.terminate()
+        other.process.communicate(timeout=TIMEOUT)
+    assert log.stat().st_size
+    moved.rename(file)
+    with serving("--database", url) as live:
+        count = live.get(f"/api/bounces.count.json{ACME}")
+        assert count == f'{{"count": "{TOTAL - 1}"}}'
+
+
 def _is_locked(url: str) -> bool:
     """Return whether a process is writing to an SQLite database."""
     file = url.removeprefix("sqlite:///").partition("?")[0]

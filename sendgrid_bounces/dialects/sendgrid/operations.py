@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from sendgrid_bounces.core.accounts import Account
 from sendgrid_bounces.core.clock import Clock
-from sendgrid_bounces.core.timezones import time_zone
+from sendgrid_bounces.core.timezones import account_zone
 from sendgrid_bounces.dialects.sendgrid import params
 from sendgrid_bounces.dialects.sendgrid.documents import (
     BounceListing,
@@ -37,7 +37,7 @@ class Call:
 
 def get(call: Call) -> Document:
     """Return the bounces that match, oldest first."""
-    zone = time_zone(call.account.timezone)
+    zone = account_zone(call.account.timezone)
     wanted = params.read_get(call.arguments, zone, call.clock)
     batches = call.store.find_brief(
         call.account.bounce_list, wanted.query, wanted.limit, wanted.offset
@@ -53,7 +53,7 @@ def delete(call: Call) -> Document:
     """
     query = params.read_delete(
         call.arguments,
-        time_zone(call.account.timezone),
+        account_zone(call.account.timezone),
         call.clock,
         bare_means_all=call.bare_delete_means_all,
     )
@@ -65,7 +65,7 @@ def delete(call: Call) -> Document:
 
 def count(call: Call) -> Document:
     """Count the bounces that match."""
-    zone = time_zone(call.account.timezone)
+    zone = account_zone(call.account.timezone)
     query = params.read_count(call.arguments, zone, call.clock)
     return Count(call.store.count(call.account.bounce_list, query))
 
