@@ -135,7 +135,7 @@ def settle_database(url: str, identity: Identity) -> None:
     Nothing happens if other processes use the database, or if it is another one now.
     An error is of no interest: the next process does the same.
     """
-    with suppress(StorageError), closing(_open_engine(url)) as engine:
+    with suppress(StorageError, OSError), closing(_open_engine(url)) as engine:
         engine.expect(identity)
         engine.settle()
 
