@@ -57,7 +57,7 @@ def when_ready(server: Any) -> None:
 
 
 def on_exit(_server: Any) -> None:
-    """Tidy up once all workers have ended."""
+    """Let SQLite empty its write-ahead log once all workers have ended."""
     if DATABASE is not None:
         settle_database(CONFIG.database_url, DATABASE)
 

@@ -185,5 +185,5 @@ class Server(BaseApplication):
             warm_up(worker.wsgi)
 
     def _finish(self, _arbiter: Arbiter) -> None:
-        """Tidy up once all workers have ended."""
+        """Let SQLite empty its write-ahead log once all workers have ended."""
         settle_database(self._config.database_url, self._prepared)
