@@ -19,7 +19,7 @@ from sendgrid_bounces.server.gunicorn_app import gunicorn_settings
 from sendgrid_bounces.server.sockets import SharedContext, authority
 from sendgrid_bounces.server.tls import server_context
 from sendgrid_bounces.server.worker import check_open_files
-from sendgrid_bounces.storage.database import settle_database
+from sendgrid_bounces.storage.database import empty_journal
 from sendgrid_bounces.storage.engine import Identity
 
 
@@ -59,7 +59,7 @@ def when_ready(server: Any) -> None:
 def on_exit(_server: Any) -> None:
     """Let SQLite empty its write-ahead log once all workers have ended."""
     if DATABASE is not None:
-        settle_database(CONFIG.database_url, DATABASE)
+        empty_journal(CONFIG.database_url, DATABASE)
 
 
 try:

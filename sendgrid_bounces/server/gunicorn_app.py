@@ -18,7 +18,7 @@ from sendgrid_bounces.core.errors import BounceError, StorageError
 from sendgrid_bounces.server.access_log import TERMINAL_FORMAT, RedactingLogger
 from sendgrid_bounces.server.sockets import BACKLOG, SharedContext
 from sendgrid_bounces.server.worker import Worker
-from sendgrid_bounces.storage.database import settle_database
+from sendgrid_bounces.storage.database import empty_journal
 from sendgrid_bounces.storage.engine import Identity
 
 #: The folder of the workers' heartbeat files, where there is one.
@@ -186,4 +186,4 @@ class Server(BaseApplication):
 
     def _finish(self, _arbiter: Arbiter) -> None:
         """Let SQLite empty its write-ahead log once all workers have ended."""
-        settle_database(self._config.database_url, self._prepared)
+        empty_journal(self._config.database_url, self._prepared)

@@ -129,15 +129,15 @@ def create_database(url: str) -> None:
         engine.create_database()
 
 
-def settle_database(url: str, identity: Identity) -> None:
-    """Write what ended processes have left in a log to the file of the database.
+def empty_journal(url: str, identity: Identity) -> None:
+    """Empty the write-ahead log that the processes of a server have left.
 
-    Nothing happens if other processes use the database, or if it is another one now.
-    An error is of no interest: the next process does the same.
+    Nothing happens if other processes use the database, or if the file was replaced.
+    Errors are ignored: the next process that opens the database empties the log.
     """
     with suppress(StorageError, OSError), closing(_open_engine(url)) as engine:
         engine.expect(identity)
-        engine.settle()
+        engine.empty_journal()
 
 
 def absolute_url(url: str) -> str:

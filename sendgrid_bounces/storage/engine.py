@@ -340,8 +340,8 @@ class Engine:
 
         self.transact(create_all)
 
-    def settle(self) -> None:
-        """Write to the file of the database what is in a log of it, if it has one."""
+    def empty_journal(self) -> None:
+        """Let :meth:`close` empty the write-ahead log of SQLite."""
 
     def close(self) -> None:
         """Close the connections of all threads. The engine is unusable afterwards."""

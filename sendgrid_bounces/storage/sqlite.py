@@ -267,8 +267,8 @@ class SQLiteEngine(Engine):
         files = [self._file, *self._journal, *log]
         return any(file.exists() and file.samefile(path) for file in files)
 
-    def settle(self) -> None:
-        """Use both files: SQLite empties a write-ahead log with the last connection."""
+    def empty_journal(self) -> None:
+        """Connect to both files: SQLite empties the log with the last connection."""
         for engine in (self, self.open_log()):
             if engine.exists():
                 engine.fetch("PRAGMA user_version")

@@ -15,7 +15,7 @@ import threading
 import time
 import urllib.error
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, suppress
+from contextlib import AbstractContextManager, ExitStack, closing, suppress
 from pathlib import Path
 
 import pytest
@@ -59,6 +59,11 @@ def fail_once(*args, **options):
 gunicorn_app.create_app = fail_once
 main()
 """
+
+
+def _file(url: str) -> Path:
+    """Return the file of an SQLite database."""
+    return Path(url.removeprefix("sqlite:///").partition("?")[0])
 
 
 @pytest.fixture(name="short_timeout", scope="module")
@@ -493,7 +498,7 @@ def _resident(status: Path) -> int:
 
 def test_signal_ends_gunicorn_that_waits_for_the_database(url: str, seed: str) -> None:
     open_storage(url).close()
-    file = url.removeprefix("sqlite:///").partition("?")[0]
+    file = _file(url)
     flags = ("-c", "python:sendgrid_bounces.gunicorn_conf")
     target, variables = "sendgrid_bounces.wsgi:app", named(DATABASE_URL=url, SEED=seed)
     with closing(sqlite3.connect(file, isolation_level=None)) as locker:
@@ -562,21 +567,25 @@ def test_gunicorn_that_cannot_listen_loads_no_seed(url: str, seed: str) -> None:
         assert count == f'{{"count": "{TOTAL - 1}"}}'
 
 
+def _running(
+    server: str, url: str, seed: str, **settings: str
+) -> AbstractContextManager[Live]:
+    """Run ``serve``, or Gunicorn with the flags after its name."""
+    variables = named(DATABASE_URL=url, SEED=seed, **settings)
+    if server == "serve":
+        return serving(**variables)
+    return gunicorn(WSGI, "-c", CONF, *server.split()[1:], **variables)
+
+
 @pytest.mark.parametrize("server", ["serve", "gunicorn", "gunicorn --preload"])
 @pytest.mark.parametrize("is_replaced", [False, True], ids=["removed", "replaced"])
 def test_new_workers_use_no_other_file(
     url: str, seed: str, tmp_path: Path, is_replaced, server: str
 ) -> None:
     """They know the file from their parent process, and refuse an empty one."""
-    file = Path(url.removeprefix("sqlite:///").partition("?")[0])
+    file = _file(url)
     target = f"/api/bounces.count.json{ACME}"
-    if server == "serve":
-        running = serving("--database", url, "--seed", seed, "--workers", "1")
-    else:
-        variables = named(DATABASE_URL=url, SEED=seed, WORKERS="1")
-        flags = ("-c", "python:sendgrid_bounces.gunicorn_conf", *server.split()[1:])
-        running = gunicorn("sendgrid_bounces.wsgi:app", *flags, **variables)
-    with running as live:
+    with _running(server, url, seed, WORKERS="1") as live:
         assert live.when_up(target) == f'{{"count": "{TOTAL}"}}'
         (old,) = live.workers()
         for path in file.parent.glob(f"{file.name}*"):
@@ -599,14 +608,8 @@ def test_stopped_server_leaves_no_write_ahead_log(
     url: str, seed: str, server: str
 ) -> None:
     """The file, which has all writes then, can be moved alone."""
-    file = Path(url.removeprefix("sqlite:///").partition("?")[0])
-    if server == "serve":
-        running = serving("--database", url, "--seed", seed)
-    else:
-        variables = named(DATABASE_URL=url, SEED=seed)
-        flags = ("-c", "python:sendgrid_bounces.gunicorn_conf")
-        running = gunicorn("sendgrid_bounces.wsgi:app", *flags, **variables)
-    with running as live:
+    file = _file(url)
+    with _running(server, url, seed) as live:
         live.when_up(f"/api/bounces.count.json{ACME}")
         live.get(f"/api/bounces.delete.json{ACME}&email=0@x")
         assert file.with_name(f"{file.name}-wal").stat().st_size
@@ -621,7 +624,7 @@ def test_stopped_server_leaves_no_write_ahead_log(
 
 def test_stopped_server_leaves_the_log_of_another_server(url: str, seed: str) -> None:
     """A stopped server also leaves the log of a file that was moved."""
-    file = Path(url.removeprefix("sqlite:///").partition("?")[0])
+    file = _file(url)
     log = file.with_name(f"{file.name}-wal")
     with (
         serving("--database", url, "--seed", seed) as live,
@@ -643,7 +646,7 @@ def test_stopped_server_leaves_the_log_of_another_server(url: str, seed: str) ->
 
 def _is_locked(url: str) -> bool:
     """Return whether a process is writing to an SQLite database."""
-    file = url.removeprefix("sqlite:///").partition("?")[0]
+    file = _file(url)
     with closing(sqlite3.connect(file, timeout=0, isolation_level=None)) as connection:
         try:
             connection.execute("BEGIN IMMEDIATE")
@@ -667,7 +670,7 @@ def test_reads_are_answered_while_the_database_is_locked(url: str) -> None:
                 return error.code
             return 200
 
-        file = url.removeprefix("sqlite:///").partition("?")[0]
+        file = _file(url)
         with closing(sqlite3.connect(file, isolation_level=None)) as connection:
             connection.execute("BEGIN IMMEDIATE")
             statuses = pool.map(write, range(8))
